@@ -1,0 +1,149 @@
+"""`capi-assets`: what a person does beside the Dagster UI. Options here, work in `commands/`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from capi_assets.settings import Settings, SettingsError, read_settings
+
+STAGE = Path("data/demo")
+_WORST_EXIT = {"ok": 0, "warning": 0, "error": 1}
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="capi_assets")
+def main() -> None:
+    """Deliver conversions to Meta's Conversions API, and recover what an outage took."""
+
+
+@main.command()
+@click.option("--folder", type=click.Path(path_type=Path), default=STAGE, show_default=True)
+@click.option("--seed", default=7, show_default=True, help="Another seed is another shop.")
+@click.option("--visits-per-day", default=12_000, show_default=True)
+def demo(folder: Path, seed: int, visits_per_day: int) -> None:
+    """Play three days of a sample shop with an outage in the middle, and recover it."""
+    from capi_assets.commands.demo import play
+
+    try:
+        ending = play(folder, Console(), seed=seed, visits_per_day=visits_per_day)
+    except FileExistsError as error:
+        raise click.ClickException(str(error)) from None
+    raise SystemExit(0 if ending.reconciled else 1)
+
+
+@main.command()
+@click.option("--folder", type=click.Path(path_type=Path), default=STAGE, show_default=True)
+@click.option("--port", default=3000, show_default=True, help="Where Dagster's UI listens.")
+def ui(folder: Path, port: int) -> None:
+    """Open the demo's state in Dagster: sandbox, shop, webserver, daemon, schedules, sensor."""
+    from capi_assets.commands.stage import load_stage
+    from capi_assets.commands.ui import run_ui
+
+    stage = load_stage(folder)
+    if stage is None:
+        raise click.ClickException(f"There is no demo in {folder} yet: run `make demo` first.")
+    raise SystemExit(run_ui(stage, Console(), port=port))
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8026, show_default=True)
+@click.option("--token", "tokens", multiple=True, help="A token to accept; default: any.")
+@click.option("--state", type=click.Path(path_type=Path), help="SQLite file to remember by.")
+def sandbox(host: str, port: int, tokens: tuple[str, ...], state: Path | None) -> None:
+    """Run Meta in a box: a server that answers as the Conversions API does."""
+    from capi_assets.sandbox.run import serve
+
+    def ready(url: str) -> None:
+        click.echo(f"Meta in a box listens at {url} (set CAPI_GRAPH_URL to it). Ctrl-C stops it.")
+
+    serve(host, port, tokens=tokens or None, state_path=state, on_ready=ready)
+
+
+@main.command()
+@click.option("--landing", type=click.Path(path_type=Path), required=True)
+@click.option("--hours", default=72, show_default=True, help="How many, up to now.")
+@click.option("--visits-per-day", default=12_000, show_default=True)
+@click.option("--seed", default=7, show_default=True)
+def shop(landing: Path, hours: int, visits_per_day: int, seed: int) -> None:
+    """Land the visits and orders of a made-up shop, up to now."""
+    from capi_assets.partitions import HOUR, floor_hour
+    from capi_assets.sandbox.shop import Shop
+    from capi_assets.sandbox.shop_files import write_landing
+
+    now = datetime.now(UTC)
+    start = floor_hour(now) - hours * HOUR
+    written = write_landing(
+        landing, start, floor_hour(now) + HOUR, Shop(seed, visits_per_day, opened=start), until=now
+    )
+    click.echo(
+        f"{written.visits:,} visits and {written.orders:,} orders in {written.files:,} files"
+        f" under {landing}"
+    )
+
+
+@main.command()
+def doctor() -> None:
+    """Show every setting with its value, its origin and what is wrong with it."""
+    from capi_assets.commands.doctor import examine_here, worst
+
+    try:
+        findings = examine_here()
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None
+    table = Table()
+    for name in ("setting", "value", "origin", "verdict"):
+        table.add_column(name, overflow="fold")
+    colours = {"ok": "green", "warning": "yellow", "error": "red"}
+    for finding in findings:
+        words = f"{finding.verdict}: {finding.words}" if finding.words else finding.verdict
+        verdict = f"[{colours[finding.verdict]}]{words}[/]"
+        table.add_row(finding.name, finding.value, finding.origin, verdict)
+    Console().print(table)
+    raise SystemExit(_WORST_EXIT[worst(findings)])
+
+
+@main.command()
+def gaps() -> None:
+    """List the gaps that can still matter: cause, cost, deadline and range to materialize."""
+    from rich.markdown import Markdown
+
+    from capi_assets.coverage.flags import CoveragePolicy
+    from capi_assets.coverage.tables import gaps_report
+    from capi_assets.defs.watch import watch
+    from capi_assets.lake import Lake
+
+    settings = _settings()
+    now = settings.now or datetime.now(UTC)
+    policy = CoveragePolicy(threshold=settings.coverage_threshold, settle=settings.settle)
+    seen = watch(Lake(settings.lake), policy, now)
+    Console().print(Markdown(gaps_report(seen.gaps, now)))
+    raise SystemExit(1 if seen.gaps else 0)
+
+
+@main.command()
+def views() -> None:
+    """Rebuild the DuckDB file of views over the lake, for `select * from orders`."""
+    from capi_assets.commands.views import build_views
+    from capi_assets.lake import Lake
+
+    settings = _settings()
+    names = build_views(Lake(settings.lake), Path(settings.views))
+    listed = ", ".join(names) if names else "no tables yet; materialize some hours first"
+    click.echo(f"{settings.views}: {listed}")
+
+
+def _settings() -> Settings:
+    try:
+        return read_settings()
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What the command line does, one command's work per file; `cli.py` only names the options."""

@@ -1,0 +1,158 @@
+"""`capi-assets doctor`: every setting with its value, where it comes from, and what is wrong."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pycountry
+import requests
+from dotenv import dotenv_values
+from pydantic import SecretStr
+from upath import UPath
+
+from capi_assets.settings import Settings, read_settings, sql_parameters, variable
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One setting: `verdict` is `ok`, `warning` or `error`; secrets are masked in `value`."""
+
+    name: str
+    value: str
+    origin: str
+    verdict: str
+    words: str
+
+
+def examine(env: Mapping[str, str], dotenv: Mapping[str, str | None]) -> list[Finding]:
+    """A finding per setting, in the order of the settings.
+
+    Raises:
+        SettingsError: a setting cannot be read at all.
+    """
+    settings = read_settings(env)
+    return [
+        Finding(
+            variable(name),
+            _shown(getattr(settings, name)),
+            _origin(variable(name), env, dotenv),
+            *_verdict(name, settings),
+        )
+        for name in Settings.model_fields
+    ]
+
+
+def examine_here() -> list[Finding]:
+    """`examine` for this process and the `.env` of the working directory."""
+    dotenv = dotenv_values(Path.cwd() / ".env")
+    env = {**{k: v for k, v in dotenv.items() if v is not None}, **os.environ}
+    return examine(env, dotenv)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, SecretStr):
+        return f"set ({len(value.get_secret_value())} characters)"
+    return "" if value is None else str(value)
+
+
+def _origin(name: str, env: Mapping[str, str], dotenv: Mapping[str, str | None]) -> str:
+    if not env.get(name, "").strip():
+        return "default"
+    return ".env" if dotenv.get(name) == env[name] else "environment"
+
+
+def _verdict(name: str, settings: Settings) -> tuple[str, str]:
+    judge = _JUDGES.get(name)
+    found = judge(settings) if judge else None
+    return found or ("ok", "")
+
+
+def _landing(s: Settings) -> tuple[str, str] | None:
+    if s.visits_sql and s.orders_sql:
+        return "ok", "not used: both tables come from SQL models"
+    if not UPath(s.landing).exists():
+        return "error", "does not exist; create it or point CAPI_LANDING to where files land"
+    return None
+
+
+def _model(path: str | None) -> tuple[str, str] | None:
+    if path is None:
+        return None
+    if not Path(path).is_file():
+        return "error", "no such file"
+    names = sorted(sql_parameters())
+    return "ok", f"parameters from CAPI_SQL_*: {', '.join(names)}" if names else ""
+
+
+def _dataset(s: Settings) -> tuple[str, str] | None:
+    return None if s.dataset_id else ("error", "set it: orders without a dataset stay pending")
+
+
+def _token(s: Settings) -> tuple[str, str] | None:
+    if s.access_token_file:
+        return "ok", "not used: CAPI_ACCESS_TOKEN_FILE goes first"
+    if s.access_token is None:
+        return "error", "set it, or CAPI_ACCESS_TOKEN_FILE: without a token orders stay pending"
+    return None
+
+
+def _token_file(s: Settings) -> tuple[str, str] | None:
+    if s.access_token_file and not Path(s.access_token_file).is_file():
+        return "error", "no such file"
+    return None
+
+
+def _test_code(s: Settings) -> tuple[str, str] | None:
+    if s.test_event_code:
+        return "warning", "events still count for targeting and measurement; unset in production"
+    return None
+
+
+def _country(s: Settings) -> tuple[str, str] | None:
+    if s.default_country and not pycountry.countries.get(alpha_2=s.default_country):
+        return "error", "not an ISO 3166-1 alpha-2 code, such as DE"
+    return None
+
+
+def _graph(s: Settings) -> tuple[str, str] | None:
+    try:
+        # Any answer will do: it is the way there that is tried, without a token.
+        requests.get(s.graph_url, timeout=3, allow_redirects=False)
+    except requests.RequestException as error:
+        return "warning", f"does not answer from here ({type(error).__name__})"
+    return "ok", "answers"
+
+
+def _clock(s: Settings) -> tuple[str, str] | None:
+    return ("warning", "the clock stands still; for rehearsals only") if s.now else None
+
+
+def _start(s: Settings) -> tuple[str, str] | None:
+    if "start_date" not in s.model_fields_set:
+        return "warning", "a default; set it to the first hour you have data for"
+    return None
+
+
+_JUDGES = {
+    "landing": _landing,
+    "visits_sql": lambda s: _model(s.visits_sql),
+    "orders_sql": lambda s: _model(s.orders_sql),
+    "start_date": _start,
+    "dataset_id": _dataset,
+    "access_token": _token,
+    "access_token_file": _token_file,
+    "graph_url": _graph,
+    "test_event_code": _test_code,
+    "default_country": _country,
+    "now": _clock,
+}
+
+
+def worst(findings: Iterable[Finding]) -> str:
+    """The worst verdict among findings."""
+    verdicts = {finding.verdict for finding in findings}
+    return next((v for v in ("error", "warning") if v in verdicts), "ok")

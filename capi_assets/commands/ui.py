@@ -1,0 +1,96 @@
+"""`capi-assets ui`: the demo's stage with everything running: sandbox, shop, webserver, daemon."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from types import FrameType
+
+import requests
+from rich.console import Console
+
+from capi_assets.commands.stage import DATASET_ID, Stage
+from capi_assets.partitions import HOUR, floor_hour
+from capi_assets.sandbox.run import SandboxServer
+
+_FEED_EVERY = timedelta(seconds=60)
+_START_PATIENCE = timedelta(minutes=3)
+
+
+def run_ui(stage: Stage, console: Console, *, port: int = 3000) -> int:
+    """Runs until interrupted; returns the exit status of `dagster dev`.
+
+    The shop goes on selling: each minute, what it has landed since is written, so that schedules
+    and sensor have something to do.
+    """
+    stage.enter()
+    token = stage.token_file.read_text(encoding="utf-8").strip()
+    stopping = False
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal stopping
+        stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    with ExitStack() as stack:
+        sandbox = stack.enter_context(
+            SandboxServer(
+                tokens=[token],
+                datasets={DATASET_ID: "Sample shop"},
+                state_path=stage.sandbox_state,
+                port=stage.port,
+            )
+        )
+        command = ["dagster", "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)]
+        dagster = subprocess.Popen([sys.executable, "-m", *command], stdin=subprocess.DEVNULL)
+        stack.callback(_end, dagster)
+        address = f"http://127.0.0.1:{port}"
+        fed = _feed(stage, since=None)
+        if not _answers(address, dagster, lambda: stopping):
+            return dagster.poll() or 1
+        console.print(
+            f"\n[bold]Dagster  {address}[/bold]   (assets, checks, schedules, sensor: all on)"
+            f"\n[bold]Meta     {sandbox.url}[/bold]   (the sandbox: what arrived, and faults to"
+            " switch on)\nCtrl-C stops everything.\n"
+        )
+        while not stopping and dagster.poll() is None:
+            if datetime.now(UTC) - fed >= _FEED_EVERY:
+                fed = _feed(stage, since=fed)
+            time.sleep(0.5)
+    return 0 if stopping else (dagster.returncode or 0)
+
+
+def _feed(stage: Stage, since: datetime | None) -> datetime:
+    """Lands what the shop sold up to now, from the hour before `since` on."""
+    now = datetime.now(UTC)
+    start = stage.first if since is None else floor_hour(since) - HOUR
+    stage.land(max(stage.first, start), floor_hour(now) + HOUR, until=now)
+    return now
+
+
+def _answers(address: str, process: subprocess.Popen[bytes], stopped: Callable[[], bool]) -> bool:
+    """Waits until the webserver answers, or its process or the user gives up."""
+    deadline = time.monotonic() + _START_PATIENCE.total_seconds()
+    while time.monotonic() < deadline and process.poll() is None and not stopped():
+        try:
+            if requests.get(f"{address}/server_info", timeout=2).ok:
+                return True
+        except requests.RequestException:
+            pass
+        time.sleep(0.5)
+    return False
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()

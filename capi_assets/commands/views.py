@@ -1,0 +1,32 @@
+"""`data/capi.duckdb`: views over the lake for people, and nothing else."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import duckdb
+
+from capi_assets.lake import Lake
+
+
+def build_views(lake: Lake, target: Path) -> list[str]:
+    """Rebuilds the file of views and returns their names; one per table of the lake.
+
+    Views read the Parquet files when they are queried, so they never go stale; rebuild only after
+    a new table appeared. The file is replaced whole, so that open readers keep theirs.
+    """
+    names = lake.tables()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(f".{target.name}.tmp")
+    aside.unlink(missing_ok=True)
+    root = lake.root.absolute().as_posix() if lake.is_local else str(lake.root).rstrip("/")
+    with duckdb.connect(aside) as connection:
+        for name in names:
+            files = f"{root}/{name}/date=*/hour=*/part.parquet".replace("'", "''")
+            connection.execute(
+                f'CREATE VIEW "{name}" AS SELECT * FROM'
+                f" read_parquet('{files}', union_by_name=true, hive_partitioning=false)"
+            )
+    os.replace(aside, target)
+    return names

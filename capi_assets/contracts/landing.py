@@ -1,0 +1,231 @@
+"""What lands: the columns that advertisers provide, in files or from SQL models.
+
+A column that is not nullable is required: a row that breaks it is quarantined. Any other column
+that breaks its check costs the field, not the row. Raw contact data exists only in these tables,
+which live in memory between reading and hashing and are never written.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+import pandera.pandas as pap
+from pandera.typing import Series
+
+from capi_assets.contracts.base import Contract, Count, Flag, Money, Text, Time
+from capi_assets.meta.limits import ACTION_SOURCES, CURRENCIES
+
+STATUSES = ("confirmed", "pending", "cancelled", "refunded", "test")
+
+_ID = {"min_value": 1, "max_value": 256}
+_SHORT = {"max_value": 512}
+_URL = {"max_value": 8_192}
+_LONG = {"max_value": 65_536}
+
+JSON = {"json": True}
+
+
+class LandedVisits(Contract):
+    """A landing on the site, as it was stored when it happened."""
+
+    visit_id: Series[Text] = pap.Field(str_length=_ID, description="Your id of the visit.")
+    occurred_at: Series[Time] = pap.Field(
+        description="When: ISO 8601, epoch seconds or milliseconds, or a native timestamp."
+    )
+    page_url: Series[Text] = pap.Field(
+        nullable=True, str_length=_URL, description="Address of the page, with its query."
+    )
+    referrer_url: Series[Text] = pap.Field(
+        nullable=True, str_length=_URL, description="HTTP referrer of the page."
+    )
+    fbclid: Series[Text] = pap.Field(
+        nullable=True, str_length=_SHORT, description="Click id; read from page_url when absent."
+    )
+    fbc: Series[Text] = pap.Field(
+        nullable=True, str_length=_SHORT, description="The _fbc cookie, as it is."
+    )
+    fbp: Series[Text] = pap.Field(
+        nullable=True, str_length=_SHORT, description="The _fbp cookie, as it is."
+    )
+    client_ip_address: Series[Text] = pap.Field(
+        nullable=True, str_length=_SHORT, description="IPv4 or IPv6; a forwarded list is accepted."
+    )
+    client_user_agent: Series[Text] = pap.Field(
+        nullable=True, str_length={"max_value": 4_096}, description="The browser's user agent."
+    )
+    external_id: Series[Text] = pap.Field(
+        nullable=True, str_length=_SHORT, description="Your id of the person."
+    )
+    email: Series[Text] = pap.Field(
+        nullable=True, str_length=_SHORT, description="E-mail address, raw or SHA-256."
+    )
+    phone: Series[Text] = pap.Field(
+        nullable=True, str_length=_SHORT, description="Phone number, raw or SHA-256."
+    )
+    consent: Series[Flag] = pap.Field(
+        nullable=True, description="Whether the visitor agreed to share data with Meta."
+    )
+
+
+class LandedOrders(Contract):
+    """One conversion of the advertiser's books."""
+
+    order_id: Series[Text] = pap.Field(str_length=_ID, description="Your id of the order.")
+    occurred_at: Series[Time] = pap.Field(
+        description="When: ISO 8601, epoch seconds or milliseconds, or a native timestamp."
+    )
+    event_name: Series[Text] = pap.Field(
+        str_length={"min_value": 1, "max_value": 50},
+        description="Standard or custom event name.",
+        metadata={"default": "Purchase"},
+    )
+    event_id: Series[Text] = pap.Field(
+        nullable=True,
+        str_length=_ID,
+        description="Deduplication id; must equal the browser's. Default {event_name}:{order_id}.",
+    )
+    action_source: Series[Text] = pap.Field(
+        isin=sorted(ACTION_SOURCES),
+        description="Where the conversion happened, in Meta's words.",
+        metadata={"default": "website"},
+    )
+    status: Series[Text] = pap.Field(
+        isin=STATUSES,
+        description="confirmed, pending, cancelled, refunded or test; only confirmed is sent.",
+        metadata={"default": "confirmed"},
+    )
+    value: Series[Money] = pap.Field(
+        nullable=True, ge=0, lt=1e12, description="Money in `currency`; required for a Purchase."
+    )
+    currency: Series[Text] = pap.Field(
+        nullable=True,
+        isin=sorted(CURRENCIES),
+        description="ISO 4217 code; required for a Purchase.",
+        metadata={"upper": True},
+    )
+    contents: Series[Text] = pap.Field(
+        nullable=True,
+        str_length=_LONG,
+        description="JSON list of items: id, quantity, item_price, delivery_category.",
+        metadata=JSON,
+    )
+    content_ids: Series[Text] = pap.Field(
+        nullable=True, str_length=_LONG, description="JSON list of product ids.", metadata=JSON
+    )
+    content_type: Series[Text] = pap.Field(
+        nullable=True, isin=["product", "product_group"], description="product or product_group."
+    )
+    num_items: Series[Count] = pap.Field(nullable=True, ge=0, description="Number of items.")
+    event_source_url: Series[Text] = pap.Field(
+        nullable=True, str_length=_URL, description="Page of the conversion; lent by the visit."
+    )
+    email: Series[Text] = pap.Field(
+        nullable=True, str_length=_SHORT, description="E-mail address, raw or SHA-256."
+    )
+    phone: Series[Text] = pap.Field(
+        nullable=True, str_length=_SHORT, description="Phone number, raw or SHA-256."
+    )
+    first_name: Series[Text] = pap.Field(
+        nullable=True, str_length=_SHORT, description="First name, raw or SHA-256."
+    )
+    last_name: Series[Text] = pap.Field(
+        nullable=True, str_length=_SHORT, description="Last name, raw or SHA-256."
+    )
+    date_of_birth: Series[Text] = pap.Field(
+        nullable=True,
+        str_length=_SHORT,
+        description="Birth date; see CAPI_DATE_FORMAT for ambiguous ones.",
+    )
+    gender: Series[Text] = pap.Field(
+        nullable=True, str_length=_SHORT, description="f or m, or a word for it."
+    )
+    city: Series[Text] = pap.Field(nullable=True, str_length=_SHORT, description="City.")
+    state: Series[Text] = pap.Field(
+        nullable=True, str_length=_SHORT, description="State or province, by name or code."
+    )
+    zip: Series[Text] = pap.Field(
+        nullable=True, str_length=_SHORT, description="Postal code, as text (leading zeros count)."
+    )
+    country: Series[Text] = pap.Field(
+        nullable=True, str_length=_SHORT, description="Country, by name or ISO code."
+    )
+    external_id: Series[Text] = pap.Field(
+        nullable=True, str_length=_SHORT, description="Your id of the person."
+    )
+    visit_id: Series[Text] = pap.Field(
+        nullable=True, str_length=_ID, description="The visit this order belongs to, if known."
+    )
+    client_ip_address: Series[Text] = pap.Field(
+        nullable=True, str_length=_SHORT, description="IPv4 or IPv6; a forwarded list is accepted."
+    )
+    client_user_agent: Series[Text] = pap.Field(
+        nullable=True, str_length={"max_value": 4_096}, description="The browser's user agent."
+    )
+    fbc: Series[Text] = pap.Field(
+        nullable=True, str_length=_SHORT, description="The _fbc cookie, as it is."
+    )
+    fbp: Series[Text] = pap.Field(
+        nullable=True, str_length=_SHORT, description="The _fbp cookie, as it is."
+    )
+    fbclid: Series[Text] = pap.Field(nullable=True, str_length=_SHORT, description="Click id.")
+    subscription_id: Series[Text] = pap.Field(
+        nullable=True, str_length=_ID, description="Id of the subscription."
+    )
+    lead_id: Series[Text] = pap.Field(
+        nullable=True, str_length=_ID, description="Id of a Meta lead ad's lead."
+    )
+    fb_login_id: Series[Text] = pap.Field(
+        nullable=True, str_length=_ID, description="App-scoped Facebook login id."
+    )
+    anon_id: Series[Text] = pap.Field(
+        nullable=True, str_length=_ID, description="Install id; app events only."
+    )
+    madid: Series[Text] = pap.Field(
+        nullable=True, str_length=_ID, description="Mobile advertising id; app events only."
+    )
+    consent: Series[Flag] = pap.Field(
+        nullable=True, description="Whether the person agreed to share data with Meta."
+    )
+    opt_out: Series[Flag] = pap.Field(
+        nullable=True, description="Use for attribution only, not for delivery optimisation."
+    )
+    data_processing_options: Series[Text] = pap.Field(
+        nullable=True, str_length=_SHORT, description='JSON list: ["LDU"] or [].', metadata=JSON
+    )
+    data_processing_options_country: Series[Count] = pap.Field(
+        nullable=True, description="1 = USA, 0 = let Meta geolocate."
+    )
+    data_processing_options_state: Series[Count] = pap.Field(
+        nullable=True, description="Meta's number of the state, 0 = let Meta geolocate."
+    )
+    pixel_reported_at: Series[Time] = pap.Field(
+        nullable=True, description="When the browser's Pixel reported this order, if it did."
+    )
+    custom_data: Series[Text] = pap.Field(
+        nullable=True,
+        str_length=_LONG,
+        description="JSON object merged into custom_data.",
+        metadata=JSON,
+    )
+    app_data: Series[Text] = pap.Field(
+        nullable=True, str_length=_LONG, description="JSON object for app events.", metadata=JSON
+    )
+    user_data: Series[Text] = pap.Field(
+        nullable=True,
+        str_length=_LONG,
+        description="JSON object of further raw keys, such as ctwa_clid or page_id.",
+        metadata=JSON,
+    )
+    messaging_channel: Series[Text] = pap.Field(
+        nullable=True, str_length=_SHORT, description="Channel of a business_messaging event."
+    )
+    dataset_id: Series[Text] = pap.Field(
+        nullable=True, str_length=_ID, description="Meta dataset; default CAPI_DATASET_ID."
+    )
+
+    @pap.dataframe_check(name="value_missing")
+    def _value(cls, frame: pd.DataFrame) -> pd.Series:
+        return ~((frame["event_name"] == "Purchase") & frame["value"].isna()).fillna(False)
+
+    @pap.dataframe_check(name="currency_missing")
+    def _currency(cls, frame: pd.DataFrame) -> pd.Series:
+        return ~((frame["event_name"] == "Purchase") & frame["currency"].isna()).fillna(False)

@@ -1,0 +1,328 @@
+"""When a gap is worth a word: alerts on change of state only, from what was told before.
+
+Pure: `decide` takes the former state, the gaps of now and a clock. How an alert reads is in
+words.py, where it goes in channels.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import orjson
+
+from capi_assets.coverage.causes import Cause
+from capi_assets.coverage.flags import ERROR, WARN
+from capi_assets.coverage.gaps import Gap, merged
+from capi_assets.partitions import HOUR
+
+Kind = Literal["opened", "worse", "about_to_expire", "expired", "recovered", "changed"]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertPolicy:
+    """What counts as a change worth telling.
+
+    Attributes:
+        about_to_expire: told once when the first order can be saved for no longer than this.
+        factor, by_orders, by_hours: a gap is worse when its missing orders, or its hours of
+            which nobody knows the orders, grew by `factor` and by at least so many.
+        calm: when a gap's hours are still bad for another cause, its own must be gone for this
+            long before that is told, since retries may answer differently each time.
+    """
+
+    about_to_expire: timedelta = timedelta(hours=24)
+    factor: int = 2
+    by_orders: int = 5
+    by_hours: int = 3
+    calm: timedelta = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A gap that was told and is not over: what must be remembered of it between two looks."""
+
+    id: str
+    cause: Cause
+    severity: str  # the worst told
+    first_hour: datetime
+    last_hour: datetime  # the hours it ever covered
+    told_orders: int
+    told_hours: int
+    orders: int  # the most ever missing
+    money: dict[str, float]
+    deadline: datetime | None  # when nothing of it can be saved any more, as last seen
+    expiring_told: bool = False
+    gone_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlertState:
+    """All gaps that were told and are not over; the oldest first."""
+
+    standing: tuple[Standing, ...] = ()
+
+    def to_json(self) -> str:
+        """Compact text for a sensor's cursor, some 250 bytes a gap."""
+        return orjson.dumps({"v": 1, "standing": [_pack(s) for s in self.standing]}).decode()
+
+    @classmethod
+    def from_json(cls, text: str | None) -> AlertState:
+        """The state of `to_json`. Nothing, or what cannot be read, is the empty state: alerts
+        are then told once more, where an exception would silence them for ever."""
+        try:
+            return cls(tuple(_unpack(item) for item in orjson.loads(text or "{}")["standing"]))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return cls()
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One change of state.
+
+    Attributes:
+        kind: `opened`; `worse` (twice the orders, or ERROR after WARN); `about_to_expire`;
+            `expired` (nothing of it can be saved any more); `recovered` (its hours are good, or at
+            most half of its orders are still missing there for other causes); `changed` (its
+            cause is gone, but most orders are still missing for another, which has its own alert).
+        gap_id: the same from opened to recovered, however the gap grows or shrinks.
+        gap: the gap as it is now; of one that is over, what was remembered of it.
+        ranges: partition ranges of the hours that are bad now; empty when it is over.
+        still: orders still missing in its hours for `other_causes`, when it is over.
+    """
+
+    kind: Kind
+    gap_id: str
+    gap: Gap
+    ranges: tuple[str, ...] = ()
+    still: int = 0
+    other_causes: tuple[Cause, ...] = ()
+
+
+def decide(
+    previous: AlertState,
+    gaps: Sequence[Gap],
+    now: datetime,
+    *,
+    policy: AlertPolicy | None = None,
+    watched_from: datetime | None = None,
+) -> tuple[list[Alert], AlertState]:
+    """What to tell now, and what to remember.
+
+    A gap is the same as one told before if it has its cause and overlaps or adjoins the hours
+    that one ever covered; gaps of one cause that grow together become the oldest of them. At most
+    one alert per gap and look.
+
+    Args:
+        previous: the state of the former look.
+        gaps: all gaps of the watched hours. Do not call this after a failed look: a gap that is
+            not given counts as over.
+        watched_from: the first hour that was looked at. A gap that lies before it is forgotten
+            without being called recovered.
+    """
+    policy = policy or AlertPolicy()
+    alerts: list[Alert] = []
+    kept: list[Standing] = []
+    for known, parts in _same(previous.standing, gaps):
+        if not parts:
+            alert, remembered = _gone(known[0], gaps, now, policy, watched_from)
+        elif not known:
+            alert, remembered = _open(merged(parts), parts, now, policy)
+        else:
+            alert, remembered = _go_on(_joined(known), parts, now, policy, watched_from)
+        if alert:
+            alerts.append(alert)
+        if remembered:
+            kept.append(remembered)
+    return alerts, AlertState(tuple(kept))
+
+
+def _same(
+    standing: Sequence[Standing], gaps: Sequence[Gap]
+) -> list[tuple[list[Standing], list[Gap]]]:
+    """Groups of what is one and the same gap, those told before first and in their order."""
+    groups: list[tuple[list[Standing], list[Gap]]] = [([s], []) for s in standing]
+    for gap in sorted(gaps, key=lambda g: (g.first_hour, g.cause)):
+        met = [group for group in groups if any(_touch(gap, s) for s in group[0])]
+        if not met:
+            groups.append(([], [gap]))
+            continue
+        met[0][1].append(gap)
+        for other in met[1:]:
+            met[0][0].extend(other[0])
+            met[0][1].extend(other[1])
+            groups.remove(other)
+    return groups
+
+
+def _touch(gap: Gap, known: Standing) -> bool:
+    return (
+        gap.cause == known.cause
+        and gap.first_hour <= known.last_hour + HOUR
+        and gap.last_hour >= known.first_hour - HOUR
+    )
+
+
+def _joined(known: Sequence[Standing]) -> Standing:
+    oldest = known[0]
+    return replace(
+        oldest,
+        severity=ERROR if any(s.severity == ERROR for s in known) else WARN,
+        first_hour=min(s.first_hour for s in known),
+        last_hour=max(s.last_hour for s in known),
+        told_orders=sum(s.told_orders for s in known),
+        told_hours=sum(s.told_hours for s in known),
+        deadline=max((s.deadline for s in known if s.deadline), default=None),
+        expiring_told=any(s.expiring_told for s in known),
+    )
+
+
+def _open(
+    gap: Gap, parts: Sequence[Gap], now: datetime, policy: AlertPolicy
+) -> tuple[Alert, Standing]:
+    remembered = Standing(
+        id=gap.id,
+        cause=gap.cause,
+        severity=gap.severity,
+        first_hour=gap.first_hour,
+        last_hour=gap.last_hour,
+        told_orders=_size(gap),
+        told_hours=gap.unknown_hours,
+        orders=gap.orders,
+        money=dict(gap.money),
+        deadline=gap.last_deadline,
+        expiring_told=_expiring(gap, now, policy),
+    )
+    return Alert("opened", gap.id, gap, _ranges(parts)), remembered
+
+
+def _go_on(
+    known: Standing,
+    parts: Sequence[Gap],
+    now: datetime,
+    policy: AlertPolicy,
+    watched_from: datetime | None,
+) -> tuple[Alert | None, Standing]:
+    gap = merged(parts)
+    expiring = _expiring(gap, now, policy)
+    kind: Kind | None = None
+    if _is_past(known.deadline, now) and not gap.savable:
+        kind = "expired"
+    elif expiring and not known.expiring_told:
+        kind = "about_to_expire"
+    elif _is_worse(gap, known, policy):
+        kind = "worse"
+    first = min(known.first_hour, gap.first_hour)
+    at_its_worst = gap.orders >= known.orders
+    remembered = replace(
+        known,
+        severity=gap.severity if kind and gap.severity == ERROR else known.severity,
+        first_hour=max(first, watched_from) if watched_from else first,
+        last_hour=max(known.last_hour, gap.last_hour),
+        told_orders=_size(gap) if kind else known.told_orders,
+        told_hours=gap.unknown_hours if kind else known.told_hours,
+        orders=gap.orders if at_its_worst else known.orders,
+        money=dict(gap.money) if at_its_worst else known.money,
+        deadline=gap.last_deadline if kind == "expired" or gap.savable else known.deadline,
+        expiring_told=known.expiring_told or expiring,
+        gone_since=None,
+    )
+    return (Alert(kind, known.id, gap, _ranges(parts)) if kind else None), remembered
+
+
+def _gone(
+    known: Standing,
+    gaps: Sequence[Gap],
+    now: datetime,
+    policy: AlertPolicy,
+    watched_from: datetime | None,
+) -> tuple[Alert | None, Standing | None]:
+    past = _is_past(known.deadline, now)
+    if watched_from and known.last_hour < watched_from:
+        return (Alert("expired", known.id, _remembered(known)) if past else None), None
+    others = [
+        (gap.cause, count)
+        for gap in gaps
+        for hour, count in gap.missing.items()
+        if known.first_hour <= hour <= known.last_hour
+    ]
+    if not others:
+        return Alert("recovered", known.id, _remembered(known)), None
+    if known.gone_since is None or now - known.gone_since < policy.calm:
+        return None, replace(known, gone_since=known.gone_since or now)
+    still = sum(count or 0 for _, count in others)
+    uncounted = any(count is None for _, count in others)
+    kind: Kind = "changed" if uncounted or 2 * still > known.orders else "recovered"
+    if past and any(cause is Cause.TOO_LATE for cause, _ in others):
+        kind = "expired"
+    causes = tuple(sorted({cause for cause, _ in others}))
+    return Alert(kind, known.id, _remembered(known), (), still, causes), None
+
+
+def _size(gap: Gap) -> int:
+    """Orders lost, or left without their visit's match keys where that is the loss."""
+    return max(gap.orders, gap.unmatched)
+
+
+def _is_worse(gap: Gap, known: Standing, policy: AlertPolicy) -> bool:
+    if gap.severity == ERROR and known.severity != ERROR:
+        return True
+    return any(
+        grown >= policy.factor * told and grown - told >= floor
+        for grown, told, floor in (
+            (_size(gap), known.told_orders, policy.by_orders),
+            (gap.unknown_hours, known.told_hours, policy.by_hours),
+        )
+    )
+
+
+def _expiring(gap: Gap, now: datetime, policy: AlertPolicy) -> bool:
+    deadline = gap.first_deadline
+    return deadline is not None and deadline - now <= policy.about_to_expire
+
+
+def _is_past(deadline: datetime | None, now: datetime) -> bool:
+    return deadline is not None and deadline <= now
+
+
+def _ranges(parts: Iterable[Gap]) -> tuple[str, ...]:
+    return tuple(gap.partition_range for gap in sorted(parts, key=lambda g: g.first_hour))
+
+
+def _remembered(known: Standing) -> Gap:
+    """A gap that is over, as far as it was remembered."""
+    return Gap(
+        id=known.id,
+        cause=known.cause,
+        severity=known.severity,
+        first_hour=known.first_hour,
+        last_hour=known.last_hour,
+        missing={known.first_hour: known.orders},
+        money=known.money,
+        recoverable=0,
+        recoverable_money={},
+        correctable=0,
+        correctable_money={},
+        unmatched=0,
+        first_deadline=None,
+        last_deadline=None,
+        reasons={},
+        evidence="",
+    )
+
+
+_TIMES = ("first_hour", "last_hour", "deadline", "gone_since")
+
+
+def _pack(standing: Standing) -> dict[str, Any]:
+    fields = {name: getattr(standing, name) for name in Standing.__slots__}
+    for name in _TIMES:
+        fields[name] = fields[name] and int(fields[name].timestamp())
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _unpack(fields: dict[str, Any]) -> Standing:
+    times = {name: datetime.fromtimestamp(fields[name], UTC) for name in _TIMES if fields.get(name)}
+    return Standing(**{**fields, "deadline": None, **times, "cause": Cause(fields["cause"])})

@@ -1,0 +1,192 @@
+"""One row per order with the one stage it ended in, its reason and its cause: what the waterfall
+counts. Here is the fold of matched events, delivery results and quarantine, and nothing else.
+
+Every order is in exactly one stage whatever the tables hold, so that the waterfall cannot leak.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import duckdb
+import pyarrow as pa
+
+from capi_assets.coverage.causes import NOT_PLANNED, cause_of
+from capi_assets.coverage.sql import over, query
+
+STAGES = (
+    "quarantined",
+    "withheld",
+    "invalid",
+    "delivered",
+    "pending",
+    "unknown",
+    "rejected",
+    "expired",
+    "not_yet",
+)
+"""Where an order can end; `orders` is their sum."""
+
+ON_PURPOSE = "withheld"
+DELIVERED = "delivered"
+LOST_STAGES = tuple(s for s in STAGES if s not in (ON_PURPOSE, DELIVERED))
+
+MONEY_UNITS = 10_000
+"""Money is added up as whole ten-thousandths: sums are exact, and equal in any order of rows."""
+
+_TIME = pa.timestamp("us", tz="UTC")
+
+QUARANTINED_ORDERS = pa.schema(
+    [
+        pa.field("hour", _TIME),
+        pa.field("dataset_id", pa.string()),
+        pa.field("event_name", pa.string()),
+        pa.field("currency", pa.string()),
+        pa.field("value", pa.float64()),
+    ]
+)
+
+_EVENT_COLUMNS = [
+    *("order_id", "occurred_at", "dataset_id", "event_name", "event_id", "value", "currency"),
+    *("visit_id", "deliver_until", "verdict", "reason", "subcode"),
+]
+_RESULT_COLUMNS = [
+    *("order_id", "dataset_id", "event_name", "event_id", "status", "reason"),
+    *("last_attempt_at", "delivered_at", "http_status", "code", "subcode"),
+]
+
+
+def money_units(column: str) -> str:
+    """SQL for the money of a column in whole units; nulls and impossible values are no money.
+
+    Beyond 1e15 a double cannot hold cents, and nobody sold anything for it.
+    """
+    return (
+        f"CASE WHEN isfinite({column}) AND abs({column}) < 1e15"
+        f" THEN CAST(round({column} * {MONEY_UNITS}) AS HUGEINT) ELSE 0 END"
+    )
+
+
+_OUTCOMES = f"""
+CREATE TEMP TABLE staged AS
+WITH latest AS (
+    SELECT *, row_number() OVER (
+        PARTITION BY order_id, dataset_id, event_name, event_id
+        ORDER BY last_attempt_at DESC NULLS LAST, status, reason
+    ) AS n
+    FROM delivery_results
+),
+events AS (
+    SELECT
+        date_trunc('hour', e.occurred_at) AS hour,
+        e.dataset_id, e.event_name, e.currency,
+        {money_units("e.value")} AS units,
+        e.visit_id IS NOT NULL AS matched,
+        CASE
+            WHEN r.status = 'covered_by_pixel' THEN 'withheld'
+            WHEN r.status IN ({", ".join(f"'{s}'" for s in STAGES if s != "quarantined")})
+                THEN r.status
+            WHEN r.status IS NOT NULL THEN 'unknown'
+            WHEN e.verdict IN ('withheld', 'invalid') THEN e.verdict
+            ELSE 'pending'
+        END AS stage,
+        CASE
+            WHEN r.status IS NULL AND e.verdict NOT IN ('withheld', 'invalid') THEN '{NOT_PLANNED}'
+            ELSE coalesce(nullif(r.reason, ''), nullif(e.reason, ''), r.status, e.verdict)
+        END AS reason,
+        r.http_status, r.code, coalesce(r.subcode, e.subcode) AS subcode,
+        e.occurred_at, e.deliver_until, r.delivered_at
+    FROM matched_events AS e
+    LEFT JOIN latest AS r
+        ON r.n = 1 AND r.order_id = e.order_id AND r.dataset_id = e.dataset_id
+        AND r.event_name = e.event_name AND r.event_id = e.event_id
+)
+SELECT * FROM events
+UNION ALL
+SELECT
+    date_trunc('hour', hour), coalesce(dataset_id, ''), coalesce(left(event_name, 50), ''),
+    CASE WHEN regexp_full_match(upper(trim(currency)), '[A-Z]{{3}}')
+        THEN upper(trim(currency)) END,
+    {money_units("value")}, false, 'quarantined', 'quarantined',
+    NULL, NULL, NULL, NULL, NULL, NULL
+FROM quarantined_orders
+"""
+
+_WITH_CAUSES = """
+CREATE TEMP TABLE outcomes AS
+SELECT s.*, k.kind
+FROM staged AS s
+LEFT JOIN kinds AS k
+    ON k.stage = s.stage
+    AND k.reason IS NOT DISTINCT FROM s.reason
+    AND k.http_status IS NOT DISTINCT FROM s.http_status
+    AND k.code IS NOT DISTINCT FROM s.code
+    AND k.subcode IS NOT DISTINCT FROM s.subcode
+"""
+
+_LOSSES = f"""
+SELECT hour, stage, reason, kind, currency, count(*) AS orders,
+    sum(units)::DOUBLE / {MONEY_UNITS} AS value
+FROM outcomes
+WHERE stage <> '{DELIVERED}'
+GROUP BY hour, stage, reason, kind, currency
+ORDER BY hour, stage, reason, kind NULLS FIRST, currency NULLS FIRST
+"""
+
+LOSSES = pa.schema(
+    [
+        pa.field("hour", _TIME),
+        pa.field("stage", pa.string()),
+        pa.field("reason", pa.string()),
+        pa.field("orders", pa.int64()),
+        pa.field("value", pa.float64()),
+        pa.field("currency", pa.string()),
+        pa.field("kind", pa.string()),
+    ]
+)
+
+
+@contextmanager
+def outcomes(
+    matched_events: pa.Table, delivery_results: pa.Table, quarantined_orders: pa.Table
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection whose table `outcomes` has one row per order.
+
+    Columns: hour, dataset_id, event_name, currency, units (money in ten-thousandths), matched,
+    stage, reason, kind (a `Cause`; null when delivered or withheld), occurred_at, deliver_until,
+    delivered_at. An event without a delivery result stands at its verdict, a ready one as pending
+    with the reason `not_planned`; a status this version does not know counts as unknown.
+    """
+    with over(
+        matched_events=matched_events.select(_EVENT_COLUMNS),
+        delivery_results=delivery_results.select(_RESULT_COLUMNS),
+        quarantined_orders=quarantined_orders.select(QUARANTINED_ORDERS.names),
+    ) as connection:
+        connection.execute(_OUTCOMES)
+        connection.register("kinds", _kinds(connection))
+        connection.execute(_WITH_CAUSES)
+        yield connection
+
+
+def losses(
+    matched_events: pa.Table, delivery_results: pa.Table, quarantined_orders: pa.Table
+) -> pa.Table:
+    """Orders that were not delivered, counted per reason.
+
+    Columns: hour, stage (as in the waterfall), reason, orders, value, currency, kind (the
+    `Cause`; null for what is withheld on purpose).
+    """
+    with outcomes(matched_events, delivery_results, quarantined_orders) as connection:
+        return query(connection, _LOSSES).select(LOSSES.names).cast(LOSSES)
+
+
+def _kinds(connection: duckdb.DuckDBPyConnection) -> pa.Table:
+    """The cause of every distinct piece of evidence: a handful, however many orders there are."""
+    evidence = query(
+        connection,
+        f"""SELECT DISTINCT stage, reason, http_status, code, subcode FROM staged
+        WHERE stage NOT IN ('{DELIVERED}', '{ON_PURPOSE}')""",
+    )
+    kinds = [str(cause_of(**row)) for row in evidence.to_pylist()]
+    return evidence.append_column("kind", pa.array(kinds, pa.string()))

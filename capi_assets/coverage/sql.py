@@ -1,0 +1,28 @@
+"""DuckDB over Arrow tables, for a moment: what the room's aggregations share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, cast
+
+import duckdb
+import pyarrow as pa
+
+
+@contextmanager
+def over(**tables: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection in UTC on which `tables` can be read by name."""
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        for name, table in tables.items():
+            connection.register(name, table)
+        yield connection
+
+
+def query(
+    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, Any] | None = None
+) -> pa.Table:
+    """The result of `sql`, with `$name` bound from `parameters`."""
+    result = connection.sql(sql, params=dict(parameters or {}))
+    return cast(pa.Table, result.to_arrow_table())

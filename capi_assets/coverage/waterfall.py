@@ -1,0 +1,189 @@
+"""The waterfall of each hour: orders, what was lost at every stage by count and by money, and
+coverage. This is the table `attribution_health`; DESIGN.md section 9 defines coverage.
+
+What an order's stage, reason and cause are is in outcomes.py; which hours are bad, in flags.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from capi_assets.coverage.outcomes import LOST_STAGES, MONEY_UNITS, STAGES, outcomes
+from capi_assets.coverage.sql import query
+from capi_assets.partitions import floor_hour
+
+_TIME = pa.timestamp("us", tz="UTC")
+
+ATTRIBUTION_HEALTH = pa.schema(
+    [
+        ("hour", _TIME),
+        ("dataset_id", pa.string()),
+        ("event_name", pa.string()),
+        ("currency", pa.string()),
+        ("visits", pa.int64()),
+        ("orders", pa.int64()),
+        *((name, pa.int64()) for name in ("quarantined", "withheld", "invalid", "matched")),
+        *((name, pa.int64()) for name in STAGES[3:]),
+        ("value_orders", pa.float64()),
+        *((f"value_{name}", pa.float64()) for name in STAGES),
+        ("eligible", pa.int64()),
+        ("coverage", pa.float64()),
+        ("coverage_value", pa.float64()),
+        ("first_deadline", _TIME),
+        ("main_reason", pa.string()),
+        ("main_reason_kind", pa.string()),
+        ("freshness_p50_minutes", pa.float64()),
+        ("freshness_p95_minutes", pa.float64()),
+    ]
+)
+
+_GROUP = "hour, dataset_id, event_name, currency"
+_LOST = ", ".join(f"'{stage}'" for stage in LOST_STAGES)
+
+
+def _money(units: str) -> str:
+    return f"{units}::DOUBLE / {MONEY_UNITS}"
+
+
+_COUNTS = ",\n    ".join(f"count(*) FILTER (stage = '{s}') AS {s}" for s in STAGES)
+_VALUES = ",\n    ".join(
+    f"{_money(f'''coalesce(sum(units) FILTER (stage = '{s}'), 0)''')} AS value_{s}" for s in STAGES
+)
+
+_WATERFALL = f"""
+WITH wanted AS (SELECT * FROM outcomes WHERE hour IN (SELECT hour FROM hours)),
+totals AS (
+    SELECT {_GROUP},
+    count(*) AS orders,
+    count(*) FILTER (matched) AS matched,
+    {_COUNTS},
+    {_money("sum(units)")} AS value_orders,
+    {_VALUES},
+    count(*) FILTER (stage <> 'withheld') AS eligible,
+    {_money("sum(units) FILTER (stage <> 'withheld')")} AS value_eligible,
+    min(deliver_until) FILTER (stage IN ('pending', 'unknown', 'not_yet')) AS first_deadline,
+    quantile_cont(minutes, 0.5) AS freshness_p50_minutes,
+    quantile_cont(minutes, 0.95) AS freshness_p95_minutes
+    FROM (
+        SELECT *, CASE WHEN stage = 'delivered'
+            THEN (epoch_us(delivered_at) - epoch_us(occurred_at)) / 6e7 END AS minutes
+        FROM wanted
+    )
+    GROUP BY {_GROUP}
+),
+reasons AS (
+    SELECT {_GROUP}, reason AS main_reason, kind AS main_reason_kind, row_number() OVER (
+        PARTITION BY {_GROUP} ORDER BY count(*) DESC, sum(units) DESC, reason, kind
+    ) AS place
+    FROM wanted
+    WHERE stage IN ({_LOST})
+    GROUP BY {_GROUP}, reason, kind
+)
+SELECT
+    h.hour,
+    coalesce(t.dataset_id, '') AS dataset_id,
+    coalesce(t.event_name, '') AS event_name,
+    t.currency,
+    coalesce(v.visits, 0) AS visits,
+    t.* EXCLUDE (hour, dataset_id, event_name, currency, value_eligible, first_deadline,
+        freshness_p50_minutes, freshness_p95_minutes),
+    CASE WHEN t.eligible > 0 THEN t.delivered / t.eligible END AS coverage,
+    CASE WHEN t.value_eligible > 0 AND t.value_delivered BETWEEN 0 AND t.value_eligible
+        THEN t.value_delivered / t.value_eligible END AS coverage_value,
+    t.first_deadline, r.main_reason, r.main_reason_kind,
+    t.freshness_p50_minutes, t.freshness_p95_minutes
+FROM hours AS h
+LEFT JOIN totals AS t ON t.hour = h.hour
+LEFT JOIN (
+    SELECT date_trunc('hour', hour) AS hour, sum(visits) AS visits FROM visits_per_hour GROUP BY 1
+) AS v ON v.hour = h.hour
+LEFT JOIN reasons AS r
+    ON r.place = 1 AND r.hour = t.hour AND r.dataset_id = t.dataset_id
+    AND r.event_name = t.event_name AND r.currency IS NOT DISTINCT FROM t.currency
+ORDER BY h.hour, dataset_id, event_name, t.currency NULLS FIRST
+"""
+
+_ZEROES = [
+    name
+    for name in ATTRIBUTION_HEALTH.names
+    if name in STAGES
+    or name.startswith("value_")
+    or name in ("orders", "matched", "eligible", "visits")
+]
+
+
+def waterfall(
+    hours: Iterable[datetime],
+    matched_events: pa.Table,
+    delivery_results: pa.Table,
+    quarantined_orders: pa.Table,
+    visits_per_hour: pa.Table,
+) -> pa.Table:
+    """`attribution_health` of `hours`: one row per hour, dataset, event name and currency.
+
+    Args:
+        hours: starts of hours, timezone-aware; each gets at least one row, an hour without orders
+            one with empty names and zero counts. Orders of other hours are left out.
+        matched_events: the table of that name (the payload is not read).
+        delivery_results: the table of that name; results of events that are gone are left out.
+        quarantined_orders: hour, dataset_id, event_name, currency, value; all but hour may be null.
+        visits_per_hour: hour, visits; an hour that is absent had none.
+
+    Returns:
+        Columns of `ATTRIBUTION_HEALTH`, sorted by hour, dataset, event name and currency. A null
+        or impossible value counts as no money. `first_deadline` is the earliest deliver_until of
+        what waits (pending, unknown, not_yet); `main_reason_kind` is a `Cause`. `coverage_value`
+        is null when negative values make a share meaningless.
+    """
+    wanted = sorted({_hour(hour) for hour in hours})
+    with outcomes(matched_events, delivery_results, quarantined_orders) as connection:
+        connection.register("hours", pa.table({"hour": pa.array(wanted, _TIME)}))
+        connection.register("visits_per_hour", visits_per_hour)
+        rows = query(connection, _WATERFALL)
+    return pa.table(
+        [
+            pc.fill_null(rows[field.name], 0).cast(field.type)
+            if field.name in _ZEROES
+            else rows[field.name].cast(field.type)
+            for field in ATTRIBUTION_HEALTH
+        ],
+        schema=ATTRIBUTION_HEALTH,
+    )
+
+
+def closes(health: pa.Table) -> pa.Table:
+    """The rows of `attribution_health` that do not add up; an empty table is the promise kept.
+
+    Columns: hour, dataset_id, event_name, currency, measure (`orders` or `value`), total (what the
+    books hold) and parts (the sum over all stages). Money may differ by less than half a cent.
+    """
+    keys = ["hour", "dataset_id", "event_name", "currency"]
+    found = []
+    for measure, prefix in (("orders", ""), ("value", "value_")):
+        total = health[f"{prefix}orders"].cast(pa.float64())
+        parts = pa.chunked_array([pa.array([0.0] * health.num_rows, pa.float64())])
+        for stage in STAGES:
+            parts = pc.add(parts, health[f"{prefix}{stage}"].cast(pa.float64()))
+        # Beyond 1e12 a double's own steps exceed the half cent.
+        slack = pc.max_element_wise(pc.multiply(pc.abs(total), 1e-14), 0.005)
+        off = pc.fill_null(pc.greater_equal(pc.abs(pc.subtract(total, parts)), slack), True)
+        found.append(
+            health.select(keys)
+            .append_column("measure", pa.array([measure] * health.num_rows, pa.string()))
+            .append_column("total", total)
+            .append_column("parts", parts)
+            .filter(off)
+        )
+    return pa.concat_tables(found)
+
+
+def _hour(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment} has no time zone; hours are UTC")
+    if floor_hour(moment) != moment:
+        raise ValueError(f"{moment} is not the start of an hour")
+    return moment.astimezone(UTC)

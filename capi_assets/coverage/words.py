@@ -1,0 +1,195 @@
+"""How numbers, times, gaps and alerts are said to people: short phrases and one-paragraph texts.
+
+Plain text only, readable in a log line, a check's description and a chat alike; tables in
+Markdown are in tables.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from capi_assets.coverage.alerts import Alert
+from capi_assets.coverage.causes import Cause
+from capi_assets.coverage.channels import Message
+from capi_assets.coverage.gaps import Gap
+from capi_assets.partitions import HOUR
+
+_NO_DECIMALS = {
+    *("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND"),
+    *("VUV", "XAF", "XOF", "XPF"),
+}
+_THREE_DECIMALS = {"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"}
+
+
+def money(currency: str | None, value: float) -> str:
+    """`EUR 12,345.60`, with the decimals that the currency has (ISO 4217)."""
+    return f"{currency or 'no currency'} {amount(currency, value)}"
+
+
+def amount(currency: str | None, value: float) -> str:
+    """`12,345.60`: money where the currency is said elsewhere."""
+    decimals = 0 if currency in _NO_DECIMALS else 3 if currency in _THREE_DECIMALS else 2
+    return f"{value:,.{decimals}f}"
+
+
+def moneys(amounts: Mapping[str, float]) -> str:
+    """`EUR 12,345.60 and USD 3.00`; empty without any amount."""
+    return listed(money(currency, amounts[currency]) for currency in sorted(amounts))
+
+
+def count(number: int, noun: str) -> str:
+    """`1 order`, `1,204 orders`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(words: Iterable[str]) -> str:
+    """`a, b and c`."""
+    *head, last = list(words) or [""]
+    return f"{', '.join(head)} and {last}" if head else last
+
+
+def percent(share: float | None) -> str:
+    """`93.4 %`, never rounded up to 100 %; `–` for None."""
+    if share is None:
+        return "–"
+    rounded = f"{share * 100:.1f}"
+    return f"{'99.9' if share < 1 and rounded == '100.0' else rounded} %"
+
+
+def moment(time: datetime) -> str:
+    """`2026-11-20 13:00 UTC`, whatever zone the time came in."""
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def span(length: timedelta) -> str:
+    """`3 d 4 h`, `4 h 5 min`, `12 min`: two units at most, rounded down."""
+    minutes = int(length.total_seconds() // 60)
+    days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
+    if days:
+        return f"{days} d {hours} h" if hours else f"{days} d"
+    if hours:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{minutes} min" if minutes else "less than a minute"
+
+
+def deadline(time: datetime, now: datetime) -> str:
+    """`2026-11-20 13:00 UTC (in 3 d 4 h)`, or `(4 h ago)`."""
+    away = f"in {span(time - now)}" if time > now else f"{span(now - time)} ago"
+    return f"{moment(time)} ({away})"
+
+
+def during(gap: Gap) -> str:
+    """`2026-11-20 13:00 to 18:00 UTC`: the moment the gap began and the one it ended."""
+    first, end = gap.first_hour, gap.last_hour + HOUR
+    same_day = first.date() == end.date()
+    return f"{first:%Y-%m-%d %H:%M} to {end:{'%H:%M' if same_day else '%Y-%m-%d %H:%M'}} UTC"
+
+
+def missing(gap: Gap) -> str:
+    """`412 orders (EUR 38,120.40) are missing`, with what is not known or not lost but poorer."""
+    parts = []
+    if gap.orders:
+        verb = "is" if gap.orders == 1 else "are"
+        worth = f" ({moneys(gap.money)})" if gap.money else ""
+        parts.append(f"{count(gap.orders, 'order')}{worth} {verb} missing")
+    if gap.unknown_hours:
+        parts.append(f"the orders of {count(gap.unknown_hours, 'hour')} are not counted yet")
+    if gap.unmatched:
+        parts.append(f"{count(gap.unmatched, 'order')} found no visit")
+    return listed(parts) or "no order is missing"
+
+
+def seen(gap: Gap) -> str:
+    """`Seen: token_expired, throttled.`: the evidence for the cause; empty if there is none."""
+    evidence = [*list(gap.reasons)[:3], *([gap.evidence] if gap.evidence else [])]
+    return f"Seen: {', '.join(evidence)}." if evidence else ""
+
+
+def savable(gap: Gap, now: datetime) -> str:
+    """What can still be done for a gap and until when, as one or two sentences."""
+    said = []
+    if gap.first_deadline:
+        if gap.recoverable:
+            worth = f" ({moneys(gap.recoverable_money)})" if gap.recoverable_money else ""
+            said.append(
+                f"{count(gap.recoverable, 'order')}{worth} can still be saved,"
+                f" the first until {deadline(gap.first_deadline, now)}."
+            )
+        else:
+            said.append(f"They can be saved until {deadline(gap.first_deadline, now)}.")
+    if gap.correctable:
+        worth = f" ({moneys(gap.correctable_money)})" if gap.correctable_money else ""
+        said.append(f"{count(gap.correctable, 'order')}{worth} could be saved by corrected input.")
+    if not said and (gap.orders or gap.unknown_hours):
+        said.append("Nothing of it can be saved any more.")
+    return " ".join(said)
+
+
+def gap_sentence(gap: Gap, now: datetime) -> str:
+    """One paragraph: what is missing since when, why, until when, what to do."""
+    return _paragraph(
+        f"{during(gap)}: {missing(gap)}, because {gap.cause.headline}.",
+        seen(gap),
+        savable(gap, now),
+        _to_do(gap, (gap.partition_range,)),
+    )
+
+
+_NEWS = {
+    "opened": "New gap",
+    "worse": "Gap has grown worse",
+    "about_to_expire": "Gap is about to expire",
+    "expired": "Gap can no longer be saved",
+    "recovered": "Gap recovered",
+    "changed": "Gap has another cause now",
+}
+
+
+def alert_text(alert: Alert, now: datetime) -> str:
+    """An alert as one readable paragraph."""
+    gap, news = alert.gap, _NEWS[alert.kind]
+    if not alert.ranges:  # over
+        return _paragraph(f"{news}, {during(gap)}: {gap.cause.headline}.", _aftermath(alert))
+    return _paragraph(
+        f"{news} ({gap.severity}), {during(gap)}: {missing(gap)}, because {gap.cause.headline}.",
+        seen(gap),
+        savable(gap, now),
+        _to_do(gap, alert.ranges),
+    )
+
+
+def message(alert: Alert, now: datetime) -> Message:
+    """An alert ready for the channels."""
+    return Message(alert_text(alert, now), alert.gap.severity, good=alert.kind == "recovered")
+
+
+def _aftermath(alert: Alert) -> str:
+    gap = alert.gap
+    lost = f"{count(gap.orders, 'order')}{f' ({moneys(gap.money)})' if gap.money else ''}"
+    if alert.kind == "expired":
+        return f"{lost} were missing when last seen, and Meta takes events this old no more."
+    were = (
+        f"At its worst {lost} {'was' if gap.orders == 1 else 'were'} missing." if gap.orders else ""
+    )
+    if not alert.other_causes:
+        return _paragraph(were, "Coverage of these hours is good again.")
+    why = listed(cause.headline for cause in alert.other_causes)
+    still = count(alert.still, "order") if alert.still else "Orders"
+    return _paragraph(
+        were,
+        f"{still} of these hours {'is' if alert.still == 1 else 'are'}"
+        f" still missing, because {why}: see the gap of that cause.",
+    )
+
+
+def _to_do(gap: Gap, ranges: Sequence[str]) -> str:
+    if gap.cause is Cause.TOO_LATE:
+        return gap.remedy
+    noun = "Range" if len(ranges) == 1 else "Ranges"
+    shown = ", ".join(ranges[:5]) + (f" and {len(ranges) - 5} more" if len(ranges) > 5 else "")
+    return f"{gap.remedy} {noun}: {shown}"
+
+
+def _paragraph(*sentences: str) -> str:
+    return " ".join(s[0].upper() + s[1:] for s in sentences if s)

@@ -1,0 +1,209 @@
+"""`attribution_health`: each hour's waterfall, and the checks that judge it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from capi_assets.contracts.attribution_health import AttributionHealth
+from capi_assets.contracts.base import arrow_schema, conform
+from capi_assets.contracts.delivery_results import DeliveryResults
+from capi_assets.contracts.matched_events import MatchedEvents
+from capi_assets.contracts.quarantine import Quarantine
+from capi_assets.contracts.visits import Visits
+from capi_assets.coverage.flags import ERROR
+from capi_assets.coverage.tables import gaps_report, gaps_sentence, hour_report, hour_sentence
+from capi_assets.coverage.waterfall import closes, waterfall
+from capi_assets.defs.hours import (
+    GROUP,
+    OWNERS,
+    HourVerdict,
+    column_schema,
+    hourly_check,
+    hours_of,
+    report_hours,
+)
+from capi_assets.defs.resources import Clock, LakeResource, Rules
+from capi_assets.defs.watch import flags_of, watch
+from capi_assets.partitions import HOURLY
+
+
+@dg.asset(
+    partitions_def=HOURLY,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    deps=["visits", "orders", "matched_events", "delivery_results"],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"parquet", "duckdb"},
+    tags={"stage": "judge"},
+    metadata={"dagster/column_schema": column_schema(AttributionHealth)},
+    description=(
+        "What became of every order of the hour, by count and by money: delivered, withheld on"
+        " purpose, or lost for one reason, and until when it can still be saved. Coverage is"
+        " delivered orders over orders that ought to be at Meta."
+    ),
+)
+def attribution_health(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[Any]:
+    """Folds the stored tables of the run's hours; sends nothing."""
+    hours = hours_of(context)
+    store = lake.open()
+    health = conform(
+        waterfall(
+            hours,
+            store.read("matched_events", hours, arrow_schema(MatchedEvents)),
+            store.read("delivery_results", hours, arrow_schema(DeliveryResults)),
+            store.read("quarantined_orders", hours, arrow_schema(Quarantine)),
+            _visits_per_hour(store.read("visits", hours, arrow_schema(Visits), ["occurred_at"])),
+        ),
+        AttributionHealth,
+    )
+    metadata = {}
+    for hour in hours:
+        rows = health.filter(pc.equal(health.column("hour"), pa.scalar(hour, _TIME)))
+        store.write("attribution_health", hour, rows)
+        metadata[hour] = _metadata(rows)
+    yield from report_hours(context, metadata)
+
+
+_TIME = pa.timestamp("us", tz="UTC")
+
+
+def _visits_per_hour(visits: pa.Table) -> pa.Table:
+    floors = pc.floor_temporal(visits.column("occurred_at"), unit="hour").cast(_TIME)
+    counts = pa.table({"hour": floors}).group_by("hour").aggregate([([], "count_all")])
+    return counts.rename_columns(["hour", "visits"])
+
+
+def _metadata(rows: pa.Table) -> dict[str, Any]:
+    """Numbers that the UI plots per hour; money per currency."""
+
+    def total(name: str) -> int:
+        return pc.sum(rows.column(name)).as_py() or 0
+
+    found: dict[str, Any] = {"dagster/row_count": rows.num_rows}
+    found["visits"] = pc.max(rows.column("visits")).as_py() or 0
+    for name in ("orders", "withheld", "delivered", "pending", "quarantined", "invalid", "matched"):
+        found[name] = total(name)
+    eligible = total("eligible")
+    found["missing"] = eligible - found["delivered"]
+    if eligible:
+        found["coverage"] = round(found["delivered"] / eligible, 4)
+    for row in rows.to_pylist():
+        if row["currency"]:
+            key = row["currency"].lower()
+            lost = row["value_orders"] - row["value_withheld"] - row["value_delivered"]
+            for name, value in (("delivered", row["value_delivered"]), ("missing", lost)):
+                at = f"{name}_{key}"
+                found[at] = round(found.get(at, 0.0) + value, 2)
+    deadline = pc.min(rows.column("first_deadline")).as_py()
+    if deadline is not None:
+        found["can_be_saved_until"] = dg.MetadataValue.timestamp(deadline)
+    return found
+
+
+def _judge_coverage(
+    hours: Sequence[datetime], lake: LakeResource, rules: Rules, clock: Clock
+) -> Mapping[datetime, HourVerdict]:
+    now = clock.now()
+    health, flags = flags_of(lake.open(), hours, rules.coverage(), now)
+    rows = {row["hour"]: row for row in flags.to_pylist()}
+    return {
+        hour: HourVerdict(
+            passed=not rows[hour]["flagged"],
+            description=hour_sentence(hour, flags, now),
+            severity=_severity(rows[hour]["severity"]),
+            metadata=_hour_metadata(hour, rows[hour], health, flags, now),
+        )
+        for hour in hours
+        if hour in rows
+    }
+
+
+def _severity(word: str | None) -> dg.AssetCheckSeverity:
+    return dg.AssetCheckSeverity.ERROR if word == ERROR else dg.AssetCheckSeverity.WARN
+
+
+def _hour_metadata(
+    hour: datetime, row: Mapping[str, Any], health: pa.Table, flags: pa.Table, now: datetime
+) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "waterfall": dg.MetadataValue.md(hour_report(hour, health, flags, now))
+    }
+    if row["coverage"] is not None:
+        found["coverage"] = round(row["coverage"], 4)
+    if row["flagged"]:
+        found |= {"cause": row["cause"], "evidence": row["evidence"] or ""}
+        found["missing_orders"] = row["missing"] or 0
+        if row["first_deadline"]:
+            found["can_be_saved_until"] = dg.MetadataValue.timestamp(row["first_deadline"])
+    return found
+
+
+hour_reaches_coverage = hourly_check(
+    "attribution_health",
+    "hour_reaches_coverage",
+    "The share of orders that reached Meta is above CAPI_COVERAGE_THRESHOLD; if not, why, what it"
+    " costs, and until when it can be saved. An error when time runs out or nothing arrived.",
+    _judge_coverage,
+    {"lake", "rules", "clock"},
+)
+
+
+def _judge_sums(hours: Sequence[datetime], lake: LakeResource) -> Mapping[datetime, HourVerdict]:
+    health = lake.open().read("attribution_health", hours, arrow_schema(AttributionHealth))
+    off = {row["hour"]: row for row in closes(health).to_pylist()}
+    return {
+        hour: HourVerdict(
+            passed=hour not in off,
+            description=(
+                f"{off[hour]['measure']} do not add up: {off[hour]['parts']} in all stages,"
+                f" {off[hour]['total']} in the books."
+                if hour in off
+                else "Every order stands in exactly one stage, by count and by money."
+            ),
+        )
+        for hour in hours
+    }
+
+
+every_order_is_accounted_for = hourly_check(
+    "attribution_health",
+    "every_order_is_accounted_for",
+    "Orders = delivered + withheld + lost for one reason each, by count and by money to the cent.",
+    _judge_sums,
+    {"lake"},
+)
+
+
+@dg.asset_check(
+    asset="attribution_health",
+    name="coverage_watch",
+    description=(
+        "The standing list of all gaps that can still matter: their cause, cost, deadline and the"
+        " range to materialize. Written by the coverage sensor whenever it changes."
+    ),
+)
+def coverage_watch(lake: LakeResource, rules: Rules, clock: Clock) -> dg.AssetCheckResult:
+    """All gaps of the watched hours, as the sensor sees them."""
+    now = clock.now()
+    seen = watch(lake.open(), rules.coverage(), now)
+    return dg.AssetCheckResult(**watch_words(seen.gaps, now))
+
+
+def watch_words(gaps: Sequence[Any], now: datetime) -> dict[str, Any]:
+    """The standing list as the fields of a check's result."""
+    severe = any(gap.severity == ERROR for gap in gaps)
+    return {
+        "passed": not gaps,
+        "severity": dg.AssetCheckSeverity.ERROR if severe else dg.AssetCheckSeverity.WARN,
+        "description": gaps_sentence(gaps, now),
+        "metadata": {
+            "gaps": dg.MetadataValue.md(gaps_report(gaps, now)),
+            "flagged_hours": sum(gap.hours for gap in gaps),
+            "missing_orders": sum(gap.orders for gap in gaps),
+            "recoverable_orders": sum(gap.recoverable for gap in gaps),
+        },
+    }

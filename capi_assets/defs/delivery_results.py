@@ -1,0 +1,212 @@
+"""`delivery_results`: sends what is left to send, and tells where every event of the hour stands."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from capi_assets.contracts.base import arrow_schema, conform
+from capi_assets.contracts.delivery_results import DeliveryResults
+from capi_assets.contracts.matched_events import MatchedEvents
+from capi_assets.coverage.causes import Cause, cause_of
+from capi_assets.defs.hours import (
+    GROUP,
+    OWNERS,
+    HourVerdict,
+    Unfinished,
+    column_schema,
+    hourly_check,
+    hours_of,
+    report_hours,
+)
+from capi_assets.defs.landed import money_metadata
+from capi_assets.defs.matched_events import rows_of
+from capi_assets.defs.resources import Clock, LakeResource, LedgerResource, MetaResource, Rules
+from capi_assets.delivery.access import open_clients
+from capi_assets.delivery.ledger import Ledger
+from capi_assets.delivery.plan import plan, to_send
+from capi_assets.delivery.policy import Policy
+from capi_assets.delivery.reasons import HELD, HELD_TOO_LATE
+from capi_assets.delivery.results import fold
+from capi_assets.delivery.sender import deliver
+from capi_assets.delivery.summary import DeliverySummary, Progress
+from capi_assets.partitions import HOURLY
+
+# A person decides these; another materialization would not finish them.
+_HELD = pa.array([HELD, HELD_TOO_LATE])
+_OPEN = pa.array(["pending", "unknown", "not_yet"])
+
+
+@dg.asset(
+    partitions_def=HOURLY,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    deps=["matched_events"],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"parquet", "sqlite"},
+    tags={"stage": "deliver"},
+    metadata={"dagster/column_schema": column_schema(DeliveryResults)},
+    description=(
+        "Delivers what Meta does not have yet and writes where every event stands. Materialize it"
+        " as often as you like: the ledger knows what was sent, so nothing is counted twice. Hours"
+        " with events that still wait end as failed, so that a backfill of 'Failed and missing'"
+        " picks exactly those."
+    ),
+)
+def delivery_results(
+    context: dg.AssetExecutionContext,
+    lake: LakeResource,
+    ledger: LedgerResource,
+    meta: MetaResource,
+    rules: Rules,
+    clock: Clock,
+) -> Iterator[Any]:
+    """One plan and one delivery for all hours of the run, most urgent events first."""
+    hours = hours_of(context)
+    store = lake.open()
+    events = store.read("matched_events", hours, arrow_schema(MatchedEvents))
+    policy = rules.delivery()
+    with ledger.open() as book:
+        summary = _deliver(context, events, book, meta, policy, clock)
+        results = conform(fold(events, book.state_of(events), clock.now(), policy), DeliveryResults)
+    metadata = {}
+    for hour in hours:
+        rows = rows_of(results, hour)
+        store.write("delivery_results", hour, rows)
+        metadata[hour] = _metadata(rows, summary)
+    yield from report_hours(context, metadata, _unfinished(results, hours))
+
+
+def _deliver(
+    context: dg.AssetExecutionContext,
+    events: pa.Table,
+    book: Ledger,
+    meta: MetaResource,
+    policy: Policy,
+    clock: Clock,
+) -> DeliverySummary:
+    planned = plan(events, book.state_of(events), clock.now(), policy)
+    sends = to_send(events, planned)
+    context.log.info(
+        "Plan for %d events: %s", events.num_rows, dict(Counter(planned["action"].to_pylist()))
+    )
+
+    def tell(progress: Progress) -> None:
+        context.log.info(
+            "%d of %d delivered in %d requests, %.1f s",
+            progress.delivered,
+            sends.num_rows,
+            progress.requests,
+            progress.seconds,
+        )
+
+    summary = deliver(
+        sends,
+        book,
+        open_clients(meta.accesses().values(), policy),
+        clock.now,
+        policy,
+        run_id=context.run_id,
+        on_progress=tell,
+    )
+    for stop in summary.stops:
+        context.log.error("%s", stop)
+    for warning in summary.warnings:
+        context.log.warning("%s", warning)
+    return summary
+
+
+def _metadata(rows: pa.Table, summary: DeliverySummary) -> dict[str, Any]:
+    statuses = Counter(rows.column("status").to_pylist())
+    delivered = rows.filter(pc.equal(rows.column("status"), "delivered"))
+    missing = rows.filter(pc.is_in(rows.column("status"), _OPEN))
+    found: dict[str, Any] = {
+        "dagster/row_count": rows.num_rows,
+        **{name: statuses[name] for name in ("delivered", "pending", "unknown", "rejected")},
+        "expired": statuses["expired"],
+        **money_metadata(delivered, "delivered"),
+        **money_metadata(missing, "open"),
+        "requests_of_the_run": summary.requests,
+    }
+    lines = [
+        f"| {status} | {reason or ''} | {count} |"
+        for (status, reason), count in _reasons(rows).most_common(20)
+    ]
+    if lines:
+        table = "\n".join(["| status | reason | events |", "|---|---|---:|", *lines])
+        found["statuses"] = dg.MetadataValue.md(table)
+    if missing.num_rows:
+        deadline = pc.min(missing.column("deliver_until")).as_py()
+        found["first_deadline"] = dg.MetadataValue.timestamp(deadline)
+    return found
+
+
+def _reasons(rows: pa.Table) -> Counter[tuple[str, str | None]]:
+    pairs = zip(rows.column("status").to_pylist(), rows.column("reason").to_pylist(), strict=True)
+    return Counter(pairs)
+
+
+def _unfinished(results: pa.Table, hours: Sequence[datetime]) -> list[Unfinished]:
+    """Hours with events that another materialization can still deliver."""
+    held = pc.fill_null(pc.is_in(results.column("reason"), _HELD), False)
+    waits = pc.and_(pc.is_in(results.column("status"), _OPEN), pc.invert(held))
+    left = results.filter(waits)
+    found = []
+    for hour in hours:
+        rows = rows_of(left, hour)
+        if not rows.num_rows:
+            continue
+        (status, reason), count = _reasons(rows).most_common(1)[0]
+        cause = cause_of(stage=status, reason=reason, http_status=None, code=None, subcode=None)
+        why = f"{rows.num_rows} events wait, {count} of them because {_words(cause, reason)}."
+        found.append(Unfinished(hour, why, cause.remedy))
+    return found
+
+
+def _words(cause: Cause, reason: str | None) -> str:
+    return f"{cause.headline} ({reason})" if reason else cause.headline
+
+
+def _judge(hours: Sequence[datetime], lake: LakeResource) -> Mapping[datetime, HourVerdict]:
+    store = lake.open()
+    identity = ["occurred_at", "dataset_id", "event_name", "event_id", "order_id"]
+    events = store.read("matched_events", hours, arrow_schema(MatchedEvents), identity)
+    columns = [*identity, "status", "reason"]
+    results = store.read("delivery_results", hours, arrow_schema(DeliveryResults), columns)
+    return {hour: _verdict(rows_of(events, hour), rows_of(results, hour)) for hour in hours}
+
+
+def _verdict(events: pa.Table, results: pa.Table) -> HourVerdict:
+    statuses = Counter(results.column("status").to_pylist())
+    told = ", ".join(f"{count} {status}" for status, count in statuses.most_common()) or "none"
+    if events.num_rows != results.num_rows:
+        return HourVerdict(
+            passed=False,
+            description=(
+                f"{events.num_rows} events, but {results.num_rows} results: matched_events was"
+                " materialized after them. Materialize delivery_results of this hour again."
+            ),
+        )
+    stuck = {name: statuses[name] for name in ("unknown", "rejected") if statuses[name]}
+    if stuck:
+        words = " and ".join(f"{count} {name}" for name, count in stuck.items())
+        return HourVerdict(
+            passed=False,
+            description=f"{words} of {results.num_rows} events need a look. In all: {told}.",
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata=dict(stuck),
+        )
+    return HourVerdict(True, f"Every event has one status: {told}.")
+
+
+every_event_has_an_answer = hourly_check(
+    "delivery_results",
+    "every_event_has_an_answer",
+    "Each matched event has exactly one result, and none was refused by Meta or is of unknown fate.",
+    _judge,
+    {"lake"},
+)

@@ -1,0 +1,167 @@
+"""How a run over many hours tells Dagster what became of each: assets and checks per hour.
+
+A range is one run, and an exception would mark all of its hours failed. So an hour that cannot be
+finished raises nothing while the others go on: the finished hours are reported as materialized one
+by one, and only then does the step fail, which leaves exactly the others "failed".
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationTargetMaterializationData,
+)
+from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
+
+from capi_assets.contracts.base import Contract, columns
+from capi_assets.partitions import HOURLY, hour_key, key_hour
+
+OWNERS = ["team:analytics-engineering"]
+GROUP = "conversions"
+
+
+def hours_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[datetime]:
+    """The hours that this run was asked for, in time order."""
+    return sorted(key_hour(key) for key in context.partition_keys)
+
+
+def column_schema(contract: type[Contract]) -> dg.TableSchema:
+    """A contract's columns as the UI shows them."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name=column.name,
+                type=column.type,
+                description=column.description,
+                constraints=dg.TableColumnConstraints(nullable=not column.required),
+            )
+            for column in columns(contract)
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """An hour that a run could not finish: why in a sentence, and what would help."""
+
+    hour: datetime
+    why: str
+    remedy: str
+
+
+def report_hours(
+    context: dg.AssetExecutionContext,
+    metadata: Mapping[datetime, Mapping[str, Any]],
+    unfinished: Sequence[Unfinished] = (),
+) -> Iterator[dg.MaterializeResult | dg.AssetMaterialization]:
+    """Reports every hour of the run; yield from it last.
+
+    With `unfinished` hours the run fails after all others are reported and everything downstream
+    has its input: `definitions.py` runs a step as soon as its inputs are there, whether or not the
+    step that made them ended well.
+
+    Raises:
+        dagster.Failure: some hours are unfinished; names them with their remedy.
+    """
+    if not unfinished:
+        for hour, values in metadata.items():
+            context.add_asset_metadata(dict(values), partition_key=hour_key(hour))
+        yield dg.MaterializeResult()
+        return
+    failed = {entry.hour for entry in unfinished}
+    for hour, values in metadata.items():
+        if hour not in failed:
+            yield dg.AssetMaterialization(
+                context.asset_key, partition=hour_key(hour), metadata=dict(values)
+            )
+    # Hands on the step's output without a materialization of its own for every hour.
+    yield dg.MaterializeResult(metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
+    raise dg.Failure(
+        description=_unfinished_words(unfinished, len(metadata)),
+        metadata={
+            "unfinished_hours": len(unfinished),
+            "hours": dg.MetadataValue.md(_unfinished_table(unfinished)),
+        },
+        allow_retries=False,
+    )
+
+
+def _unfinished_words(unfinished: Sequence[Unfinished], total: int) -> str:
+    reasons = list(dict.fromkeys(f"{entry.why} {entry.remedy}" for entry in unfinished))
+    more = f" (and {len(reasons) - 3} more reasons)" if len(reasons) > 3 else ""
+    first, last = unfinished[0].hour, unfinished[-1].hour
+    return (
+        f"{len(unfinished)} of {total} hours are not finished, between {hour_key(first)} and"
+        f" {hour_key(last)}; the others are. {' '.join(reasons[:3])}{more}"
+    )
+
+
+def _unfinished_table(unfinished: Sequence[Unfinished]) -> str:
+    rows = [f"| {hour_key(e.hour)} | {e.why} | {e.remedy} |" for e in unfinished[:100]]
+    return "\n".join(["| hour | why | what to do |", "|---|---|---|", *rows])
+
+
+@dataclass(frozen=True)
+class HourVerdict:
+    """What a check says of one hour."""
+
+    passed: bool
+    description: str
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def hourly_check(
+    asset: str,
+    name: str,
+    description: str,
+    judge: Callable[..., Mapping[datetime, HourVerdict]],
+    required_resource_keys: set[str],
+) -> dg.AssetChecksDefinition:
+    """A check with a verdict per hour, also in a run over a range.
+
+    `judge(hours, **resources)` gives the verdicts. In a range run Dagster's own check result loses
+    its partition, so one evaluation per hour is recorded with the materialization it speaks of.
+    """
+
+    @dg.asset_check(
+        asset=asset,
+        name=name,
+        description=description,
+        partitions_def=HOURLY,
+        required_resource_keys=required_resource_keys,
+    )
+    def check(context: dg.AssetCheckExecutionContext) -> Iterator[Any]:
+        resources = {key: getattr(context.resources, key) for key in required_resource_keys}
+        for hour, verdict in judge(hours_of(context), **resources).items():
+            yield dg.AssetCheckEvaluation(
+                asset_key=dg.AssetKey(asset),
+                check_name=name,
+                passed=verdict.passed,
+                severity=verdict.severity,
+                description=verdict.description,
+                metadata=dict(verdict.metadata),
+                partition=hour_key(hour),
+                target_materialization_data=_target(context.instance, asset, hour),
+            )
+        yield dg.Output(None, output_name=context.op_execution_context.op_def.output_defs[0].name)
+
+    return check
+
+
+def _target(
+    instance: dg.DagsterInstance, asset: str, hour: datetime
+) -> AssetCheckEvaluationTargetMaterializationData | None:
+    found = instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[hour_key(hour)]),
+        limit=1,
+    ).records
+    if not found:
+        return None
+    record = found[0]
+    return AssetCheckEvaluationTargetMaterializationData(
+        storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
+    )

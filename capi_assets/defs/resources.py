@@ -1,0 +1,206 @@
+"""What the assets are given: the lake, the sources, the ledger, Meta, the rules and the clock.
+
+Each is made from the settings by `resources_from`; tests and the demo change a few of them.
+Secrets are kept out of `repr`, and shown as variables in the UI.
+"""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import dagster as dg
+from dagster_duckdb import DuckDBResource
+from pydantic import Field
+
+from capi_assets.coverage.channels import Channel, WebhookChannel
+from capi_assets.coverage.flags import CoveragePolicy
+from capi_assets.delivery.ledger import Ledger
+from capi_assets.delivery.policy import Policy
+from capi_assets.ingest.hashing import HashPolicy
+from capi_assets.ingest.sources import LandingFolder, Source, SqlModel
+from capi_assets.lake import Lake
+from capi_assets.meta.client import DatasetAccess
+from capi_assets.settings import Settings, sql_parameters, variable
+
+
+class Clock(dg.ConfigurableResource[Any]):
+    """The time that runs go by."""
+
+    at: str | None = Field(None, description="A fixed time (ISO 8601) for rehearsals.")
+
+    def now(self) -> datetime:
+        """Now, timezone-aware UTC."""
+        return datetime.now(UTC) if self.at is None else datetime.fromisoformat(self.at)
+
+
+class LakeResource(dg.ConfigurableResource[Any]):
+    """The hourly Parquet files."""
+
+    root: str
+
+    def open(self) -> Lake:
+        """The lake at `root`."""
+        return Lake(self.root)
+
+
+class Sources(dg.ConfigurableResource[Any]):
+    """Where visits and orders come from."""
+
+    landing: str
+    visits_sql: str | None = None
+    orders_sql: str | None = None
+    visits_url: str | None = Field(None, repr=False)
+    orders_url: str | None = Field(None, repr=False)
+
+    def visits(self) -> Source:
+        """The landing folder, or the SQL model if there is one."""
+        return self._source("visits", self.visits_sql, self.visits_url)
+
+    def orders(self) -> Source:
+        """The landing folder, or the SQL model if there is one."""
+        return self._source("orders", self.orders_sql, self.orders_url)
+
+    def _source(self, table: str, model: str | None, url: str | None) -> Source:
+        if model:
+            return SqlModel(model, url, sql_parameters())
+        return LandingFolder(self.landing, table)
+
+
+class LedgerResource(dg.ConfigurableResource[Any]):
+    """What was tried, and what Meta answered."""
+
+    url: str = Field(repr=False)
+
+    def open(self) -> Ledger:
+        """The ledger, with its schema up to date.
+
+        Raises:
+            LedgerError: it cannot be opened.
+        """
+        if self.url.startswith("sqlite:///"):
+            Path(self.url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        return Ledger(self.url)
+
+
+class MetaResource(dg.ConfigurableResource[Any]):
+    """The way to Meta. A token file is read at every run, so a renewed token needs no restart."""
+
+    dataset_id: str = ""
+    access_token: str | None = Field(None, repr=False)
+    access_token_file: str | None = None
+    app_secret: str | None = Field(None, repr=False)
+    graph_url: str
+    graph_version: str
+    test_event_code: str | None = None
+
+    def accesses(self) -> dict[str, DatasetAccess]:
+        """Access by dataset id; empty while no dataset or token is set."""
+        token = self._token()
+        if not self.dataset_id or not token:
+            return {}
+        access = DatasetAccess(
+            dataset_id=self.dataset_id,
+            token=token,
+            app_secret=self.app_secret,
+            graph_url=self.graph_url,
+            version=self.graph_version,
+            test_event_code=self.test_event_code,
+        )
+        return {self.dataset_id: access}
+
+    def _token(self) -> str | None:
+        if self.access_token_file:
+            try:
+                return Path(self.access_token_file).read_text(encoding="utf-8").strip() or None
+            except OSError:
+                return None
+        return self.access_token
+
+
+class Alerts(dg.ConfigurableResource[Any]):
+    """Where alerts go beside the log."""
+
+    webhook: str | None = Field(None, repr=False)
+
+    def channels(self) -> list[Channel]:
+        """The channels that are set up."""
+        return [WebhookChannel(self.webhook)] if self.webhook else []
+
+
+class Rules(dg.ConfigurableResource[Any]):
+    """The choices that settings leave to the operator."""
+
+    lookback_hours: int
+    default_country: str | None = None
+    date_format: str | None = None
+    hash_external_id: bool = True
+    consent_required: bool = False
+    unknown_policy: str = "hold"
+    requests_in_flight: int = 4
+    time_budget_seconds: int = 900
+    coverage_threshold: float = 0.95
+    settle_minutes: int = 5
+
+    @property
+    def lookback(self) -> timedelta:
+        """How far back an order looks for its visit."""
+        return timedelta(hours=self.lookback_hours)
+
+    def hashing(self) -> HashPolicy:
+        """What normalisation needs to know."""
+        return HashPolicy(self.default_country, self.date_format, self.hash_external_id)
+
+    def delivery(self) -> Policy:
+        """How far delivery goes."""
+        unknown: Literal["hold", "resend"] = "resend" if self.unknown_policy == "resend" else "hold"
+        return Policy(
+            unknown=unknown,
+            requests_in_flight=self.requests_in_flight,
+            time_budget=timedelta(seconds=self.time_budget_seconds),
+        )
+
+    def coverage(self) -> CoveragePolicy:
+        """When an hour is flagged."""
+        return CoveragePolicy(
+            threshold=self.coverage_threshold, settle=timedelta(minutes=self.settle_minutes)
+        )
+
+
+def resources_from(settings: Settings) -> dict[str, Any]:
+    """Every resource by its key."""
+
+    def secret(name: str) -> str | None:
+        # EnvVar keeps the value out of the UI; it may only name a variable that is set.
+        return dg.EnvVar(variable(name)) if getattr(settings, name) is not None else None
+
+    return {
+        "alerts": Alerts(webhook=secret("alert_webhook")),
+        "clock": Clock(at=settings.now.isoformat() if settings.now else None),
+        # Row order is ours to set, by sorting; DuckDB may use memory better without keeping it.
+        "duckdb": DuckDBResource(database=":memory:"),
+        "lake": LakeResource(root=settings.lake),
+        "ledger": LedgerResource(
+            url=secret("ledger_url")
+            if "ledger_url" in settings.model_fields_set
+            else settings.ledger_url.get_secret_value()
+        ),
+        "meta": MetaResource(
+            dataset_id=settings.dataset_id,
+            access_token=secret("access_token"),
+            access_token_file=settings.access_token_file,
+            app_secret=secret("app_secret"),
+            graph_url=settings.graph_url,
+            graph_version=settings.graph_version,
+            test_event_code=settings.test_event_code,
+        ),
+        "rules": Rules(
+            **{name: getattr(settings, name) for name in Rules.model_fields},
+        ),
+        "sources": Sources(
+            landing=settings.landing,
+            visits_sql=settings.visits_sql,
+            orders_sql=settings.orders_sql,
+            visits_url=secret("visits_url"),
+            orders_url=secret("orders_url"),
+        ),
+    }

@@ -1,0 +1,57 @@
+"""Looking at the lake with the eyes of coverage: what the checks and the sensor both see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import pyarrow as pa
+
+from capi_assets.contracts.attribution_health import AttributionHealth
+from capi_assets.contracts.base import arrow_schema
+from capi_assets.coverage.flags import CoveragePolicy, flag_hours
+from capi_assets.coverage.gaps import Gap, gaps
+from capi_assets.lake import Lake
+from capi_assets.meta.limits import WINDOW
+from capi_assets.partitions import HOUR, floor_hour, hours_between, span
+
+# What happened before cannot be saved any more, save for physical stores, and would be noise.
+WATCHED = WINDOW + timedelta(days=1)
+# Visits are judged by their neighbours, rows at fault by the day that ends with their hour.
+NEIGHBOURS = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a look at the watched hours found."""
+
+    watched_from: datetime
+    flags: pa.Table
+    gaps: list[Gap]
+
+
+def flags_of(
+    lake: Lake, hours: Sequence[datetime], policy: CoveragePolicy, now: datetime
+) -> tuple[pa.Table, pa.Table]:
+    """The health and the flags of `hours`, judged with their neighbours."""
+    start, end = span(hours)
+    around = hours_between(start - NEIGHBOURS, end + NEIGHBOURS)
+    health = lake.read("attribution_health", around, arrow_schema(AttributionHealth))
+    return health, flag_hours(health, policy, now)
+
+
+def watch(lake: Lake, policy: CoveragePolicy, now: datetime) -> Seen:
+    """All gaps among the watched hours.
+
+    An hour is expected from the first one on that was ever materialized: before that there was
+    nothing to watch.
+    """
+    known = lake.hours("attribution_health")
+    start = floor_hour(now - WATCHED)
+    expected = hours_between(max(start, known[0]), floor_hour(now) + HOUR) if known else []
+    looked_at = hours_between(start - NEIGHBOURS, floor_hour(now) + HOUR)
+    health = lake.read("attribution_health", looked_at, arrow_schema(AttributionHealth))
+    flags = flag_hours(health, policy, now, expected_hours=expected)
+    recent = [gap for gap in gaps(flags) if gap.last_hour >= start]
+    return Seen(start, flags, recent)

@@ -1,0 +1,140 @@
+"""The ledger's tables: events and where they stand, attempts, and which events each carried.
+
+No personal data: keys, digests, times, codes and trace ids. Times are whole microseconds of the
+Unix epoch, UTC: one exact type on every database, and Arrow's own without conversion. Changes to
+these tables need a migration (`migrations/`); a test compares the two.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+METADATA = MetaData()
+
+CHUNK = 1_000  # events per statement and transaction
+
+# SQLite numbers rows by itself only for a column declared INTEGER.
+_ROW_NUMBER = BigInteger().with_variant(Integer, "sqlite")
+
+PENDING = "pending"
+UNKNOWN = "unknown"
+DELIVERED = "delivered"
+REJECTED = "rejected"
+EXPIRED = "expired"
+STATES = (PENDING, UNKNOWN, DELIVERED, REJECTED, EXPIRED)
+
+EVENTS = Table(
+    "events",
+    METADATA,
+    Column("ref", _ROW_NUMBER, primary_key=True, autoincrement=True),
+    Column("dataset_id", String(64), nullable=False),
+    Column("event_name", String(128), nullable=False),
+    Column("event_id", String(512), nullable=False),
+    Column("order_id", Text, nullable=False),
+    Column("hour", BigInteger, nullable=False),
+    Column("event_time", BigInteger, nullable=False),
+    Column("value", Float(53)),
+    Column("currency", String(16)),
+    Column("deliver_until", BigInteger, nullable=False),
+    # Of the bytes last sent; of those to send while nothing was.
+    Column("payload_sha256", String(64)),
+    Column("state", String(16), nullable=False),
+    Column("reason", String(128)),
+    Column("message", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("first_attempt_at", BigInteger),
+    Column("last_attempt_at", BigInteger),
+    Column("delivered_at", BigInteger),
+    # The first attempt that Meta may have accepted without our knowing: the 48 hours run from it.
+    Column("unknown_since", BigInteger),
+    Column("unknown_attempt", BigInteger),
+    Column("http_status", Integer),
+    Column("code", Integer),
+    Column("subcode", Integer),
+    Column("fbtrace_id", String(128)),
+    Column("api_version", String(32)),
+    Column("claimed_by", String(128)),
+    Column("claimed_until", BigInteger),
+    UniqueConstraint("dataset_id", "event_name", "event_id", name="events_identity"),
+    Index("events_by_hour", "hour"),
+    Index("events_by_holder", "claimed_by"),
+)
+
+ATTEMPTS = Table(
+    "attempts",
+    METADATA,
+    Column("attempt", _ROW_NUMBER, primary_key=True, autoincrement=True),
+    Column("run_id", String(128), nullable=False),
+    Column("dataset_id", String(64), nullable=False),
+    Column("started_at", BigInteger, nullable=False),  # the intent: written before the request
+    Column("finished_at", BigInteger),  # absent: the process died in between
+    Column("outcome", String(16)),
+    Column("reason", String(128)),
+    Column("message", Text),
+    Column("http_status", Integer),
+    Column("code", Integer),
+    Column("subcode", Integer),
+    Column("fbtrace_id", String(128)),
+    Column("api_version", String(32)),
+    Column("events", Integer, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Index("attempts_by_start", "started_at"),
+)
+
+ATTEMPT_EVENTS = Table(
+    "attempt_events",
+    METADATA,
+    Column("attempt", ForeignKey("attempts.attempt"), primary_key=True),
+    Column("ref", ForeignKey("events.ref"), primary_key=True),
+    Index("attempt_events_by_event", "ref"),
+    sqlite_with_rowid=False,
+)
+
+_TIME = pa.timestamp("us", tz="UTC")
+_TIMES = frozenset(
+    {
+        "hour",
+        "deliver_until",
+        "first_attempt_at",
+        "last_attempt_at",
+        "delivered_at",
+        "unknown_since",
+        "claimed_until",
+        "started_at",
+        "finished_at",
+    }
+)
+
+
+def _arrow_schema(table: Table) -> pa.Schema:
+    return pa.schema([(column.name, _arrow_type(column)) for column in table.columns])
+
+
+def _arrow_type(column: Column[object]) -> pa.DataType:
+    if column.name in _TIMES:
+        return _TIME
+    if isinstance(column.type, Float):
+        return pa.float64()
+    return pa.string() if isinstance(column.type, (String, Text)) else pa.int64()
+
+
+STATE = _arrow_schema(EVENTS)
+"""Columns of `Ledger.state_of`: the `events` table, times as timestamp[us, UTC]."""
+
+ATTEMPT = pa.schema(
+    [("event_name", pa.string()), ("event_id", pa.string()), *_arrow_schema(ATTEMPTS)]
+)
+"""Columns of `Ledger.attempts_for`: an event, and one attempt that carried it."""

@@ -1,0 +1,40 @@
+"""The words for why an event stands where it stands, as far as delivery decides it.
+
+Reasons of `withheld` and `invalid` events come with the event, and those of rejected ones are
+Meta's subcodes by name (`capi_assets.meta.subcodes`). One word per thing: results, plan, ledger
+and alerts all use these.
+"""
+
+from __future__ import annotations
+
+# Pending: nothing was accepted; the next materialization sends it.
+NOT_ATTEMPTED = "not_attempted"
+TOKEN_EXPIRED = "token_expired"
+TOKEN_INVALID = "token_invalid"
+PERMISSION_LOST = "permission_lost"
+NO_ACCESS = "no_access_configured"
+THROTTLED = "throttled"
+META_DOWN = "meta_down"
+REDIRECTED = "redirected"
+UNRECOGNISED = "unrecognised_code"
+TIME_BUDGET = "time_budget"
+BISECTION_BUDGET = "bisection_budget"
+REFUSED_TOGETHER = "refused_together"
+CLAIMED_ELSEWHERE = "claimed_elsewhere"
+INTERRUPTED = "interrupted"
+CORRECTED = "corrected"
+
+# Unknown: Meta may have accepted it.
+IN_FLIGHT = "in_flight"
+NO_ANSWER = "no_answer"
+UNEXPECTED_ANSWER = "unexpected_answer"
+HELD = "held_after_48_hours"
+HELD_TOO_LATE = "held_past_deliver_until"
+
+# Settled without sending.
+TOO_LATE = "too_late"
+DUPLICATE = "duplicate_event_id"
+PIXEL_REPORTED = "pixel_reported"
+PIXEL_ASSUMED = "pixel_assumed"
+FUTURE = "event_time_in_future"
+PAYLOAD_CHANGED = "payload_changed_since"

@@ -1,0 +1,103 @@
+"""`delivery_results`: every matched event with where it stands now, folded from plan and ledger.
+
+What the plan would do next is what an event waits for, so plan and results cannot disagree.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from capi_assets.delivery import reasons
+from capi_assets.delivery.identity import aligned
+from capi_assets.delivery.ledger_schema import UNKNOWN
+from capi_assets.delivery.plan import plan
+from capi_assets.delivery.policy import Policy
+
+_TIME = pa.timestamp("us", tz="UTC")
+
+DELIVERY_RESULTS = pa.schema(
+    [
+        ("dataset_id", pa.string()),
+        ("event_name", pa.string()),
+        ("event_id", pa.string()),
+        ("order_id", pa.string()),
+        ("occurred_at", _TIME),
+        ("value", pa.float64()),
+        ("currency", pa.string()),
+        ("deliver_until", _TIME),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+        ("attempts", pa.int64()),
+        ("first_attempt_at", _TIME),
+        ("last_attempt_at", _TIME),
+        ("delivered_at", _TIME),
+        ("http_status", pa.int64()),
+        ("code", pa.int64()),
+        ("subcode", pa.int64()),
+        ("fbtrace_id", pa.string()),
+        ("api_version", pa.string()),
+        ("payload_sha256", pa.string()),
+    ]
+)
+
+_STATUS_OF_ACTION = {
+    "already_delivered": "delivered",
+    "hold_unknown": "unknown",
+    "claimed_elsewhere": "pending",
+    "send": "pending",
+}
+"""Actions whose status has another name; `send` is `unknown` where an attempt may have counted."""
+
+_FROM_LEDGER = (
+    "first_attempt_at",
+    "last_attempt_at",
+    "delivered_at",
+    "http_status",
+    "code",
+    "subcode",
+    "fbtrace_id",
+    "api_version",
+)
+
+
+def fold(events: pa.Table, ledger: pa.Table, now: datetime, policy: Policy) -> pa.Table:
+    """One row per row of `events` (columns of `matched_events`), in their order.
+
+    `ledger` is `Ledger.state_of(events)`, read after the delivery. `payload_sha256` is the digest
+    of what was last sent, or of what is to be.
+    """
+    planned = plan(events, ledger, now, policy)
+    known = _own(aligned(ledger, to=events), events)
+    action = planned["action"]
+    waits = pc.equal(action, "send")
+    open_attempt = pc.and_(waits, pc.fill_null(pc.equal(known["state"], UNKNOWN), False))
+    status = pc.if_else(open_attempt, "unknown", _renamed(action))
+    waiting_for = pc.coalesce(planned["reason"], pa.scalar(reasons.NOT_ATTEMPTED))
+    columns = {
+        **{name: planned[name] for name in planned.column_names},
+        "status": status,
+        "reason": pc.if_else(waits, waiting_for, planned["reason"]),
+        "attempts": pc.fill_null(known["attempts"], 0),
+        **{name: known[name] for name in _FROM_LEDGER},
+        "payload_sha256": pc.coalesce(known["payload_sha256"], events["payload_sha256"]),
+    }
+    # Meta's subcode for an event we refuse ourselves comes with the event.
+    columns["subcode"] = pc.coalesce(known["subcode"], events["subcode"])
+    return pa.table([columns[name] for name in DELIVERY_RESULTS.names], DELIVERY_RESULTS)
+
+
+def _renamed(action: pa.ChunkedArray) -> pa.ChunkedArray:
+    names = pa.array(list(_STATUS_OF_ACTION))
+    statuses = pa.array(list(_STATUS_OF_ACTION.values()))
+    return pc.coalesce(statuses.take(pc.index_in(action, value_set=names)), action)
+
+
+def _own(known: pa.Table, events: pa.Table) -> pa.Table:
+    """What was attempted for another order under the same identity is not this order's story."""
+    own = pc.fill_null(pc.equal(known["order_id"], events["order_id"]), False)
+    rows = pa.array(np.arange(known.num_rows))
+    return known.take(pc.if_else(own, rows, pa.scalar(None, rows.type)))

@@ -1,0 +1,99 @@
+"""What a delivery did and what it could not, for metadata, alerts and progress lines.
+
+The truth per event is the ledger's, folded in results.py; here are the totals of one run.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from capi_assets.delivery.outcome import Outcome
+
+
+@dataclass
+class Stop:
+    """Why nothing more was sent to a dataset in this run, what to do, and how many waited."""
+
+    dataset_id: str
+    outcome: Outcome
+    remedy: str
+    events_left: int = 0
+
+    @property
+    def reason(self) -> str:
+        """The word its waiting events carry in `delivery_results`."""
+        return self.outcome.reason or "stopped"
+
+    def __str__(self) -> str:
+        told = [
+            f"{name} {value}"
+            for name, value in (
+                ("HTTP", self.outcome.http_status),
+                ("code", self.outcome.code),
+                ("subcode", self.outcome.subcode),
+                ("trace", self.outcome.fbtrace_id),
+            )
+            if value is not None
+        ]
+        answer = f" ({', '.join(told)})" if told else ""
+        return f"Dataset {self.dataset_id} stopped: {self.reason}{answer}. {self.remedy}"
+
+
+@dataclass
+class DeliverySummary:
+    """Totals of one call of `deliver`; counts are events unless named otherwise.
+
+    `pending` counts by reason, `not_sent` by the plan's action for events that were given but
+    turned out, once claimed, not to need or allow sending. `stops` are alerts, `warnings` worth
+    reading.
+    """
+
+    run_id: str
+    started_at: datetime
+    finished_at: datetime | None = None
+    seconds: float = 0.0
+    requests: int = 0
+    bytes: int = 0
+    delivered: int = 0
+    rejected: int = 0
+    expired: int = 0
+    unknown: int = 0
+    pending: Counter[str] = field(default_factory=Counter)
+    not_sent: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)  # requests by outcome
+    stops: list[Stop] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def count(self, outcome: Outcome, events: int) -> None:
+        """Counts events whose attempt was their last in this run."""
+        match outcome.state:
+            case "delivered":
+                self.delivered += events
+            case "rejected":
+                self.rejected += events
+            case "expired":
+                self.expired += events
+            case "unknown":
+                self.unknown += events
+            case "refused":
+                self.pending[outcome.reason or "refused"] += events
+
+    def warn(self, text: str) -> None:
+        """Adds a warning, once however often it is true."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a delivery is, after each answer."""
+
+    delivered: int
+    settled: int  # rejected, expired, or not to be sent
+    pending: int
+    unknown: int
+    requests: int
+    in_flight: int
+    seconds: float

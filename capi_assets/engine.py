@@ -1,0 +1,59 @@
+"""Where joins run. The seam is three verbs, so that another engine can stand in for DuckDB:
+`register` names tables or files, `materialize` keeps a statement's result under a name, `query`
+returns Arrow. Only portable SQL passes through here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import duckdb
+import pyarrow as pa
+from upath import UPath
+
+
+class Engine(Protocol):
+    """What matching and coverage need of an engine."""
+
+    def register(self, name: str, source: pa.Table | Sequence[UPath], schema: pa.Schema) -> None:
+        """Make a table, or Parquet files with this schema, readable as `name`."""
+
+    def materialize(self, name: str, sql: str) -> None:
+        """Run `sql` once and keep its result as `name`."""
+
+    def query(self, sql: str) -> pa.Table:
+        """The result of `sql`."""
+
+
+class DuckDBEngine:
+    """DuckDB over Arrow tables and Parquet files, on a connection that the caller owns."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self.connection = connection
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET preserve_insertion_order = false")
+
+    def register(self, name: str, source: pa.Table | Sequence[UPath], schema: pa.Schema) -> None:
+        if isinstance(source, pa.Table):
+            self.connection.register(name, source)
+            return
+        if not source:
+            self.connection.register(name, schema.empty_table())
+            return
+        first = source[0]
+        if first.protocol not in ("", "file") and not self.connection.filesystem_is_registered(
+            first.protocol
+        ):
+            # DuckDB's own object-store extension cannot be downloaded everywhere; fsspec can.
+            self.connection.register_filesystem(first.fs)
+        files = [str(path) for path in source]
+        self.connection.from_parquet(
+            files, union_by_name=True, hive_partitioning=False
+        ).create_view(name, replace=True)
+
+    def materialize(self, name: str, sql: str) -> None:
+        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {sql}")
+
+    def query(self, sql: str) -> pa.Table:
+        return self.connection.sql(sql).to_arrow_table()

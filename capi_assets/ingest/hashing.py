@@ -1,0 +1,74 @@
+"""The door: raw contact fields in, digests out. Nothing behind this file has seen a raw address."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from capi_assets.meta.match_keys import hash_column
+
+# Landed column -> match key.
+CONTACT_FIELDS = {
+    "email": "em",
+    "phone": "ph",
+    "first_name": "fn",
+    "last_name": "ln",
+    "date_of_birth": "db",
+    "gender": "ge",
+    "city": "ct",
+    "state": "st",
+    "zip": "zp",
+    "country": "country",
+    "external_id": "external_id",
+}
+
+
+@dataclass(frozen=True)
+class HashPolicy:
+    """What normalisation needs to know beyond the value; see settings of the same names."""
+
+    default_country: str | None = None
+    date_format: str | None = None
+    hash_external_id: bool = True
+
+
+def hash_contacts(
+    rows: pa.Table, policy: HashPolicy, today: date
+) -> tuple[dict[str, pa.Array], dict[str, pa.Array]]:
+    """Digests by match key and problems by landed column, for the contact columns of `rows`.
+
+    Nobody is born after `today`: the day of the data, not of the run, so that a re-read of an old
+    hour gives what the first gave.
+    """
+    digests: dict[str, pa.Array] = {}
+    problems: dict[str, pa.Array] = {}
+    country = rows.column("country") if "country" in rows.column_names else None
+    for field, key in CONTACT_FIELDS.items():
+        if field not in rows.column_names:
+            continue
+        hashed = hash_column(
+            key,
+            rows.column(field),
+            country=country,
+            default_country=policy.default_country,
+            date_format=policy.date_format,
+            today=today,
+            hash_external_id=policy.hash_external_id,
+        )
+        digests[key] = hashed.digests
+        problems[field] = hashed.problems
+    return digests, problems
+
+
+def add_drops(drops: pa.Array, problems: Iterable[tuple[str, pa.Array]]) -> pa.Array:
+    """`dropped_fields` with further `column:reason` entries, separated by spaces."""
+    for name, codes in problems:
+        entry = pc.binary_join_element_wise(pa.scalar(name), codes, ":")
+        # null_handling="skip" loses rows where all are null, so both sides are looked at in turn.
+        both = pc.binary_join_element_wise(drops, entry, " ")
+        drops = pc.coalesce(both, drops, entry)
+    return drops

@@ -1,0 +1,86 @@
+"""Landed orders to `orders`: defaults, digests, own click ids, the latest status of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from capi_assets.contracts.base import conform
+from capi_assets.contracts.landing import LandedOrders
+from capi_assets.contracts.orders import Orders
+from capi_assets.ingest.hashing import HashPolicy, add_drops, hash_contacts
+from capi_assets.ingest.landing import Judged
+from capi_assets.ingest.sources import Source
+from capi_assets.ingest.tables import Finished, Ingested, in_order, ingest, last_of_each
+from capi_assets.meta.click_ids import fbc_column, fbclid_from_url_column, fbp_column, ip_column
+
+ORDER_KEY = ["dataset_id", "event_name", "order_id"]
+
+
+def ingest_orders(
+    source: Source,
+    hours: Sequence[datetime],
+    policy: HashPolicy,
+    default_dataset_id: str,
+    connection: duckdb.DuckDBPyConnection,
+) -> Ingested:
+    """`orders` of `hours`, as they stand in the books now.
+
+    An order that came several times keeps what came last (files by name, then line), so that a
+    later status replaces an earlier one.
+    """
+
+    def finish(judged: Judged) -> Finished:
+        return _finish(judged, policy, max(hours).date(), default_dataset_id)
+
+    return ingest(source, hours, LandedOrders, "order_id", finish, connection)
+
+
+def _finish(judged: Judged, policy: HashPolicy, today: date, default_dataset_id: str) -> Finished:
+    rows = judged.rows
+    digests, problems = hash_contacts(rows, policy, today)
+    occurred = rows.column("occurred_at").combine_chunks()
+    in_url = fbclid_from_url_column(rows.column("event_source_url"))
+    given = pc.coalesce(rows.column("fbclid").combine_chunks(), in_url)
+    clicks = fbc_column(rows.column("fbc"), given, occurred)
+    # A click id without its cookie gets its first-seen time from the visit, in matching.
+    no_fbc = pa.scalar(None, pa.string())
+    own_fbc = pc.if_else(pc.is_valid(rows.column("fbc")), clicks.fbc, no_fbc)
+    fbp, fbp_problems = fbp_column(rows.column("fbp"))
+    ip, ip_problems = ip_column(rows.column("client_ip_address"))
+    # A value says nothing without its currency; a Purchase without one is already in quarantine.
+    no_currency = pc.and_(pc.is_valid(rows.column("value")), pc.is_null(rows.column("currency")))
+    value = pc.if_else(no_currency, pa.scalar(None, pa.float64()), rows.column("value"))
+    value_problems = pc.if_else(no_currency, "no_currency", pa.scalar(None, pa.string()))
+    drops = add_drops(
+        judged.drops,
+        [
+            *problems.items(),
+            ("fbc", clicks.problems),
+            ("fbp", fbp_problems),
+            ("client_ip_address", ip_problems),
+            ("value", value_problems),
+        ],
+    )
+    default_id = pc.binary_join_element_wise(
+        rows.column("event_name"), rows.column("order_id"), ":"
+    )
+    made = {
+        **{name: rows.column(name) for name in rows.column_names},
+        **digests,
+        "event_id": pc.coalesce(rows.column("event_id"), default_id),
+        "dataset_id": pc.fill_null(rows.column("dataset_id"), default_dataset_id),
+        "value": value,
+        "fbc": own_fbc,
+        "fbclid": clicks.fbclid,
+        "fbp": fbp,
+        "client_ip_address": ip,
+        "dropped_fields": drops,
+    }
+    table, repeats = last_of_each(pa.table(made), ORDER_KEY)
+    table = in_order(table, ["occurred_at", *ORDER_KEY])
+    return Finished(conform(table, Orders), table.column("hour"), repeats)

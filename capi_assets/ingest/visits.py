@@ -1,0 +1,65 @@
+"""Landed visits to `visits`: click ids with the time they were first seen, digests, one row each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from capi_assets.contracts.base import conform
+from capi_assets.contracts.landing import LandedVisits
+from capi_assets.contracts.visits import Visits
+from capi_assets.ingest.hashing import HashPolicy, add_drops, hash_contacts
+from capi_assets.ingest.landing import Judged
+from capi_assets.ingest.sources import Source
+from capi_assets.ingest.tables import Finished, Ingested, in_order, ingest, last_of_each
+from capi_assets.meta.click_ids import fbc_column, fbclid_from_url_column, fbp_column, ip_column
+
+
+def ingest_visits(
+    source: Source,
+    hours: Sequence[datetime],
+    policy: HashPolicy,
+    connection: duckdb.DuckDBPyConnection,
+) -> Ingested:
+    """`visits` of `hours`, as they landed now."""
+
+    def finish(judged: Judged) -> Finished:
+        return _finish(judged, policy, max(hours).date())
+
+    return ingest(source, hours, LandedVisits, "visit_id", finish, connection)
+
+
+def _finish(judged: Judged, policy: HashPolicy, today: date) -> Finished:
+    rows = judged.rows
+    digests, problems = hash_contacts(rows, policy, today)
+    occurred = rows.column("occurred_at").combine_chunks()
+    given = rows.column("fbclid").combine_chunks()
+    in_url = fbclid_from_url_column(rows.column("page_url"))
+    clicks = fbc_column(rows.column("fbc"), pc.coalesce(given, in_url), occurred)
+    fbp, fbp_problems = fbp_column(rows.column("fbp"))
+    ip, ip_problems = ip_column(rows.column("client_ip_address"))
+    drops = add_drops(
+        judged.drops,
+        [
+            *problems.items(),
+            ("fbc", clicks.problems),
+            ("fbp", fbp_problems),
+            ("client_ip_address", ip_problems),
+        ],
+    )
+    made = {
+        **{name: rows.column(name) for name in rows.column_names},
+        **digests,
+        "fbc": clicks.fbc,
+        "fbclid": clicks.fbclid,
+        "fbp": fbp,
+        "client_ip_address": ip,
+        "dropped_fields": drops,
+    }
+    table, repeats = last_of_each(pa.table(made), ["visit_id"])
+    table = in_order(table, ["occurred_at", "visit_id"])
+    return Finished(conform(table, Visits), table.column("hour"), repeats)

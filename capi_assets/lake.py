@@ -1,0 +1,143 @@
+"""The hours on disk or object storage: write one whole, read many, list, expire.
+
+One Parquet file per table and hour, `{root}/{table}/date=2026-11-20/hour=13/part.parquet`, written
+aside and renamed, so that an hour is replaced whole or not at all and runs never wait for each
+other. Nothing here knows what a table means; schemas come with the tables.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import uuid
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from upath import UPath
+
+_HOUR_PATH = re.compile(r"date=(\d{4}-\d{2}-\d{2})/hour=(\d{2})/part\.parquet$")
+
+
+class LakeError(RuntimeError):
+    """An hour that cannot be read or written; the message names the file and the remedy."""
+
+
+class Lake:
+    """Hourly tables under one root: a local folder or any fsspec URL (s3://, gs://, abfs://)."""
+
+    def __init__(self, root: str | os.PathLike[str] | UPath) -> None:
+        self.root = UPath(root)
+        self.is_local = self.root.protocol in ("", "file")
+
+    def path(self, table: str, hour: datetime) -> UPath:
+        """Where an hour of a table lives, whether or not it exists."""
+        hour = hour.astimezone(UTC)
+        return self.root / table / f"date={hour:%Y-%m-%d}" / f"hour={hour:%H}" / "part.parquet"
+
+    def write(self, table: str, hour: datetime, rows: pa.Table) -> UPath:
+        """Replace an hour whole. The same rows give the same bytes.
+
+        Raises:
+            LakeError: the file cannot be written; what was there before is untouched.
+        """
+        target = self.path(table, hour)
+        buffer = io.BytesIO()
+        pq.write_table(rows, buffer, compression="zstd", coerce_timestamps="us")
+        try:
+            if not self.is_local:
+                # One PUT is atomic on object storage: readers see the old object or the new one.
+                target.write_bytes(buffer.getvalue())
+                return target
+            target.parent.mkdir(parents=True, exist_ok=True)
+            aside = target.parent / f".{uuid.uuid4().hex}.tmp"
+            try:
+                with open(aside, "wb") as file:
+                    file.write(buffer.getvalue())
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(aside, target)
+            finally:
+                if os.path.exists(aside):
+                    os.unlink(aside)
+        except OSError as error:
+            raise LakeError(
+                f"Cannot write {target}: {error.strerror or error}. The hour's former file is"
+                " untouched; free space or mend permissions and materialize the hour again."
+            ) from error
+        return target
+
+    def paths(self, table: str, hours: Iterable[datetime]) -> list[UPath]:
+        """The files that exist among `hours`, in time order."""
+        wanted = sorted(set(hours))
+        if len(wanted) > 48:
+            # One listing costs less than a look at each of many paths.
+            existing = set(self.hours(table))
+            return [self.path(table, hour) for hour in wanted if hour in existing]
+        return [path for hour in wanted if (path := self.path(table, hour)).exists()]
+
+    def read(
+        self,
+        table: str,
+        hours: Iterable[datetime],
+        schema: pa.Schema,
+        columns: Sequence[str] | None = None,
+    ) -> pa.Table:
+        """The rows of `hours`, in time order, with exactly `schema` (or its `columns`).
+
+        A column that an older file lacks comes back null, so that adding a column never forces a
+        rewrite of the past.
+
+        Raises:
+            LakeError: a file cannot be read.
+        """
+        if columns is not None:
+            schema = pa.schema([schema.field(name) for name in columns])
+        parts = [self._read_one(path, schema) for path in self.paths(table, hours)]
+        return pa.concat_tables(parts) if parts else schema.empty_table()
+
+    def _read_one(self, path: UPath, schema: pa.Schema) -> pa.Table:
+        try:
+            with path.open("rb") as file:
+                stored = pq.ParquetFile(file)
+                present = [name for name in schema.names if name in stored.schema_arrow.names]
+                rows = stored.read(columns=present)
+        except (OSError, pa.ArrowException) as error:
+            raise LakeError(
+                f"Cannot read {path}: {type(error).__name__}. Materialize that hour again."
+            ) from error
+        arrays = [
+            rows.column(field.name).cast(field.type)
+            if field.name in present
+            else pa.nulls(rows.num_rows, field.type)
+            for field in schema
+        ]
+        return pa.table(arrays, schema=schema)
+
+    def hours(self, table: str) -> list[datetime]:
+        """Every hour that a table holds, in time order."""
+        folder = self.root / table
+        if not folder.exists():
+            return []
+        found = []
+        for path in folder.glob("date=*/hour=*/part.parquet"):
+            if match := _HOUR_PATH.search(path.as_posix()):
+                day, hour = match.groups()
+                moment = datetime.strptime(f"{day} {hour}", "%Y-%m-%d %H").replace(tzinfo=UTC)
+                found.append(moment)
+        return sorted(found)
+
+    def tables(self) -> list[str]:
+        """The names of the tables that hold at least one hour."""
+        if not self.root.exists():
+            return []
+        return sorted(p.name for p in self.root.iterdir() if p.is_dir() and self.hours(p.name))
+
+    def expire(self, table: str, before: datetime) -> list[datetime]:
+        """Delete the hours of a table that begin before `before`; returns them."""
+        gone = [hour for hour in self.hours(table) if hour < before]
+        for hour in gone:
+            self.path(table, hour).unlink()
+        return gone

@@ -1,0 +1,252 @@
+"""An order finds its visit, and the visit lends it the match keys it lacks.
+
+Portable SQL in two statements, the same text on every engine: `near` keeps the visits that share
+any key with the orders (one scan), `best` joins each key and ranks. No dialect's own words: no
+QUALIFY, no ASOF. Building the event from what was found is `meta.events`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from upath import UPath
+
+from capi_assets.contracts.base import arrow_schema
+from capi_assets.contracts.matched_events import MATCHED_BY
+from capi_assets.contracts.orders import Orders
+from capi_assets.contracts.visits import Visits
+from capi_assets.engine import Engine
+from capi_assets.meta.click_ids import fbc_column
+
+# What a visit lends, by order column; the visit's column where it has another name.
+LENT_COLUMNS = {
+    "fbp": "fbp",
+    "client_ip_address": "client_ip_address",
+    "client_user_agent": "client_user_agent",
+    "external_id": "external_id",
+    "event_source_url": "page_url",
+    "referrer_url": "referrer_url",
+}
+
+_JOINS = {
+    "visit_id": "o.visit_id = v.visit_id",
+    "external_id": "o.external_id = v.external_id",
+    "em": "o.em_first = v.em_first",
+    "ph": "o.ph_first = v.ph_first",
+    "fbclid": "o.fbclid = v.fbclid",
+    "fbp": "o.fbp = v.fbp",
+    "ip_user_agent": (
+        "o.client_ip_address = v.client_ip_address AND o.client_user_agent = v.client_user_agent"
+    ),
+}
+# The rank of a join is its place here: the strongest key first.
+assert tuple(_JOINS) == MATCHED_BY
+
+_NEAR_KEYS = {
+    "visit_id": "visit_id",
+    "external_id": "external_id",
+    "em_first": "split_part(em, ' ', 1)",
+    "ph_first": "split_part(ph, ' ', 1)",
+    "fbclid": "fbclid",
+    "fbp": "fbp",
+}
+
+
+def near_sql() -> str:
+    """The visits that share any match key with `wanted`, with the columns that they may lend."""
+    alike = [
+        f"{expression} IN (SELECT {key} FROM wanted WHERE {key} IS NOT NULL)"
+        for key, expression in _NEAR_KEYS.items()
+    ]
+    alike.append(
+        "(client_ip_address IN (SELECT client_ip_address FROM wanted"
+        " WHERE client_ip_address IS NOT NULL)"
+        " AND client_user_agent IN (SELECT client_user_agent FROM wanted"
+        " WHERE client_user_agent IS NOT NULL))"
+    )
+    return f"""
+SELECT visit_id, occurred_at, page_url, referrer_url, fbclid, fbc, fbp, client_ip_address,
+       client_user_agent, external_id, consent, split_part(em, ' ', 1) AS em_first,
+       split_part(ph, ' ', 1) AS ph_first
+FROM visits
+WHERE {" OR ".join(alike)}
+""".strip()
+
+
+def best_sql() -> str:
+    """For each order of `wanted` the best visit of `near`, and the newest click id it can have.
+
+    Total order: strongest key, then most recent, then smallest visit_id. A visit after the order,
+    or before its lookback, never counts. The click id is that of the most recent visit that the
+    order shares a key with; address and browser alone lend one only where nothing better matched.
+    """
+    weakest = len(_JOINS)
+    branches = "\n  UNION ALL\n".join(
+        f"""  SELECT o.row_number, {rank} AS match_rank, v.visit_id, v.occurred_at, v.fbc
+  FROM wanted o JOIN near v ON {condition}
+  WHERE v.occurred_at <= o.occurred_at AND v.occurred_at >= o.earliest"""
+        for rank, condition in enumerate(_JOINS.values(), start=1)
+    )
+    return f"""
+WITH candidates AS (
+{branches}
+), ranked AS (
+  SELECT row_number, match_rank, visit_id, occurred_at,
+         ROW_NUMBER() OVER (PARTITION BY row_number
+                            ORDER BY match_rank, occurred_at DESC, visit_id) AS place
+  FROM candidates
+), best AS (
+  SELECT row_number, match_rank, visit_id, occurred_at FROM ranked WHERE place = 1
+), clicks AS (
+  SELECT c.row_number, c.fbc,
+         ROW_NUMBER() OVER (PARTITION BY c.row_number
+                            ORDER BY c.occurred_at DESC, c.match_rank, c.visit_id) AS place
+  FROM candidates c JOIN best b ON b.row_number = c.row_number
+  WHERE c.fbc IS NOT NULL AND (c.match_rank < {weakest} OR b.match_rank = {weakest})
+)
+SELECT b.row_number, b.match_rank, b.visit_id, b.occurred_at AS visited_at, k.fbc AS visit_fbc,
+       v.page_url AS visit_page_url, v.referrer_url AS visit_referrer_url, v.fbp AS visit_fbp,
+       v.client_ip_address AS visit_client_ip_address,
+       v.client_user_agent AS visit_client_user_agent, v.external_id AS visit_external_id,
+       v.consent AS visit_consent
+FROM best b
+JOIN near v ON v.visit_id = b.visit_id AND v.occurred_at = b.occurred_at
+LEFT JOIN clicks k ON k.row_number = b.row_number AND k.place = 1
+""".strip()
+
+
+def match(
+    orders: pa.Table, visit_files: Sequence[UPath] | pa.Table, lookback: timedelta, engine: Engine
+) -> pa.Table:
+    """Orders with what their visits lend, in the order of `orders`.
+
+    `orders` conforms to the Orders contract and `visit_files` hold Visits of at least
+    `[first order - lookback, last order]`. The result has the columns of `orders`, with lent
+    values filled in, plus `referrer_url`, `matched_by`, `visit_age_seconds` and `lent` (text:
+    what the visit gave, separated by spaces); `visit_id` is the visit that was found.
+    """
+    rows = orders.num_rows
+    numbered = orders.append_column("row_number", pa.array(range(rows), pa.int64()))
+    engine.register("wanted", _wanted(numbered, lookback), _wanted_schema())
+    engine.register("visits", visit_files, arrow_schema(Visits))
+    engine.materialize("near", near_sql())
+    found = engine.query(best_sql())
+    joined = numbered.join(found, "row_number", right_suffix="_found").sort_by("row_number")
+    return _lend(joined.combine_chunks())
+
+
+def _wanted(numbered: pa.Table, lookback: timedelta) -> pa.Table:
+    occurred = numbered.column("occurred_at")
+    earliest = pc.subtract(occurred, pa.scalar(lookback, pa.duration("us")))
+    columns = {
+        name: numbered.column(name)
+        for name in _wanted_schema().names
+        if name in numbered.column_names
+    }
+    columns |= {
+        "earliest": earliest,
+        "em_first": _first(numbered.column("em")),
+        "ph_first": _first(numbered.column("ph")),
+    }
+    return pa.table({name: columns[name] for name in _wanted_schema().names})
+
+
+def _wanted_schema() -> pa.Schema:
+    orders = arrow_schema(Orders)
+    names = ("visit_id", "external_id", "fbclid", "fbp", "client_ip_address", "client_user_agent")
+    return pa.schema(
+        [
+            pa.field("row_number", pa.int64()),
+            orders.field("occurred_at"),
+            pa.field("earliest", orders.field("occurred_at").type),
+            *(orders.field(name) for name in names),
+            pa.field("em_first", pa.string()),
+            pa.field("ph_first", pa.string()),
+        ]
+    )
+
+
+def _first(digests: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The first of several digests: the one that orders and visits are joined by."""
+    return pc.replace_substring_regex(digests, r"^(\S+) .*$", r"\1")
+
+
+def _lend(joined: pa.Table) -> pa.Table:
+    """Fills what the order lacks from its visit, and notes what was lent."""
+    lent: dict[str, pa.Array] = {}
+    for column, visit_column in LENT_COLUMNS.items():
+        own = (
+            joined.column(column)
+            if column in joined.column_names
+            else pa.nulls(joined.num_rows, pa.string())
+        )
+        given = joined.column(f"visit_{visit_column}")
+        lent[column] = pc.and_(pc.is_null(own), pc.is_valid(given))
+        joined = _with(joined, column, pc.coalesce(own, given))
+
+    # What the visitor agreed to or refused holds for the order, unless the order says otherwise.
+    consent = pc.coalesce(joined.column("consent"), joined.column("visit_consent"))
+    joined = _with(joined, "consent", consent)
+    fbc, fbc_lent = _click(joined)
+    joined = _with(joined, "fbc", fbc)
+    lent["fbc"] = fbc_lent
+    age = pc.seconds_between(joined.column("visited_at"), joined.column("occurred_at"))
+    names = pa.array(MATCHED_BY)
+    place = pc.subtract(joined.column("match_rank"), 1).cast(pa.int64())
+    joined = _with(joined, "matched_by", pc.take(names, place))
+    joined = _with(joined, "visit_age_seconds", age)
+    joined = _with(joined, "lent", _words(lent))
+    joined = _with(joined, "visit_id", joined.column("visit_id_found"))
+    kept = [*arrow_schema(Orders).names, "referrer_url", "matched_by", "visit_age_seconds", "lent"]
+    return joined.select(kept)
+
+
+def _click(joined: pa.Table) -> tuple[pa.Array, pa.Array]:
+    """The order's fbc: of its own and its visit's the one with the more recent click.
+
+    Meta (page "fbp and fbc"): keep the latest value. An order that names only the click id takes
+    the visit's first-seen time when it is the same click, else its own time.
+    """
+    own = joined.column("fbc").combine_chunks()
+    click = joined.column("fbclid").combine_chunks()
+    given = joined.column("visit_fbc").combine_chunks()
+    same_click = pc.fill_null(pc.equal(click, _part(given, 3)), False)
+    newer = pc.fill_null(pc.greater(_created(given), _created(own)), False)
+    from_visit = pc.and_(
+        pc.is_valid(given),
+        pc.or_(
+            pc.and_(pc.is_null(own), pc.or_(pc.is_null(click), same_click)),
+            pc.and_(newer, pc.invert(same_click)),
+        ),
+    )
+    minted = fbc_column(own, click, joined.column("occurred_at").combine_chunks()).fbc
+    fbc = pc.if_else(from_visit, given, pc.coalesce(own, minted))
+    return fbc, from_visit
+
+
+def _part(fbc: pa.Array, index: int) -> pa.Array:
+    """A dot-separated part of `fb.1.ms.fbclid`, null where there are too few."""
+    captured = pc.extract_regex(fbc, r"^[^.]*\.[^.]*\.(?P<ms>\d+)\.(?P<click>[^.]+)")
+    return pc.struct_field(captured, [1 if index == 3 else 0])
+
+
+def _created(fbc: pa.Array) -> pa.Array:
+    return _part(fbc, 2).cast(pa.int64())
+
+
+def _words(lent: dict[str, pa.Array]) -> pa.Array:
+    words = None
+    for name, flags in sorted(lent.items()):
+        word = pc.if_else(flags, name, pa.scalar(None, pa.string()))
+        both = word if words is None else pc.binary_join_element_wise(words, word, " ")
+        words = word if words is None else pc.coalesce(both, words, word)
+    return words
+
+
+def _with(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
+    if name in table.column_names:
+        return table.set_column(table.schema.get_field_index(name), name, values)
+    return table.append_column(name, values)

@@ -1,0 +1,232 @@
+"""The `/_sandbox` routes: switch faults, tokens, clock and load while it runs; read the inbox.
+
+These are the sandbox's own, unknown to Meta. Bodies are JSON; a mistake is answered with 400 and
+`{"problem": ...}`. Times are ISO 8601 with a zone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from capi_assets.sandbox import reports
+from capi_assets.sandbox.answers import Usage
+from capi_assets.sandbox.box import Box
+from capi_assets.sandbox.clock import moment
+from capi_assets.sandbox.faults import read_fault
+from capi_assets.sandbox.graph import box_of
+from capi_assets.sandbox.tokens import Token, digest_of
+
+MOST_ROWS = 10_000
+
+Control = Callable[[Box, Request, Any], Any]
+
+
+def control(work: Control) -> Any:
+    """An endpoint around `work(box, request, body)`; what it cannot make sense of becomes a 400."""
+
+    @wraps(work)
+    async def endpoint(request: Request) -> Response:
+        try:
+            raw = await request.body()
+            body = orjson.loads(raw) if raw else {}
+            return _json(work(box_of(request), request, body))
+        except (ValueError, TypeError, KeyError, AttributeError) as wrong:
+            return _json({"problem": str(wrong) or type(wrong).__name__}, 400)
+
+    return endpoint
+
+
+def _json(told: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(told), status, media_type="application/json")
+
+
+@control
+def summary(box: Box, request: Request, body: Any) -> Any:
+    """Totals, the clock, the faults and the tokens in one answer."""
+    return {
+        **reports.totals(box.inbox),
+        "clock": _clock(box),
+        "faults": [fault.to_dict() for fault in box.faults.all()],
+        "tokens": [_told(box, token) for token in box.tokens.all()],
+    }
+
+
+@control
+def show_faults(box: Box, request: Request, body: Any) -> Any:
+    """The faults that are on."""
+    return {"faults": [fault.to_dict() for fault in box.faults.all()]}
+
+
+@control
+def put_faults(box: Box, request: Request, body: Any) -> Any:
+    """Switch on the fault of the body; a list switches all others off first."""
+    if isinstance(body, list):
+        faults = [read_fault(one) for one in body]
+        box.faults.remove()
+    else:
+        faults = [read_fault(body)]
+    for fault in faults:
+        box.faults.put(fault)
+    return {"faults": [fault.to_dict() for fault in box.faults.all()]}
+
+
+@control
+def delete_faults(box: Box, request: Request, body: Any) -> Any:
+    """Switch off the faults of `?kind=`, or all."""
+    return {"removed": box.faults.remove(request.query_params.get("kind"))}
+
+
+@control
+def show_tokens(box: Box, request: Request, body: Any) -> Any:
+    """The known tokens by fingerprint, never the tokens."""
+    return {"tokens": [_told(box, token) for token in box.tokens.all()]}
+
+
+@control
+def put_token(box: Box, request: Request, body: Any) -> Any:
+    """Add a token, or set when one ends: `{"token"|"fingerprint", "expires_at", "datasets"}`.
+
+    `expires_at` is a time, "now", or null for never.
+    """
+    now, end = box.clock.now(), body.get("expires_at")
+    token = box.tokens.put(
+        _digest(box, body),
+        now,
+        expires_at=None if end is None else now if end == "now" else moment(end),
+        datasets=body.get("datasets"),
+    )
+    return _told(box, token)
+
+
+@control
+def delete_token(box: Box, request: Request, body: Any) -> Any:
+    """Revoke a token: `{"token" or "fingerprint"}`; it is then unknown."""
+    box.tokens.remove(_digest(box, body))
+    return {"tokens": [_told(box, token) for token in box.tokens.all()]}
+
+
+@control
+def show_clock(box: Box, request: Request, body: Any) -> Any:
+    """The sandbox's time."""
+    return _clock(box)
+
+
+@control
+def put_clock(box: Box, request: Request, body: Any) -> Any:
+    """Set the clock: `{"at": ISO 8601 or null, "ticking": false}`; null follows real time again."""
+    at = body["at"]
+    box.clock.set(None if at is None else moment(at), ticking=bool(body.get("ticking")))
+    return _clock(box)
+
+
+@control
+def show_usage(box: Box, request: Request, body: Any) -> Any:
+    """The load that the usage headers report, or null while they are off."""
+    return {"usage": box.usage}
+
+
+@control
+def put_usage(box: Box, request: Request, body: Any) -> Any:
+    """Report this load in the usage headers of every answer (per cent, minutes)."""
+    box.usage = Usage(**body)
+    return {"usage": box.usage}
+
+
+@control
+def delete_usage(box: Box, request: Request, body: Any) -> Any:
+    """Report no load."""
+    box.usage = None
+    return {"usage": None}
+
+
+@control
+def show_received(box: Box, request: Request, body: Any) -> Any:
+    """Counts and worth per hour of event_time, `?hour=` and `?dataset=` narrow it."""
+    asked = request.query_params
+    hours = reports.received(box.inbox, hour=asked.get("hour"), dataset=asked.get("dataset"))
+    return {"hours": hours, "totals": reports.totals(box.inbox)}
+
+
+@control
+def delete_received(box: Box, request: Request, body: Any) -> Any:
+    """Forget everything received."""
+    box.inbox.clear()
+    return reports.totals(box.inbox)
+
+
+@control
+def show_events(box: Box, request: Request, body: Any) -> Any:
+    """Events, newest first, or in order from `?after=`; `?payloads=1` adds them as received."""
+    asked = request.query_params
+    limit = min(int(asked.get("limit", 100)), MOST_ROWS)
+    rows = reports.events(
+        box.inbox,
+        limit=limit,
+        before=_number(asked.get("before")),
+        after=_number(asked.get("after")),
+        verdict=asked.get("verdict"),
+        dataset=asked.get("dataset"),
+        event_id=asked.get("event_id"),
+        payloads=asked.get("payloads") in ("1", "true"),
+    )
+    return {"events": rows, "next": rows[-1]["seq"] if len(rows) == limit else None}
+
+
+@control
+def show_requests(box: Box, request: Request, body: Any) -> Any:
+    """The newest calls of `/events`, newest first."""
+    limit = min(int(request.query_params.get("limit", 100)), MOST_ROWS)
+    return {"requests": reports.requests(box.inbox, limit)}
+
+
+def _number(text: str | None) -> int | None:
+    return None if text is None else int(text)
+
+
+def _clock(box: Box) -> dict[str, Any]:
+    return {"now": box.clock.now(), "simulated": box.clock.simulated}
+
+
+def _told(box: Box, token: Token) -> dict[str, Any]:
+    return {
+        "fingerprint": token.fingerprint,
+        "expires_at": token.expires_at,
+        "valid": not token.expired(box.clock.now()),
+        "datasets": None if token.datasets is None else sorted(token.datasets),
+    }
+
+
+def _digest(box: Box, body: dict[str, Any]) -> str:
+    if "token" in body:
+        return digest_of(str(body["token"]))
+    known = box.tokens.with_fingerprint(str(body["fingerprint"]))
+    if known is None:
+        raise ValueError("no token of this fingerprint")
+    return known.digest
+
+
+ROUTES = [
+    Route("/_sandbox", summary),
+    Route("/_sandbox/faults", show_faults),
+    Route("/_sandbox/faults", put_faults, methods=["PUT"]),
+    Route("/_sandbox/faults", delete_faults, methods=["DELETE"]),
+    Route("/_sandbox/tokens", show_tokens),
+    Route("/_sandbox/tokens", put_token, methods=["PUT"]),
+    Route("/_sandbox/tokens", delete_token, methods=["DELETE"]),
+    Route("/_sandbox/clock", show_clock),
+    Route("/_sandbox/clock", put_clock, methods=["PUT"]),
+    Route("/_sandbox/usage", show_usage),
+    Route("/_sandbox/usage", put_usage, methods=["PUT"]),
+    Route("/_sandbox/usage", delete_usage, methods=["DELETE"]),
+    Route("/_sandbox/received", show_received),
+    Route("/_sandbox/received", delete_received, methods=["DELETE"]),
+    Route("/_sandbox/events", show_events),
+    Route("/_sandbox/requests", show_requests),
+]

@@ -1,0 +1,165 @@
+"""The routes that answer like Meta's Graph API: reads here, `/events` in `events_edge`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from functools import wraps
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from capi_assets.sandbox import insights, reports
+from capi_assets.sandbox.answers import Answer, GraphError, new_trace_id
+from capi_assets.sandbox.box import Box
+from capi_assets.sandbox.field_selection import read_fields, select
+from capi_assets.sandbox.misbehaviour import graph_error, out_of_reach
+from capi_assets.sandbox.tokens import Token, describe
+from capi_assets.sandbox.versions import CURRENT, answering_version
+from capi_assets.sandbox.wire import Call
+
+Read = Callable[[Box, Request, datetime], dict[str, Any]]
+
+
+def box_of(request: Request) -> Box:
+    """The box behind this request."""
+    box: Box = request.app.state.box
+    return box
+
+
+def call_of(request: Request) -> Call:
+    """A read as a call: its query, no body."""
+    return Call(dict(request.query_params), None)
+
+
+def version_of(request: Request, now: datetime) -> str:
+    """The version that answers; a call without one gets the newest. GraphError 2500 if unknown."""
+    asked = request.path_params.get("version")
+    if asked is None:
+        return CURRENT
+    answering = answering_version(asked, now)
+    if answering is None:
+        raise GraphError(f"Unknown path components: /{asked}", 2500)
+    return answering
+
+
+def common_headers(box: Box, version: str, trace: str, business: str) -> dict[str, str]:
+    """The headers every Graph answer carries, with the usage headers while load is reported."""
+    usage = {} if box.usage is None else box.usage.headers(business)
+    return {"facebook-api-version": version, "x-fb-trace-id": trace, **usage}
+
+
+def admit(box: Box, call: Call, authorization: str | None, dataset: str, now: datetime) -> Token:
+    """The call's valid token with access to the dataset, which exists; GraphError otherwise."""
+    token = box.tokens.admit(call.token(authorization), call.proof, now)
+    blind = token.datasets is not None and dataset not in token.datasets
+    if blind or box.dataset_name(dataset) is None:
+        raise out_of_reach(dataset)
+    return token
+
+
+def reading(read: Read) -> Callable[[Request], Awaitable[Response]]:
+    """An endpoint that answers a read with Meta's headers and error bodies."""
+
+    @wraps(read)
+    async def endpoint(request: Request) -> Response:
+        box, trace, version = box_of(request), new_trace_id(), CURRENT
+        now = box.clock.now()
+        try:
+            version = version_of(request, now)
+            answer = Answer(200, read(box, request, now))
+        except GraphError as wrong:
+            answer = Answer.refusing(wrong.error(), trace, wrong.status)
+            answer.headers |= wrong.headers
+        business = request.path_params.get("dataset", "0")
+        return answer.response(common_headers(box, version, trace, business))
+
+    return endpoint
+
+
+def _admitted(box: Box, request: Request, dataset: str, now: datetime) -> None:
+    fault = box.faults.on_read(dataset, now)
+    error = None if fault is None else graph_error(fault, dataset, now)
+    if error is not None:
+        raise error
+    admit(box, call_of(request), request.headers.get("authorization"), dataset, now)
+
+
+@reading
+def node(box: Box, request: Request, now: datetime) -> dict[str, Any]:
+    """The dataset's node: id, name, last_fired_time and a few constants of a healthy one."""
+    dataset = request.path_params["dataset"]
+    _admitted(box, request, dataset, now)
+    last = reports.last_received(box.inbox, dataset)
+    whole: dict[str, Any] = {
+        "id": dataset,
+        "name": box.dataset_name(dataset),
+        "creation_time": insights.graph_time(box.started_at),
+        "is_unavailable": False,
+        "data_use_setting": "ADVERTISING_AND_ANALYTICS",
+    }
+    if last is not None:
+        whole["last_fired_time"] = insights.graph_time(last)
+    asked = request.query_params.get("fields", "name,last_fired_time")
+    return {**select(whole, read_fields(asked)), "id": dataset}
+
+
+@reading
+def stats(box: Box, request: Request, now: datetime) -> dict[str, Any]:
+    """Hourly counts in the shape of the Pixel's /stats edge."""
+    dataset = request.path_params["dataset"]
+    _admitted(box, request, dataset, now)
+    return insights.stats(box.inbox, dataset, request.query_params, now)
+
+
+@reading
+def dataset_quality(box: Box, request: Request, now: datetime) -> dict[str, Any]:
+    """Match quality per event name in the shape of the Dataset Quality API."""
+    dataset = request.query_params.get("dataset_id")
+    if not dataset:
+        raise GraphError("(#100) The parameter dataset_id is required", 100)
+    _admitted(box, request, dataset, now)
+    fields = read_fields(request.query_params.get("fields", "web"))
+    return dict(select(insights.quality(box.inbox, dataset, now), fields))
+
+
+@reading
+def debug_token(box: Box, request: Request, now: datetime) -> dict[str, Any]:
+    """What Meta knows of `input_token`; asked with that token, another valid one, or the app's."""
+    call = call_of(request)
+    asking = call.token(request.headers.get("authorization"))
+    inspected = request.query_params.get("input_token")
+    if not inspected:
+        raise GraphError("(#100) The parameter input_token is required", 100)
+    if not box.tokens.is_app_token(asking):
+        box.tokens.admit(asking, call.proof, now)
+    token = box.tokens.find(inspected, now)
+    if token is None:
+        error = {"code": 190, "message": "Invalid OAuth access token - Cannot parse access token"}
+        return {"data": {"error": error, "is_valid": False, "scopes": []}}
+    told = describe(token, now)
+    fault = box.faults.on_read("", now)
+    if fault is not None and told["is_valid"]:
+        struck = graph_error(fault, "", now)
+        if struck is not None and struck.code == 190:
+            error = {"code": 190, "message": struck.message, "subcode": struck.subcode}
+            told |= {"is_valid": False, "error": error}
+    return {"data": told}
+
+
+async def nowhere(request: Request, wrong: Exception) -> Response:
+    """Any other path or method, refused as the Graph API does."""
+    box, trace = box_of(request), new_trace_id()
+    error = GraphError(f"Unknown path components: {request.url.path}", 2500).error()
+    answer = Answer.refusing(error, trace, getattr(wrong, "status_code", 404))
+    return answer.response(common_headers(box, CURRENT, trace, "0"))
+
+
+def with_and_without_version(path: str, endpoint: Any, method: str) -> list[Route]:
+    """A Graph route under its version, and without, where the newest answers."""
+    return [
+        Route("/{version:graph_version}" + path, endpoint, methods=[method]),
+        Route(path, endpoint, methods=[method]),
+    ]

@@ -1,0 +1,185 @@
+"""What Meta would tell about the events it received: /stats and /dataset_quality.
+
+Shapes from the Pixel stats reference and the Dataset Quality API page. Where those are silent the
+sandbox decides: buckets are hours of event_time, and counts are taken after deduplication. The
+score and the frequency words are the sandbox's own reckoning, not Meta's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from capi_assets.sandbox.answers import GraphError
+from capi_assets.sandbox.dedup import DUPLICATE
+from capi_assets.sandbox.inbox import Inbox
+
+AGGREGATIONS = ("event", "event_total_counts", "event_source", "match_keys")
+WEEK = timedelta(days=7)
+TOP_EVENTS = 100
+EVENT_COVERAGE_GOAL = 75
+
+# Meta's names of match keys in quality answers, and what a full coverage of each is worth of 10.
+MATCH_KEYS: dict[str, tuple[str, float]] = {
+    "em": ("email", 2.5),
+    "fbc": ("fbc", 2.0),
+    "ph": ("phone", 1.5),
+    "external_id": ("external_id", 1.0),
+    "fbp": ("fbp", 1.0),
+    "client_ip_address": ("ip_address", 0.6),
+    "client_user_agent": ("user_agent", 0.4),
+    "fn": ("first_name", 0.3),
+    "ln": ("last_name", 0.3),
+    "db": ("date_of_birth", 0.3),
+    "ct": ("city", 0.2),
+    "zp": ("zip_code", 0.2),
+    "st": ("state", 0.1),
+    "country": ("country", 0.1),
+    "ge": ("gender", 0.1),
+}
+
+
+def stats(inbox: Inbox, dataset: str, asked: Mapping[str, str], now: datetime) -> dict[str, Any]:
+    """The answer of `/{dataset}/stats`: one item per hour of event_time that holds events."""
+    aggregation = asked.get("aggregation", "event")
+    if aggregation not in AGGREGATIONS:
+        raise GraphError(f"(#100) aggregation must be one of {', '.join(AGGREGATIONS)}", 100)
+    end = _time(asked, "end_time") or now
+    start = max(_time(asked, "start_time") or end - WEEK, now - WEEK)
+    if asked.get("event_source") == "WEB_ONLY":
+        return {"data": []}
+    rows = inbox.rows(
+        """select hour, event_name, keys, sum(events) as events from tally
+        where dataset = ?1 and hour >= ?2 and hour < ?3 and verdict <> ?4
+            and (?5 is null or event_name = ?5)
+        group by hour, event_name, keys""",
+        dataset,
+        start.timestamp() // 3600 * 3600,
+        end.timestamp(),
+        DUPLICATE,
+        asked.get("event"),
+    )
+    buckets: defaultdict[int, Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        match aggregation:
+            case "event":
+                values = [row["event_name"]]
+            case "match_keys":
+                values = row["keys"].split()
+            case "event_source":
+                values = ["SERVER"]
+            case _:
+                values = ["event_total_counts"]
+        for value in values:
+            buckets[row["hour"]][value] += row["events"]
+    return {
+        "data": [
+            {
+                "aggregation": aggregation,
+                "start_time": graph_time(datetime.fromtimestamp(hour, UTC)),
+                "data": [
+                    {"value": value, "count": count}
+                    for value, count in counts.most_common(TOP_EVENTS)
+                ],
+            }
+            for hour, counts in sorted(buckets.items())
+        ]
+    }
+
+
+def quality(inbox: Inbox, dataset: str, now: datetime) -> dict[str, Any]:
+    """The `web` part of `/dataset_quality`: one item per event name of the last seven days."""
+    rows = inbox.rows(
+        """select event_name, keys, with_id, sum(events) as events,
+            sum(in_ten_minutes) as in_ten_minutes, sum(in_two_hours) as in_two_hours,
+            sum(in_a_day) as in_a_day
+        from tally
+        where dataset = ? and hour >= ? and action_source = 'website' and verdict <> ?
+        group by event_name, keys, with_id""",
+        dataset,
+        (now - WEEK).timestamp(),
+        DUPLICATE,
+    )
+    names: defaultdict[str, list[Any]] = defaultdict(list)
+    for row in rows:
+        names[row["event_name"]].append(row)
+    return {"web": [_quality_of(name, rows) for name, rows in sorted(names.items())]}
+
+
+def _quality_of(name: str, rows: list[Any]) -> dict[str, Any]:
+    total = sum(row["events"] for row in rows)
+    having: Counter[str] = Counter()
+    for row in rows:
+        having.update(dict.fromkeys(row["keys"].split(), row["events"]))
+    shares = {key: having[key] / total for key in MATCH_KEYS if having[key]}
+    score = sum(share * MATCH_KEYS[key][1] for key, share in shares.items())
+    with_id = sum(row["events"] for row in rows if row["with_id"]) / total
+    return {
+        "event_name": name,
+        "event_match_quality": {
+            "composite_score": round(min(score, 10.0), 1),
+            "match_key_feedback": [
+                {
+                    "identifier": MATCH_KEYS[key][0],
+                    "coverage": {"percentage": _percent(share)},
+                }
+                for key, share in shares.items()
+            ],
+            "diagnostics": [],
+        },
+        "event_coverage": {
+            "goal_percentage": EVENT_COVERAGE_GOAL,
+            "description": "The sandbox has no Pixel, so no browser events to cover.",
+        },
+        "dedupe_key_feedback": [
+            {
+                "dedupe_key": key,
+                "browser_events_with_dedupe_key": {"percentage": 0},
+                "server_events_with_dedupe_key": {"percentage": _percent(share)},
+            }
+            for key, share in (
+                ("event_id", with_id),
+                ("external_id", shares.get("external_id", 0.0)),
+                ("fbp", shares.get("fbp", 0.0)),
+            )
+        ],
+        "data_freshness": {
+            "upload_frequency": _frequency(rows, total),
+            "description": "How soon after they happened most events arrived.",
+        },
+    }
+
+
+def _frequency(rows: list[Any], total: int) -> str:
+    for column, word in (
+        ("in_ten_minutes", "real_time"),
+        ("in_two_hours", "hourly"),
+        ("in_a_day", "daily"),
+    ):
+        if 2 * sum(row[column] for row in rows) >= total:
+            return word
+    return "weekly"
+
+
+def _percent(share: float) -> float:
+    return round(100 * share, 1)
+
+
+def _time(asked: Mapping[str, str], name: str) -> datetime | None:
+    text = asked.get(name)
+    if not text:
+        return None
+    try:
+        if text.isdigit():
+            return datetime.fromtimestamp(int(text), UTC)
+        at = datetime.fromisoformat(text)
+        return at.replace(tzinfo=at.tzinfo or UTC)
+    except (ValueError, OverflowError) as wrong:
+        raise GraphError(f"(#100) {name} is not a time", 100) from wrong
+
+
+def graph_time(at: datetime) -> str:
+    """A time as the Graph API writes it: `2026-11-20T13:00:00+0000`."""
+    return at.strftime("%Y-%m-%dT%H:%M:%S%z")

@@ -1,0 +1,185 @@
+"""Every setting, read in one place.
+
+Settings are environment variables named `CAPI_*`; a `.env` file in the working directory is read
+too (the environment wins). What a setting means is said here once: `capi-assets doctor` and the
+table in README.md are made from these fields.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+PREFIX = "CAPI_"
+SQL_PARAMETER_PREFIX = "CAPI_SQL_"
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used; the message names the variable, never the value."""
+
+
+class Settings(BaseModel):
+    """The settings with their defaults; every path is relative to the working directory."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    landing: str = Field(
+        "data/landing", description="Folder or object-store URL where visits and orders land."
+    )
+    visits_sql: str | None = Field(
+        None, description="SQL model that returns visits; replaces the landing folder for visits."
+    )
+    orders_sql: str | None = Field(
+        None, description="SQL model that returns orders; replaces the landing folder for orders."
+    )
+    visits_url: SecretStr | None = Field(
+        None, description="SQLAlchemy URL where the visits model runs; DuckDB when absent."
+    )
+    orders_url: SecretStr | None = Field(
+        None, description="SQLAlchemy URL where the orders model runs; DuckDB when absent."
+    )
+    lake: str = Field(
+        "data/lake", description="Folder or object-store URL of the hourly Parquet files."
+    )
+    ledger_url: SecretStr = Field(
+        SecretStr("sqlite:///data/ledger.db"),
+        description="SQLAlchemy URL of the delivery ledger (SQLite or PostgreSQL).",
+    )
+    views: str = Field(
+        "data/capi.duckdb", description="DuckDB file of views over the lake, for people."
+    )
+    start_date: datetime = Field(
+        datetime(2026, 11, 1, tzinfo=UTC),
+        description="First hour of the partitions (UTC): the first hour you have data for.",
+    )
+    dataset_id: str = Field(
+        "", description="Meta dataset (Pixel) id that orders go to when they name none."
+    )
+    access_token: SecretStr | None = Field(
+        None, description="Conversions API token; sent in the Authorization header only."
+    )
+    access_token_file: str | None = Field(
+        None, description="File with the token, read at every run: renewing needs no restart."
+    )
+    app_secret: SecretStr | None = Field(
+        None, description="App secret, if your app asks for appsecret_proof."
+    )
+    graph_url: str = Field("https://graph.facebook.com", description="Where Meta listens.")
+    graph_version: str = Field("v26.0", description="Graph API version.")
+    test_event_code: str | None = Field(
+        None, description="Shows events under Test Events. They still count: unset in production."
+    )
+    lookback_hours: int = Field(
+        168, ge=1, le=24 * 90, description="How far back an order looks for its visit."
+    )
+    retention_days: int = Field(
+        90, ge=8, description="How long visits are kept in the lake before they may be expired."
+    )
+    default_country: str | None = Field(
+        None, description="ISO country of national phone numbers when the order names none."
+    )
+    date_format: str | None = Field(
+        None, description="strptime format of birth dates, such as %d/%m/%Y, if it is known."
+    )
+    hash_external_id: bool = Field(
+        True, description="Hash external_id; must equal what the browser sends."
+    )
+    consent_required: bool = Field(
+        False, description="Withhold orders whose consent is not recorded (not only refused ones)."
+    )
+    unknown_policy: Literal["hold", "resend"] = Field(
+        "hold",
+        description="After 48 h, events whose fate is unknown: hold for a person, or resend.",
+    )
+    requests_in_flight: int = Field(
+        4, ge=1, le=64, description="Requests to Meta at the same time."
+    )
+    time_budget_seconds: int = Field(
+        900, ge=1, description="How long one run may deliver; what is left stays pending."
+    )
+    coverage_threshold: float = Field(
+        0.95, gt=0, le=1, description="An hour below this share of delivered orders is flagged."
+    )
+    settle_minutes: int = Field(
+        5, ge=0, le=55, description="Minutes after the hour before it is materialized and judged."
+    )
+    alert_webhook: SecretStr | None = Field(
+        None, description="Slack-compatible webhook for alerts; alerts are always logged."
+    )
+    autostart: bool = Field(
+        False, description="Start the schedules and the sensor as soon as they are loaded."
+    )
+    now: datetime | None = Field(
+        None, description="A fixed clock for rehearsals (UTC); leave unset in production."
+    )
+
+    @field_validator("start_date", "now")
+    @classmethod
+    def _utc(cls, value: datetime | None) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+    @field_validator("start_date")
+    @classmethod
+    def _whole_hour(cls, value: datetime) -> datetime:
+        return value.replace(minute=0, second=0, microsecond=0)
+
+    @field_validator("default_country")
+    @classmethod
+    def _upper(cls, value: str | None) -> str | None:
+        return value.upper() if value else None
+
+    @property
+    def lookback(self) -> timedelta:
+        return timedelta(hours=self.lookback_hours)
+
+    @property
+    def settle(self) -> timedelta:
+        return timedelta(minutes=self.settle_minutes)
+
+
+def variable(field: str) -> str:
+    """The environment variable of a field: `lookback_hours` is read from `CAPI_LOOKBACK_HOURS`."""
+    return PREFIX + field.upper()
+
+
+def environment(folder: Path | None = None) -> dict[str, str]:
+    """The process environment over the `.env` file of `folder` (default: working directory)."""
+    dotenv = dotenv_values((folder or Path.cwd()) / ".env")
+    return {**{k: v for k, v in dotenv.items() if v is not None}, **os.environ}
+
+
+def read_settings(env: Mapping[str, str] | None = None) -> Settings:
+    """Settings from `env` (default: `environment()`); an empty variable means its default.
+
+    Raises:
+        SettingsError: a value does not fit; the message names every such variable.
+    """
+    env = environment() if env is None else env
+    given: dict[str, Any] = {}
+    for name in Settings.model_fields:
+        value = env.get(variable(name), "").strip()
+        if value:
+            given[name] = value
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        wrong = "; ".join(f"{variable(str(e['loc'][0]))}: {e['msg']}" for e in error.errors())
+        raise SettingsError(f"Settings that cannot be used: {wrong}") from None
+
+
+def sql_parameters(env: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Parameters of SQL models: `CAPI_SQL_SHIFT_TO` is bound where a model says `$shift_to`."""
+    env = environment() if env is None else env
+    return {
+        name.removeprefix(SQL_PARAMETER_PREFIX).lower(): value
+        for name, value in env.items()
+        if name.startswith(SQL_PARAMETER_PREFIX)
+    }

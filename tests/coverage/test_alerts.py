@@ -1,0 +1,232 @@
+"""Alerts speak on change of state only, once, and never call a gap recovered that is not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+import pytest
+from books import H, hour
+
+from capi_assets.coverage.alerts import Alert, AlertState, decide
+from capi_assets.coverage.causes import Cause
+from capi_assets.coverage.gaps import Gap
+
+WINDOW = timedelta(days=6, hours=23, minutes=30)
+
+
+def gap(
+    hours: Mapping[int, int | None],
+    cause: Cause = Cause.TOKEN,
+    *,
+    severity: str = "warn",
+    savable: bool = True,
+) -> Gap:
+    """A gap of these hours (counted from H) with these missing orders at ten EUR each."""
+    first, last = hour(min(hours)), hour(max(hours))
+    orders = sum(n or 0 for n in hours.values())
+    return Gap(
+        id=f"{cause}-{first:%Y-%m-%dT%H}",
+        cause=cause,
+        severity=severity,
+        first_hour=first,
+        last_hour=last,
+        missing={hour(n): count for n, count in hours.items()},
+        money={"EUR": orders * 10.0} if orders else {},
+        recoverable=orders if savable else 0,
+        recoverable_money={"EUR": orders * 10.0} if savable and orders else {},
+        correctable=0,
+        correctable_money={},
+        unmatched=0,
+        first_deadline=first + WINDOW if savable else None,
+        last_deadline=last + WINDOW if savable else None,
+        reasons={"token_expired": orders},
+        evidence="",
+    )
+
+
+class Story:
+    """A sequence of looks; the state goes through JSON each time, as through a cursor."""
+
+    def __init__(self) -> None:
+        self.cursor: str | None = None
+
+    def look(
+        self, now: datetime, *gaps: Gap, watched_from: datetime | None = None
+    ) -> list[tuple[str, str]]:
+        return [(a.kind, a.gap_id) for a in self.alerts(now, *gaps, watched_from=watched_from)]
+
+    def alerts(
+        self, now: datetime, *gaps: Gap, watched_from: datetime | None = None
+    ) -> list[Alert]:
+        state = AlertState.from_json(self.cursor)
+        alerts, state = decide(state, gaps, now, watched_from=watched_from)
+        self.cursor = state.to_json()
+        return alerts
+
+
+ID = "token-2026-11-20T13"
+
+
+def test_a_gap_is_told_when_it_opens_and_when_it_is_over_and_not_between() -> None:
+    story = Story()
+    assert story.look(hour(2), gap({0: 10})) == [("opened", ID)]
+    assert story.look(hour(2), gap({0: 10})) == []
+    assert story.look(hour(3), gap({0: 10, 1: 2})) == []
+    assert story.look(hour(4)) == [("recovered", ID)]
+    assert story.look(hour(5)) == []
+
+
+def test_a_gap_that_grows_stays_the_same_and_is_told_at_each_doubling() -> None:
+    story = Story()
+    told = [story.look(hour(n + 2), gap(dict.fromkeys(range(n + 1), 10))) for n in range(9)]
+    assert [[kind for kind, _ in look] for look in told] == [
+        ["opened"],
+        ["worse"],
+        [],
+        ["worse"],
+        [],
+        [],
+        [],
+        ["worse"],
+        [],
+    ]
+    assert {i for look in told for _, i in look} == {ID}
+
+
+def test_doubling_from_one_order_to_two_is_not_worth_a_word() -> None:
+    story = Story()
+    story.look(hour(2), gap({0: 1}))
+    assert story.look(hour(2), gap({0: 5})) == []
+    assert story.look(hour(2), gap({0: 6})) == [("worse", ID)]
+
+
+def test_hours_that_are_not_materialized_grow_worse_by_number() -> None:
+    story, kinds = Story(), []
+    for n in range(9):
+        missing = gap(dict.fromkeys(range(n + 1)), Cause.NOT_MATERIALIZED)
+        kinds.append([kind for kind, _ in story.look(hour(n + 2), missing)])
+    assert kinds == [["opened"], [], [], ["worse"], [], [], [], ["worse"], []]
+
+
+def test_a_new_severity_is_told_once_even_if_it_flickers() -> None:
+    story = Story()
+    story.look(hour(2), gap({0: 10}))
+    assert story.look(hour(3), gap({0: 10}, severity="error")) == [("worse", ID)]
+    assert story.look(hour(4), gap({0: 10})) == []
+    assert story.look(hour(5), gap({0: 10}, severity="error")) == []
+
+
+def test_a_gap_about_to_expire_is_told_once_then_that_it_expired() -> None:
+    story, deadline = Story(), H + WINDOW
+    story.look(hour(2), gap({0: 10}))
+    day_before = deadline - timedelta(hours=24)
+    assert story.look(day_before - timedelta(minutes=1), gap({0: 10})) == []
+    assert story.look(day_before, gap({0: 10}, severity="error")) == [("about_to_expire", ID)]
+    assert story.look(day_before + timedelta(hours=9), gap({0: 10}, severity="error")) == []
+    assert story.look(deadline, gap({0: 10}, savable=False)) == [("expired", ID)]
+    assert story.look(deadline + timedelta(hours=1), gap({0: 10}, savable=False)) == []
+
+
+def test_a_gap_that_opens_late_is_not_told_twice() -> None:
+    story, late = Story(), H + WINDOW - timedelta(hours=2)
+    assert story.look(late, gap({0: 10}, severity="error")) == [("opened", ID)]
+    assert story.look(late, gap({0: 10}, severity="error")) == []
+
+
+def test_hours_recovered_at_the_front_or_in_the_middle_do_not_make_a_new_gap() -> None:
+    story = Story()
+    story.look(hour(9), gap(dict.fromkeys(range(6), 10)))
+    assert story.look(hour(9), gap({3: 10, 4: 10, 5: 10})) == []
+    assert story.look(hour(9), gap({0: 10}), gap({5: 10})) == []
+    assert story.look(hour(9), gap({2: 1})) == []
+    assert story.look(hour(9)) == [("recovered", ID)]
+
+
+def test_gaps_of_one_cause_that_grow_together_end_as_one() -> None:
+    story = Story()
+    assert len(story.look(hour(9), gap({0: 40}), gap({5: 40}))) == 2
+    assert story.look(hour(9), gap({0: 40, 1: 1, 2: 1, 3: 1, 4: 1, 5: 40})) == []
+    assert story.look(hour(9)) == [("recovered", ID)]
+
+
+def test_another_cause_is_another_gap_even_in_the_same_hours() -> None:
+    story = Story()
+    story.look(hour(4), gap({0: 10, 1: 10}))
+    told = story.look(hour(4), gap({0: 10}), gap({1: 30}, Cause.PAYLOAD))
+    assert told == [("opened", "payload-2026-11-20T14")]
+
+
+def test_a_cause_that_gives_way_to_another_is_not_called_recovered() -> None:
+    story = Story()
+    story.look(hour(4), gap({0: None, 1: None}, Cause.NOT_MATERIALIZED))
+    token = gap({0: 10, 1: 10})
+    assert story.look(hour(4), token) == [("opened", ID)]
+    assert story.look(hour(4) + timedelta(minutes=59), token) == []
+    told = story.alerts(hour(5), token)
+    assert [(a.kind, a.gap_id) for a in told] == [("changed", "not_materialized-2026-11-20T13")]
+    assert (told[0].still, told[0].other_causes) == (20, (Cause.TOKEN,))
+    assert story.look(hour(6)) == [("recovered", ID)]
+
+
+def test_a_gap_whose_orders_are_mostly_back_is_recovered_though_a_few_fail_otherwise() -> None:
+    story = Story()
+    story.look(hour(4), gap({0: 10, 1: 10}))
+    few = gap({1: 3}, Cause.PAYLOAD)
+    story.look(hour(4), few)
+    told = story.alerts(hour(5), few)
+    assert [(a.kind, a.gap_id, a.still) for a in told] == [("recovered", ID, 3)]
+
+
+def test_causes_that_take_turns_are_told_once_each() -> None:
+    story = Story()
+    token, down = gap({0: 10}), gap({0: 10}, Cause.META_DOWN)
+    told = [story.look(hour(2) + timedelta(minutes=10 * n), (token, down)[n % 2]) for n in range(9)]
+    assert [kind for look in told for kind, _ in look] == ["opened", "opened"]
+
+
+def test_hours_that_became_too_late_are_expired_not_recovered() -> None:
+    story = Story()
+    story.look(hour(4), gap({0: None}, Cause.NOT_MATERIALIZED))
+    after = H + WINDOW + timedelta(hours=3)
+    late = gap({0: 10}, Cause.TOO_LATE, savable=False)
+    story.look(after, late)
+    told = story.look(after + timedelta(hours=1), late)
+    assert told == [("expired", "not_materialized-2026-11-20T13")]
+
+
+def test_a_gap_that_leaves_the_watched_hours_is_forgotten_not_recovered() -> None:
+    story = Story()
+    story.look(hour(4), gap({0: 10, 1: 10}, Cause.PAYLOAD, savable=False))
+    assert story.look(hour(5), watched_from=hour(2)) == []
+    assert AlertState.from_json(story.cursor) == AlertState()
+
+
+def test_a_gap_that_leaves_the_watched_hours_unsaved_is_told_as_expired() -> None:
+    story = Story()
+    story.look(hour(4), gap({0: 10}))
+    assert story.look(H + timedelta(days=8), watched_from=hour(30)) == [("expired", ID)]
+
+
+def test_the_state_survives_the_cursor_and_stays_small() -> None:
+    gaps = [gap({n * 3: 10, n * 3 + 1: 10}) for n in range(50)]
+    _, state = decide(AlertState(), gaps, hour(200))
+    text = state.to_json()
+    assert AlertState.from_json(text) == state
+    assert len(text) < 50 * 320
+
+
+@pytest.mark.parametrize("cursor", [None, "", "nonsense", "[]", "null", '{"standing":[{"id":1}]}'])
+def test_a_cursor_that_cannot_be_read_starts_anew(cursor: str | None) -> None:
+    assert AlertState.from_json(cursor) == AlertState()
+
+
+def test_an_alert_names_the_ranges_to_materialize() -> None:
+    story = Story()
+    story.look(hour(9), gap({0: 1, 1: 1, 2: 1}))
+    (alert,) = story.alerts(hour(9), gap({2: 90}), gap({0: 90}))
+    assert alert.ranges == (
+        "2026-11-20-13:00...2026-11-20-13:00",
+        "2026-11-20-15:00...2026-11-20-15:00",
+    )
+    assert alert.gap.orders == 180

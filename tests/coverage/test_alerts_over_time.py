@@ -1,0 +1,115 @@
+"""Whatever happens to hours, alerts keep their order: hypothesis plays outages and repairs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pyarrow as pa
+from books import health_row, hour
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from capi_assets.coverage.alerts import AlertState, decide
+from capi_assets.coverage.causes import Cause
+from capi_assets.coverage.flags import CoveragePolicy, flag_hours
+from capi_assets.coverage.gaps import gaps
+from capi_assets.coverage.waterfall import ATTRIBUTION_HEALTH
+
+HOURS = range(12)
+CAUSES = [Cause.TOKEN, Cause.META_DOWN, Cause.PAYLOAD]
+CLOSING = {"recovered", "changed", "expired"}
+
+
+class Outages(RuleBasedStateMachine):
+    """Twelve hours whose losses come and go; the sensor looks whenever it likes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lost: dict[int, tuple[Cause, int]] = {}
+        self.now = hour(20)
+        self.cursor: str | None = None
+        self.open: dict[str, Cause] = {}
+        self.flagged: dict[int, Cause] = {}
+
+    @rule(
+        first=st.sampled_from(HOURS),
+        length=st.integers(1, 4),
+        cause=st.sampled_from(CAUSES),
+        orders=st.integers(1, 40),
+    )
+    def lose(self, first: int, length: int, cause: Cause, orders: int) -> None:
+        for n in range(first, min(first + length, len(HOURS))):
+            self.lost[n] = (cause, orders)
+
+    @rule(first=st.sampled_from(HOURS), length=st.integers(1, 12))
+    def mend(self, first: int, length: int) -> None:
+        for n in range(first, first + length):
+            self.lost.pop(n, None)
+
+    @rule(minutes=st.sampled_from([5, 30, 90, 60 * 24 * 3]))
+    def look(self, minutes: int) -> None:
+        self.now += timedelta(minutes=minutes)
+        flags = flag_hours(self.health(), CoveragePolicy(), self.now)
+        found = gaps(flags)
+        alerts, state = decide(AlertState.from_json(self.cursor), found, self.now)
+        self.cursor = state.to_json()
+        assert AlertState.from_json(self.cursor) == state
+        told = [alert.gap_id for alert in alerts]
+        assert len(told) == len(set(told)), "one alert per gap and look"
+        for alert in alerts:
+            if alert.kind == "opened":
+                assert alert.gap_id not in self.open, "opened twice without an end between"
+                self.open[alert.gap_id] = alert.gap.cause
+            else:
+                assert alert.gap_id in self.open, f"{alert.kind} of a gap that was never opened"
+            if alert.kind in CLOSING and not alert.ranges:
+                self.open.pop(alert.gap_id)
+            if alert.kind == "recovered" and not alert.other_causes:
+                # Nothing may be wrong in the hours that are called recovered.
+                assert not any(
+                    alert.gap.first_hour <= bad <= alert.gap.last_hour
+                    for gap in found
+                    for bad in gap.missing
+                )
+        standing = {s.id for s in state.standing}
+        # Gaps of one cause that grew together are one now.
+        self.open = {i: cause for i, cause in self.open.items() if i in standing}
+        assert standing == self.open.keys(), "what is remembered was told"
+        for gap in found:
+            assert any(
+                s.cause == gap.cause and s.first_hour <= gap.first_hour <= s.last_hour
+                for s in state.standing
+            ), "every gap was told"
+        again, same = decide(state, found, self.now)
+        assert (again, same) == ([], state), "looking twice tells nothing"
+
+    @invariant()
+    def the_state_is_bounded(self) -> None:
+        assert len(self.cursor or "") < 6_000
+
+    def health(self) -> pa.Table:
+        rows = []
+        for n in HOURS:
+            cause, orders = self.lost.get(n, (None, 0))
+            saved = cause is not Cause.PAYLOAD
+            rows.append(
+                health_row(
+                    hour(n),
+                    orders=20 + orders,
+                    eligible=20 + orders,
+                    delivered=20,
+                    pending=orders if saved else 0,
+                    rejected=0 if saved else orders,
+                    first_deadline=hour(n) + timedelta(days=6, hours=23, minutes=30)
+                    if cause and saved
+                    else None,
+                    main_reason=cause and "reason",
+                    main_reason_kind=cause and str(cause),
+                )
+            )
+        return pa.Table.from_pylist(rows, schema=ATTRIBUTION_HEALTH)
+
+
+Outages.TestCase.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+TestAlertsKeepTheirOrder = Outages.TestCase

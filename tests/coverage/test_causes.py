@@ -1,0 +1,73 @@
+"""Evidence leads to one cause, and every cause says what to do."""
+
+from __future__ import annotations
+
+import pytest
+
+from capi_assets.coverage.causes import Cause, cause_of
+from capi_assets.delivery import reasons
+
+
+@pytest.mark.parametrize(
+    ("stage", "reason", "http_status", "code", "subcode", "cause"),
+    [
+        ("pending", "token_expired", 401, 190, 463, Cause.TOKEN),
+        ("pending", "a_word_of_a_later_version", 401, 190, None, Cause.TOKEN),
+        ("pending", "no_access_configured", 400, 100, 33, Cause.PERMISSION),
+        ("pending", None, 403, 200, None, Cause.PERMISSION),
+        ("pending", "throttled", 400, 4, None, Cause.THROTTLED),
+        ("pending", None, 429, None, None, Cause.THROTTLED),
+        ("pending", "meta_down", None, None, None, Cause.META_DOWN),
+        ("unknown", "no_answer", None, None, None, Cause.META_DOWN),
+        ("unknown", None, 503, None, None, Cause.META_DOWN),
+        ("unknown", "held_after_48_hours", 503, None, None, Cause.UNKNOWN_OUTCOME),
+        ("unknown", None, None, None, None, Cause.UNKNOWN_OUTCOME),
+        ("pending", "time_budget", None, None, None, Cause.TIME_BUDGET),
+        ("pending", "not_planned", None, None, None, Cause.NOT_MATERIALIZED),
+        ("not_yet", "event_time_in_future", None, None, None, Cause.NOT_MATERIALIZED),
+        ("rejected", "missing_value", 400, 100, 2804009, Cause.PAYLOAD),
+        ("rejected", "weak_match_keys", 400, 100, 2804050, Cause.MATCH_KEYS_LOST),
+        ("invalid", "weak_match_keys", None, None, 2804050, Cause.MATCH_KEYS_LOST),
+        ("invalid", "expired", None, None, 2804003, Cause.TOO_LATE),
+        ("invalid", "throttled", None, None, None, Cause.PAYLOAD),
+        ("quarantined", "quarantined", None, None, None, Cause.QUARANTINE),
+        ("expired", "too_late", None, None, None, Cause.TOO_LATE),
+        ("pending", "unrecognised_code", 400, 99999, None, Cause.UNEXPLAINED),
+        ("pending", None, None, None, None, Cause.UNEXPLAINED),
+    ],
+)
+def test_evidence_leads_to_its_cause(
+    stage: str,
+    reason: str | None,
+    http_status: int | None,
+    code: int | None,
+    subcode: int | None,
+    cause: Cause,
+) -> None:
+    found = cause_of(
+        stage=stage, reason=reason, http_status=http_status, code=code, subcode=subcode
+    )
+    assert found is cause
+
+
+def test_an_event_that_the_token_lost_stays_lost_to_the_token_once_it_expired() -> None:
+    found = cause_of(stage="expired", reason="too_late", http_status=401, code=190, subcode=463)
+    assert found is Cause.TOKEN
+
+
+def test_every_reason_of_delivery_that_waits_has_a_cause() -> None:
+    settled = {"TOO_LATE", "DUPLICATE", "PIXEL_REPORTED", "PIXEL_ASSUMED", "PAYLOAD_CHANGED"}
+    by_answer = {"UNRECOGNISED"}
+    for name, word in vars(reasons).items():
+        if not name.isupper() or name in settled | by_answer:
+            continue
+        stage = "not_yet" if name == "FUTURE" else "pending"
+        found = cause_of(stage=stage, reason=word, http_status=None, code=None, subcode=None)
+        assert found is not Cause.UNEXPLAINED, name
+
+
+def test_every_cause_says_what_happened_and_what_to_do() -> None:
+    for cause in Cause:
+        assert cause.headline[0].islower() or cause.headline.startswith("Meta")
+        assert not cause.headline.endswith(".")
+        assert cause.remedy.endswith(".")

@@ -1,0 +1,227 @@
+"""Which hours are bad: no gap stays unseen, and a quiet hour is not an alarm."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from books import HOUR, Books, H, health_row, hour
+
+from capi_assets.coverage.flags import FLAGS, CoveragePolicy, flag_hours
+from capi_assets.coverage.outcomes import losses
+from capi_assets.coverage.waterfall import ATTRIBUTION_HEALTH
+
+POLICY = CoveragePolicy()
+LATER = H + timedelta(hours=2)
+
+
+def flags_of(books: Books, now: datetime = LATER, **more: Any) -> list[dict[str, Any]]:
+    return flag_hours(books.health(), POLICY, now, **more).to_pylist()
+
+
+def flag_of(books: Books, now: datetime = LATER, **more: Any) -> dict[str, Any]:
+    (row,) = flags_of(books, now, **more)
+    return row
+
+
+def from_rows(*rows: dict[str, Any]) -> pa.Table:
+    return pa.Table.from_pylist(list(rows), schema=ATTRIBUTION_HEALTH)
+
+
+def test_a_token_outage_is_flagged_with_count_money_cause_and_deadline() -> None:
+    books = Books().order(times=6).order(status="pending", reason="token_expired", times=4)
+    books.order(status="pending", reason="token_expired", currency="USD", value=5)
+    row = flag_of(books)
+    assert row["flagged"]
+    assert (row["cause"], row["severity"], row["missing"]) == ("token", "warn", 5)
+    assert json.loads(row["missing_money"]) == {"EUR": 40.0, "USD": 5.0}
+    assert row["recoverable"] == 5
+    assert row["first_deadline"] == H + timedelta(days=6, hours=23, minutes=30)
+    assert json.loads(row["reasons"]) == {"token_expired": 5}
+    assert row["coverage"] == 6 / 11
+
+
+def test_an_hour_at_the_threshold_is_good_and_below_it_is_not() -> None:
+    assert not flag_of(Books().order(times=95).order(status="pending", times=5))["flagged"]
+    assert flag_of(Books().order(times=94).order(status="pending", times=6))["flagged"]
+
+
+def test_withheld_orders_are_no_loss() -> None:
+    books = Books().order(times=2)
+    books.order(status="withheld", verdict="withheld", reason="no_consent", times=50)
+    assert not flag_of(books)["flagged"]
+
+
+def test_an_hour_is_not_judged_before_it_has_settled() -> None:
+    books = Books().order(status="pending", reason="throttled", times=9)
+    early = flag_of(books, H + HOUR + POLICY.settle - timedelta(seconds=1))
+    due = flag_of(books, H + HOUR + POLICY.settle)
+    assert (early["judged"], early["flagged"]) == (False, False)
+    assert (due["judged"], due["flagged"]) == (True, True)
+
+
+def test_a_refused_token_is_seen_while_the_hour_is_still_open() -> None:
+    books = Books().order(status="pending", reason="token_expired", times=4)
+    row = flag_of(books, H + timedelta(minutes=20))
+    assert (row["flagged"], row["judged"], row["cause"]) == (True, True, "token")
+
+
+def test_a_trickle_of_broken_rows_is_no_alarm_but_a_run_of_them_is() -> None:
+    trickle = Books()
+    for n in range(24):
+        trickle.order(hour(n), times=40)
+    for n in (3, 15):
+        trickle.quarantine(hour(n)).quarantine(hour(n))
+    now = hour(30)
+    assert not any(row["flagged"] for row in flags_of(trickle, now))
+    for _ in range(3):
+        trickle.quarantine(hour(5))
+    assert [r["hour"] for r in flags_of(trickle, now) if r["flagged"]] == [hour(5)]
+
+
+def test_a_small_shop_whose_orders_are_all_refused_is_flagged_within_a_day() -> None:
+    books = Books()
+    for n in range(6):
+        books.order(hour(n * 4), status="invalid", verdict="invalid", subcode=2804009)
+    flagged = [row["hour"] for row in flags_of(books, hour(40)) if row["flagged"]]
+    assert flagged == [hour(8), hour(12), hour(16), hour(20)]
+
+
+def test_a_fault_of_ours_needs_one_order_even_beside_broken_rows() -> None:
+    books = Books().order(times=2).quarantine().quarantine()
+    books.order(status="pending", reason="token_expired")
+    assert flag_of(books)["cause"] == "token"
+
+
+def test_the_cause_is_the_one_that_costs_most_orders() -> None:
+    books = Books().order(status="pending", reason="throttled", times=3)
+    books.order(status="rejected", reason="missing_value", subcode=2804009, times=2)
+    books.order(status="rejected", reason="bad_lead_id", subcode=2804036, times=2)
+    health, lost = books.health(), losses(*books.tables())
+    by_health = flag_hours(health, POLICY, LATER).to_pylist()[0]["cause"]
+    by_losses = flag_hours(health, POLICY, LATER, losses=lost).to_pylist()[0]["cause"]
+    assert (by_health, by_losses) == ("throttled", "payload")
+
+
+def test_severity_rises_as_the_clock_runs_down() -> None:
+    books = Books().order(times=9).order(status="pending", reason="throttled", times=3)
+    deadline = H + timedelta(days=6, hours=23, minutes=30)
+    assert flag_of(books, deadline - timedelta(hours=24, seconds=1))["severity"] == "warn"
+    assert flag_of(books, deadline - timedelta(hours=24))["severity"] == "error"
+
+
+def test_an_hour_that_delivered_nothing_is_an_error_but_one_lone_order_is_not() -> None:
+    assert flag_of(Books().order(status="pending", reason="meta_down", times=3))["severity"] == (
+        "error"
+    )
+    assert flag_of(Books().order(status="pending", reason="meta_down"))["severity"] == "warn"
+
+
+def test_what_is_past_its_deadline_is_missing_but_not_recoverable() -> None:
+    books = Books().order(status="pending", reason="token_expired", times=2)
+    row = flag_of(books, H + timedelta(days=8))
+    assert (row["missing"], row["recoverable"], row["first_deadline"]) == (2, 0, None)
+    assert json.loads(row["recoverable_money"]) == {}
+
+
+def test_refused_and_quarantined_orders_can_be_corrected_for_seven_days() -> None:
+    books = Books().order(status="rejected", subcode=2804009, times=2).quarantine(value=7)
+    row = flag_of(books)
+    assert (row["recoverable"], row["correctable"]) == (0, 3)
+    assert json.loads(row["correctable_money"]) == {"": 7.0, "EUR": 20.0}
+    assert flag_of(books, H + timedelta(days=7))["correctable"] == 0
+
+
+def test_an_expected_hour_that_is_not_there_is_flagged_with_unknown_loss() -> None:
+    now = hour(5)
+    flags = flag_hours(
+        Books().order().health(), POLICY, now, expected_hours=[H, hour(1), hour(4)]
+    ).to_pylist()
+    assert [(f["hour"], f["flagged"], f["cause"]) for f in flags] == [
+        (H, False, None),
+        (hour(1), True, "not_materialized"),
+        (hour(4), False, None),  # its run is given time
+    ]
+    assert flags[1]["missing"] is None
+    assert flags[1]["first_deadline"] == hour(1) + timedelta(days=6, hours=23, minutes=30)
+
+
+def test_an_hour_nobody_materialized_becomes_an_error_before_it_is_too_late() -> None:
+    def severity(now: datetime) -> tuple[str, bool]:
+        (row,) = flag_hours(from_rows(), POLICY, now, expected_hours=[H]).to_pylist()
+        return row["severity"], row["first_deadline"] is not None
+
+    assert severity(hour(2)) == ("warn", True)
+    assert severity(H + timedelta(days=6, hours=12)) == ("error", True)
+    assert severity(H + timedelta(days=7)) == ("warn", False)
+
+
+def ordinary_day(silent: int = 12, visits: int = 0, matched: int = 0) -> list[dict[str, Any]]:
+    """A day of 200 visits and ten orders an hour, eight of them matched, but for one hour."""
+    return [
+        health_row(
+            hour(n),
+            visits=visits if n == silent else 200,
+            orders=10,
+            eligible=10,
+            delivered=10,
+            matched=matched if n == silent else 8,
+        )
+        for n in range(24)
+    ]
+
+
+def test_missing_visits_are_flagged_although_everything_was_delivered() -> None:
+    rows = flag_hours(from_rows(*ordinary_day()), POLICY, hour(30)).to_pylist()
+    (row,) = [r for r in rows if r["flagged"]]
+    assert (row["hour"], row["cause"], row["missing"]) == (hour(12), "visits_missing", 0)
+    assert row["unmatched"] == 10
+    assert row["evidence"] == "0 visits where 200 are usual, 10 of 10 orders found none"
+
+
+@pytest.mark.parametrize(("visits", "matched"), [(0, 6), (150, 0), (21, 2)])
+def test_a_quiet_hour_alone_or_poor_matching_alone_accuses_no_tracker(
+    visits: int, matched: int
+) -> None:
+    rows = ordinary_day(visits=visits, matched=matched)
+    assert not any(flag_hours(from_rows(*rows), POLICY, hour(30))["flagged"].to_pylist())
+
+
+def test_a_dataset_that_never_has_visits_is_not_accused() -> None:
+    rows = [health_row(hour(n), orders=10, eligible=10, delivered=10, visits=0) for n in range(24)]
+    assert not any(flag_hours(from_rows(*rows), POLICY, hour(30))["flagged"].to_pylist())
+
+
+def test_weak_match_keys_are_blamed_on_the_visits_where_these_are_missing() -> None:
+    lost = {
+        "delivered": 4,
+        "invalid": 6,
+        "main_reason": "weak_match_keys",
+        "main_reason_kind": "match_keys_lost",
+    }
+    rows = ordinary_day()
+    rows[12] |= lost
+    rows[18] |= lost
+    flagged = [
+        (r["hour"], r["cause"])
+        for r in flag_hours(from_rows(*rows), POLICY, hour(30)).to_pylist()
+        if r["flagged"]
+    ]
+    assert flagged == [(hour(12), "visits_missing"), (hour(18), "match_keys_lost")]
+
+
+def test_an_hour_without_orders_is_good() -> None:
+    row = flag_hours(Books().health(H), POLICY, LATER).to_pylist()[0]
+    assert (row["judged"], row["flagged"], row["coverage"]) == (True, False, None)
+
+
+def test_a_kind_of_a_later_version_is_flagged_as_unexplained() -> None:
+    row = health_row(H, orders=9, eligible=9, pending=9, main_reason_kind="ghosts")
+    assert flag_hours(from_rows(row), POLICY, LATER).to_pylist()[0]["cause"] == "unexplained"
+
+
+def test_nothing_in_nothing_out() -> None:
+    assert flag_hours(from_rows(), POLICY, LATER).equals(FLAGS.empty_table())

@@ -1,0 +1,139 @@
+"""Fixtures: ledgers on SQLite and on a real PostgreSQL, and Meta in a box."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from delivery_world import DATASET, OTHER_DATASET, QUICK, TOKEN, Clock
+from sqlalchemy import create_engine, text
+
+from capi_assets.delivery.access import DatasetAccess, EventsClient, open_clients
+from capi_assets.delivery.ledger import Ledger
+from capi_assets.sandbox.run import SandboxServer
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def box(clock: Clock) -> Iterator[SandboxServer]:
+    """Meta in a box, on the test's clock, with one good token and two datasets."""
+    with SandboxServer(
+        clock=clock, tokens=[TOKEN, "EAAother"], datasets=[DATASET, OTHER_DATASET]
+    ) as server:
+        yield server
+
+
+@pytest.fixture
+def access(box: SandboxServer) -> DatasetAccess:
+    return DatasetAccess(DATASET, TOKEN, graph_url=box.url)
+
+
+@pytest.fixture
+def clients(access: DatasetAccess) -> Iterator[dict[str, EventsClient]]:
+    opened = open_clients([access], QUICK)
+    yield dict(opened)
+    for client in opened.values():
+        client.close()
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/ledger.db"
+
+
+@pytest.fixture
+def ledger(sqlite_url: str) -> Iterator[Ledger]:
+    with Ledger(sqlite_url) as opened:
+        yield opened
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of an empty ledger, on each database that is promised."""
+    if request.param == "sqlite":
+        yield request.getfixturevalue("sqlite_url")
+        return
+    server = request.getfixturevalue("postgres")
+    name = f"ledger_{uuid.uuid4().hex[:12]}"
+    admin = create_engine(server + "postgres", isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield server + name
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+@pytest.fixture
+def any_ledger(any_url: str) -> Iterator[Ledger]:
+    with Ledger(any_url) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """A PostgreSQL of our own, on a free port of 127.0.0.1, gone when the tests end."""
+    programs = _postgres_programs()
+    if programs is None:
+        why = "PostgreSQL is not installed: the ledger is NOT tested on it (apt: postgresql)"
+        pytest.fail(why) if os.environ.get("CI") else pytest.skip(why)
+    pytest.importorskip("psycopg2")
+    folder = Path(tempfile.mkdtemp(prefix="capi-postgres-"))
+    # PostgreSQL refuses to run as root, which containers like to be.
+    user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    if user:
+        shutil.chown(folder, "postgres")
+    data = folder / "data"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    subprocess.run(
+        [*user, programs / "initdb", "-D", data, "-A", "trust", "-U", "capi", "-N"],
+        check=True,
+        capture_output=True,
+        cwd=folder,
+    )
+    server = subprocess.Popen(
+        [
+            *(*user, programs / "postgres", "-D", data, "-p", str(port), "-k", folder),
+            *("-h", "127.0.0.1", "-F", "-c", "max_connections=50"),
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=folder,
+    )
+    try:
+        ready = [programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port), "-t", "1"]
+        if not any(subprocess.run(ready, check=False).returncode == 0 for _ in _seconds(20)):
+            pytest.fail("PostgreSQL did not start")
+        yield f"postgresql+psycopg2://capi@127.0.0.1:{port}/"
+    finally:
+        stop = [*user, programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"]
+        subprocess.run(stop, check=False, capture_output=True, cwd=folder)
+        server.wait(20)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _postgres_programs() -> Path | None:
+    for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
+        if (folder / "initdb").exists():
+            return folder
+    found = shutil.which("initdb")
+    return Path(found).parent if found else None
+
+
+def _seconds(count: int) -> Iterator[int]:
+    for second in range(count * 10):
+        yield second
+        time.sleep(0.1)
