@@ -73,8 +73,8 @@ def sandbox(host: str, port: int, tokens: tuple[str, ...], state: Path | None) -
 def shop(landing: Path, hours: int, visits_per_day: int, seed: int) -> None:
     """Land the visits and orders of a made-up shop, up to now."""
     from capi_assets.partitions import HOUR, floor_hour
-    from capi_assets.sandbox.shop import Shop
-    from capi_assets.sandbox.shop_files import write_landing
+    from capi_assets.sandbox.shop.shop import Shop
+    from capi_assets.sandbox.shop.files import write_landing
 
     now = datetime.now(UTC)
     start = floor_hour(now) - hours * HOUR

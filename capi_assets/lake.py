@@ -102,7 +102,8 @@ class Lake:
         try:
             with path.open("rb") as file:
                 stored = pq.ParquetFile(file)
-                present = [name for name in schema.names if name in stored.schema_arrow.names]
+                known = set(stored.schema_arrow.names)
+                present = [name for name in schema.names if name in known]
                 rows = stored.read(columns=present)
         except (OSError, pa.ArrowException) as error:
             raise LakeError(

@@ -12,8 +12,8 @@ from pathlib import Path
 import orjson
 import yaml
 
-from capi_assets.sandbox.shop import Shop
-from capi_assets.sandbox.shop_files import write_landing
+from capi_assets.sandbox.shop.shop import Shop
+from capi_assets.sandbox.shop.files import write_landing
 
 DATASET_ID = "1234567890123456"
 _MARK = "stage.json"

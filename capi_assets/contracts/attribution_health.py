@@ -9,11 +9,13 @@ from capi_assets.contracts.base import Contract, Count, Money, Text, Time
 
 
 def _count(words: str) -> Series[Count]:
-    return pap.Field(ge=0, description=words)
+    field: Series[Count] = pap.Field(ge=0, description=words)
+    return field
 
 
 def _money(words: str) -> Series[Money]:
-    return pap.Field(ge=0, description=f"Money of {words}, in `currency`.")
+    field: Series[Money] = pap.Field(ge=0, description=f"Money of {words}, in `currency`.")
+    return field
 
 
 class AttributionHealth(Contract):

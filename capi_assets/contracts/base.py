@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pandera.pandas as pap
 import pyarrow as pa
@@ -17,6 +19,8 @@ Time = Annotated[pd.ArrowDtype, UTC_MICROSECONDS]
 Money = Annotated[pd.ArrowDtype, pa.float64()]
 Count = Annotated[pd.ArrowDtype, pa.int64()]
 Flag = Annotated[pd.ArrowDtype, pa.bool_()]
+
+Rows = npt.NDArray[np.intp]
 
 DIGESTS = r"[0-9a-f]{64}(\.[A-Za-z0-9_-]{2}|\.[A-Za-z0-9_-]{8})?"
 DIGEST_LIST = rf"^{DIGESTS}( {DIGESTS})*$"
@@ -49,11 +53,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Breach:
-    """One check that one row fails; `row` counts from 0."""
+    """One check that some rows fail; `rows` are their numbers, from 0, ascending."""
 
-    row: int
     column: str
     check: str
+    rows: Rows
 
 
 _TYPE_WORDS = {
@@ -89,38 +93,58 @@ def arrow_schema(contract: type[Contract]) -> pa.Schema:
 
 
 def breaches(table: pa.Table, contract: type[Contract]) -> list[Breach]:
-    """Every failed check of every row. The table must have the contract's columns and types.
+    """Every check that rows fail. The table must have the contract's columns and types.
 
-    A check over several columns is reported once per row, under the column that the check's name
-    begins with (`value_missing` speaks of `value`).
+    A check over several columns stands under the column that its name begins with
+    (`value_missing` speaks of `value`).
     """
+    return [*column_breaches(table, contract), *row_breaches(table, contract)]
+
+
+# pandera's own report has a row per failed value, and for a check over rows one per column of
+# them: 20,000 orders without a value took 5 s. Its checks alone take milliseconds.
+def column_breaches(table: pa.Table, contract: type[Contract]) -> list[Breach]:
+    """What `breaches` says of checks that look at one column."""
     frame = table.to_pandas(types_mapper=pd.ArrowDtype)
-    try:
-        contract.validate(frame, lazy=True)
-    except pap.errors.SchemaErrors as errors:
-        cases = errors.failure_cases
-    else:
+    found = []
+    for name, column in contract.to_schema().columns.items():
+        values = frame[name]
+        if not column.nullable:
+            found.append(Breach(name, "not_nullable", _true(values.isna())))
+        if column.unique:
+            found.append(Breach(name, "unique", _true(values.duplicated())))
+        for check in column.checks:
+            found.append(Breach(name, check.name, _failed(check(values).check_output)))
+    return [breach for breach in found if len(breach.rows)]
+
+
+def row_breaches(table: pa.Table, contract: type[Contract]) -> list[Breach]:
+    """What `breaches` says of checks that look at several columns."""
+    schema = contract.to_schema()
+    if not schema.checks and not schema.unique:
         return []
-    unplaced = cases[cases["index"].isna()]
-    if len(unplaced):
-        first = unplaced.iloc[0]
-        raise ContractError(
-            f"{contract.__name__}: {first['column']} fails {first['check']} as a whole"
-        )
-    # A check over the whole row fails once per column in pandera; keep one of them.
-    names = contract.to_schema().columns
-    found: dict[tuple[int, str, str], Breach] = {}
-    for context, column, check, row in zip(
-        cases["schema_context"], cases["column"], cases["check"], cases["index"], strict=True
-    ):
-        word = str(check).partition("(")[0]
-        if context == "DataFrameSchema":
-            owner = next((n for n in names if word.startswith(f"{n}_")), str(column))
-            word = word.removeprefix(f"{owner}_")
-        else:
-            owner = str(column)
-        found[(int(row), owner, word)] = Breach(int(row), owner, word)
-    return sorted(found.values(), key=lambda b: (b.row, b.column, b.check))
+    frame = table.to_pandas(types_mapper=pd.ArrowDtype)
+    found = []
+    for check in schema.checks:
+        owner = next(name for name in schema.columns if check.name.startswith(f"{name}_"))
+        word = check.name.removeprefix(f"{owner}_")
+        found.append(Breach(owner, word, _failed(check(frame).check_output)))
+    if schema.unique:
+        repeated = frame.duplicated(list(schema.unique))
+        found.append(Breach(" ".join(schema.unique), "unique", _true(repeated)))
+    return [breach for breach in found if len(breach.rows)]
+
+
+def _failed(passed: pd.Series) -> Rows:
+    """Row numbers where a check says no; pandera leaves out the rows where there is no value."""
+    kept = passed.to_numpy(dtype=bool, na_value=True)
+    numbers: Rows = passed.index.to_numpy()[~kept]
+    return numbers
+
+
+def _true(flags: pd.Series) -> Rows:
+    numbers: Rows = np.flatnonzero(flags.to_numpy(dtype=bool))
+    return numbers
 
 
 def conform(table: pa.Table, contract: type[Contract]) -> pa.Table:
@@ -138,9 +162,9 @@ def conform(table: pa.Table, contract: type[Contract]) -> pa.Table:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise ContractError(f"{contract.__name__}: {type(error).__name__} in a cast") from None
     if broken := breaches(fitted, contract):
-        first = broken[0]
-        raise ContractError(
-            f"{contract.__name__}: {len(broken)} failed checks, the first: row {first.row},"
-            f" column {first.column}, check {first.check}"
+        words = "; ".join(
+            f"column {b.column} fails {b.check} in {len(b.rows)} rows, first in row {b.rows[0]}"
+            for b in broken
         )
+        raise ContractError(f"{contract.__name__}: {words}")
     return fitted

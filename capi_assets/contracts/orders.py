@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pandera.pandas as pap
 from pandera.typing import Series
 
@@ -90,4 +92,4 @@ class Orders(Contract):
     )
 
     class Config:
-        unique = ["dataset_id", "event_name", "order_id"]
+        unique: ClassVar = ["dataset_id", "event_name", "order_id"]

@@ -144,8 +144,9 @@ def gaps_report(gaps: Sequence[Gap], now: datetime, at_most: int = AT_MOST) -> s
     for gap in urgent[:at_most]:
         told[gap.cause].append(gap)
     for cause, group in told.items():
-        ranges = ", ".join(f"`{gap.partition_range}`" for gap in group)
-        parts.append(f"- {cause.headline[0].upper()}{cause.headline[1:]}: {cause.remedy} {ranges}")
+        what = f"- {cause.headline[0].upper()}{cause.headline[1:]}: {cause.remedy}"
+        ranges = [f"`{gap.partition_range}`" for gap in group]
+        parts.append(what if cause is Cause.TOO_LATE else " ".join([what, *ranges]))
     return "\n\n".join(parts)
 
 
@@ -164,9 +165,12 @@ def gaps_sentence(gaps: Sequence[Gap], now: datetime) -> str:
     first = min((gap.first_deadline for gap in gaps if gap.first_deadline), default=None)
     worth = f" ({moneys(lost)})" if lost else ""
     until = f", the first until {deadline(first, now)}" if first else ""
+    unknown = sum(gap.unknown_hours for gap in gaps)
+    uncounted = f" ({count(unknown, 'hour')} not counted yet)" if unknown else ""
     return (
         f"{count(len(gaps), 'gap')} in {count(sum(g.hours for g in gaps), 'hour')}:"
-        f" {count(orders, 'order')}{worth} missing, {recoverable:,} can still be saved{until}."
+        f" {count(orders, 'order')}{worth} missing{uncounted},"
+        f" {recoverable:,} can still be saved{until}."
     )
 
 

@@ -10,8 +10,15 @@ import dagster as dg
 from capi_assets.partitions import HOUR, HOURLY, floor_hour, hour_key
 from capi_assets.settings import read_settings
 
-ALL_ASSETS = dg.AssetSelection.assets(
-    "visits", "orders", "matched_events", "delivery_results", "attribution_health"
+# The standing list is the sensor's to write: it looks at eight days, not at one run's hours.
+_STANDING = dg.AssetSelection.checks(
+    dg.AssetCheckKey(dg.AssetKey("attribution_health"), "coverage_watch")
+)
+ALL_ASSETS = (
+    dg.AssetSelection.assets(
+        "visits", "orders", "matched_events", "delivery_results", "attribution_health"
+    )
+    - _STANDING
 )
 
 deliver_hour = dg.define_asset_job(
@@ -27,7 +34,7 @@ deliver_hour = dg.define_asset_job(
 
 judge_hour = dg.define_asset_job(
     "judge_hour",
-    selection=dg.AssetSelection.assets("attribution_health"),
+    selection=dg.AssetSelection.assets("attribution_health") - _STANDING,
     partitions_def=HOURLY,
     description="Judges hours again from what is stored, without sending anything.",
     tags={"capi_assets/job": "judge"},

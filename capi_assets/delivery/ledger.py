@@ -49,7 +49,7 @@ class Ledger:
         self.engine = open_engine(url, busy_timeout)
         self._writer = self.engine.execution_options(**{WRITES: True})
         self.name = self.engine.url.render_as_string(hide_password=True)
-        with self._named("open"):
+        with self._named("opened"):
             migrate(self.engine)
 
     def __enter__(self) -> Self:
@@ -209,6 +209,7 @@ _REMEDIES = {
     "readonly": "The file or its folder is read-only: give this process the right to write it.",
     "read-only": "The database is read-only: connect to the primary.",
     "full": "The disk is full: make room.",
+    "not a database": "The address names a file of another kind.",
     "unable to open": "Its folder does not exist or may not be written.",
     "malformed": "The file is damaged: restore it from a backup before anything is sent.",
 }

@@ -7,6 +7,7 @@ BEGIN IMMEDIATE, so that a claim sees the last claim. What is stored is in ledge
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +19,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 WRITES = "ledger_writes"
 VERSION_TABLE = "ledger_version"  # Dagster's own storage may live in the same database
 HEAD = "0001"
+
+_migrating = threading.Lock()  # Alembic keeps its context in module globals
 
 
 class LedgerError(RuntimeError):
@@ -85,12 +88,13 @@ def migrate(engine: Engine) -> None:
     """
     if _version(engine) == HEAD:
         return
-    try:
-        with engine.execution_options(**{WRITES: True}).begin() as connection:
-            _upgrade(connection)
-    except DBAPIError:
-        if _version(engine) != HEAD:  # else another process was first
-            raise
+    with _migrating:
+        try:
+            with engine.execution_options(**{WRITES: True}).begin() as connection:
+                _upgrade(connection)
+        except DBAPIError:
+            if _version(engine) != HEAD:  # else another process was first
+                raise
 
 
 def _version(engine: Engine) -> str | None:

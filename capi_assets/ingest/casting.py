@@ -11,18 +11,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import duckdb
+import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from capi_assets.contracts.base import UTC_MICROSECONDS, Column
+from capi_assets.meta.columns import map_distinct
 
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"
-WHOLE = r"^[+-]?\d{1,18}$"
+WHOLE = r"^[+-]?\d{1,18}(\.0*)?$"
 TRUE_WORDS = ["true", "t", "yes", "y", "1", "granted"]
 FALSE_WORDS = ["false", "f", "no", "n", "0", "denied"]
 
 # Epoch numbers are told apart by magnitude: 1e11 seconds is the year 5138.
 _SECONDS_BELOW, _MILLISECONDS_BELOW, _MICROSECONDS_BELOW = 1e11, 1e14, 1e17
+# From 1970 to the end of 9999, the last year that Python knows.
+_LAST_MICROSECOND = 253_402_300_799_999_999
 
 
 @dataclass(frozen=True)
@@ -36,17 +41,21 @@ class Cast:
 def cast_column(
     values: pa.ChunkedArray | pa.Array, column: Column, connection: duckdb.DuckDBPyConnection
 ) -> Cast:
-    """`values` as the type that the contract gives `column`; never raises for a value."""
+    """`values` as the type that the contract gives `column`; never raises for a value.
+
+    `connection` must have its time zone set to UTC.
+    """
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
-    if pa.types.is_null(values.type):
-        values = values.cast(pa.string())
-    if pa.types.is_floating(values.type):
-        # pandas writes an absent value of a numeric column as NaN.
-        values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
-    if column.metadata.get("json"):
-        return _json(values, connection)
-    cast = _CASTS[column.arrow_type](values, connection)
+    try:
+        values = _plain(values, connection)
+        if shape := column.metadata.get("json"):
+            return _json(to_text(values, connection), shape)
+        cast = _CASTS[column.arrow_type](values, connection)
+    except (pa.ArrowException, duckdb.Error):
+        # A type that nobody thought of costs its column, not the range.
+        nothing = pa.nulls(len(values), column.arrow_type)
+        return Cast(nothing, _problem(pc.is_valid(values), "unknown_type"))
     if column.metadata.get("upper"):
         return Cast(pc.utf8_upper(cast.values), cast.problems)
     return cast
@@ -62,7 +71,7 @@ def to_text(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> pa.Array
     kind = values.type
     if pa.types.is_nested(kind):
         values = _in_duckdb(values, "to_json(v)::VARCHAR", connection)
-    elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+    elif pa.types.is_binary(kind):
         values = _in_duckdb(values, "try(decode(v))", connection)
     elif pa.types.is_floating(kind):
         # 12345.0 is the number 12345 that a spreadsheet or a null in the column made a float.
@@ -76,81 +85,113 @@ def to_text(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> pa.Array
     return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
 
 
+def _plain(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> pa.Array:
+    """The same values in one of the types that casts know; what is not UTF-8 comes as bytes."""
+    if isinstance(values, pa.DictionaryArray):
+        values = values.dictionary_decode()
+    if isinstance(values, pa.UuidArray):
+        return _in_duckdb(values, "v::VARCHAR", connection)
+    if isinstance(values, pa.ExtensionArray):
+        values = values.storage
+    kind = values.type
+    if pa.types.is_null(kind):
+        return values.cast(pa.string())
+    if pa.types.is_floating(kind):
+        # pandas writes an absent value of a numeric column as NaN.
+        return pc.if_else(pc.is_nan(values), pa.scalar(None, kind), values)
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        values = values.cast(pa.string())
+    if pa.types.is_string(values.type):
+        try:
+            values.validate(full=True)
+        except pa.ArrowInvalid:
+            values = values.cast(pa.binary())
+    elif pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
+        values = values.cast(pa.binary())
+    return values
+
+
 def _text(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> Cast:
     text = to_text(values, connection)
-    broken = pc.and_(pc.is_valid(values), pc.and_(pc.is_null(text), _not_blank(values)))
-    return Cast(text, _problem(broken, "not_text"))
-
-
-def _not_blank(values: pa.Array) -> pa.Array | pa.Scalar:
-    if pa.types.is_string(values.type):
-        return pa.scalar(False)
-    return pa.scalar(True)
+    if not pa.types.is_binary(values.type):
+        return Cast(text, pa.nulls(len(text), pa.string()))
+    given = pc.and_(pc.is_valid(values), pc.greater(pc.binary_length(values), 0))
+    return Cast(text, _problem(pc.and_(given, pc.is_null(text)), "not_utf8"))
 
 
 def _money(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> Cast:
-    return _number(values, connection, pa.float64(), NUMBER, "not_a_number")
+    text = _number_text(values, connection)
+    number = _where(pc.match_substring_regex(text, NUMBER), text).cast(pa.float64())
+    number = _where(pc.is_finite(number), number)
+    return Cast(number, _misfit(text, number, "not_a_number"))
 
 
 def _count(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> Cast:
-    return _number(values, connection, pa.int64(), WHOLE, "not_a_whole_number")
+    text = _number_text(values, connection)
+    digits = pc.replace_substring_regex(
+        _where(pc.match_substring_regex(text, WHOLE), text), r"^\+|\.0*$", ""
+    )
+    number = digits.cast(pa.int64())
+    return Cast(number, _misfit(text, number, "not_a_whole_number"))
 
 
-def _number(
-    values: pa.Array,
-    connection: duckdb.DuckDBPyConnection,
-    kind: pa.DataType,
-    pattern: str,
-    problem: str,
-) -> Cast:
-    if pa.types.is_boolean(values.type):
-        return Cast(pa.nulls(len(values), kind), _problem(pc.is_valid(values), problem))
-    text = to_text(values, connection)
-    fits = pc.match_substring_regex(text, pattern)
-    number = pc.if_else(fits, text, pa.scalar(None, pa.string())).cast(kind)
-    if pa.types.is_floating(kind):
-        number = pc.if_else(pc.is_finite(number), number, pa.scalar(None, kind))
-    return Cast(number, _problem(pc.and_(pc.is_valid(text), pc.is_null(number)), problem))
+def _number_text(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> pa.Array:
+    # true is no number, and so are dates; their text fits no number.
+    return to_text(values, connection)
 
 
 def _flag(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> Cast:
     if pa.types.is_boolean(values.type):
         return Cast(values, pa.nulls(len(values), pa.string()))
-    text = pc.utf8_lower(to_text(values, connection))
-    yes = pc.is_in(text, pa.array(TRUE_WORDS))
-    no = pc.is_in(text, pa.array(FALSE_WORDS))
-    flag = pc.if_else(yes, True, pc.if_else(no, False, pa.scalar(None, pa.bool_())))
-    return Cast(flag, _problem(pc.and_(pc.is_valid(text), pc.is_null(flag)), "not_true_or_false"))
-
-
-def _json(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> Cast:
     text = to_text(values, connection)
-    valid = _in_duckdb(text, "json_valid(v)", connection)
-    kept = pc.if_else(pc.fill_null(valid, False), text, pa.scalar(None, pa.string()))
-    return Cast(kept, _problem(pc.and_(pc.is_valid(text), pc.is_null(kept)), "not_json"))
+    word = pc.utf8_lower(text)
+    no = pc.is_in(word, pa.array(FALSE_WORDS))
+    known = pc.or_(no, pc.is_in(word, pa.array(TRUE_WORDS)))
+    flag = _where(known, pc.invert(no))
+    return Cast(flag, _misfit(text, flag, "not_true_or_false"))
+
+
+def _json(text: pa.Array, shape: str) -> Cast:
+    """JSON text whose value is of `shape`, `list` or `object`.
+
+    orjson reads it, as `meta` will: DuckDB's reader passes NaN and nesting that orjson refuses.
+    """
+    wanted, problem = (list, "not_a_list") if shape == "list" else (dict, "not_an_object")
+
+    def judged(value: str) -> tuple[str | None]:
+        try:
+            return (None if isinstance(orjson.loads(value), wanted) else problem,)
+        except orjson.JSONDecodeError:
+            return ("not_json",)
+
+    (problems,) = map_distinct(text, judged, [pa.string()])
+    return Cast(_where(pc.is_null(problems), text), problems)
 
 
 def _time(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> Cast:
     kind = values.type
     if pa.types.is_timestamp(kind):
         # A naive timestamp is UTC; one with a zone keeps its instant.
-        moved = values.cast(pa.timestamp("us", tz=kind.tz), safe=False)
-        return Cast(moved.cast(UTC_MICROSECONDS), pa.nulls(len(values), pa.string()))
+        moment = values.cast(pa.timestamp("us", tz=kind.tz), safe=False).cast(UTC_MICROSECONDS)
+        return _bounded(values, moment)
     if pa.types.is_date(kind):
-        moved = values.cast(pa.timestamp("us")).cast(UTC_MICROSECONDS)
-        return Cast(moved, pa.nulls(len(values), pa.string()))
+        return _bounded(values, values.cast(pa.timestamp("us")).cast(UTC_MICROSECONDS))
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return _bounded(values, _epoch(values.cast(pa.float64(), safe=False)))
     text = to_text(values, connection)
     numeric = pc.fill_null(pc.match_substring_regex(text, r"^\d{1,18}(\.\d+)?$"), False)
-    epoch = _epoch(pc.if_else(numeric, text, pa.scalar(None, pa.string())).cast(pa.float64()))
+    epoch = _epoch(_where(numeric, text).cast(pa.float64()))
     # Words such as 'now' or 'infinity' are times to DuckDB, never to us.
-    dated = pc.fill_null(pc.match_substring_regex(text, r"^\d{4}-\d{2}-\d{2}([ T]|$)"), False)
-    written = _in_duckdb(
-        pc.if_else(dated, text, pa.scalar(None, pa.string())),
-        "try_cast(v AS TIMESTAMPTZ)",
-        connection,
-    ).cast(UTC_MICROSECONDS)
-    moment = pc.if_else(numeric, epoch, written)
-    return Cast(moment, _problem(pc.and_(pc.is_valid(text), pc.is_null(moment)), "not_a_time"))
+    dated = pc.match_substring_regex(text, r"^\d{4}-\d{2}-\d{2}([ T]|$)")
+    written = _in_duckdb(_where(dated, text), "try_cast(v AS TIMESTAMPTZ)", connection)
+    return _bounded(text, pc.if_else(numeric, epoch, written.cast(UTC_MICROSECONDS)))
+
+
+def _bounded(given: pa.Array, moment: pa.Array) -> Cast:
+    ticks = moment.cast(pa.int64())
+    known = pc.and_(pc.greater_equal(ticks, 0), pc.less_equal(ticks, _LAST_MICROSECOND))
+    moment = _where(known, moment)
+    return Cast(moment, _misfit(given, moment, "not_a_time"))
 
 
 def _epoch(number: pa.Array) -> pa.Array:
@@ -171,15 +212,24 @@ def _in_duckdb(
     values: pa.Array, expression: str, connection: duckdb.DuckDBPyConnection
 ) -> pa.Array:
     """`expression` over `v`, order kept."""
-    connection.register("cast_input", pa.table({"i": range(len(values)), "v": values}))
+    connection.register("cast_input", pa.table({"i": np.arange(len(values)), "v": values}))
     result = connection.sql(f"SELECT {expression} AS r FROM cast_input ORDER BY i")
     column = result.to_arrow_table().column("r").combine_chunks()
     connection.unregister("cast_input")
     return column
 
 
+def _where(condition: pa.Array, values: pa.Array) -> pa.Array:
+    """`values` where the condition is true, else null."""
+    return pc.if_else(condition, values, pa.scalar(None, values.type))
+
+
+def _misfit(given: pa.Array, made: pa.Array, code: str) -> pa.Array:
+    return _problem(pc.and_(pc.is_valid(given), pc.is_null(made)), code)
+
+
 def _problem(broken: pa.Array, code: str) -> pa.Array:
-    return pc.if_else(pc.fill_null(broken, False), code, pa.scalar(None, pa.string()))
+    return _where(broken, pc.if_else(broken, code, code))
 
 
 _CASTS: dict[pa.DataType, Callable[[pa.Array, duckdb.DuckDBPyConnection], Cast]] = {

@@ -1,18 +1,21 @@
 """Bytes of one landing file to a table, each row with its line; no meaning, no types yet.
 
 A line that cannot be read becomes a `BadLine`, the rest goes on. A file that cannot be read at all
-raises `UnreadableFile`. CSV and JSON values come as text, Parquet values as they are.
+raises `UnreadableFile`. CSV and JSON values come as text, Parquet values as they are. Nothing that
+leaves here as a message shows what a file says: it may be a person's data.
 """
 
 from __future__ import annotations
 
 import csv
 import gzip
+import io
 import zlib
 from dataclasses import dataclass, field
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
@@ -20,7 +23,17 @@ import pyarrow.parquet as pq
 
 EXTENSIONS = (".parquet", ".csv", ".csv.gz", ".jsonl", ".jsonl.gz")
 NULL_WORDS = ["", "\\N"]
+
+MAX_BYTES = 2**31 - 2
+"""Of one file, unpacked: Arrow's text columns and CSV blocks end there."""
+
+MAX_KEYS = 2_000
+"""Different keys of a file's JSON objects: with more, keys are data."""
+
 _NO_LINES = pa.array([], pa.int64())
+_NOT_UTF8 = "\ufffd"
+_BOM = b"\xef\xbb\xbf"
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 class UnreadableFile(ValueError):
@@ -58,42 +71,51 @@ def read_rows(name: str, data: bytes) -> RawRows:
         UnreadableFile: not a file of that format at all.
     """
     if name.endswith(".gz"):
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as error:
-            raise UnreadableFile("broken_gzip", f"not a whole gzip file ({error})") from None
+        data = _unpacked(data)
         name = name.removesuffix(".gz")
+    if len(data) > MAX_BYTES:
+        raise UnreadableFile("too_large", "more than 2 GB; land it in several files")
     if name.endswith(".parquet"):
         return _read_parquet(data)
+    if data.startswith(_UTF16) or b"\0" in data[:4]:
+        raise UnreadableFile("not_utf8", "the file is UTF-16; save it as UTF-8")
+    data = data.removeprefix(_BOM)
     if not data.strip():
         return RawRows(pa.table({}), _NO_LINES)
-    data = data.removeprefix(b"\xef\xbb\xbf")
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise UnreadableFile("not_utf8", "the file is UTF-16; save it as UTF-8")
-    return _read_csv(data) if name.endswith(".csv") else _read_jsonl(data)
+    if b"\n" not in data:
+        data = data.replace(b"\r", b"\n")  # lines as on an old Macintosh
+    try:
+        data.decode()
+        whole = True
+    except UnicodeDecodeError:
+        # What is not UTF-8 is marked, so that it costs its value or line and not the file.
+        data = data.decode(errors="replace").encode()
+        whole = False
+    return _read_csv(data, whole) if name.endswith(".csv") else _read_jsonl(data, whole)
+
+
+def _unpacked(data: bytes) -> bytes:
+    try:
+        with gzip.open(io.BytesIO(data)) as file:
+            return file.read(MAX_BYTES + 1)
+    except (OSError, EOFError, zlib.error):
+        raise UnreadableFile("broken_gzip", "not a whole gzip file") from None
 
 
 def _read_parquet(data: bytes) -> RawRows:
     try:
         table = pq.read_table(pa.BufferReader(data))
-    except (pa.ArrowException, OSError) as error:
-        raise UnreadableFile("broken_parquet", f"not a whole Parquet file ({error})") from None
+    except (pa.ArrowException, OSError):
+        raise UnreadableFile("broken_parquet", "not a whole Parquet file") from None
     return RawRows(table, pa.array(np.arange(1, table.num_rows + 1)))
 
 
-def _read_csv(data: bytes) -> RawRows:
-    head = data.split(b"\n", 1)[0].rstrip(b"\r")
-    try:
-        header = head.decode()
-    except UnicodeDecodeError:
-        raise UnreadableFile("not_utf8", "the header is not UTF-8") from None
-    delimiter = max(",;\t|", key=header.count)
-    names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter))]
-    if len(set(names)) < len(names):
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise UnreadableFile("repeated_column", f"columns named twice: {', '.join(twice)}")
-
-    if b"\n" not in data:
+def _read_csv(data: bytes, whole: bool) -> RawRows:
+    body = data.lstrip(b"\r\n")
+    header_line = 1 + data[: len(data) - len(body)].count(b"\n")
+    head, _, _ = body.partition(b"\n")
+    delimiter, names = _header(head.decode())
+    if b"\n" not in body:
         return RawRows(pa.table({n: pa.array([], pa.string()) for n in names}), _NO_LINES)
     skipped: list[tuple[int, int, str]] = []
 
@@ -105,10 +127,10 @@ def _read_csv(data: bytes) -> RawRows:
 
     try:
         table = pacsv.read_csv(
-            pa.py_buffer(data),
+            pa.py_buffer(body),
             # One block: a value may be larger than the default block. Row numbers need one thread.
             read_options=pacsv.ReadOptions(
-                use_threads=False, block_size=len(data) + 1, column_names=names, skip_rows=1
+                use_threads=False, block_size=len(body) + 1, column_names=names, skip_rows=1
             ),
             parse_options=pacsv.ParseOptions(
                 delimiter=delimiter,
@@ -118,7 +140,7 @@ def _read_csv(data: bytes) -> RawRows:
                 invalid_row_handler=skip,
             ),
             convert_options=pacsv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.binary()),
+                column_types=dict.fromkeys(names, pa.string()),
                 null_values=NULL_WORDS,
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=True,
@@ -129,54 +151,81 @@ def _read_csv(data: bytes) -> RawRows:
 
     newlines = np.zeros(table.num_rows, np.int64)
     for column in table.columns:
-        counts = pc.fill_null(pc.count_substring(column, "\n"), 0)
-        newlines += counts.to_numpy().astype(np.int64)
-    lines, bad_lines = _csv_lines(newlines, skipped)
-    return _decoded(table, lines, bad_lines)
+        newlines += pc.fill_null(pc.count_substring(column, "\n"), 0).to_numpy().astype(np.int64)
+    if newlines.any() or any(inside for _, inside, _ in skipped):
+        _check_quotes(body.decode(), delimiter, header_line)
+    lines, bad_lines = _csv_lines(newlines, skipped, header_line + 1)
+    rows = RawRows(table, lines, bad_lines)
+    return _without_blank_rows(rows if whole else _without_broken_text(rows))
+
+
+def _header(head: str) -> tuple[str, list[str]]:
+    """The delimiter, and the names of the columns; one without a name is called by its place."""
+    delimiter = max(",;\t|", key=head.count)
+    try:
+        given = next(csv.reader([head.rstrip("\r")], delimiter=delimiter, strict=True))
+    except csv.Error:
+        raise UnreadableFile("broken_csv", "the first line is no header") from None
+    names = [name.strip() or f"column {place}" for place, name in enumerate(given, start=1)]
+    for place, name in enumerate(names, start=1):
+        if (first := names.index(name) + 1) < place:
+            # Where a header is forgotten, names are a person's data.
+            raise UnreadableFile("repeated_column", f"columns {first} and {place} have one name")
+    return delimiter, names
+
+
+def _check_quotes(text: str, delimiter: str, first_line: int) -> None:
+    """Raises UnreadableFile if a quote is left open: the rows that it swallowed would be lost.
+
+    pyarrow takes `"a` to the next quote, however many rows later, as one value.
+    """
+    limit = csv.field_size_limit(MAX_BYTES)
+    start = first_line
+    try:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        for _ in reader:
+            start = first_line + reader.line_num
+    except csv.Error:
+        raise UnreadableFile(
+            "broken_csv", f"a quote is left open, or not doubled, in line {start} or in its row"
+        ) from None
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _csv_lines(
-    newlines: np.ndarray, skipped: list[tuple[int, int, str]]
+    newlines: npt.NDArray[np.int64], skipped: list[tuple[int, int, str]], first_line: int
 ) -> tuple[pa.Array, list[BadLine]]:
     """Line of each row, given the newlines inside each and the skipped (row number, newlines)."""
     total = len(newlines) + len(skipped)
     # pyarrow numbers rows from 1 with the header as row 1.
-    bad = {number - 2: (inside, shape) for number, inside, shape in skipped if number is not None}
+    bad = {number - 2: (inside, shape) for number, inside, shape in skipped}
     height = np.ones(total, np.int64)
     good = np.ones(total, bool)
     for index, (inside, _) in bad.items():
-        if 0 <= index < total:
-            good[index] = False
-            height[index] += inside
-    good_index = np.flatnonzero(good)[: len(newlines)]
-    height[good_index] += newlines
-    starts = 2 + np.concatenate([[0], np.cumsum(height)[:-1]]) if total else height
+        good[index] = False
+        height[index] += inside
+    height[good] += newlines
+    starts = first_line + np.cumsum(height) - height
     bad_lines = [
         BadLine(int(starts[index]), "not_a_row", shape)
         for index, (_, shape) in sorted(bad.items())
-        if 0 <= index < total and shape
+        if shape
     ]
-    return pa.array(starts[good_index]), bad_lines
+    return pa.array(starts[good]), bad_lines
 
 
-def _decoded(table: pa.Table, lines: pa.Array, bad_lines: list[BadLine]) -> RawRows:
-    """Bytes to text; a value that is not UTF-8 becomes null and is remembered."""
-    columns: dict[str, pa.ChunkedArray | pa.Array] = {}
-    not_utf8: dict[str, list[int]] = {}
-    for name in table.column_names:
-        column = table.column(name)
-        try:
-            columns[name] = column.cast(pa.string())
-        except pa.ArrowInvalid:
-            texts = [_text_or_none(value) for value in column.to_pylist()]
-            broken = [
-                row
-                for row, (text, value) in enumerate(zip(texts, column, strict=True))
-                if text is None and value.is_valid
-            ]
-            not_utf8[name] = broken
-            columns[name] = pa.array(texts, pa.string())
-    return _without_blank_rows(RawRows(pa.table(columns), lines, bad_lines, not_utf8))
+def _without_broken_text(rows: RawRows) -> RawRows:
+    """Values that were not UTF-8 become null and are remembered."""
+    table, not_utf8 = rows.table, {}
+    for place, name in enumerate(table.column_names):
+        broken = pc.fill_null(pc.match_substring(table.column(name), _NOT_UTF8), False)
+        where = np.flatnonzero(broken.to_numpy())
+        if len(where):
+            not_utf8[name] = where.tolist()
+            cleared = pc.if_else(broken, pa.scalar(None, pa.string()), table.column(name))
+            table = table.set_column(place, name, cleared)
+    return RawRows(table, rows.lines, rows.bad_lines, not_utf8)
 
 
 def _without_blank_rows(rows: RawRows) -> RawRows:
@@ -197,40 +246,22 @@ def _without_blank_rows(rows: RawRows) -> RawRows:
     )
 
 
-def _text_or_none(value: bytes | None) -> str | None:
-    try:
-        return None if value is None else value.decode()
-    except UnicodeDecodeError:
-        return None
-
-
-def _read_jsonl(data: bytes) -> RawRows:
-    raw = data.split(b"\n")
-    texts = pa.array(raw, pa.binary())
-    bad_lines: list[BadLine] = []
-    try:
-        lines = texts.cast(pa.string())
-    except pa.ArrowInvalid:
-        decoded = [_text_or_none(line) for line in raw]
-        bad_lines += [
-            BadLine(number, "not_utf8", f"{len(line)} bytes")
-            for number, (text, line) in enumerate(zip(decoded, raw, strict=True), start=1)
-            if text is None
-        ]
-        lines = pa.array(decoded, pa.string())
-    numbered = pa.table({"line": np.arange(1, len(raw) + 1), "text": lines})
-    numbered = numbered.filter(pc.fill_null(pc.not_equal(pc.utf8_trim(lines, " \r\t"), ""), False))
-
+def _read_jsonl(data: bytes, whole: bool) -> RawRows:
+    lines = pa.array(data.split(b"\n"), pa.string())
+    numbered = pa.table({"line": np.arange(1, len(lines) + 1), "text": lines})
+    numbered = numbered.filter(pc.not_equal(pc.utf8_trim(lines, " \r\t"), ""))
     with duckdb.connect(":memory:") as connection:
         connection.register("numbered", numbered)
         connection.execute(
             "CREATE TABLE objects AS SELECT line, text, CASE WHEN json_valid(text)"
             " THEN json_type(text) = 'OBJECT' ELSE false END AS good FROM numbered ORDER BY line"
         )
-        bad = connection.execute(
-            "SELECT line, length(text) FROM objects WHERE NOT good ORDER BY line"
-        ).fetchall()
-        bad_lines += [BadLine(line, "not_json", f"{length} characters") for line, length in bad]
+        bad_lines = [
+            BadLine(line, "not_json", f"{length} characters")
+            for line, length in connection.execute(
+                "SELECT line, length(text) FROM objects WHERE NOT good ORDER BY line"
+            ).fetchall()
+        ]
         names = [
             name
             for (name,) in connection.execute(
@@ -239,27 +270,20 @@ def _read_jsonl(data: bytes) -> RawRows:
         ]
         if not names:
             return RawRows(pa.table({}), _NO_LINES, bad_lines)
+        if len(names) > MAX_KEYS:
+            raise UnreadableFile("too_many_columns", f"its objects have {len(names)} keys")
         # One call with every path reads each line once.
         paths = ["/" + name.replace("~", "~0").replace("/", "~1") for name in names]
-        fields = ", ".join(f"v[{i}] AS c{i}" for i in range(1, len(names) + 1))
+        fields = ", ".join(f"nullif(v[{i}], '')" for i in range(1, len(names) + 1))
         rows = connection.sql(
             f"SELECT line, {fields} FROM (SELECT line, {_extraction(paths)} AS v"
             " FROM objects WHERE good) ORDER BY line"
         ).to_arrow_table()
     table = rows.select(range(1, rows.num_columns)).rename_columns(names)
-    for index, name in enumerate(names):
-        # An empty text means absent, as in CSV.
-        blank = pc.fill_null(pc.equal(table.column(name), ""), False)
-        table = table.set_column(
-            index, name, pc.if_else(blank, pa.scalar(None, pa.string()), table.column(name))
-        )
-    return RawRows(table, rows.column("line").combine_chunks(), sorted(bad_lines, key=_by_line))
+    found = RawRows(table, rows.column("line").combine_chunks(), bad_lines)
+    return found if whole else _without_broken_text(found)
 
 
 def _extraction(paths: list[str]) -> str:
     quoted = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
     return f"json_extract_string(text, [{quoted}])"
-
-
-def _by_line(bad: BadLine) -> int:
-    return bad.line

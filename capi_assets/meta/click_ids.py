@@ -98,35 +98,25 @@ def fbc_column(
     click, click_problem = map_distinct(as_text(fbclid), _click)
     click = pc.coalesce(click, cookie.bare)
 
-    late = pc.fill_null(pc.greater(cookie.made, pc.add(now, CLOCK_SKEW_MS)), False)
-    stale = pc.fill_null(pc.greater(pc.subtract(now, cookie.made), COOKIE_LIFETIME_MS), False)
-    unsure = pc.and_(cookie.in_seconds, pc.is_null(now))
-    problem = pc.coalesce(
-        cookie.problem,
-        _where(pc.and_(cookie.in_seconds, pc.or_(late, stale)), Problem.SECONDS_NOT_MILLISECONDS),
-        _where(unsure, Problem.SECONDS_NOT_MILLISECONDS),
-        _where(late, Problem.CLICK_AFTER_EVENT),
-        _where(stale, Problem.CLICK_TOO_OLD),
+    cookie_age = _age_problem(cookie.made, now)
+    # Without the row's time, or against it, ten digits might be anything.
+    unsure = pc.and_(cookie.in_seconds, pc.or_(pc.is_null(now), pc.is_valid(cookie_age)))
+    cookie_problem = pc.coalesce(
+        cookie.problem, _where(unsure, Problem.SECONDS_NOT_MILLISECONDS), cookie_age
     )
-    kept = pc.if_else(pc.is_null(problem), cookie.text, pa.scalar(None, _TEXT))
+    kept = _only(cookie.text, pc.is_null(cookie_problem))
 
-    same = pc.fill_null(
-        pc.or_(pc.equal(click, cookie.click), pc.equal(click, pc.ascii_lower(cookie.click))), False
-    )
-    other = pc.and_(pc.is_valid(click), pc.invert(same))
-    made = pc.if_else(
-        other,
-        pc.binary_join_element_wise("fb", "1", seen.cast(_TEXT), click, "."),
-        pa.scalar(None, _TEXT),
-    )
+    click_age = _age_problem(seen, now)
+    same = pc.or_(pc.equal(click, cookie.click), pc.equal(click, pc.ascii_lower(cookie.click)))
+    later = _only(click, pc.and_(pc.invert(pc.fill_null(same, False)), pc.is_null(click_age)))
+    made = pc.binary_join_element_wise("fb", "1", seen.cast(_TEXT), later, ".")
+
     result = pc.coalesce(made, kept)
-    own = pc.if_else(pc.is_valid(kept), cookie.click, pa.scalar(None, _TEXT))
+    problem = pc.coalesce(cookie_problem, click_problem, _only(click_age, pc.is_valid(click)))
     return ClickIds(
         fbc=result,
-        fbclid=pc.coalesce(pc.if_else(other, click, pa.scalar(None, _TEXT)), own),
-        problems=pc.if_else(
-            pc.is_null(result), pc.coalesce(problem, click_problem), pa.scalar(None, _TEXT)
-        ),
+        fbclid=pc.coalesce(later, _only(cookie.click, pc.is_valid(kept))),
+        problems=_only(problem, pc.is_null(result)),
     )
 
 
@@ -151,8 +141,21 @@ def _milliseconds(times: pa.Array | pa.ChunkedArray) -> pa.Array:
     return whole.cast(_MILLISECONDS, safe=False).cast(_NUMBER)
 
 
+def _age_problem(made: pa.Array, now: pa.Array) -> pa.Array:
+    """Codes where a click was made after `now` or too long before it, null where either is."""
+    late = pc.greater(made, pc.add(now, CLOCK_SKEW_MS))
+    stale = pc.greater(pc.subtract(now, made), COOKIE_LIFETIME_MS)
+    return pc.coalesce(
+        _where(late, Problem.CLICK_AFTER_EVENT), _where(stale, Problem.CLICK_TOO_OLD)
+    )
+
+
 def _where(condition: pa.Array, problem: Problem) -> pa.Array:
     return pc.if_else(condition, pa.scalar(problem.code), pa.scalar(None, _TEXT))
+
+
+def _only(values: pa.Array, condition: pa.Array) -> pa.Array:
+    return pc.if_else(condition, values, pa.scalar(None, _TEXT))
 
 
 def _cookie(text: str) -> tuple[str | int | bool | None, ...]:

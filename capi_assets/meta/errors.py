@@ -1,8 +1,8 @@
 """What an answer of Meta's means for the events in the request: kind, cause, remedy.
 
 Decided by HTTP status, code and subcode alone, because Meta translates and rewrites its texts
-(Graph API page "Handle errors", Marketing API page "Error codes"). The tables of kinds follow
-the delivery rules in docs; how long to wait and what to send again is the sender's business.
+(Graph API page "Handle errors", Marketing API page "Error codes"). How long to wait and what to
+send again is the sender's business.
 """
 
 from __future__ import annotations

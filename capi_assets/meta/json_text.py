@@ -1,8 +1,8 @@
 """JSON text built a column at a time, by one Arrow join over the pieces of every row.
 
 Escaping is orjson's, applied once per distinct value that needs any. A null is an absent member
-everywhere. Measured on the same 1.4 kB events: 1.0 us each here, 3.2 us joining member by member,
-2.5 to 3.5 us for orjson over dicts, to which making the dicts adds twice as much again.
+everywhere. Measured on Purchases of 1.4 kB with nine hashed keys, one core: 180,000 events a
+second this way with all rules and digests, 42,000 with a dict and orjson per row and no rules.
 """
 
 from __future__ import annotations
@@ -89,15 +89,15 @@ def _inside(members: Sequence[Member]) -> tuple[Piece, ...]:
     """Members and the commas between them.
 
     Around the first member that every row has, commas follow the members before it and precede
-    those after it; where no member is in every row, Arrow's join places them row by row.
+    those after it. Where no member is in every row, all commas precede and the first one goes.
     """
     given = [one for one in members if not one.absent]
     anchor = next((place for place, one in enumerate(given) if not one.optional), None)
-    if not given:
-        return ("",)
     if anchor is None:
-        texts = [_join([one.before, *one.pieces, one.after], "emit_null") for one in given]
-        return (pc.binary_join_element_wise(*texts, ",", null_handling="skip"),)
+        texts = [_join([f",{one.before}", *one.pieces, one.after], "emit_null") for one in given]
+        # The constant keeps rows that have none: Arrow's skipping join loses rows of nulls only
+        # (pyarrow 26.0.1).
+        return (pc.ascii_ltrim(_join(["", *texts]), characters=","),) if texts else ("",)
     pieces: list[Piece] = []
     for place, one in enumerate(given):
         before = one.before if place <= anchor else f",{one.before}"

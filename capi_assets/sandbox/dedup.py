@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from capi_assets.sandbox.event_rules import seconds_of
+from capi_assets.sandbox.rules.event import seconds_of
 
 ACCEPTED = "accepted"
 DUPLICATE = "duplicate"

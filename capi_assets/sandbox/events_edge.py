@@ -17,8 +17,8 @@ from capi_assets.sandbox.faults import Fault
 from capi_assets.sandbox.graph import admit, box_of, common_headers, version_of
 from capi_assets.sandbox.hang_up import HangUp
 from capi_assets.sandbox.inbox import RequestRecord
-from capi_assets.sandbox.judge import judge_all
 from capi_assets.sandbox.misbehaviour import graph_error, misbehave, silence
+from capi_assets.sandbox.rules.judge import judge_all
 from capi_assets.sandbox.versions import CURRENT
 from capi_assets.sandbox.wire import Call, events_of, read_call
 

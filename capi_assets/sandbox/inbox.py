@@ -21,8 +21,8 @@ from typing import Any
 import orjson
 
 from capi_assets.sandbox.dedup import ACCEPTED, DOUBLED, DUPLICATE, Dedup, identity_of
-from capi_assets.sandbox.event_rules import seconds_of
-from capi_assets.sandbox.person_rules import has_value
+from capi_assets.sandbox.rules.event import seconds_of
+from capi_assets.sandbox.rules.person import has_value
 
 SCHEMA = """
 create table if not exists requests (

@@ -136,9 +136,9 @@ def test_hours_that_were_not_materialized_claim_no_number() -> None:
     (gap,) = gaps(flag_hours(Books().health(), CoveragePolicy(), hour(9), expected_hours=[H]))
     assert gap_sentence(gap, hour(9)) == (
         "2026-11-20 13:00 to 14:00 UTC: the orders of 1 hour are not counted yet, because the"
-        " hours were not materialized. Seen: attribution_health has no data for this hour. They can be"
-        " saved until 2026-11-27 12:30 UTC (in 6 d 14 h). Materialize the range. If the schedule"
-        " should have done it, see that it and the Dagster daemon run."
+        " hours were not materialized. Seen: attribution_health has no data for this hour. They"
+        " can be saved until 2026-11-27 12:30 UTC (in 6 d 14 h). Materialize the range. If the"
+        " schedule should have done it, see that it and the Dagster daemon run."
         " Range: 2026-11-20-13:00...2026-11-20-13:00"
     )
 
@@ -213,6 +213,16 @@ def test_the_standing_list_counts_all_gaps_and_shows_the_most_urgent() -> None:
     assert "And 10 more gaps, less urgent." in report
     assert "`2026-11-20-13:00...2026-11-20-13:00`" in report
     assert report.count(Cause.TOKEN.remedy) == 1
+
+
+def test_the_standing_list_admits_what_is_not_counted() -> None:
+    books = Books().order(hour(4), status="expired", reason="too_late", times=4)
+    flags = flag_hours(books.health(), CoveragePolicy(), hour(9), expected_hours=[H, hour(1)])
+    report = gaps_report(gaps(flags), hour(9))
+    assert "4 orders (EUR 40.00) missing (2 hours not counted yet), 0 can" in report
+    assert "| 2 | not counted | – | not counted |" in report
+    assert "`2026-11-20-13:00...2026-11-20-14:00`" in report
+    assert "`2026-11-20-17:00...2026-11-20-17:00`" not in report, "nothing to materialize"
 
 
 def test_no_gaps_is_said_in_so_many_words() -> None:

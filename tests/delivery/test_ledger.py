@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 
 import pyarrow as pa
 from delivery_world import DATASET, NOW, OTHER_DATASET, Clock, column, event, ids, orders, table
@@ -281,7 +282,7 @@ def test_no_payload_and_no_contact_data_is_ever_in_the_file(
     number = attempt(ledger, events, clock)
     ledger.record(number, BAD, "run-1/a", clock(), keep_claim=False)
     ledger.close()
-    stored = open(sqlite_url.removeprefix("sqlite:///"), "rb").read()
+    stored = Path(sqlite_url.removeprefix("sqlite:///")).read_bytes()
     assert b"user_data" not in stored
     for payload in column(events, "payload"):
         email_digest = payload.split('"em":["')[1][:64]

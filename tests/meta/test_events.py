@@ -204,6 +204,12 @@ def test_the_columns_are_the_promised_ones_even_for_no_orders() -> None:
     assert len(build_events(table())) == 0
 
 
+def test_a_row_with_nothing_in_it_keeps_its_place() -> None:
+    built = build({}, purchase(), {})
+    assert [row["verdict"] for row in built] == ["invalid", "ready", "invalid"]
+    assert built[1] == build(purchase())[0]
+
+
 def test_missing_optional_columns_and_foreign_ones_do_no_harm() -> None:
     full = build_events(table(purchase()))
     few = pa.Table.from_pylist([purchase()], SCHEMA)

@@ -32,7 +32,7 @@ from sandbox_samples import (
 )
 
 from capi_assets.sandbox.inbox import Inbox
-from capi_assets.sandbox.judge import judge
+from capi_assets.sandbox.rules.judge import judge
 from capi_assets.sandbox.run import SandboxServer
 
 

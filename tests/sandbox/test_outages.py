@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow.compute as pc
 import pytest
 
-from capi_assets.sandbox.outages import Outage
-from capi_assets.sandbox.shop import Shop
+from capi_assets.sandbox.shop.outages import Outage
+from capi_assets.sandbox.shop.shop import Shop
 
 MONDAY = datetime(2026, 11, 16, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capi_assets.sandbox.shop import Shop
-from capi_assets.sandbox.shop_dice import HEX, Dice
-from capi_assets.sandbox.shop_people import People
-from capi_assets.sandbox.shop_world import COUNTRIES
+from capi_assets.sandbox.shop.dice import HEX, Dice
+from capi_assets.sandbox.shop.people import People
+from capi_assets.sandbox.shop.shop import Shop
+from capi_assets.sandbox.shop.world import COUNTRIES
 
 MONDAY = datetime(2026, 11, 16, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -68,7 +68,7 @@ def test_an_hour_is_the_same_alone_and_within_any_range(
 def test_blocks_do_not_show_in_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     shop = Shop(1, 5_000)
     whole = shop.visits(MONDAY, MONDAY + DAY)
-    monkeypatch.setattr("capi_assets.sandbox.shop._BLOCK", 300)
+    monkeypatch.setattr("capi_assets.sandbox.shop.shop._BLOCK", 300)
     assert shop.visits(MONDAY, MONDAY + DAY).equals(whole)
 
 

@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 from upath import UPath
 
-from capi_assets.sandbox.outages import Outage
-from capi_assets.sandbox.shop import Shop
-from capi_assets.sandbox.shop_files import FORMATS, TABLES, write_landing
-from capi_assets.sandbox.shop_sample import END, SAMPLE, START
+from capi_assets.sandbox.shop.files import FORMATS, TABLES, write_landing
+from capi_assets.sandbox.shop.outages import Outage
+from capi_assets.sandbox.shop.sample import END, SAMPLE, START
+from capi_assets.sandbox.shop.shop import Shop
 
 MONDAY = datetime(2026, 11, 16, tzinfo=UTC)
 HOUR = timedelta(hours=1)

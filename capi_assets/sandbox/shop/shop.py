@@ -2,7 +2,7 @@
 
 A row follows from the seed, its hour and its place in the hour alone, so hours can be made in any
 order and made again. What is planted (no consent, broken rows, repeats, outages) can be counted
-with `Shop.truth`. Writing the landing zone is in `shop_files.py`.
+with `Shop.truth`. Writing the landing zone is in `files.py`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from capi_assets.sandbox import shop_truth
-from capi_assets.sandbox.outages import Kind, Outage, arrival, hit, order_factor
-from capi_assets.sandbox.shop_dice import Dice, Flags, Ints
-from capi_assets.sandbox.shop_orders import Orders
-from capi_assets.sandbox.shop_people import where
-from capi_assets.sandbox.shop_rhythm import HOUR_MS, Stream
-from capi_assets.sandbox.shop_visits import Traffic
+from capi_assets.sandbox.shop import truth
+from capi_assets.sandbox.shop.dice import Dice, Flags, Ints
+from capi_assets.sandbox.shop.orders import Orders
+from capi_assets.sandbox.shop.outages import Kind, Outage, arrival, hit, order_factor
+from capi_assets.sandbox.shop.people import where
+from capi_assets.sandbox.shop.rhythm import HOUR_MS, Stream
+from capi_assets.sandbox.shop.visits import Traffic
 
 _TIME = pa.timestamp("us", tz="UTC")
 _MISSING: dict[str, Kind] = {"visits": "visits_missing", "orders": "orders_missing"}
@@ -151,12 +151,12 @@ class Shop:
 
     def origins(self, start: datetime, end: datetime) -> Any:
         """order_id and visit_id of the visit each order truly came from (null: from none)."""
-        return shop_truth.origins(self.landings("orders", start, end))
+        return truth.origins(self.landings("orders", start, end))
 
     def truth(self, start: datetime, end: datetime, until: datetime | None = None) -> pd.DataFrame:
-        """What was planted, counted per hour; see `shop_truth.count`."""
+        """What was planted, counted per hour; see `truth.count`."""
         orders = self.landings("orders", start, end, until)
-        return shop_truth.count(self.landings("visits", start, end, until), orders, start, end)
+        return truth.count(self.landings("visits", start, end, until), orders, start, end)
 
 
 def _ms(moment: datetime) -> int:

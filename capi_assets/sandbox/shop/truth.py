@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from capi_assets.sandbox.shop_orders import MISTAKES
+from capi_assets.sandbox.shop.orders import MISTAKES
 
 _FATES = ["broken", "unconfirmed", "unconsented", "weak", "sound"]
 COLUMNS = ["visits", "orders", "repeats", *_FATES, *MISTAKES]

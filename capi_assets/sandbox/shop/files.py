@@ -23,8 +23,8 @@ import pyarrow.csv
 import pyarrow.parquet
 from upath import UPath
 
-from capi_assets.sandbox.shop import LANDS, PLANTED, Shop
-from capi_assets.sandbox.shop_rhythm import HOUR_MS
+from capi_assets.sandbox.shop.rhythm import HOUR_MS
+from capi_assets.sandbox.shop.shop import LANDS, PLANTED, Shop
 
 FORMATS = ("csv", "csv.gz", "jsonl", "jsonl.gz", "parquet")
 TABLES = ("visits", "orders")

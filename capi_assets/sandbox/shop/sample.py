@@ -1,6 +1,6 @@
 """The small sample in `data/sample`: three hours of the shop with more mistakes than usual.
 
-`python -m capi_assets.sandbox.shop_sample data/sample` writes it again.
+`python -m capi_assets.sandbox.shop.sample data/sample` writes it again.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from capi_assets.sandbox.shop import Shop
-from capi_assets.sandbox.shop_files import write_landing
+from capi_assets.sandbox.shop.files import write_landing
+from capi_assets.sandbox.shop.shop import Shop
 
 START = datetime(2026, 11, 16, 9, tzinfo=UTC)
 END = datetime(2026, 11, 16, 12, tzinfo=UTC)

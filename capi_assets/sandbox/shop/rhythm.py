@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from capi_assets.sandbox.shop_dice import Dice, Flags, Floats, Ints
+from capi_assets.sandbox.shop.dice import Dice, Flags, Floats, Ints
 
 HOUR_MS = 3_600_000
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pycountry
 
-from capi_assets.sandbox.refusal import Refusal, known, schema
+from capi_assets.sandbox.rules.refusal import Refusal, known, schema
 
 Event = dict[str, Any]
 

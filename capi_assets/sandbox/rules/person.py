@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from capi_assets.sandbox.refusal import Refusal, known, schema
+from capi_assets.sandbox.rules.refusal import Refusal, known, schema
 
 Event = dict[str, Any]
 

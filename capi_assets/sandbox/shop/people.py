@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from capi_assets.sandbox.shop_dice import HEX, Dice, Flags, Floats, Ints
-from capi_assets.sandbox.shop_world import (
+from capi_assets.sandbox.shop.dice import HEX, Dice, Flags, Floats, Ints
+from capi_assets.sandbox.shop.world import (
     ADDRESS_FORMS,
     COUNTRIES,
     MAIL_HOSTS,

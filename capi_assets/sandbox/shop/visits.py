@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from capi_assets.sandbox.shop_dice import HEX, URL_SAFE, Dice, Flags, Ints
-from capi_assets.sandbox.shop_people import (
+from capi_assets.sandbox.shop.dice import HEX, URL_SAFE, Dice, Flags, Ints
+from capi_assets.sandbox.shop.people import (
     DAY_MS,
     SYSTEM_STYLE,
     People,
@@ -23,8 +23,8 @@ from capi_assets.sandbox.shop_people import (
     text,
     where,
 )
-from capi_assets.sandbox.shop_rhythm import Stream
-from capi_assets.sandbox.shop_world import ADS, CAMPAIGNS, PRODUCTS, SHOP, SOURCES
+from capi_assets.sandbox.shop.rhythm import Stream
+from capi_assets.sandbox.shop.world import ADS, CAMPAIGNS, PRODUCTS, SHOP, SOURCES
 
 _RETURNING = 0.35
 _SHORTEST_RETURN_MS = 300_000

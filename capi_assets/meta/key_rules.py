@@ -1,0 +1,57 @@
+"""The rule of each match key in plain words, for documentation and data dictionaries.
+
+The rules themselves are functions in the neighbouring rooms; their tests hold the examples.
+"""
+
+from __future__ import annotations
+
+ANY_HASHED_KEY = (
+    "Blank values count as absent. White space around a value is removed.",
+    "Text is lower-cased (the sharp s stays) and composed (NFC); scripts other than Latin stay.",
+    "A SHA-256 digest (64 hexadecimal characters) passes in lower case, with the appendix of Meta's"
+    " param builder if it has one. MD5, SHA-1, SHA-512 and base64 digests, and the digest of an"
+    " empty text, are dropped.",
+    'Several values may stand in a JSON list (`["a","b"]`), several digests in a list separated by'
+    " spaces or commas. Each is hashed once, in the order given.",
+    "A value that Meta could not match is dropped and counted with its reason; the row stays.",
+)
+
+RULES = {
+    "em": "Lower case. Dots and plus-tags stay. Several addresses may be separated by commas or"
+    " semicolons. What is not one address is dropped.",
+    "ph": "Digits only, country code first: symbols, letters, leading zeros, the trunk zero and"
+    " extensions go. National numbers are read with the row's country, or with"
+    " `CAPI_DEFAULT_COUNTRY` where the row has none; without a country they are dropped, since they"
+    " would read as another country's. Numbers that fit no numbering plan are dropped. Full-width"
+    " digits, and digits of other scripts, become 0 to 9.",
+    "fn": "Lower case without punctuation, symbols and spaces; accents and other scripts stay.",
+    "ln": "As `fn`.",
+    "db": "YYYYMMDD, from 1900 to today. Read in the declared format, or with the year first, or"
+    " where only one of day and month can be the month; otherwise dropped, as are days that the"
+    " calendar does not have.",
+    "ge": "`f` or `m`, from the letter or a common word for it in a dozen languages; anything else"
+    " is dropped.",
+    "ct": "Lower-case letters: punctuation, symbols, spaces and digits go; accents and other"
+    " scripts stay.",
+    "st": "The two-letter code of a state of the United States or a province of Canada, from its"
+    " code or name, where the row's country is one of them or unknown; elsewhere the name in"
+    " lower-case letters. In a row of the United States anything else is dropped.",
+    "zp": "Lower-case letters and digits. United States: the first five digits, leading zeros"
+    " restored; a ZIP+4 written with its dash is recognised without a country too.",
+    "country": "The lower-case two-letter code of ISO 3166-1, from a code of two or three letters"
+    " or a name in English or one of some fifty languages; UK becomes gb, EL becomes gr.",
+    "external_id": "Trimmed and hashed as it is, case and inner spaces included, because it has to"
+    " equal what the browser sends. Can be kept unhashed for pixels that send it so. Ids that stand"
+    " for nobody (null, undefined, 0, guest ...) are dropped; 32 hexadecimal digits are an id, not"
+    " an MD5.",
+    "fbc": "Passed on unchanged. If only the click id is there, `fb.1.<milliseconds>.<click id>`"
+    " with the time at which the click id was first seen; without that time, none is made. A time"
+    " in seconds is repaired only where the row's own time confirms it. Dropped: made more than"
+    " five minutes after the row's time or more than 90 days before it, or of a click id that has"
+    " lost its case.",
+    "fbclid": "From the page's query string, decoded once, case kept.",
+    "fbp": "Passed on unchanged if it is a _fbp cookie; never invented.",
+    "client_ip_address": "The first public IPv6 address of a forwarded list, else its first public"
+    " one; ports go, IPv4 mapped into IPv6 becomes IPv4. Private and reserved addresses are"
+    " dropped. Never hashed.",
+}

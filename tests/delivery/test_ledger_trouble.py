@@ -1,0 +1,182 @@
+"""A ledger that cannot be opened, read or written: a clear error, and nothing sent."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from delivery_world import NOW, QUICK, Clock, column, orders
+from sqlalchemy import Connection, event, text
+
+from capi_assets.delivery import ledger_engine
+from capi_assets.delivery.access import EventsClient
+from capi_assets.delivery.ledger import Ledger, LedgerError
+from capi_assets.delivery.ledger_schema import METADATA
+from capi_assets.delivery.sender import deliver
+from capi_assets.sandbox.run import SandboxServer
+
+LEASE = timedelta(minutes=2)
+SHORT = timedelta(milliseconds=200)
+
+
+def file_of(url: str) -> Path:
+    return Path(url.removeprefix("sqlite:///"))
+
+
+class TestMigrations:
+    def test_the_migrations_make_exactly_the_tables_the_code_knows(
+        self, any_ledger: Ledger
+    ) -> None:
+        with any_ledger.engine.connect() as connection:
+            context = MigrationContext.configure(
+                connection, opts={"version_table": ledger_engine.VERSION_TABLE}
+            )
+            assert compare_metadata(context, METADATA) == []
+
+    def test_the_head_the_code_knows_is_the_last_migration(self) -> None:
+        scripts = Path(ledger_engine.__file__).parent / "migrations"
+        assert ScriptDirectory(str(scripts)).get_current_head() == ledger_engine.HEAD
+
+    def test_opening_twice_keeps_what_is_there(self, any_url: str) -> None:
+        with Ledger(any_url) as ledger:
+            ledger.register(orders(2))
+        with Ledger(any_url) as ledger:
+            assert ledger.state_of(orders(2)).num_rows == 2
+
+    def test_many_processes_may_open_a_new_ledger_at_once(self, any_url: str) -> None:
+        with multiprocessing.get_context("spawn").Pool(4) as pool:
+            assert pool.map(_open_and_register, [any_url] * 4) == [5] * 4
+
+    def test_a_ledger_of_a_newer_version_is_left_alone(self, sqlite_url: str) -> None:
+        with Ledger(sqlite_url) as ledger, ledger.engine.begin() as connection:
+            connection.execute(text("UPDATE ledger_version SET version_num = '9999'"))
+        with pytest.raises(LedgerError, match="newer capi_assets"):
+            Ledger(sqlite_url)
+
+
+def _open_and_register(url: str) -> int:
+    with Ledger(url) as ledger:
+        ledger.register(orders(5))
+        return int(ledger.state_of(orders(5)).num_rows)
+
+
+class TestErrors:
+    @pytest.mark.parametrize("url", ["nonsense", "nosuch://x/y", "postgresql+nosuchdriver://x/y"])
+    def test_an_address_that_means_nothing_says_what_one_looks_like(self, url: str) -> None:
+        with pytest.raises(LedgerError, match=r"sqlite:///data/ledger\.db"):
+            Ledger(url)
+
+    def test_a_database_that_does_not_answer_is_named_without_its_password(self) -> None:
+        with pytest.raises(LedgerError) as caught:
+            Ledger("postgresql+psycopg2://capi:hunter2@127.0.0.1:1/ledger")
+        assert "127.0.0.1:1/ledger" in str(caught.value)
+        assert "hunter2" not in str(caught.value)
+
+    def test_a_file_that_is_no_database(self, sqlite_url: str) -> None:
+        file_of(sqlite_url).write_text("this is a text file of more than a hundred bytes " * 5)
+        with pytest.raises(LedgerError, match="could not be opened"):
+            Ledger(sqlite_url)
+
+    def test_a_writer_waits_for_another_program_that_lets_go(self, sqlite_url: str) -> None:
+        with Ledger(sqlite_url) as ledger, holding_the_lock(sqlite_url) as other:
+            threading.Timer(0.3, other.rollback).start()
+            ledger.register(orders(1))
+            assert ledger.state_of(orders(1)).num_rows == 1
+
+    def test_reading_does_not_wait_for_a_writer(self, sqlite_url: str) -> None:
+        with Ledger(sqlite_url, busy_timeout=SHORT) as ledger:
+            ledger.register(orders(1))
+            with holding_the_lock(sqlite_url):
+                assert ledger.state_of(orders(1)).num_rows == 1
+
+    def test_a_lock_that_is_never_let_go_is_an_error_with_a_remedy(self, sqlite_url: str) -> None:
+        with (
+            Ledger(sqlite_url, busy_timeout=SHORT) as ledger,
+            holding_the_lock(sqlite_url),
+            pytest.raises(LedgerError, match="Another program holds it"),
+        ):
+            ledger.claim(orders(1), "a", NOW, LEASE)
+
+    def test_a_read_only_ledger_can_be_read_and_says_so_when_written(self, sqlite_url: str) -> None:
+        with Ledger(sqlite_url) as ledger:
+            ledger.register(orders(1))
+            url = f"sqlite:///file:{file_of(sqlite_url)}?mode=ro&uri=true"
+            with Ledger(url) as frozen:
+                assert frozen.state_of(orders(1)).num_rows == 1
+                with pytest.raises(LedgerError, match="read-only"):
+                    frozen.register(orders(2))
+
+
+@contextmanager
+def holding_the_lock(url: str) -> Iterator[sqlite3.Connection]:
+    other = sqlite3.connect(file_of(url), isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    yield other
+    other.close()
+
+
+class Trap:
+    """Lets a ledger's disk fill up at a chosen kind of statement."""
+
+    def __init__(self, ledger: Ledger, statement: str) -> None:
+        self.statement = statement
+        self.sprung = False
+        event.listen(ledger.engine, "before_cursor_execute", self)
+
+    def __call__(self, _c: Connection, cursor: object, sql: str, *_: object) -> None:
+        if sql.startswith(self.statement):
+            self.sprung = True
+            raise sqlite3.OperationalError("database or disk is full")
+
+
+class TestDelivery:
+    def test_without_an_intent_on_the_books_nothing_is_sent(
+        self, box: SandboxServer, ledger: Ledger, clients: dict[str, EventsClient], clock: Clock
+    ) -> None:
+        Trap(ledger, "INSERT INTO attempts")
+        with pytest.raises(LedgerError, match="disk is full"):
+            deliver(orders(10), ledger, clients, clock, QUICK, run_id="r")
+        assert box.inbox.rows("select * from requests") == []
+
+    def test_a_disk_that_fills_up_before_the_outcome_leaves_the_truth(
+        self,
+        box: SandboxServer,
+        sqlite_url: str,
+        clients: dict[str, EventsClient],
+        clock: Clock,
+    ) -> None:
+        events = orders(10)
+        with Ledger(sqlite_url) as ledger:
+            trap = Trap(ledger, "UPDATE attempts")
+            with pytest.raises(LedgerError, match="disk is full"):
+                deliver(events, ledger, clients, clock, QUICK, run_id="r")
+            assert trap.sprung
+        with Ledger(sqlite_url) as ledger:
+            assert set(column(ledger.state_of(events), "state")) == {"unknown"}
+            clock.move(minutes=3)
+            again = deliver(events, ledger, clients, clock, QUICK, run_id="r2")
+        assert again.delivered == 10
+        told = box.inbox.rows("select verdict, count(*) from events group by 1 order by 1")
+        assert [tuple(row) for row in told] == [("accepted", 10), ("duplicate", 10)]
+
+    def test_a_ledger_locked_for_good_stops_the_delivery_and_a_later_one_makes_up(
+        self, box: SandboxServer, sqlite_url: str, clients: dict[str, EventsClient], clock: Clock
+    ) -> None:
+        events = orders(10)
+        with Ledger(sqlite_url, busy_timeout=SHORT) as ledger:
+            with (
+                holding_the_lock(sqlite_url),
+                pytest.raises(LedgerError, match="materialize again"),
+            ):
+                deliver(events, ledger, clients, clock, QUICK, run_id="r")
+            assert box.inbox.rows("select * from requests") == []
+            assert deliver(events, ledger, clients, clock, QUICK, run_id="r2").delivered == 10
