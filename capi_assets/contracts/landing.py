@@ -1,6 +1,7 @@
 """What lands: the columns that advertisers provide, in files or from SQL models.
 
-A column that is not nullable is required: a row that breaks it is quarantined. Any other column
+A column that is not nullable is required: a row that breaks it is quarantined. So is one that
+breaks a *binding* column, which says what a person allowed: that is never guessed. Any other column
 that breaks its check costs the field, not the row. Raw contact data exists only in these tables,
 which live in memory between reading and hashing and are never written.
 """
@@ -21,7 +22,9 @@ _SHORT = {"max_value": 512}
 _URL = {"max_value": 8_192}
 _LONG = {"max_value": 65_536}
 
-JSON = {"json": True}
+_LIST = {"json": "list"}
+_OBJECT = {"json": "object"}
+_BINDING = {"binding": True}
 
 
 class LandedVisits(Contract):
@@ -62,7 +65,9 @@ class LandedVisits(Contract):
         nullable=True, str_length=_SHORT, description="Phone number, raw or SHA-256."
     )
     consent: Series[Flag] = pap.Field(
-        nullable=True, description="Whether the visitor agreed to share data with Meta."
+        nullable=True,
+        description="Whether the visitor agreed to share data with Meta.",
+        metadata=_BINDING,
     )
 
 
@@ -106,10 +111,10 @@ class LandedOrders(Contract):
         nullable=True,
         str_length=_LONG,
         description="JSON list of items: id, quantity, item_price, delivery_category.",
-        metadata=JSON,
+        metadata=_LIST,
     )
     content_ids: Series[Text] = pap.Field(
-        nullable=True, str_length=_LONG, description="JSON list of product ids.", metadata=JSON
+        nullable=True, str_length=_LONG, description="JSON list of product ids.", metadata=_LIST
     )
     content_type: Series[Text] = pap.Field(
         nullable=True, isin=["product", "product_group"], description="product or product_group."
@@ -183,19 +188,28 @@ class LandedOrders(Contract):
         nullable=True, str_length=_ID, description="Mobile advertising id; app events only."
     )
     consent: Series[Flag] = pap.Field(
-        nullable=True, description="Whether the person agreed to share data with Meta."
+        nullable=True,
+        description="Whether the person agreed to share data with Meta.",
+        metadata=_BINDING,
     )
     opt_out: Series[Flag] = pap.Field(
-        nullable=True, description="Use for attribution only, not for delivery optimisation."
+        nullable=True,
+        description="Use for attribution only, not for delivery optimisation.",
+        metadata=_BINDING,
     )
     data_processing_options: Series[Text] = pap.Field(
-        nullable=True, str_length=_SHORT, description='JSON list: ["LDU"] or [].', metadata=JSON
+        nullable=True,
+        str_length=_SHORT,
+        description='JSON list: ["LDU"] or [].',
+        metadata={**_LIST, **_BINDING},
     )
     data_processing_options_country: Series[Count] = pap.Field(
-        nullable=True, description="1 = USA, 0 = let Meta geolocate."
+        nullable=True, description="1 = USA, 0 = let Meta geolocate.", metadata=_BINDING
     )
     data_processing_options_state: Series[Count] = pap.Field(
-        nullable=True, description="Meta's number of the state, 0 = let Meta geolocate."
+        nullable=True,
+        description="Meta's number of the state, 0 = let Meta geolocate.",
+        metadata=_BINDING,
     )
     pixel_reported_at: Series[Time] = pap.Field(
         nullable=True, description="When the browser's Pixel reported this order, if it did."
@@ -204,16 +218,16 @@ class LandedOrders(Contract):
         nullable=True,
         str_length=_LONG,
         description="JSON object merged into custom_data.",
-        metadata=JSON,
+        metadata=_OBJECT,
     )
     app_data: Series[Text] = pap.Field(
-        nullable=True, str_length=_LONG, description="JSON object for app events.", metadata=JSON
+        nullable=True, str_length=_LONG, description="JSON object for app events.", metadata=_OBJECT
     )
     user_data: Series[Text] = pap.Field(
         nullable=True,
         str_length=_LONG,
         description="JSON object of further raw keys, such as ctwa_clid or page_id.",
-        metadata=JSON,
+        metadata=_OBJECT,
     )
     messaging_channel: Series[Text] = pap.Field(
         nullable=True, str_length=_SHORT, description="Channel of a business_messaging event."

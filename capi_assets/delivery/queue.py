@@ -55,6 +55,8 @@ class Queue:
 
     def add(self, events: pa.Table) -> None:
         """Puts the events behind those that wait already, the most urgent of them first."""
+        if not events.num_rows:
+            return
         # Large offsets: a take over more than 2 GB of payloads would overflow plain ones.
         kept = events.select(COLUMNS)
         at = kept.schema.get_field_index("payload")

@@ -49,13 +49,13 @@ def cast_column(
         values = values.combine_chunks()
     try:
         values = _plain(values, connection)
-        if shape := column.metadata.get("json"):
-            return _json(to_text(values, connection), shape)
         cast = _CASTS[column.arrow_type](values, connection)
     except (pa.ArrowException, duckdb.Error):
         # A type that nobody thought of costs its column, not the range.
         nothing = pa.nulls(len(values), column.arrow_type)
         return Cast(nothing, _problem(pc.is_valid(values), "unknown_type"))
+    if shape := column.metadata.get("json"):
+        return _json(cast, shape)
     if column.metadata.get("upper"):
         return Cast(pc.utf8_upper(cast.values), cast.problems)
     return cast
@@ -120,24 +120,19 @@ def _text(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> Cast:
 
 
 def _money(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> Cast:
-    text = _number_text(values, connection)
+    text = to_text(values, connection)
     number = _where(pc.match_substring_regex(text, NUMBER), text).cast(pa.float64())
     number = _where(pc.is_finite(number), number)
     return Cast(number, _misfit(text, number, "not_a_number"))
 
 
 def _count(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> Cast:
-    text = _number_text(values, connection)
+    text = to_text(values, connection)
     digits = pc.replace_substring_regex(
         _where(pc.match_substring_regex(text, WHOLE), text), r"^\+|\.0*$", ""
     )
     number = digits.cast(pa.int64())
     return Cast(number, _misfit(text, number, "not_a_whole_number"))
-
-
-def _number_text(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> pa.Array:
-    # true is no number, and so are dates; their text fits no number.
-    return to_text(values, connection)
 
 
 def _flag(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> Cast:
@@ -151,21 +146,21 @@ def _flag(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> Cast:
     return Cast(flag, _misfit(text, flag, "not_true_or_false"))
 
 
-def _json(text: pa.Array, shape: str) -> Cast:
-    """JSON text whose value is of `shape`, `list` or `object`.
+def _json(cast: Cast, shape: str) -> Cast:
+    """Text that is JSON of `shape`, `list` or `object`.
 
     orjson reads it, as `meta` will: DuckDB's reader passes NaN and nesting that orjson refuses.
     """
     wanted, problem = (list, "not_a_list") if shape == "list" else (dict, "not_an_object")
 
-    def judged(value: str) -> tuple[str | None]:
+    def judged(text: str) -> tuple[str | None]:
         try:
-            return (None if isinstance(orjson.loads(value), wanted) else problem,)
-        except orjson.JSONDecodeError:
+            return (None if isinstance(orjson.loads(text), wanted) else problem,)
+        except (orjson.JSONDecodeError, RecursionError):
             return ("not_json",)
 
-    (problems,) = map_distinct(text, judged, [pa.string()])
-    return Cast(_where(pc.is_null(problems), text), problems)
+    (problems,) = map_distinct(cast.values, judged, [pa.string()])
+    return Cast(_where(pc.is_null(problems), cast.values), pc.coalesce(cast.problems, problems))
 
 
 def _time(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> Cast:
@@ -229,7 +224,7 @@ def _misfit(given: pa.Array, made: pa.Array, code: str) -> pa.Array:
 
 
 def _problem(broken: pa.Array, code: str) -> pa.Array:
-    return _where(broken, pc.if_else(broken, code, code))
+    return pc.if_else(broken, code, pa.scalar(None, pa.string()))
 
 
 _CASTS: dict[pa.DataType, Callable[[pa.Array, duckdb.DuckDBPyConnection], Cast]] = {

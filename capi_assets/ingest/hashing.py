@@ -66,9 +66,12 @@ def hash_contacts(
 
 def add_drops(drops: pa.Array, problems: Iterable[tuple[str, pa.Array]]) -> pa.Array:
     """`dropped_fields` with further `column:reason` entries, separated by spaces."""
-    for name, codes in problems:
-        entry = pc.binary_join_element_wise(pa.scalar(name), codes, ":")
-        # null_handling="skip" loses rows where all are null, so both sides are looked at in turn.
-        both = pc.binary_join_element_wise(drops, entry, " ")
-        drops = pc.coalesce(both, drops, entry)
-    return drops
+    entries = [
+        pc.binary_join_element_wise(pa.scalar(name), codes, ":")
+        for name, codes in problems
+        if codes.null_count < len(codes)
+    ]
+    if not entries:
+        return drops
+    joined = pc.binary_join_element_wise(drops, *entries, " ", null_handling="skip")
+    return pc.if_else(pc.equal(joined, ""), pa.scalar(None, pa.string()), joined)

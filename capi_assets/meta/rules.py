@@ -67,10 +67,11 @@ def event_time_implausible(rows: Columns) -> pa.Array:
 
 
 def contact_data_unhashed(rows: Columns) -> pa.Array:
-    """Anything but digests in a hashed column."""
+    """Anything but digests in a hashed column; of external_id hashing is only recommended (page
+    "External ID"), and the setting that leaves it raw makes it equal to the browser's."""
     refused = pa.array(np.zeros(len(rows["order_id"]), bool))
     for name in HASHED_FIELDS:
-        if rows[name].null_count < len(refused):
+        if name != "external_id" and rows[name].null_count < len(refused):
             refused = pc.or_(refused, not_digests(rows[name]))
     return refused
 

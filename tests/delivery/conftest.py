@@ -49,6 +49,13 @@ def clients(access: DatasetAccess) -> Iterator[dict[str, EventsClient]]:
 
 
 @pytest.fixture
+def unused_port() -> int:
+    """A port of 127.0.0.1 where nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+@pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/ledger.db"
 

@@ -1,86 +1,112 @@
 """Where our click ids and addresses differ from Meta's Python param builder on purpose."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+from differences import Difference, contains, lacks, matches
+from metas_libraries import NOW, PLAIN_KEYS
+
+_DOCUMENTATION = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
+_LIFETIME = 90 * 86_400
+
+
+def _address(value: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    written = re.sub(r"^\[(.*)\]:\d+$|^([\d.]+):\d+$", r"\1\2", value.strip())
+    try:
+        return ipaddress.ip_address(written)
+    except ValueError:
+        return None
+
+
+def _is_private(value: str, country: str | None) -> bool:
+    address = _address(value)
+    if address is None or address.is_global:
+        return False
+    return not any(address in ipaddress.ip_network(network) for network in _DOCUMENTATION)
+
+
+def _is_outside_90_days(value: str, country: str | None) -> bool:
+    made = re.match(r"fb\.\d\.(\d{13})\.", value.strip())
+    return made is not None and not NOW - _LIFETIME <= int(made[1]) / 1_000 <= NOW + 300
+
+
 DIFFERENCES = (
-    # fbc fbp fbclid
+    Difference(
+        "white space around a value",
+        PLAIN_KEYS,
+        lambda value, country: value != value.strip(),
+        "Trimmed.",
+        " fb.1.1709136167115.IwAR2F4",
+    ),
     Difference(
         "not a cookie of Meta's",
         ("fbc", "fbp"),
-        lambda value, country: not re.match(r"fb\.[0-9]\.", value.strip()),
+        lacks(r"fb\.[0-9]\."),
         "The param builder counts the dots and does not look at the prefix.",
         "GA1.2.1709136167115.456",
     ),
     Difference(
         "time of a cookie",
         ("fbc", "fbp"),
-        lambda value, country: not re.match(r"fb\.\d\.\d{13}\.", value.strip()),
+        lacks(r"fb\.\d\.\d{13}\."),
         "Milliseconds have 13 digits. An fbc in seconds is repaired where the row's time allows.",
         "fb.1.1709136167.IwAR2F4",
     ),
     Difference(
         "click outside its 90 days",
         ("fbc",),
-        lambda value, country: not re.match(r"fb\.\d\.170[2-9]\d{9}\.", value.strip()),
+        _is_outside_90_days,
         "The param builder does not know the event's time; an older click no longer counts.",
         "fb.1.1554763741205.AbCdEfGhIjKl",
     ),
     Difference(
         "click id that lost its case",
         ("fbc", "fbclid"),
-        _contains(
-            r"(^|\.)iw(?=ar|y2|zx)(?-i:(?!AR|Y2|ZX))|(?-i:iw)(?=ar|y2|zx)|(?-i:IW)(?=ar|y2|zx)"
-        ),
+        contains(r"(^|\.)(?!(?-i:IwAR|IwY2|IwZX))(iwar|iwy2|iwzx)"),
         "Click ids are case-sensitive; one that changed on its way matches nobody.",
         "fb.1.1709136167115.iwar2f4",
     ),
     Difference(
-        "no click id",
-        ("fbc", "fbclid"),
-        _contains(r"(^|\.)(null|undefined)(\.|$)|[^!-~]|\.$|\.\."),
-        "Placeholders, blanks and other scripts are no click id.",
+        "placeholder, or no click id",
+        ("fbclid", "fbc"),
+        contains(r"(^|\.)(null|undefined)(\.|$)|[^!-~]|\.$|\.\.|^$"),
+        "Such are no click ids; the param builder writes them behind the time.",
         "undefined",
     ),
     Difference(
         "click id with a dot",
         ("fbclid",),
-        _contains(r"\."),
-        "A dot would make the fbc unreadable.",
+        contains(r"\."),
+        "The parts of an fbc are separated by dots; it could not be read again.",
         "Iw.AR",
     ),
     Difference(
-        "bare click id in place of the cookie",
-        ("fbc",),
-        lambda value, country: "." not in value,
-        "It becomes an fbc where the time it was first seen is known.",
-        "IwAR2F4",
-    ),
-    Difference(
-        "fbp for a browser that has none",
-        ("fbp",),
-        lambda value, country: param_builder("fbp", value) != value.strip(),
-        "The param builder draws a random one on every request; ours is dropped, never invented.",
-        "fb.1.1709136167115",
+        "appendix of two unknown characters",
+        ("fbc", "fbp"),
+        matches(r"fb\.\d\.\d{13}\.[^.]+\.[\w-]{2}"),
+        "The param builder knows the six it once wrote; what another one writes shall pass.",
+        "fb.1.1709136167115.IwAR2F4.Cg",
     ),
     Difference(
         "fbp whose last part is not a number",
         ("fbp",),
-        lambda value, country: not re.match(r"fb\.\d\.\d{13}\.\d{1,20}(\.|$)", value.strip()),
+        lacks(r"fb\.\d\.\d{13}\.\d{1,20}(\.|$)"),
         "The Pixel writes digits.",
         "fb.1.1596403881668.11164x6470",
     ),
     Difference(
-        "appendix of two unknown characters",
-        ("fbc",),
-        _matches(r"fb\.\d\.\d{13}\.[^.]+\.[\w-]{2}"),
-        "The param builder knows the six it once wrote; what a newer one writes shall pass.",
-        "fb.1.1709136167115.IwAR2F4.Cg",
+        "fbp for a browser that has none",
+        ("fbp",),
+        lambda value, country: (
+            len(value.split(".")) not in (4, 5)
+            or re.search(r"\.(.{8}|A[Qgw]|B[AQg])$", value) is None
+        ),
+        "The param builder draws one by lot wherever the cookie is missing or broken; we invent"
+        " none.",
+        "fb.1.1709136167115",
     ),
-    Difference(
-        "white space around a value",
-        ("fbc", "fbp", "fbclid", "client_ip_address"),
-        lambda value, country: value != value.strip(),
-        "Trimmed.",
-        " fb.1.1709136167115.IwAR2F4 ",
-    ),
-    # client_ip_address
     Difference(
         "private or reserved address",
         ("client_ip_address",),
@@ -91,26 +117,16 @@ DIFFERENCES = (
     Difference(
         "IPv4 mapped into IPv6",
         ("client_ip_address",),
-        _contains("::ffff:"),
+        contains("::ffff:"),
         "The same address.",
         "::ffff:203.0.113.7",
     ),
     Difference(
-        "forwarded list, appendix, or something like an address",
+        "forwarded list, appendix, or not quite an address",
         ("client_ip_address",),
-        lambda value, country: not _is_ip(value),
-        "The customer's address is taken out of it; the param builder's pattern for IPv6 takes"
-        " whatever begins like one.",
+        lambda value, country: _address(value) is None,
+        "The customer's address is taken out of it, if there is one; the param builder's pattern"
+        " takes whatever begins like IPv6.",
         "203.0.113.7, 10.0.0.1",
     ),
 )
-
-
-def _is_ip(value: str) -> bool:
-    try:
-        ipaddress.ip_address(re.sub(r"^\[(.*)\]:\d+$|^([\d.]+):\d+$", r"\1\2", value.strip()))
-    except ValueError:
-        return False
-    return True
-
-

@@ -1,168 +1,121 @@
-"""Where our hashed keys differ from facebook-business on purpose."""
-Applies = Callable[[str, str | None], bool]
+"""Where our hashed keys differ from facebook-business on purpose, each with its reason."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+import phonenumbers
+import pycountry
+from differences import Difference, contains, has_foreign_digits, holds, is_decomposed, matches
+from metas_libraries import sdk
+
+from capi_assets.meta.match_keys import HASHED_KEYS
+
+# What the SDK hashes at all; it sends external ids as they are.
+ANY = ("fn", *(key for key in HASHED_KEYS if key not in ("fn", "external_id")))
+
+_EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+_LIST = "Meta takes lists; the SDK hashes the whole text as if it were one value."
+_NOTHING = "Nothing is left of it; the SDK hashes the empty text."
 
 
-@dataclass(frozen=True)
-class Difference:
-    """One intended difference: for which values of which keys, why, and an example of it."""
-
-    name: str
-    keys: tuple[str, ...]
-    applies: Applies
-    reason: str
-    example: str
-    country: str | None = None
-
-
-def _matches(pattern: str) -> Applies:
-    compiled = re.compile(pattern, re.I | re.S)
-    return lambda value, country: compiled.fullmatch(value.strip()) is not None
-
-
-def _contains(pattern: str) -> Applies:
-    compiled = re.compile(pattern, re.I)
-    return lambda value, country: compiled.search(value.strip()) is not None
-
-
-def _has(*categories: str) -> Applies:
-    """Whether a character inside the value is of one of the Unicode categories."""
-    return lambda value, country: any(
-        unicodedata.category(character).startswith(categories) for character in value.strip()
-    )
-
-
-def _has_foreign_digits(value: str, country: str | None) -> bool:
-    return any(c.isdigit() and not c.isascii() for c in unicodedata.normalize("NFKC", value)) or (
-        unicodedata.normalize("NFKC", value) != value
-    )
-
-
-def _is_decomposed(value: str, country: str | None) -> bool:
-    return unicodedata.normalize("NFC", value) != value
-
-
-def _leaves_nothing(key: str) -> Applies:
-    return lambda value, country: sdk(key, value) == ""
+def _full_number(value: str, country: str | None) -> str | None:
+    try:
+        number = phonenumbers.parse(value, country)
+    except phonenumbers.NumberParseException:
+        return None
+    if not phonenumbers.is_valid_number(number):
+        return None
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)[1:]
 
 
 def _is_national(value: str, country: str | None) -> bool:
-    """Neither + nor 00 in front, and not the full number that the digits would be."""
-    if re.match(r"[^\d]*(\+|00)", value):
-        return False
+    """Without + or 00 in front, and not what the same digits would be with a plus."""
     digits = re.sub(r"\D", "", value)
-    return country is not None or digits.startswith("0") or not _is_in_a_plan(digits)
-
-
-def _is_in_a_plan(digits: str) -> bool:
-    try:
-        number = phonenumbers.parse(f"+{digits.lstrip('0')}")
-    except phonenumbers.NumberParseException:
+    if re.match(r"\D*(\+|00)", value):
         return False
-    return phonenumbers.is_valid_number(number)
+    if country is None:
+        return value.startswith("(") or _full_number(f"+{digits}", None) != digits
+    return _full_number(value, country) != digits
 
 
-def _is_no_full_number(value: str, country: str | None) -> bool:
-    return not _is_in_a_plan(re.sub(r"\D", "", value))
+def _is_of_no_plan(value: str, country: str | None) -> bool:
+    digits = re.sub(r"\D", "", value).lstrip("0")
+    return _full_number(f"+{digits}", None) is None
 
 
-def _is_state_by_name(value: str, country: str | None) -> bool:
-    wanted = "".join(filter(str.isalpha, unicodedata.normalize("NFKD", value))).lower()
-    names = {
-        "".join(filter(str.isalpha, unicodedata.normalize("NFKD", name))).lower()
-        for state in pycountry.subdivisions
-        if state.country_code in ("US", "CA")
-        for name in (state.name, state.code)
-    }
-    return wanted in names | {"colombiebritannique", "nouvelleecosse"}
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalpha, unicodedata.normalize("NFKD", name))).lower()
 
 
-def _is_private(value: str, country: str | None) -> bool:
-    try:
-        address = ipaddress.ip_address(value.strip().partition(":443")[0].strip("[]"))
-    except ValueError:
-        return False
-    documentation = any(
-        address in network
-        for network in map(
-            ipaddress.ip_network,
-            ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"),
-        )
-        if network.version == address.version
-    )
-    return not address.is_global and not documentation
-
+_STATES = {
+    _letters(name)
+    for state in pycountry.subdivisions
+    if state.country_code in ("US", "CA")
+    for name in (state.name, state.code)
+}
 
 DIFFERENCES = (
-    # Any hashed key
     Difference(
         "MD5 digest",
-        ALL_TEXT,
-        _matches(r"[0-9a-f]{32}"),
+        ANY,
+        matches(r"[0-9a-f]{32}"),
         "Meta's documentation asks for SHA-256; an MD5 is taken for hashed and matches nobody.",
         "5d41402abc4b2a76b9719d911017c592",
     ),
     Difference(
         "SHA-1 digest",
-        ALL_TEXT,
-        _matches(r"[0-9a-f]{40}"),
-        "A digest of another kind; hashing it again matches nobody.",
+        ANY,
+        matches(r"[0-9a-f]{40}"),
+        "A digest of another kind; hashed once more it matches nobody.",
         "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d",
     ),
     Difference(
         "digest of an empty text",
-        ALL_TEXT,
-        _matches(rf"{EMPTY}(\..*)?"),
+        ANY,
+        matches(rf"{_EMPTY}(\..*)?"),
         "Something upstream hashed a missing value; sent, it would count as a match key.",
-        EMPTY,
+        _EMPTY,
     ),
     Difference(
         "digest with appendix",
-        ALL_TEXT,
-        _matches(r"[0-9a-f]{64}\.([\w-]{8}|[\w-]{2})"),
+        ANY,
+        matches(r"[0-9a-f]{64}\.([\w-]{8}|[\w-]{2})"),
         "The form Meta's param builder writes, which Meta asks to pass on unchanged.",
         "62a14e44f765419d10fea99367361a727c12365e2520f32218d505ed9aa0f62f.AQQCAQIB",
     ),
-    Difference(
-        "JSON list",
-        ALL_TEXT,
-        _matches(r"\[.*\]"),
-        _LIST,
-        '["john@example.com", "smith@example.com"]',
-    ),
+    Difference("JSON list", ANY, matches(r"\[.*\]"), _LIST, '["Mary", "Ann"]'),
     Difference(
         "decomposed characters",
-        ("em", "fn", "ln", "ct", "st"),
-        _is_decomposed,
-        "The same name as Meta's published example, which is composed (NFC).",
-        "Vale\u0301ry@example.com",
+        ("fn", "ln", "ct", "st", "em"),
+        is_decomposed,
+        "The same letters as in Meta's published example, which is composed (NFC).",
+        "Vale\u0301ry",
     ),
     Difference(
         "external id",
         ("external_id",),
         lambda value, country: True,
-        "Meta recommends hashing; the Python SDK sends the id as it is. `hash_external_id=False`"
-        " does the same.",
-        " ABC-123 ",
+        "Meta recommends hashing; the SDK sends the id as it is. `hash_external_id=False` does the"
+        " same.",
+        "ABC-123 ",
     ),
     # em
     Difference(
-        "several addresses",
-        ("em",),
-        _contains("[,;]"),
-        _LIST,
-        "john@example.com, smith@example.com",
+        "several addresses", ("em",), contains("[,;]"), _LIST, "john@example.com, ann@example.com"
     ),
     Difference(
         "not one address",
         ("em",),
-        _matches(r".*([\s<>()\[\]:\"\\]|@.*@|@\.|\.$|@.*\.\.).*|.*@.*\.\d+"),
+        matches(r'.*([\s<>()\[\]:"\\]|@.*@|@\.|\.$|@.*\.\.).*|.*@.*\.\d+'),
         "The SDK asks only for something, an @, something, a dot, something.",
         "Mary <mary@example.com>",
     ),
     Difference(
         "invisible characters",
         ("em",),
-        _has("Cf"),
+        holds("Cf"),
         "Zero-width marks come with copied text and are no part of the address.",
         "john@example.com\u200b",
     ),
@@ -178,36 +131,36 @@ DIFFERENCES = (
     Difference(
         "trunk zero",
         ("ph",),
-        _contains(r"^\D*(\+|00)\W*\d{1,3}[^\d]*\(?0"),
+        lambda value, country: re.match(r"\D*(\+|00)[1-9]\d{0,2}\D*0", value) is not None,
         "The zero in +44 (0)7700 is dialled only inside the country.",
         "+44 (0)7700 900123",
     ),
     Difference(
         "dots, slashes, letters, extension",
         ("ph",),
-        _contains(r"[^\d\s()+-]|.\+"),
+        contains(r"[^\d\s()+-]|.\+"),
         "Meta: remove symbols and letters; the SDK refuses the number.",
         "+44.7700.900123",
     ),
     Difference(
         "digits of other scripts",
         ("ph",),
-        _has_foreign_digits,
+        has_foreign_digits,
         "The same number; the SDK hashes the foreign digits.",
         "１６５０５５５１２１２",
     ),
     Difference(
         "number of no numbering plan",
         ("ph",),
-        _is_no_full_number,
-        "No telephone has it, so it can match nobody, or another country's somebody.",
+        _is_of_no_plan,
+        "No telephone has it, so that it can match nobody, or somebody else.",
         "+1 111 111 1111",
     ),
     # fn ln
     Difference(
         "punctuation, symbols and spaces in names",
         ("fn", "ln"),
-        _has("P", "S", "Z", "C"),
+        holds("P", "S", "Z", "C"),
         "Meta: no punctuation. Spaces go as in Meta's param builder.",
         "Mary-Ann O'Brien",
     ),
@@ -222,14 +175,14 @@ DIFFERENCES = (
     Difference(
         "date in any form but YYYYMMDD",
         ("db",),
-        lambda value, country: not re.fullmatch(r"\d{8}", value.strip(), re.A),
+        lambda value, country: re.fullmatch(r"\d{8}", value.strip(), re.A) is None,
         "Meta: YYYYMMDD. The SDK hashes the text as it stands.",
         "2/16/1997",
     ),
     Difference(
         "impossible date",
         ("db",),
-        _matches(r"(1[0-8]|0|2[1-9]|[3-9]).*|.{4}(00|1[3-9]|[2-9].)..|.{6}(00|3[0-9]).*|.{4}0230"),
+        matches(r"(0|1[0-8]).*|....(00|1[3-9]|[2-9].)..|.{6}(00|3[2-9]|[4-9].)|....0230|....0231"),
         "The calendar has no such day, or Meta no such year (from 1900).",
         "19970231",
     ),
@@ -244,35 +197,42 @@ DIFFERENCES = (
     Difference(
         "punctuation in places",
         ("ct", "st"),
-        _contains(r"[^\w\s.()-]|_"),
+        contains(r"[^\w\s.()-]|_"),
         "Meta: no punctuation. The SDK removes dots, dashes and parentheses only.",
         "Washington, D.C.",
     ),
     Difference(
         "city without letters",
         ("ct",),
-        _leaves_nothing("ct"),
-        "Nothing is left; the SDK hashes the empty text.",
+        lambda value, country: sdk("ct", value) == "",
+        _NOTHING,
         "123",
     ),
     Difference(
         "state without letters",
         ("st",),
-        _leaves_nothing("st"),
-        "Nothing is left; the SDK hashes the empty text.",
+        lambda value, country: sdk("st", value) == "",
+        _NOTHING,
         "75",
+    ),
+    Difference(
+        "digits of other scripts in places",
+        ("ct", "st"),
+        has_foreign_digits,
+        "Digits go, as the SDK removes 0 to 9; it leaves the others.",
+        "Paris １５",
     ),
     Difference(
         "state or province by name",
         ("st",),
-        _is_state_by_name,
-        "Meta: the two-letter code. Meta's param builder maps both countries' names.",
+        lambda value, country: _letters(value) in _STATES and len(_letters(value)) > 2,
+        "Meta: the two-letter code. Meta's param builder maps the names of both countries.",
         "California",
     ),
     Difference(
         "no state of the United States",
         ("st",),
-        lambda value, country: country == "US",
+        lambda value, country: country == "US" and _letters(value) not in _STATES,
         "Meta takes only codes there.",
         "Bayern",
         "US",
@@ -280,51 +240,51 @@ DIFFERENCES = (
     Difference(
         "postcode with dash",
         ("zp",),
-        _contains("-"),
+        contains("[-－]"),
         "Meta: no dash. The SDK cuts at the dash, which is right in the United States only.",
         "100-0001",
     ),
     Difference(
         "postcode of the United States",
         ("zp",),
-        lambda value, country: country == "US",
-        "Meta: the first five digits.",
+        lambda value, country: country == "US" and not re.fullmatch(r"\s*\d{5}\s*", value, re.A),
+        "Meta: the first five digits, or it is none.",
         "940351234",
         "US",
     ),
     Difference(
         "punctuation in postcodes",
         ("zp",),
-        _contains(r"[^\w\s]"),
+        contains(r"[^\w\s-]"),
         "Only letters and digits can match.",
         "94035.0",
     ),
     Difference(
         "postcode of one character, or of more than twelve",
         ("zp",),
-        _matches(r"\W*\w?\W*|(\W*\w){13,}\W*"),
+        matches(r"\W*\w?\W*|(\W*\w){13,}\W*"),
         "No country has such; Meta's param builder refuses the short ones too.",
         "7",
     ),
     Difference(
         "full-width postcode",
         ("zp",),
-        _has_foreign_digits,
-        "The same postcode, as typed in Japan.",
+        has_foreign_digits,
+        "The same postcode, as it is typed in Japan.",
         "１０００００１",
     ),
     Difference(
         "country by name or three letters",
         ("country",),
-        _matches(r"\W*\w\W*\w\W*\w.*"),
+        lambda value, country: len(_letters(value)) > 2 or not value.isascii(),
         "Meta: the two-letter code. The SDK refuses names.",
         "United States",
     ),
     Difference(
         "UK and EL",
         ("country",),
-        _matches(r"\W*(u\W*k|e\W*l)\W*"),
-        "Common codes of no country of ISO 3166-1, for GB and GR.",
+        lambda value, country: _letters(value) in ("uk", "el"),
+        "Common codes for GB and GR, of no country in ISO 3166-1.",
         "UK",
     ),
 )

@@ -1,50 +1,48 @@
-"""Where our match keys differ from Meta's own libraries on purpose, each with its reason.
+"""All intended differences from Meta's libraries, and the page that is written from them.
 
-`python -m tests.meta.intended_differences` writes docs/normalisation.md from this table and from
-the rules in `capi_assets.meta.key_rules`. Any difference that the table does not explain fails
-test_differential.py.
+`python -m tests.meta.intended_differences` writes docs/normalisation.md; test_differential.py fails
+if it is not up to date, and at any difference that is not in the tables.
 """
 
 from __future__ import annotations
 
-import ipaddress
-import re
+import sys
 import unicodedata
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from unittest import mock
 
-import phonenumbers
-import pyarrow as pa
-import pycountry
-from capi_param_builder import ParamBuilder
-from facebook_business.adobjects.serverside.normalize import Normalize
+sys.path.append(str(Path(__file__).parent))  # `python -m` does not look beside the module
 
-from capi_assets.meta.click_ids import fbc_column, fbclid_from_url_column, fbp_column, ip_column
+import click_id_differences
+import hashed_key_differences
+from differences import Difference
+from metas_libraries import ours, theirs
+
 from capi_assets.meta.key_rules import ANY_HASHED_KEY, RULES
-from capi_assets.meta.match_keys import HASHED_KEYS, normalise
 from capi_assets.meta.problems import Problem
 
-def _code(text: str | None) -> str:
-    if text is None:
-        return "refused"
-    escaped = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
-    shown = escaped if len(escaped) <= 40 else f"{escaped[:12]}...{escaped[-12:]}"
-    return f"`{shown}`" if shown else "the empty text"
+PAGE = Path(__file__).parents[2] / "docs" / "normalisation.md"
+DIFFERENCES = hashed_key_differences.DIFFERENCES + click_id_differences.DIFFERENCES
+
+
+def explanations(key: str, value: str, country: str | None) -> list[str]:
+    """Names of the differences that speak of this value."""
+    return [
+        difference.name
+        for difference in DIFFERENCES
+        if key in difference.keys and difference.applies(value, country)
+    ]
 
 
 def page() -> str:
-    """docs/normalisation.md: the rules, the reasons a value is dropped, the differences."""
+    """The rules, why a value is dropped, and where Meta's libraries do otherwise."""
     lines = [
         "# Normalisation",
         "",
-        "Written by `python -m tests.meta.intended_differences`; a test fails if it is not up to"
-        " date.",
-        "",
         "What happens to contact data, click ids and addresses before they are stored and sent."
-        " Meta's published rules and examples decide; where they are silent, or where Meta's own"
+        " Meta's published rules and examples decide; where they are silent, or Meta's own"
         " libraries disagree with each other, the choice and its reason stand here.",
+        "",
+        "This page is written by `python -m tests.meta.intended_differences`.",
         "",
         "## Every hashed key",
         "",
@@ -64,14 +62,13 @@ def page() -> str:
         "|---|---|",
         *(f"| `{problem.code}` | {problem.words} |" for problem in Problem),
         "",
-        "## Where we differ from Meta's libraries",
+        "## Where Meta's libraries do otherwise",
         "",
-        "Compared with `facebook-business` (hashed keys) and with Meta's Python param builder (fbc,"
-        " fbp, fbclid, addresses) on some thousand generated values. Everything that is not in this"
-        " table is equal. Values are shown before hashing; the param builder's are shown without"
-        " the appendix it adds to everything.",
+        "Hashed keys are compared with `facebook-business`, the others with Meta's Python param"
+        " builder, on some thousand generated values. What is not in this table is equal. Values"
+        " are shown before hashing, and the param builder's without the appendix it adds to each.",
         "",
-        "| difference | keys | value | Meta's library | ours | reason |",
+        "| difference | keys | value | Meta's library | ours | why |",
         "|---|---|---|---|---|---|",
         *map(_row, DIFFERENCES),
         "",
@@ -80,19 +77,31 @@ def page() -> str:
 
 
 def _row(difference: Difference) -> str:
-    key = difference.keys[0]
-    value = _code(difference.example) + (f", {difference.country}" if difference.country else "")
-    library = _code(theirs(key, difference.example))
-    if "random" in difference.reason:
-        library = "a random one"
-    forms = ours(key, difference.example, difference.country)
-    kept = " and ".join(map(_code, forms)) or "dropped"
+    key, example, country = difference.keys[0], difference.example, difference.country
+    keys = ", ".join(f"`{each}`" for each in difference.keys)
+    if difference.keys == hashed_key_differences.ANY:
+        keys = "any hashed"
+    value = _shown(example) + (f", row of {country}" if country else "")
+    library = theirs(key, example)
+    kept = " and ".join(map(_shown, ours(key, example, country))) or "dropped"
     if key == "external_id":
         kept += ", hashed"
-        library += ", not hashed"
-    keys = "any" if difference.keys == ALL_TEXT else ", ".join(f"`{k}`" for k in difference.keys)
-    return f"| {difference.name} | {keys} | {value} | {library} | {kept} | {difference.reason} |"
+    return (
+        f"| {difference.name} | {keys} | {value} | {_shown(library)} | {kept} |"
+        f" {difference.reason} |"
+    )
+
+
+def _shown(text: str | None) -> str:
+    """Text as code, invisible characters and combining accents as escapes, digests shortened."""
+    if text is None:
+        return "refused"
+    escaped = "".join(f"\\u{ord(c):04x}" if unicodedata.category(c)[0] in "CM" else c for c in text)
+    if len(escaped) > 40:
+        escaped = f"{escaped[:12]}...{escaped[-12:]}"
+    return f"`{escaped}`" if escaped else "the empty text"
 
 
 if __name__ == "__main__":
+    PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(page(), encoding="utf-8")

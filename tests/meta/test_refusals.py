@@ -184,7 +184,7 @@ CASES: dict[str, tuple[list[Row], list[Row]]] = {
         [purchase(user_data=ids(page_id="1", page_scoped_user_id=2, ig_sid="3"))],
     ),
     "unhashed_contact_data": (
-        [purchase(**{key: "not a digest"}) for key in USER_DATA_FIELDS[:11]]
+        [purchase(**{key: "not a digest"}) for key in USER_DATA_FIELDS[:10]]
         + [
             purchase(em=bad)
             for bad in (

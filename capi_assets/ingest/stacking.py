@@ -1,0 +1,91 @@
+"""All files of some hours as one table in the contract's types; which rows are good is not asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, groupby
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from capi_assets.contracts.base import UTC_MICROSECONDS, Column
+from capi_assets.ingest.casting import Cast, absent, cast_column
+from capi_assets.ingest.sources import Landed
+
+
+@dataclass(frozen=True)
+class Stacked:
+    """The rows of `files`, in their order.
+
+    `problems` holds a code where a value did not fit its column's type, by column. `hours` is the
+    hour of each row's folder, null for rows of a SQL model. Row i of file f is `starts[f] + i`.
+    """
+
+    typed: pa.Table
+    problems: dict[str, pa.Array]
+    hours: pa.Array
+    files: list[Landed]
+    starts: list[int]
+
+
+def stack(
+    files: list[Landed], wanted: Sequence[Column], connection: duckdb.DuckDBPyConnection
+) -> Stacked:
+    """The columns of `wanted`, with their defaults filled in."""
+    sizes = [landed.rows.table.num_rows for landed in files]
+    typed, problems = {}, {}
+    for column in wanted:
+        cast = _column(files, column, connection)
+        values = cast.values
+        if default := column.metadata.get("default"):
+            fresh = pc.and_(pc.is_null(values), pc.is_null(cast.problems))
+            values = pc.if_else(fresh, default, values)
+        typed[column.name] = values
+        problems[column.name] = cast.problems
+    schema = pa.schema([(column.name, column.arrow_type) for column in wanted])
+    hours = [
+        pa.repeat(pa.scalar(landed.hour, UTC_MICROSECONDS), size)
+        for landed, size in zip(files, sizes, strict=True)
+    ]
+    return Stacked(
+        pa.table(typed, schema=schema),
+        problems,
+        pa.concat_arrays(hours) if hours else pa.array([], UTC_MICROSECONDS),
+        files,
+        [0, *accumulate(sizes)][: len(files)],
+    )
+
+
+def _column(files: list[Landed], column: Column, connection: duckdb.DuckDBPyConnection) -> Cast:
+    """One column of all files; neighbours that have it in the same type are cast together."""
+    parts = [absent(column, 0)]
+    for kind, group in groupby(files, lambda landed: _type(landed, column.name)):
+        run = list(group)
+        if kind is None:
+            parts.append(absent(column, sum(landed.rows.table.num_rows for landed in run)))
+            continue
+        chunks = [c for landed in run for c in landed.rows.table.column(column.name).chunks]
+        cast = cast_column(pa.chunked_array(chunks, kind), column, connection)
+        not_utf8 = np.concatenate([_not_utf8(landed, column.name) for landed in run])
+        if not_utf8.any():
+            marked = pc.if_else(pa.array(not_utf8), "not_utf8", cast.problems)
+            cast = Cast(cast.values, marked)
+        parts.append(cast)
+    return Cast(
+        pa.concat_arrays([part.values for part in parts]),
+        pa.concat_arrays([part.problems for part in parts]),
+    )
+
+
+def _type(landed: Landed, name: str) -> pa.DataType | None:
+    table = landed.rows.table
+    return table.schema.field(name).type if name in table.column_names else None
+
+
+def _not_utf8(landed: Landed, name: str) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    marks = np.zeros(landed.rows.table.num_rows, bool)
+    marks[landed.rows.not_utf8.get(name, [])] = True
+    return marks

@@ -1,0 +1,489 @@
+"""Every fault over real HTTP, then its end and one re-materialization: all accepted once,
+nothing lost, nothing doubled, and in between every event says why it waits.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from delivery_world import (
+    DATASET,
+    OTHER_DATASET,
+    QUICK,
+    TOKEN,
+    Clock,
+    column,
+    event,
+    orders,
+    table,
+)
+
+from capi_assets.delivery.access import DatasetAccess, EventsClient, open_clients
+from capi_assets.delivery.ledger import Ledger
+from capi_assets.delivery.plan import plan, to_send
+from capi_assets.delivery.policy import Policy
+from capi_assets.delivery.results import fold
+from capi_assets.delivery.sender import deliver
+from capi_assets.delivery.summary import DeliverySummary
+from capi_assets.meta.client import MetaClient
+from capi_assets.sandbox.run import SandboxServer
+
+POLICY = replace(QUICK, events_per_request=10, tries=3)
+
+
+class House:
+    """A ledger, a way to Meta, and the whole delivery in one call."""
+
+    def __init__(
+        self, ledger: Ledger, clients: dict[str, EventsClient], clock: Clock, box: SandboxServer
+    ) -> None:
+        self.ledger, self.clients, self.clock, self.box = ledger, clients, clock, box
+        self.policy: Policy = POLICY
+
+    def materialize(self, events: pa.Table) -> DeliverySummary:
+        """What the asset does: plan, deliver what is to be sent."""
+        planned = plan(events, self.ledger.state_of(events), self.clock(), self.policy)
+        sends = to_send(events, planned)
+        return deliver(sends, self.ledger, self.clients, self.clock, self.policy, run_id="run")
+
+    def results(self, events: pa.Table) -> pa.Table:
+        return fold(events, self.ledger.state_of(events), self.clock(), self.policy)
+
+    def standing(self, events: pa.Table) -> Counter[tuple[str, str | None]]:
+        results = self.results(events)
+        return Counter(zip(column(results, "status"), column(results, "reason"), strict=True))
+
+    def received(self) -> Counter[str]:
+        """How many events Meta counts, removed as duplicates, or counts twice."""
+        rows = self.box.inbox.rows("select verdict, count(*) from events group by 1")
+        return Counter(dict(map(tuple, rows)))
+
+    def requests(self) -> int:
+        return int(self.box.inbox.rows("select count(*) from requests")[0][0])
+
+
+@pytest.fixture
+def house(
+    ledger: Ledger, clients: dict[str, EventsClient], clock: Clock, box: SandboxServer
+) -> House:
+    return House(ledger, clients, clock, box)
+
+
+FAULTS: list[tuple[str, dict[str, Any], str, str, int]] = [
+    # fault, its settings, status and reason while it lasts, most requests it may cost
+    ("expired_token", {}, "pending", "token_expired", 1),
+    ("invalid_token", {}, "pending", "token_invalid", 1),
+    ("permission_lost", {}, "pending", "permission_lost", 1),
+    ("unknown_dataset", {}, "pending", "permission_lost", 1),
+    ("redirect", {}, "pending", "redirected", 1),
+    ("throttled", {"usage_headers": False}, "pending", "throttled", 9),
+    ("throttled", {"usage_headers": True, "regain_minutes": 5}, "pending", "throttled", 1),
+    ("throttled", {"usage_headers": False, "retry_after": 600}, "pending", "throttled", 1),
+    ("server_error", {}, "unknown", "meta_down", 9),
+    ("html", {}, "unknown", "meta_down", 9),
+    ("unavailable_text", {}, "unknown", "meta_down", 9),
+    ("hang_up_before_reading", {}, "unknown", "no_answer", 9),
+    ("hang_up_after_accepting", {}, "unknown", "no_answer", 9),
+    ("cut_off_answer", {}, "unknown", "meta_down", 9),
+    ("truncated_json", {}, "unknown", "meta_down", 9),
+    ("too_few_received", {}, "unknown", "unexpected_answer", 3),
+    ("error", {"code": 2, "http_status": 503}, "unknown", "meta_down", 9),
+    ("error", {"code": 98765, "http_status": 400}, "pending", "unrecognised_code", 9),
+]
+
+
+@pytest.mark.parametrize(("kind", "settings", "status", "reason", "most_requests"), FAULTS)
+def test_a_fault_costs_nothing_but_time(
+    house: House,
+    kind: str,
+    settings: dict[str, Any],
+    status: str,
+    reason: str,
+    most_requests: int,
+) -> None:
+    events = orders(100)
+    house.box.set_fault(kind, **settings)
+    summary = house.materialize(events)
+    assert summary.delivered == 0
+    standing = house.standing(events)
+    assert standing[status, reason] >= 10
+    # What was not tried carries the cause that stopped the lane.
+    assert {s for s, _ in standing} <= {status, "pending"}
+    assert sum(standing.values()) == 100
+    assert house.requests() <= most_requests
+    assert len(summary.stops) == 1
+    assert summary.stops[0].remedy
+
+    house.box.clear_faults()
+    house.clock.move(hours=1)
+    again = house.materialize(events)
+    assert again.delivered == 100
+    assert house.standing(events) == {("delivered", None): 100}
+    assert house.received()["accepted"] == 100
+    assert house.received()["doubled"] == 0
+
+    quiet = house.materialize(events)
+    assert (quiet.requests, quiet.delivered) == (0, 0)
+
+
+@pytest.mark.parametrize("kind", ["server_error", "html", "hang_up_after_accepting"])
+def test_a_passing_fault_is_ridden_out_in_the_same_run(house: House, kind: str) -> None:
+    events = orders(100)
+    house.box.set_fault(kind, count=2)
+    assert house.materialize(events).delivered == 100
+    assert house.received()["accepted"] == 100
+    assert house.received()["doubled"] == 0
+
+
+def test_a_read_timeout_is_an_unknown_outcome_and_the_retry_is_no_double(
+    house: House, access: DatasetAccess
+) -> None:
+    house.clients = {DATASET: MetaClient(access, read_timeout=0.3)}
+    house.box.set_fault("read_timeout", count=1, latency_ms=1_500)
+    events = orders(10)
+    assert house.materialize(events).delivered == 10
+    assert house.received() == {"accepted": 10, "duplicate": 10}
+    assert column(house.results(events), "attempts") == [2] * 10
+
+
+def test_an_answer_that_drips_for_ever_is_cut_off(house: House, access: DatasetAccess) -> None:
+    house.clients = {DATASET: MetaClient(access, read_timeout=5, deadline=0.5)}
+    house.box.set_fault("slow_drip", count=1, latency_ms=200)
+    events = orders(10)
+    assert house.materialize(events).delivered == 10
+    assert house.received()["accepted"] == 10
+
+
+def test_a_refused_connection_is_surely_not_sent(
+    house: House, access: DatasetAccess, unused_port: int
+) -> None:
+    nowhere = replace(access, graph_url=f"http://127.0.0.1:{unused_port}")
+    house.clients = {DATASET: MetaClient(nowhere)}
+    events = orders(10)
+    house.materialize(events)
+    assert house.standing(events) == {("pending", "meta_down"): 10}
+    assert column(house.ledger.state_of(events), "state") == ["pending"] * 10
+
+
+def test_a_token_that_dies_in_the_middle_stops_at_once_and_the_rest_recovers(
+    house: House,
+) -> None:
+    events = orders(200)
+    house.policy = replace(POLICY, requests_in_flight=1)
+    for _ in range(5):
+        house.box.set_fault("slow", count=1)
+    planned = house.materialize(events.slice(0, 50))
+    assert planned.delivered == 50
+    house.box.expire_token(TOKEN)
+    before = house.requests()
+    summary = house.materialize(events)
+    assert house.requests() == before + 1
+    assert [stop.events_left for stop in summary.stops] == [140]
+    assert house.standing(events) == {
+        ("delivered", None): 50,
+        ("pending", "token_expired"): 150,
+    }
+    house.box.renew_token(TOKEN)
+    assert house.materialize(events).delivered == 150
+    assert house.received() == {"accepted": 200}
+
+
+class TestPoison:
+    @pytest.mark.parametrize("position", [0, 1, 499, 500, 998, 999])
+    def test_one_bad_event_never_costs_its_neighbours(self, house: House, position: int) -> None:
+        house.policy = QUICK
+        rows = orders(1_000).to_pylist()
+        rows[position] = event("bad", custom_data={"currency": None})
+        events = table(rows)
+        summary = house.materialize(events)
+        assert (summary.delivered, summary.rejected) == (999, 1)
+        assert house.requests() <= 25
+        bad = next(r for r in house.results(events).to_pylist() if r["order_id"] == "bad")
+        assert (bad["status"], bad["reason"], bad["subcode"]) == (
+            "rejected",
+            "missing_currency",
+            2804010,
+        )
+        assert house.received() == {"accepted": 999}
+
+    def test_two_bad_events(self, house: House) -> None:
+        house.policy = QUICK
+        rows = orders(1_000).to_pylist()
+        rows[3] = event("bad one", custom_data={"currency": None})
+        rows[700] = event("bad two", custom_data={"currency": "ZZZ"})
+        events = table(rows)
+        house.materialize(events)
+        assert house.standing(events) == {
+            ("delivered", None): 998,
+            ("rejected", "missing_currency"): 1,
+            ("rejected", "unsupported_currency"): 1,
+        }
+
+    def test_nothing_but_bad_events(self, house: House) -> None:
+        events = table(event(f"bad-{i}", custom_data={"currency": None}) for i in range(10))
+        house.materialize(events)
+        assert house.standing(events) == {("rejected", "missing_currency"): 10}
+        assert house.materialize(events).requests == 0
+
+    def test_far_too_many_bad_events_end_within_the_budget_and_later_runs_go_on(
+        self, house: House
+    ) -> None:
+        house.policy = replace(QUICK, bisection_requests=20)
+        events = table(event(f"bad-{i}", custom_data={"currency": None}) for i in range(100))
+        rejected = 0
+        for _ in range(3):
+            before = house.requests()
+            summary = house.materialize(events)
+            assert 0 < house.requests() - before <= 21
+            assert summary.rejected > 0
+            rejected += summary.rejected
+        standing = house.standing(events)
+        assert standing["rejected", "missing_currency"] == rejected
+        assert standing["pending", "bisection_budget"] == 100 - rejected
+
+    def test_a_fault_of_the_account_that_looks_like_the_payloads_rejects_few(
+        self, house: House
+    ) -> None:
+        house.policy = replace(QUICK, events_per_request=100, bisection_requests=10)
+        house.box.set_fault("error", code=100, subcode=2804133, http_status=400)
+        events = orders(1_000)
+        summary = house.materialize(events)
+        assert summary.rejected <= 30
+        assert house.requests() <= 40
+        assert [stop.reason for stop in summary.stops] == ["refused_together"]
+        house.box.clear_faults()
+        assert house.materialize(events).delivered == 1_000 - summary.rejected
+
+    def test_a_corrected_event_is_sent(self, house: House) -> None:
+        bad = table([event("a", custom_data={"currency": None})])
+        house.materialize(bad)
+        good = table([event("a")])
+        assert house.standing(good) == {("pending", "corrected"): 1}
+        house.materialize(good)
+        assert house.standing(good) == {("delivered", None): 1}
+
+    def test_an_event_meta_calls_too_old_is_expired_and_the_others_go(self, house: House) -> None:
+        rows = orders(9).to_pylist()
+        age = timedelta(days=8)
+        late = event("late", occurred_at=house.clock() - age)
+        late["deliver_until"] = house.clock() + timedelta(days=1)
+        events = table([*rows, late])
+        house.materialize(events)
+        assert house.standing(events) == {("delivered", None): 9, ("expired", "expired"): 1}
+
+
+class TestTime:
+    def test_what_expires_while_it_waits_is_never_sent(self, house: House) -> None:
+        events = table(
+            [
+                *(event(f"last minute {i}", deliver_until=house.clock() + timedelta(minutes=1))
+                  for i in range(10)),
+                *orders(10).to_pylist(),
+            ]
+        )  # fmt: skip
+        house.box.set_fault("server_error", count=1, accepts=False)
+        real_post = house.clients[DATASET].post
+
+        class Slow:
+            access = house.clients[DATASET].access
+            body = staticmethod(house.clients[DATASET].body)
+
+            @staticmethod
+            def post(body: bytes) -> Any:
+                answer = real_post(body)
+                house.clock.move(minutes=2)
+                return answer
+
+        house.clients = {DATASET: Slow()}
+        summary = house.materialize(events)
+        assert summary.delivered == 10
+        assert summary.not_sent == {"hold_unknown": 10}
+        assert house.received() == {"accepted": 10}
+
+    def test_a_time_budget_leaves_the_rest_pending_and_says_so(self, house: House) -> None:
+        events = orders(100)
+        ticks = iter(range(0, 10_000, 5))
+        house.policy = replace(POLICY, time_budget=timedelta(seconds=120))
+        sends = to_send(events, plan(events, house.ledger.state_of(events), house.clock(), POLICY))
+        summary = deliver(
+            sends,
+            house.ledger,
+            house.clients,
+            house.clock,
+            house.policy,
+            run_id="short",
+            monotonic=lambda: float(next(ticks)),
+        )
+        assert 0 < summary.delivered < 100
+        assert [stop.reason for stop in summary.stops] == ["time_budget"]
+        assert house.standing(events) == {
+            ("delivered", None): summary.delivered,
+            ("pending", "time_budget"): 100 - summary.delivered,
+        }
+        assert house.materialize(events).delivered == 100 - summary.delivered
+
+    def test_retry_after_is_waited_for(self, house: House) -> None:
+        house.box.set_fault("throttled", count=1, usage_headers=False, retry_after=30)
+        events = orders(10)
+        waits: list[float] = []
+        clock = [0.0]
+
+        def sleep(seconds: float) -> None:
+            waits.append(seconds)
+            clock[0] += seconds
+
+        summary = deliver(
+            events,
+            house.ledger,
+            house.clients,
+            house.clock,
+            POLICY,
+            run_id="r",
+            sleep=sleep,
+            monotonic=lambda: clock[0],
+        )
+        assert summary.delivered == 10
+        assert sum(waits) == pytest.approx(30, abs=0.1)
+
+    def test_an_unknown_outcome_is_held_after_48_hours_and_resent_only_if_told(
+        self, house: House
+    ) -> None:
+        events = orders(10)
+        house.box.set_fault("hang_up_after_accepting")
+        house.materialize(events)
+        house.box.clear_faults()
+        house.clock.move(hours=49)
+        before = house.requests()
+        house.materialize(events)
+        assert house.requests() == before
+        assert house.standing(events) == {("unknown", "held_after_48_hours"): 10}
+        house.policy = replace(POLICY, unknown="resend")
+        house.materialize(events)
+        assert house.standing(events) == {("delivered", None): 10}
+        assert house.received()["doubled"] == 10
+
+    def test_a_clock_that_jumps_back_an_hour_sends_nothing_twice(self, house: House) -> None:
+        events = orders(20)
+        house.materialize(events.slice(0, 10))
+        house.box.set_fault("expired_token")
+        house.materialize(events)
+        house.box.clear_faults()
+        house.clock.move(hours=-1)
+        house.materialize(events)
+        assert house.standing(events) == {("delivered", None): 20}
+        assert house.received() == {"accepted": 20}
+
+
+class TestDatasets:
+    @pytest.fixture
+    def two(self, house: House, box: SandboxServer) -> House:
+        accesses = [
+            DatasetAccess(DATASET, TOKEN, graph_url=box.url),
+            DatasetAccess(OTHER_DATASET, "EAAother", graph_url=box.url),
+        ]
+        house.clients = dict(open_clients(accesses, POLICY))
+        return house
+
+    @pytest.mark.parametrize(
+        ("kind", "settings"),
+        [("expired_token", {}), ("throttled", {"regain_minutes": 5}), ("server_error", {})],
+    )
+    def test_one_dead_dataset_never_stops_the_other(
+        self, two: House, kind: str, settings: dict[str, Any]
+    ) -> None:
+        two.box.set_fault(kind, dataset=DATASET, **settings)
+        mine, other = orders(100), orders(100, dataset_id=OTHER_DATASET)
+        summary = two.materialize(pa.concat_tables([mine, other]))
+        assert [stop.dataset_id for stop in summary.stops] == [DATASET]
+        assert two.standing(other) == {("delivered", None): 100}
+        assert {status for status, _ in two.standing(mine)} <= {"pending", "unknown"}
+
+    def test_each_request_holds_one_dataset_only(self, two: House) -> None:
+        mixed = [event(f"o-{i}", dataset_id=DATASET if i % 2 else OTHER_DATASET) for i in range(60)]
+        two.materialize(table(mixed))
+        tokens = two.box.inbox.rows(
+            "select dataset, count(distinct token) from requests group by 1"
+        )
+        assert [tuple(row) for row in tokens] == [(DATASET, 1), (OTHER_DATASET, 1)]
+        assert two.received() == {"accepted": 60}
+
+    def test_a_dataset_without_a_token_waits_and_says_so(self, house: House) -> None:
+        events = orders(5, dataset_id="9876")
+        summary = house.materialize(events)
+        assert house.standing(events) == {("pending", "no_access_configured"): 5}
+        assert "CAPI_ACCESS_TOKEN" in str(summary.stops[0])
+
+
+def test_tables_may_come_one_by_one(house: House) -> None:
+    events = orders(100)
+    parts = (events.slice(i, 7) for i in range(0, 100, 7))
+    summary = deliver(parts, house.ledger, house.clients, house.clock, POLICY, run_id="r")
+    assert summary.delivered == 100
+    assert house.requests() == 10
+
+
+def test_a_stale_plan_sends_nothing_twice(house: House) -> None:
+    events = orders(30)
+    deliver(events, house.ledger, house.clients, house.clock, POLICY, run_id="one")
+    late = deliver(events, house.ledger, house.clients, house.clock, POLICY, run_id="two")
+    assert (late.requests, late.not_sent["already_delivered"]) == (0, 30)
+
+
+def test_one_event_id_in_two_hours_is_sent_once(house: House) -> None:
+    first, second = orders(5, event_id="same-0").slice(0, 1), orders(5).slice(0, 5)
+    twin = table([event("twin", event_id="same-0")])
+    deliver(
+        iter([first, second, twin]),
+        house.ledger,
+        house.clients,
+        house.clock,
+        replace(POLICY, claim_patience=timedelta(seconds=20)),
+        run_id="r",
+    )
+    assert house.received() == {"accepted": 6}
+    assert house.standing(twin) == {("invalid", "duplicate_event_id"): 1}
+
+
+def test_an_older_answering_version_is_reported(house: House, access: DatasetAccess) -> None:
+    house.clients = {DATASET: MetaClient(replace(access, version="v19.0"))}
+    summary = house.materialize(orders(1))
+    assert summary.delivered == 1
+    assert any("asked for Graph API v19.0" in warning for warning in summary.warnings)
+
+
+def test_progress_is_told_after_every_answer(house: House) -> None:
+    told: list[int] = []
+    deliver(
+        orders(50),
+        house.ledger,
+        house.clients,
+        house.clock,
+        POLICY,
+        run_id="r",
+        on_progress=lambda progress: told.append(progress.delivered),
+    )
+    assert sorted(set(told)) == [10, 20, 30, 40, 50]
+
+
+def test_an_interrupted_run_books_what_was_under_way_and_lets_go_of_the_rest(
+    house: House,
+) -> None:
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    events = orders(100)
+    with pytest.raises(KeyboardInterrupt):
+        deliver(
+            events, house.ledger, house.clients, house.clock, POLICY, run_id="r",
+            on_progress=interrupt,
+        )  # fmt: skip
+    known = house.ledger.state_of(events)
+    assert set(column(known, "claimed_by")) == {None}
+    assert "unknown" not in column(known, "state")
+    assert house.materialize(events).delivered == 90
+    assert house.received() == {"accepted": 100}
