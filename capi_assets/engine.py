@@ -17,7 +17,7 @@ class Engine(Protocol):
     """What matching and coverage need of an engine."""
 
     def register(self, name: str, source: pa.Table | Sequence[UPath], schema: pa.Schema) -> None:
-        """Make a table, or Parquet files with this schema, readable as `name`."""
+        """Make a table, or Parquet files, readable as `name` with the columns of `schema`."""
 
     def materialize(self, name: str, sql: str) -> None:
         """Run `sql` once and keep its result as `name`."""
@@ -35,22 +35,25 @@ class DuckDBEngine:
         connection.execute("SET preserve_insertion_order = false")
 
     def register(self, name: str, source: pa.Table | Sequence[UPath], schema: pa.Schema) -> None:
-        if isinstance(source, pa.Table):
-            self.connection.register(name, source)
-            return
-        if not source:
-            self.connection.register(name, schema.empty_table())
+        if isinstance(source, pa.Table) or not source:
+            table = source if isinstance(source, pa.Table) else schema.empty_table()
+            self.connection.register(name, table)
             return
         first = source[0]
-        if first.protocol not in ("", "file") and not self.connection.filesystem_is_registered(
-            first.protocol
-        ):
+        is_local = first.protocol in ("", "file", "local")
+        if not is_local and not self.connection.filesystem_is_registered(first.protocol):
             # DuckDB's own object-store extension cannot be downloaded everywhere; fsspec can.
             self.connection.register_filesystem(first.fs)
-        files = [str(path) for path in source]
-        self.connection.from_parquet(
-            files, union_by_name=True, hive_partitioning=False
-        ).create_view(name, replace=True)
+        files = [path.path if is_local else str(path) for path in source]
+        stored = self.connection.from_parquet(files, union_by_name=True, hive_partitioning=False)
+        typed = self.connection.from_arrow(schema.empty_table())
+        # Files that were written before a column was added do not have it.
+        columns = [
+            f'"{column}"' if column in stored.columns else f'NULL::{kind} AS "{column}"'
+            for column, kind in zip(typed.columns, typed.types, strict=True)
+        ]
+        self.connection.unregister(name)  # a table of that name would hide the view
+        stored.project(", ".join(columns)).create_view(name, replace=True)
 
     def materialize(self, name: str, sql: str) -> None:
         self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {sql}")

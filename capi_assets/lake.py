@@ -13,6 +13,7 @@ import re
 import uuid
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,7 +31,7 @@ class Lake:
 
     def __init__(self, root: str | os.PathLike[str] | UPath) -> None:
         self.root = UPath(root)
-        self.is_local = self.root.protocol in ("", "file")
+        self.is_local = self.root.protocol in ("", "file", "local")
 
     def path(self, table: str, hour: datetime) -> UPath:
         """Where an hour of a table lives, whether or not it exists."""
@@ -45,23 +46,13 @@ class Lake:
         """
         target = self.path(table, hour)
         buffer = io.BytesIO()
-        pq.write_table(rows, buffer, compression="zstd", coerce_timestamps="us")
+        pq.write_table(rows.replace_schema_metadata(None), buffer, compression="zstd")
         try:
-            if not self.is_local:
+            if self.is_local:
+                _replace(Path(target.path), buffer.getbuffer())
+            else:
                 # One PUT is atomic on object storage: readers see the old object or the new one.
                 target.write_bytes(buffer.getvalue())
-                return target
-            target.parent.mkdir(parents=True, exist_ok=True)
-            aside = target.parent / f".{uuid.uuid4().hex}.tmp"
-            try:
-                with open(aside, "wb") as file:
-                    file.write(buffer.getvalue())
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(aside, target)
-            finally:
-                if os.path.exists(aside):
-                    os.unlink(aside)
         except OSError as error:
             raise LakeError(
                 f"Cannot write {target}: {error.strerror or error}. The hour's former file is"
@@ -102,19 +93,18 @@ class Lake:
         try:
             with path.open("rb") as file:
                 stored = pq.ParquetFile(file)
-                known = set(stored.schema_arrow.names)
-                present = [name for name in schema.names if name in known]
+                present = [name for name in schema.names if name in stored.schema_arrow.names]
                 rows = stored.read(columns=present)
+            arrays = [
+                rows.column(field.name).cast(field.type)
+                if field.name in present
+                else pa.nulls(rows.num_rows, field.type)
+                for field in schema
+            ]
         except (OSError, pa.ArrowException) as error:
             raise LakeError(
                 f"Cannot read {path}: {type(error).__name__}. Materialize that hour again."
             ) from error
-        arrays = [
-            rows.column(field.name).cast(field.type)
-            if field.name in present
-            else pa.nulls(rows.num_rows, field.type)
-            for field in schema
-        ]
         return pa.table(arrays, schema=schema)
 
     def hours(self, table: str) -> list[datetime]:
@@ -140,5 +130,19 @@ class Lake:
         """Delete the hours of a table that begin before `before`; returns them."""
         gone = [hour for hour in self.hours(table) if hour < before]
         for hour in gone:
-            self.path(table, hour).unlink()
+            self.path(table, hour).unlink(missing_ok=True)
         return gone
+
+
+def _replace(target: Path, data: memoryview) -> None:
+    """Writes a local file aside, down to the disk, and renames it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(f".{uuid.uuid4().hex}.tmp")
+    try:
+        with aside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, target)
+    finally:
+        aside.unlink(missing_ok=True)

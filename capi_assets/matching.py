@@ -31,6 +31,9 @@ LENT_COLUMNS = {
     "referrer_url": "referrer_url",
 }
 
+# The first of several digests, without an appendix, is what e-mails and phones are joined by.
+_DIGEST = 64
+
 _JOINS = {
     "visit_id": "o.visit_id = v.visit_id",
     "external_id": "o.external_id = v.external_id",
@@ -48,8 +51,8 @@ assert tuple(_JOINS) == MATCHED_BY
 _NEAR_KEYS = {
     "visit_id": "visit_id",
     "external_id": "external_id",
-    "em_first": "split_part(em, ' ', 1)",
-    "ph_first": "split_part(ph, ' ', 1)",
+    "em_first": f"substr(em, 1, {_DIGEST})",
+    "ph_first": f"substr(ph, 1, {_DIGEST})",
     "fbclid": "fbclid",
     "fbp": "fbp",
 }
@@ -69,27 +72,30 @@ def near_sql() -> str:
     )
     return f"""
 SELECT visit_id, occurred_at, page_url, referrer_url, fbclid, fbc, fbp, client_ip_address,
-       client_user_agent, external_id, consent, split_part(em, ' ', 1) AS em_first,
-       split_part(ph, ' ', 1) AS ph_first
+       client_user_agent, external_id, consent, {_NEAR_KEYS["em_first"]} AS em_first,
+       {_NEAR_KEYS["ph_first"]} AS ph_first
 FROM visits
 WHERE {" OR ".join(alike)}
 """.strip()
 
 
 def best_sql() -> str:
-    """For each order of `wanted` the best visit of `near`, and the newest click id it can have.
+    """For each order of `wanted` the best visit of `near`, and the click ids that visits know.
 
     Total order: strongest key, then most recent, then smallest visit_id. A visit after the order,
-    or before its lookback, never counts. The click id is that of the most recent visit that the
-    order shares a key with; address and browser alone lend one only where nothing better matched.
+    or before its lookback, never counts. `visit_fbc` is the most recent click of all visits that
+    the order shares a key with, `seen_fbc` the click that the order itself names; both as they
+    were seen first. Address and browser alone lend one only where nothing better matched.
     """
     weakest = len(_JOINS)
     branches = "\n  UNION ALL\n".join(
-        f"""  SELECT o.row_number, {rank} AS match_rank, v.visit_id, v.occurred_at, v.fbc
+        f"""  SELECT o.row_number, {rank} AS match_rank, v.visit_id, v.occurred_at, v.fbc,
+         o.fbclid AS named
   FROM wanted o JOIN near v ON {condition}
   WHERE v.occurred_at <= o.occurred_at AND v.occurred_at >= o.earliest"""
         for rank, condition in enumerate(_JOINS.values(), start=1)
     )
+    # fb.1.<13 digits of milliseconds>.<click id>: the time's text sorts as the time does.
     return f"""
 WITH candidates AS (
 {branches}
@@ -100,21 +106,32 @@ WITH candidates AS (
   FROM candidates
 ), best AS (
   SELECT row_number, match_rank, visit_id, occurred_at FROM ranked WHERE place = 1
-), clicks AS (
-  SELECT c.row_number, c.fbc,
-         ROW_NUMBER() OVER (PARTITION BY c.row_number
-                            ORDER BY c.occurred_at DESC, c.match_rank, c.visit_id) AS place
+), sightings AS (
+  SELECT c.row_number, c.fbc, c.named, split_part(c.fbc, '.', 4) AS click_id,
+         ROW_NUMBER() OVER (PARTITION BY c.row_number, split_part(c.fbc, '.', 4)
+                            ORDER BY split_part(c.fbc, '.', 3), c.fbc) AS sighting
   FROM candidates c JOIN best b ON b.row_number = c.row_number
   WHERE c.fbc IS NOT NULL AND (c.match_rank < {weakest} OR b.match_rank = {weakest})
+), clicks AS (
+  SELECT row_number, fbc, CASE WHEN click_id = named THEN fbc END AS seen_fbc,
+         ROW_NUMBER() OVER (PARTITION BY row_number
+                            ORDER BY split_part(fbc, '.', 3) DESC, click_id) AS place
+  FROM sightings
+  WHERE sighting = 1
+), clicked AS (
+  SELECT row_number, MAX(CASE WHEN place = 1 THEN fbc END) AS visit_fbc,
+         MAX(seen_fbc) AS seen_fbc
+  FROM clicks
+  GROUP BY row_number
 )
-SELECT b.row_number, b.match_rank, b.visit_id, b.occurred_at AS visited_at, k.fbc AS visit_fbc,
-       v.page_url AS visit_page_url, v.referrer_url AS visit_referrer_url, v.fbp AS visit_fbp,
-       v.client_ip_address AS visit_client_ip_address,
+SELECT b.row_number, b.match_rank, b.visit_id, b.occurred_at AS visited_at, k.visit_fbc,
+       k.seen_fbc, v.page_url AS visit_page_url, v.referrer_url AS visit_referrer_url,
+       v.fbp AS visit_fbp, v.client_ip_address AS visit_client_ip_address,
        v.client_user_agent AS visit_client_user_agent, v.external_id AS visit_external_id,
        v.consent AS visit_consent
 FROM best b
 JOIN near v ON v.visit_id = b.visit_id AND v.occurred_at = b.occurred_at
-LEFT JOIN clicks k ON k.row_number = b.row_number AND k.place = 1
+LEFT JOIN clicked k ON k.row_number = b.row_number
 """.strip()
 
 
@@ -148,8 +165,8 @@ def _wanted(numbered: pa.Table, lookback: timedelta) -> pa.Table:
     }
     columns |= {
         "earliest": earliest,
-        "em_first": _first(numbered.column("em")),
-        "ph_first": _first(numbered.column("ph")),
+        "em_first": pc.utf8_slice_codeunits(numbered.column("em"), 0, _DIGEST),
+        "ph_first": pc.utf8_slice_codeunits(numbered.column("ph"), 0, _DIGEST),
     }
     return pa.table({name: columns[name] for name in _wanted_schema().names})
 
@@ -167,11 +184,6 @@ def _wanted_schema() -> pa.Schema:
             pa.field("ph_first", pa.string()),
         ]
     )
-
-
-def _first(digests: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The first of several digests: the one that orders and visits are joined by."""
-    return pc.replace_substring_regex(digests, r"^(\S+) .*$", r"\1")
 
 
 def _lend(joined: pa.Table) -> pa.Table:
@@ -205,36 +217,36 @@ def _lend(joined: pa.Table) -> pa.Table:
 
 
 def _click(joined: pa.Table) -> tuple[pa.Array, pa.Array]:
-    """The order's fbc: of its own and its visit's the one with the more recent click.
+    """The most recent click of the order and its visits, and where it is lent; a tie is its own.
 
-    Meta (page "fbp and fbc"): keep the latest value. An order that names only the click id takes
-    the visit's first-seen time when it is the same click, else its own time.
+    Meta (page "fbp and fbc"): keep the latest value, with the time when it was first seen. When
+    that was of a click id that the order names without its cookie, a visit knows; else the order
+    was the first to see it.
     """
-    own = joined.column("fbc").combine_chunks()
-    click = joined.column("fbclid").combine_chunks()
-    given = joined.column("visit_fbc").combine_chunks()
-    same_click = pc.fill_null(pc.equal(click, _part(given, 3)), False)
-    newer = pc.fill_null(pc.greater(_created(given), _created(own)), False)
-    from_visit = pc.and_(
-        pc.is_valid(given),
-        pc.or_(
-            pc.and_(pc.is_null(own), pc.or_(pc.is_null(click), same_click)),
-            pc.and_(newer, pc.invert(same_click)),
-        ),
+    cookie, named, seen, newest = (
+        joined.column(name).combine_chunks() for name in ("fbc", "fbclid", "seen_fbc", "visit_fbc")
     )
-    minted = fbc_column(own, click, joined.column("occurred_at").combine_chunks()).fbc
-    fbc = pc.if_else(from_visit, given, pc.coalesce(own, minted))
-    return fbc, from_visit
+    occurred = joined.column("occurred_at").combine_chunks()
+    first_seen = fbc_column(pa.nulls(len(named), pa.string()), named, occurred).fbc
+    uses_named = pc.and_(pc.is_valid(named), _later(pc.coalesce(seen, first_seen), cookie))
+    own = pc.if_else(uses_named, pc.coalesce(seen, first_seen), cookie)
+    uses_newest = _later(newest, own)
+    lent = pc.or_(uses_newest, pc.and_(uses_named, pc.is_valid(seen)))
+    return pc.if_else(uses_newest, newest, own), lent
 
 
-def _part(fbc: pa.Array, index: int) -> pa.Array:
-    """A dot-separated part of `fb.1.ms.fbclid`, null where there are too few."""
-    captured = pc.extract_regex(fbc, r"^[^.]*\.[^.]*\.(?P<ms>\d+)\.(?P<click>[^.]+)")
-    return pc.struct_field(captured, [1 if index == 3 else 0])
+def _later(fbc: pa.Array, known: pa.Array) -> pa.Array:
+    """Where `fbc` is of another and later click than `known`, or there is none known."""
+    made, click = _parts(fbc)
+    known_made, known_click = _parts(known)
+    later = pc.and_(pc.greater(made, known_made), pc.not_equal(click, known_click))
+    return pc.and_(pc.is_valid(fbc), pc.fill_null(later, True))
 
 
-def _created(fbc: pa.Array) -> pa.Array:
-    return _part(fbc, 2).cast(pa.int64())
+def _parts(fbc: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Milliseconds and click id of `fb.1.ms.click`, as text."""
+    found = pc.extract_regex(fbc, r"^fb\.\d\.(?P<ms>\d{13})\.(?P<click>[^.]+)")
+    return pc.struct_field(found, [0]), pc.struct_field(found, [1])
 
 
 def _words(lent: dict[str, pa.Array]) -> pa.Array:

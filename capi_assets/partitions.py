@@ -29,9 +29,9 @@ def floor_hour(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
-def hour_key(hour: datetime) -> str:
-    """The partition key of an hour's start."""
-    return hour.astimezone(UTC).strftime(KEY_FORMAT)
+def hour_key(moment: datetime) -> str:
+    """The partition key of the hour that `moment` lies in."""
+    return floor_hour(moment).strftime(KEY_FORMAT)
 
 
 def key_hour(key: str) -> datetime:

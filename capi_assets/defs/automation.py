@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from capi_assets.partitions import HOUR, HOURLY, floor_hour, hour_key
+from capi_assets.partitions import HOUR, floor_hour, hour_key
 from capi_assets.settings import read_settings
 
 # The standing list is the sensor's to write: it looks at eight days, not at one run's hours.
@@ -24,7 +24,6 @@ ALL_ASSETS = (
 deliver_hour = dg.define_asset_job(
     "deliver_hour",
     selection=ALL_ASSETS,
-    partitions_def=HOURLY,
     description=(
         "Everything for an hour or a range of hours: read, match, deliver, judge. Launch it over"
         " the hours of an outage to recover them; hours that are already at Meta cost nothing."
@@ -35,7 +34,6 @@ deliver_hour = dg.define_asset_job(
 judge_hour = dg.define_asset_job(
     "judge_hour",
     selection=dg.AssetSelection.assets("attribution_health") - _STANDING,
-    partitions_def=HOURLY,
     description="Judges hours again from what is stored, without sending anything.",
     tags={"capi_assets/job": "judge"},
 )

@@ -110,7 +110,7 @@ def _deliver(
         open_clients(meta.accesses().values(), policy),
         clock.now,
         policy,
-        run_id=context.run_id,
+        run_id=context.run.run_id,
         on_progress=tell,
     )
     for stop in summary.stops:

@@ -44,6 +44,7 @@ class Lane:
         self._client = client
         self._policy = policy
         self._dice = dice
+        self._ready: list[Request] = []  # halves; the last in is the next to go
         self._later: list[tuple[float, int, Request]] = []
         self._count = itertools.count()
         self._not_before = 0.0
@@ -64,6 +65,8 @@ class Lane:
         """The request to send now: one that comes again before a new one."""
         if self.stop or self.in_flight >= self._width or clock < self._not_before:
             return None
+        if self._ready:
+            return self._without_the_obvious(self._ready.pop())
         if self._later and self._later[0][0] <= clock:
             return heapq.heappop(self._later)[2]
         if not self._has_slot():
@@ -78,6 +81,8 @@ class Lane:
         if self.stop or self.in_flight >= self._width:
             return None
         due = [self._later[0][0]] if self._later else []
+        if self._ready:
+            due.append(self._not_before)
         if self.queue.waiting and self._has_slot():
             due.append(self._not_before)
         return max(min(due), self._not_before) if due else None
@@ -85,10 +90,22 @@ class Lane:
     @property
     def is_idle(self) -> bool:
         """Whether nothing waits and nothing is under way."""
-        return not (self.in_flight or self._later or self.queue.waiting)
+        return not (self.in_flight or self._ready or self._later or self.queue.waiting)
 
     def settle(self, request: Request, ruling: Ruling, clock: float) -> tuple[Outcome, bool]:
         """What to book for an answered request, and whether it stays claimed to come again."""
+        outcome, comes_again = self._settle(request, ruling, clock)
+        if not comes_again:
+            self.finish(request, accepted=ruling.then is Then.DONE)
+        return outcome, comes_again
+
+    def finish(self, request: Request, *, accepted: bool = False) -> None:
+        """Lets go what waited behind a request that is over."""
+        if request.then is not None:
+            request.then.is_guilty = accepted and request.then_is_twin
+            self._ready.append(request.then)
+
+    def _settle(self, request: Request, ruling: Ruling, clock: float) -> tuple[Outcome, bool]:
         match ruling.then:
             case Then.DONE:
                 self._failures = 0
@@ -97,7 +114,7 @@ class Lane:
             case Then.RETRY:
                 return ruling.outcome, self._retry(request, ruling, clock)
             case Then.SPLIT:
-                return self._split(request, ruling, clock)
+                return self._split(request, ruling)
             case Then.STOP:
                 self.close(ruling.outcome, ruling.remedy)
             case Then.LEAVE:
@@ -116,11 +133,11 @@ class Lane:
 
     def wait_for_claims(self, events: pa.Table, request: Request, clock: float) -> bool:
         """Looks again later at events that another run has claimed; False if it did long enough."""
-        since = request.waits_since if request.waits else clock
+        since = request.looking_since if request.looks else clock
         if self.stop or clock - since > self._policy.claim_patience.total_seconds():
             return False
-        look = min(_FIRST_LOOK * 2**request.waits, _LONGEST_LOOK)
-        again = Request(events, request.budget, waits=request.waits + 1, waits_since=since)
+        look = min(_FIRST_LOOK * 2**request.looks, _LONGEST_LOOK)
+        again = Request(events, request.budget, looks=request.looks + 1, looking_since=since)
         self._push(again, clock + look)
         return True
 
@@ -131,9 +148,10 @@ class Lane:
 
     def abandoned(self) -> list[Request]:
         """Requests that a closed lane will not send again; they are forgotten here."""
-        requests = [request for _, _, request in self._later]
+        first = [*self._ready, *(request for _, _, request in self._later)]
+        self._ready.clear()
         self._later.clear()
-        return requests
+        return [request for one in first for request in one.chain()]
 
     def _retry(self, request: Request, ruling: Ruling, clock: float) -> bool:
         self.narrow()
@@ -149,17 +167,23 @@ class Lane:
         self._push(request, clock + self._dice() * ceiling)
         return True
 
-    def _split(self, request: Request, ruling: Ruling, clock: float) -> tuple[Outcome, bool]:
+    def _split(self, request: Request, ruling: Ruling) -> tuple[Outcome, bool]:
         if len(request) == 1:
             return ruling.alone or ruling.outcome, False
         if request.budget.left < 2:
-            self._failed(ruling)
+            if not request.budget.is_spent:
+                request.budget.is_spent = True  # one failure, however many parts are left over
+                self._failed(ruling)
             return replace(ruling.outcome, reason=reasons.BISECTION_BUDGET), False
-        if self.stop:
-            return ruling.outcome, False
-        for half in request.halves(ruling.guilty):
-            self._push(half, clock)
+        self._ready.append(request.halved(ruling.guilty))
         return ruling.outcome, True
+
+    def _without_the_obvious(self, request: Request) -> Request:
+        """A request that would surely be refused is halved unsent."""
+        while request.is_guilty and len(request) > 1 and request.budget.left >= 2:
+            request.budget.left += 1  # it was reckoned with, and is not sent
+            request = request.halved(None)
+        return request
 
     def _failed(self, ruling: Ruling) -> None:
         """Several requests in a row that came to nothing: it is not the requests, it is the way."""
@@ -174,7 +198,7 @@ class Lane:
 
     def _has_slot(self) -> bool:
         """Requests that come again hold their events, so they count as under way."""
-        held = sum(1 for _, _, request in self._later if request.is_held)
+        held = len(self._ready) + sum(1 for _, _, request in self._later if request.is_held)
         return self.in_flight + held < self._policy.requests_in_flight
 
     def _push(self, request: Request, due: float) -> None:

@@ -112,7 +112,6 @@ class _Delivery:
         with ThreadPoolExecutor(self._threads, thread_name_prefix="meta") as pool:
             try:
                 while True:
-                    self._read_ahead()
                     self._start_requests(pool)
                     self._clear_closed_lanes()
                     if self._is_done():
@@ -172,6 +171,7 @@ class _Delivery:
                     lane.close(Outcome("refused", reasons.TIME_BUDGET), _TIME_BUDGET_REMEDY)
         started = True
         while started:
+            self._read_ahead()
             started = False
             for lane in self._lanes.values():
                 clock = self._monotonic()
@@ -185,6 +185,7 @@ class _Delivery:
     def _start(self, pool: ThreadPoolExecutor, lane: Lane, request: Request) -> None:
         claimed = self._claim(lane, request)
         if claimed is None:
+            lane.finish(request)
             return
         events, state = claimed
         body = lane.client.body(events["payload"].to_pylist())
@@ -192,9 +193,9 @@ class _Delivery:
         attempt = self._ledger.intend(events, state, intent, self._now())
         if attempt is None:  # this process stood still so long that another took over
             self._wait_for_claims(lane, request, events)
+            lane.finish(request)
             return
-        refs = state["ref"]
-        sent = Request(events.append_column("ref", refs), request.budget, request.tries)
+        sent = replace(request, events=events.append_column("ref", state["ref"]))
         self._flights[pool.submit(lane.client.post, body)] = _Flight(lane, sent, attempt)
         lane.in_flight += 1
         self.summary.requests += 1

@@ -73,5 +73,9 @@ def add_drops(drops: pa.Array, problems: Iterable[tuple[str, pa.Array]]) -> pa.A
     ]
     if not entries:
         return drops
-    joined = pc.binary_join_element_wise(drops, *entries, " ", null_handling="skip")
-    return pc.if_else(pc.equal(joined, ""), pa.scalar(None, pa.string()), joined)
+    # Not null_handling="skip": pyarrow 26 drops the rows in which everything is null.
+    joined = pc.binary_join_element_wise(
+        drops, *entries, " ", null_handling="replace", null_replacement=""
+    )
+    words = pc.utf8_trim(pc.replace_substring_regex(joined, " +", " "), " ")
+    return pc.if_else(pc.equal(words, ""), pa.scalar(None, pa.string()), words)

@@ -9,13 +9,12 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from capi_assets.contracts.base import conform
 from capi_assets.contracts.landing import LandedOrders
 from capi_assets.contracts.orders import Orders
 from capi_assets.ingest.hashing import HashPolicy, add_drops, hash_contacts
 from capi_assets.ingest.landing import Judged
 from capi_assets.ingest.sources import Source
-from capi_assets.ingest.tables import Finished, Ingested, in_order, ingest, last_of_each
+from capi_assets.ingest.tables import Finished, Ingested, finished, ingest
 from capi_assets.meta.click_ids import fbc_column, fbclid_from_url_column, fbp_column, ip_column
 
 ORDER_KEY = ["dataset_id", "event_name", "order_id"]
@@ -37,7 +36,7 @@ def ingest_orders(
     def finish(judged: Judged) -> Finished:
         return _finish(judged, policy, max(hours).date(), default_dataset_id)
 
-    return ingest(source, hours, LandedOrders, "order_id", finish, connection)
+    return ingest(source, hours, (LandedOrders, Orders), "order_id", finish, connection)
 
 
 def _finish(judged: Judged, policy: HashPolicy, today: date, default_dataset_id: str) -> Finished:
@@ -46,10 +45,9 @@ def _finish(judged: Judged, policy: HashPolicy, today: date, default_dataset_id:
     occurred = rows.column("occurred_at").combine_chunks()
     in_url = fbclid_from_url_column(rows.column("event_source_url"))
     given = pc.coalesce(rows.column("fbclid").combine_chunks(), in_url)
-    clicks = fbc_column(rows.column("fbc"), given, occurred)
-    # A click id without its cookie gets its first-seen time from the visit, in matching.
-    no_fbc = pa.scalar(None, pa.string())
-    own_fbc = pc.if_else(pc.is_valid(rows.column("fbc")), clicks.fbc, no_fbc)
+    # When a click id without its cookie was first seen, the visits know: see matching.
+    unseen = pa.nulls(rows.num_rows, occurred.type)
+    clicks = fbc_column(rows.column("fbc"), given, unseen, row_time=occurred)
     fbp, fbp_problems = fbp_column(rows.column("fbp"))
     ip, ip_problems = ip_column(rows.column("client_ip_address"))
     # A value says nothing without its currency; a Purchase without one is already in quarantine.
@@ -75,12 +73,10 @@ def _finish(judged: Judged, policy: HashPolicy, today: date, default_dataset_id:
         "event_id": pc.coalesce(rows.column("event_id"), default_id),
         "dataset_id": pc.fill_null(rows.column("dataset_id"), default_dataset_id),
         "value": value,
-        "fbc": own_fbc,
+        "fbc": clicks.fbc,
         "fbclid": clicks.fbclid,
         "fbp": fbp,
         "client_ip_address": ip,
         "dropped_fields": drops,
     }
-    table, repeats = last_of_each(pa.table(made), ORDER_KEY)
-    table = in_order(table, ["occurred_at", *ORDER_KEY])
-    return Finished(conform(table, Orders), table.column("hour"), repeats)
+    return finished(pa.table(made), Orders, ORDER_KEY)

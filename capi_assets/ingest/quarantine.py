@@ -79,8 +79,8 @@ def _rows(
     names = sorted(at_fault)
     if not names:
         return _SCHEMA.empty_table()
-    at_fault_here = [pc.is_valid(at_fault[name]).to_numpy(zero_copy_only=False) for name in names]
-    rows = np.flatnonzero(np.logical_or.reduce(at_fault_here))
+    marks = [pc.is_valid(at_fault[name]).to_numpy(zero_copy_only=False) for name in names]
+    rows = np.flatnonzero(np.logical_or.reduce(marks))
     file_of = np.searchsorted(stacked.starts, rows, side="right") - 1
     codes = {name: at_fault[name].take(pa.array(rows)) for name in names}
     kept = usable.take(pa.array(rows)).combine_chunks()

@@ -7,21 +7,33 @@ columns mean, and which rows are good, is judged in `landing.py`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 import duckdb
+import orjson
 import pyarrow as pa
 import sqlalchemy as sa
 from upath import UPath
 
 from capi_assets.ingest.readers import EXTENSIONS, RawRows, UnreadableFile, read_rows
+from capi_assets.ingest.sql_text import parameters_of, with_colons
 from capi_assets.partitions import span
 
-_PARAMETER = re.compile(r"(?<![\w$:])\$([a-z_][a-z0-9_]*)\b")
+BATCH_BYTES = 256 * 2**20
+"""Files of several hours are read together up to this size: enough to spread what a query costs,
+and no text column of a long range comes near Arrow's 2 GB."""
+
+# What these say first comes from the model's text; other errors of a database may quote a row.
+_WITHOUT_ROWS = (
+    duckdb.ParserException,
+    duckdb.BinderException,
+    duckdb.CatalogException,
+    duckdb.IOException,
+)
 
 
 class SourceError(RuntimeError):
@@ -59,6 +71,9 @@ class Fetched:
 class Source(Protocol):
     """Anything that can fetch the rows of a set of hours."""
 
+    def batches(self, hours: Sequence[datetime]) -> Iterator[list[datetime]]:
+        """`hours`, in their order, in groups that are best fetched together."""
+
     def fetch(self, hours: Sequence[datetime]) -> Fetched:
         """Everything that landed for `hours`."""
 
@@ -94,6 +109,26 @@ class LandingFolder:
             key=lambda path: path.name,
         )
 
+    def batches(self, hours: Sequence[datetime]) -> Iterator[list[datetime]]:
+        """Neighbours up to `BATCH_BYTES` of files together, at least one hour each."""
+        batch: list[datetime] = []
+        total = 0
+        for hour in hours:
+            size = self._size(hour)
+            if batch and total + size > BATCH_BYTES:
+                yield batch
+                batch, total = [], 0
+            batch.append(hour)
+            total += size
+        if batch:
+            yield batch
+
+    def _size(self, hour: datetime) -> int:
+        try:
+            return sum(path.stat().st_size for path in self.files(hour))
+        except OSError:
+            return 0  # `fetch` says what is wrong
+
     def fetch(self, hours: Sequence[datetime]) -> Fetched:
         """Reads every file of `hours`.
 
@@ -107,7 +142,12 @@ class LandingFolder:
             )
         landed, problems, counts = [], [], {}
         for hour in hours:
-            files = self.files(hour)
+            try:
+                files = self.files(hour)
+            except OSError as error:
+                name = self.folder(hour).relative_to(self.root).as_posix()
+                problems.append(_unreadable(hour, name, error))
+                files = []
             counts[hour] = len(files)
             for path in files:
                 name = path.relative_to(self.root).as_posix()
@@ -115,7 +155,13 @@ class LandingFolder:
                     landed.append(Landed(hour, name, _read(path)))
                 except UnreadableFile as error:
                     problems.append(FileProblem(hour, name, error.reason, str(error)))
+                except OSError as error:
+                    problems.append(_unreadable(hour, name, error))
         return Fetched(landed, problems, counts)
+
+
+def _unreadable(hour: datetime, name: str, error: OSError) -> FileProblem:
+    return FileProblem(hour, name, "unreadable", error.strerror or type(error).__name__)
 
 
 def _read(path: UPath) -> RawRows:
@@ -123,11 +169,7 @@ def _read(path: UPath) -> RawRows:
         raise UnreadableFile(
             "unknown_format", f"its name ends in none of {', '.join(EXTENSIONS)}; rename it"
         )
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UnreadableFile("unreadable", error.strerror or type(error).__name__) from None
-    return read_rows(path.name, data)
+    return read_rows(path.name, path.read_bytes())
 
 
 class SqlModel:
@@ -147,6 +189,11 @@ class SqlModel:
     def __repr__(self) -> str:
         return f"SqlModel({self.path})"
 
+    def batches(self, hours: Sequence[datetime]) -> Iterator[list[datetime]]:
+        """One query for all of them: its cost is the scan."""
+        if hours:
+            yield list(hours)
+
     def fetch(self, hours: Sequence[datetime]) -> Fetched:
         """One query for the whole span of `hours`.
 
@@ -157,12 +204,8 @@ class SqlModel:
         sql, bound = self._bind(start, end)
         try:
             table = self._in_duckdb(sql, bound) if self._url is None else self._at_url(sql, bound)
-        except (duckdb.Error, sa.exc.SQLAlchemyError) as error:
-            # A database's own words may hold the URL or a row; its first line and class do not.
-            words = type(error).__name__
-            if isinstance(error, duckdb.Error):
-                words = str(error).splitlines()[0][:300]
-            raise SourceError(f"The SQL model {self.path} failed: {words}") from None
+        except (duckdb.Error, sa.exc.SQLAlchemyError, ImportError) as error:
+            raise SourceError(f"The SQL model {self.path} failed: {_words(error)}") from None
         lines = pa.nulls(table.num_rows, pa.int64())
         landed = Landed(None, str(self.path), RawRows(table, lines))
         return Fetched([landed], [], dict.fromkeys(hours, 1))
@@ -170,30 +213,33 @@ class SqlModel:
     def _bind(self, start: datetime, end: datetime) -> tuple[str, dict[str, Any]]:
         try:
             sql = self.path.read_text(encoding="utf-8").strip().rstrip(";")
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
             raise SourceError(
-                f"Cannot read the SQL model {self.path}: {error.strerror}. Check CAPI_VISITS_SQL"
-                " and CAPI_ORDERS_SQL."
+                f"Cannot read the SQL model {self.path}: {why}. Check CAPI_VISITS_SQL and"
+                " CAPI_ORDERS_SQL."
             ) from None
         known: dict[str, Any] = {**self._parameters, "hour_start": start, "hour_end": end}
-        code = "\n".join(line.split("--", 1)[0] for line in sql.splitlines())
-        asked = set(_PARAMETER.findall(code))
-        if missing := sorted(asked - set(known)):
+        asked = parameters_of(sql)
+        if missing := sorted(name for name in asked if name.lower() not in known):
             needed = ", ".join(f"CAPI_SQL_{name.upper()}" for name in missing)
             raise SourceError(f"The SQL model {self.path} needs {needed}; set it in .env.")
-        return sql, {name: known[name] for name in asked}
+        return sql, {name: known[name.lower()] for name in asked}
 
     def _in_duckdb(self, sql: str, bound: dict[str, Any]) -> pa.Table:
         with duckdb.connect(":memory:") as connection:
             connection.execute("SET TimeZone = 'UTC'")
-            return connection.sql(sql, params=bound).to_arrow_table()
+            relation = connection.sql(sql, params=bound)
+            if relation is None:
+                raise SourceError(f"The SQL model {self.path} returns nothing: end it in a SELECT.")
+            return relation.to_arrow_table()
 
     def _at_url(self, sql: str, bound: dict[str, Any]) -> pa.Table:
         assert self._url is not None
         engine = sa.create_engine(self._url)
         try:
             with engine.connect() as connection:
-                result = connection.execute(sa.text(_PARAMETER.sub(r":\1", sql)), bound)
+                result = connection.execute(sa.text(with_colons(sql)), bound)
                 names = list(result.keys())
                 rows = result.fetchall()
         finally:
@@ -202,9 +248,26 @@ class SqlModel:
         return pa.table({n: _array(c) for n, c in zip(names, columns, strict=True)})
 
 
+def _words(error: Exception) -> str:
+    """What may be told of a model's failure: a database's own words may hold its URL or a row."""
+    if isinstance(error, _WITHOUT_ROWS):
+        # Later lines may quote a row; behind a question mark stands a signed URL's signature.
+        return re.sub(r"\?[^\s\"']+", "?…", str(error).splitlines()[0][:300])
+    if isinstance(error, ImportError):
+        return f"the driver of its database is not installed ({error.name})."
+    return f"{type(error).__name__}. Run it by hand to see which row or setting is at fault."
+
+
 def _array(values: Sequence[Any]) -> pa.Array:
     """Database values as Arrow; kinds that do not mix become text and are cast later."""
+    if any(isinstance(value, (dict, list)) for value in values):
+        # As Arrow structs, rows would gain each other's keys.
+        return pa.array([None if v is None else _json(v) for v in values], pa.string())
     try:
         return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         return pa.array([None if v is None else str(v) for v in values], pa.string())
+
+
+def _json(value: Any) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value, default=str).decode()

@@ -1,4 +1,7 @@
-"""All files of some hours as one table in the contract's types; which rows are good is not asked."""
+"""All files of some hours as one table in the contract's types.
+
+Which of its rows are good is judged in `landing.py`.
+"""
 
 from __future__ import annotations
 

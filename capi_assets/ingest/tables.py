@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from capi_assets.contracts.base import UTC_MICROSECONDS, Contract
+from capi_assets.contracts.base import UTC_MICROSECONDS, Contract, arrow_schema, conform
 from capi_assets.ingest.landing import Judged, judge
 from capi_assets.ingest.sources import FileProblem, Source
 
@@ -42,65 +43,67 @@ class Ingested:
 
 @dataclass(frozen=True)
 class Finished:
-    """Rows as a table module made them: `rows` with the same row order as `hours`."""
+    """Rows of some hours as a table module made them, by `occurred_at` and with their `hour`."""
 
     rows: pa.Table
-    hours: pa.ChunkedArray
     repeats: dict[datetime, int]
+
+    def of(self, hour: datetime) -> pa.Table:
+        """The rows of one hour."""
+        hours = self.rows.column("hour").to_numpy()
+        start = np.datetime64(hour.astimezone(UTC).replace(tzinfo=None), "us")
+        first, last = np.searchsorted(hours, [start, start + np.timedelta64(1, "h")])
+        return self.rows.slice(first, last - first)
 
 
 def ingest(
     source: Source,
     hours: Sequence[datetime],
-    landing: type[Contract],
+    tables: tuple[type[Contract], type[Contract]],
     id_column: str,
     finish: Callable[[Judged], Finished],
     connection: duckdb.DuckDBPyConnection,
 ) -> Ingested:
     """Reads `hours` from `source` and finishes them with the table's own rules.
 
+    `tables` are the contracts of what lands and of what is stored.
+
     Raises:
         SourceError: the source as a whole cannot be read.
     """
-    fetched = source.fetch(hours)
-    judged = judge(fetched, landing, hours, id_column, connection)
-    finished = finish(judged)
-    done = []
-    for hour in hours:
-        start = pa.scalar(hour, UTC_MICROSECONDS)
-        done.append(
-            IngestedHour(
-                hour=hour,
-                rows=finished.rows.filter(pc.equal(finished.hours, start)),
-                quarantine=judged.quarantine.filter(
-                    pc.equal(judged.quarantine.column("hour"), start)
-                ),
-                files=fetched.files_per_hour.get(hour, 0),
-                repeats=finished.repeats.get(hour, 0),
-                file_problems=[p for p in judged.file_problems if p.hour == hour],
+    landing, stored = tables
+    done: list[IngestedHour] = []
+    unknown: set[str] = set()
+    for batch in source.batches(hours):
+        fetched = source.fetch(batch)
+        judged = judge(fetched, landing, batch, id_column, connection)
+        finished = finish(judged)
+        unknown |= set(judged.unknown_columns)
+        for hour in batch:
+            start = pa.scalar(hour, UTC_MICROSECONDS)
+            refused = pc.equal(judged.quarantine.column("hour"), start)
+            done.append(
+                IngestedHour(
+                    hour=hour,
+                    rows=conform(finished.of(hour), stored),
+                    quarantine=judged.quarantine.filter(refused),
+                    files=fetched.files_per_hour.get(hour, 0),
+                    repeats=finished.repeats.get(hour, 0),
+                    file_problems=[p for p in judged.file_problems if p.hour == hour],
+                )
             )
-        )
-    return Ingested(done, judged.unknown_columns)
+    return Ingested(done, sorted(unknown))
 
 
-def last_of_each(rows: pa.Table, keys: list[str]) -> tuple[pa.Table, dict[datetime, int]]:
-    """The last arrived row of each key (rows carry `position` and `hour`), and repeats per hour."""
-    if not rows.num_rows:
-        return rows, {}
-    positions = rows.group_by(["hour", *keys]).aggregate([("position", "max")])
-    keep = pc.is_in(rows.column("position"), positions.column("position_max").combine_chunks())
-    counts = rows.filter(pc.invert(keep)).group_by("hour").aggregate([("position", "count")])
-    repeats = dict(
-        zip(
-            counts.column("hour").to_pylist(),
-            counts.column("position_count").to_pylist(),
-            strict=True,
-        )
-    )
-    return rows.filter(keep), repeats
+def finished(rows: pa.Table, contract: type[Contract], keys: list[str]) -> Finished:
+    """The last arrived row of each key within its hour, in an order that depends on nothing else.
 
-
-def in_order(rows: pa.Table, keys: list[str]) -> pa.Table:
-    """Rows by `keys`: the same rows always give the same file."""
-    order = pc.sort_indices(rows, sort_keys=[(key, "ascending") for key in keys])
-    return rows.take(order)
+    `rows` have the contract's columns, and `hour` and `position` as in `Judged`.
+    """
+    rows = rows.select([*arrow_schema(contract).names, "hour", "position"])
+    last = rows.group_by(["hour", *keys]).aggregate([("position", "max")]).column("position_max")
+    keep = pc.is_in(rows.column("position"), last.combine_chunks())
+    repeated = rows.column("hour").filter(pc.invert(keep)).value_counts()
+    rows = rows.filter(keep).sort_by([(key, "ascending") for key in ("occurred_at", *keys)])
+    counts = zip(repeated.field("values"), repeated.field("counts"), strict=True)
+    return Finished(rows, {hour.as_py(): count.as_py() for hour, count in counts})

@@ -1,4 +1,4 @@
-"""Landed visits to `visits`: click ids with the time they were first seen, digests, one row each."""
+"""Landed visits to `visits`: click ids with the time they were first seen, and digests."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from capi_assets.contracts.base import conform
 from capi_assets.contracts.landing import LandedVisits
 from capi_assets.contracts.visits import Visits
 from capi_assets.ingest.hashing import HashPolicy, add_drops, hash_contacts
 from capi_assets.ingest.landing import Judged
 from capi_assets.ingest.sources import Source
-from capi_assets.ingest.tables import Finished, Ingested, in_order, ingest, last_of_each
+from capi_assets.ingest.tables import Finished, Ingested, finished, ingest
 from capi_assets.meta.click_ids import fbc_column, fbclid_from_url_column, fbp_column, ip_column
 
 
@@ -30,7 +29,7 @@ def ingest_visits(
     def finish(judged: Judged) -> Finished:
         return _finish(judged, policy, max(hours).date())
 
-    return ingest(source, hours, LandedVisits, "visit_id", finish, connection)
+    return ingest(source, hours, (LandedVisits, Visits), "visit_id", finish, connection)
 
 
 def _finish(judged: Judged, policy: HashPolicy, today: date) -> Finished:
@@ -60,6 +59,4 @@ def _finish(judged: Judged, policy: HashPolicy, today: date) -> Finished:
         "client_ip_address": ip,
         "dropped_fields": drops,
     }
-    table, repeats = last_of_each(pa.table(made), ["visit_id"])
-    table = in_order(table, ["occurred_at", "visit_id"])
-    return Finished(conform(table, Visits), table.column("hour"), repeats)
+    return finished(pa.table(made), Visits, ["visit_id"])

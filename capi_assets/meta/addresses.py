@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
+from bisect import bisect_right
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -20,18 +22,18 @@ _MAX_LENGTH = 1_024
 
 # RFC 6890 and the registries that follow it: this network, private, shared with the carrier,
 # loopback, link-local, protocol assignments, benchmarks, multicast, reserved.
-_NOT_PUBLIC_4 = tuple(
-    (int(network.network_address), int(network.broadcast_address))
-    for network in map(
-        ipaddress.IPv4Network,
-        (
-            *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
-            *("172.16.0.0/12", "192.0.0.0/24", "192.168.0.0/16", "198.18.0.0/15"),
-            *("224.0.0.0/4", "240.0.0.0/4"),
-        ),
+_NOT_PUBLIC_4 = [
+    ipaddress.IPv4Network(network)
+    for network in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
+        *("172.16.0.0/12", "192.0.0.0/24", "192.168.0.0/16", "198.18.0.0/15"),
+        *("224.0.0.0/4", "240.0.0.0/4"),
     )
-)
+]
+_FIRST = [int(network.network_address) for network in _NOT_PUBLIC_4]
+_LAST = [int(network.broadcast_address) for network in _NOT_PUBLIC_4]
 _GLOBAL_UNICAST_6 = 0b001  # 2000::/3 holds every public IPv6 address
+_MAPPED_4 = bytes(10) + b"\xff\xff"
 
 _PORT_4 = re.compile(r"([0-9.]+):\d{1,5}")
 _BRACKETS = re.compile(r"\[([^\[\]]*)\](?::\d{1,5})?")
@@ -71,6 +73,10 @@ def customer_address(text: str, prefer_ipv6: bool = True) -> str | Problem | Non
     """The one value behind `ip_column`; None where the text is blank."""
     if len(text) > _MAX_LENGTH:
         return Problem.TOO_LONG
+    if "," not in text:
+        only = _address(text.strip())
+        if only is not None and only.public:
+            return only.text
     hops = [hop for hop in map(str.strip, text.split(",")) if hop]
     if not hops:
         return None
@@ -84,32 +90,36 @@ def customer_address(text: str, prefer_ipv6: bool = True) -> str | Problem | Non
 
 
 def _address(hop: str) -> _Address | None:
+    plain = _parsed(hop)
+    if plain:
+        return plain
     written = hop.strip('"')
-    bracketed = _BRACKETS.fullmatch(written)
+    bracketed = _BRACKETS.fullmatch(written) or _PORT_4.fullmatch(written)
     if bracketed:
-        written = bracketed[1]
-    elif written.count(":") == 1 and (with_port := _PORT_4.fullmatch(written)):
-        written = with_port[1]
-    parsed = _parsed(written)
-    if parsed:
-        return parsed
+        return _parsed(bracketed[1])
     appended = _APPENDIX.fullmatch(written)
-    parsed = _parsed(appended[1]) if appended else None
+    parsed = _parsed(appended[1] if appended else written)
     if parsed is None or appended is None:
-        return None
+        return parsed
     return parsed._replace(text=parsed.text + written[len(appended[1]) :])
 
 
 def _parsed(written: str) -> _Address | None:
-    written = written.partition("%")[0]  # the zone of a link-local address
+    """The address that this text is, without ports and the like."""
     try:
-        address = ipaddress.ip_address(written)
-    except ValueError:
+        if ":" not in written:
+            four = socket.inet_pton(socket.AF_INET, written)
+            return _Address(written, 4, _is_public_4(four))
+        written = written.partition("%")[0]  # the zone of a link-local address
+        six = socket.inet_pton(socket.AF_INET6, written)
+    except (OSError, ValueError):
         return None
-    if isinstance(address, ipaddress.IPv6Address):
-        mapped = address.ipv4_mapped
-        if mapped is None:
-            return _Address(written, 6, int(address) >> 125 == _GLOBAL_UNICAST_6)
-        address, written = mapped, str(mapped)
-    number = int(address)
-    return _Address(written, 4, not any(low <= number <= high for low, high in _NOT_PUBLIC_4))
+    if six.startswith(_MAPPED_4):
+        return _Address(socket.inet_ntop(socket.AF_INET, six[12:]), 4, _is_public_4(six[12:]))
+    return _Address(written, 6, six[0] >> 5 == _GLOBAL_UNICAST_6)
+
+
+def _is_public_4(address: bytes) -> bool:
+    number = int.from_bytes(address, "big")
+    place = bisect_right(_FIRST, number) - 1
+    return place < 0 or number > _LAST[place]

@@ -33,7 +33,8 @@ APP_DATA_FIELDS = frozenset(
         "windows_attribution_id",
     }
 )
-"""Keys taken, from the page and Meta's Python SDK; others are refused, as Meta refuses them."""
+"""Keys taken, from the page and Meta's Python SDK; others are refused (judgement): Meta refuses
+keys it does not know at event level, and only of custom_data says that its keys are free."""
 
 _OS_VERSION = 4
 _SCHEMA = {
@@ -58,7 +59,7 @@ def _app_data(text: str) -> tuple[str | None, str | None, bool, bool]:
         return _refused("unknown_app_data_key")
     for name in _FLAGS:
         if name in given:
-            if given[name] not in (0, 1):
+            if given[name] not in (0, 1, "0", "1"):
                 return _refused("malformed_app_data")
             given[name] = int(given[name])
     extinfo = None

@@ -57,7 +57,7 @@ def text_member(name: str, values: pa.Array) -> Member:
 
 
 def list_member(name: str, lists: pa.Array) -> Member:
-    """A list, from a column that separates its items by one space; items are never escaped."""
+    """A list, from a column that separates its items by one space; they need no escapes."""
     separated = lists
     if bool((text_bytes(lists) == ord(" ")).any()):
         separated = pc.replace_substring(lists, pattern=" ", replacement='","')

@@ -126,12 +126,21 @@ CUSTOMER_SEGMENTATIONS = frozenset(
 )
 """`customer_segmentation`, nine values (page "Server event parameters")."""
 
-CURRENCIES_REFUSED = frozenset({"MRU", "XTS", "XXX"})
-"""ISO codes Meta does not take: MRU was refused live with 2804011; XTS and XXX are ISO's own
-"testing" and "no currency"."""
+CURRENCIES_REFUSED = frozenset({"MRU"})
+"""Money Meta does not take: refused live with 2804011. No page lists the subset it does take."""
 
-CURRENCIES = frozenset(c.alpha_3 for c in pycountry.currencies) - CURRENCIES_REFUSED
-"""ISO 4217 codes, upper case (page "Custom data parameters"), without the refused ones."""
+NO_CURRENCIES = frozenset(
+    {"XAG", "XAU", "XPD", "XPT"}  # metals
+    | {"XBA", "XBB", "XBC", "XBD", "XDR", "XSU", "XUA"}  # units that banks reckon in
+    | {"XTS", "XXX"}  # "testing" and "no currency"
+)
+"""Judgement: codes of ISO 4217 that nothing is priced in. One such event, if Meta refused it,
+would cost the whole request."""
+
+CURRENCIES = (
+    frozenset(c.alpha_3 for c in pycountry.currencies) - CURRENCIES_REFUSED - NO_CURRENCIES
+)
+"""ISO 4217 codes, upper case (page "Custom data parameters"), without those."""
 
 LDU = "LDU"
 LDU_COUNTRIES = {0: "geolocate", 1: "United States"}

@@ -170,10 +170,8 @@ def _in_region(digits: str, region: str, plan: _Plan) -> str | Problem:
         return _parsed(digits, region) or _refusal(digits, Problem.NOT_A_NUMBER)
     if national is None or full is None or national == full:
         return full or national or Problem.NOT_A_NUMBER
-    # Both readings fit. Where national numbers begin with a zero and this one begins with the
-    # country's own calling code instead, it is full.
-    if own and plan.dials_zero:
-        return full
+    # Both readings fit. A number that begins like the country's own calling code is rather full,
+    # any other rather national, unless only the other reading is given out to anybody.
     first, second = (full, national) if own else (national, full)
     return second if not _is_assigned(first) and _is_assigned(second) else first
 

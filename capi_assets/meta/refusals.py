@@ -136,8 +136,8 @@ REFUSALS: tuple[Refusal, ...] = (
     Refusal(
         "unknown_app_data_key",
         reported("app_data_problem", "unknown_app_data_key"),
-        "app_data has a key Meta does not know, for which it would refuse the event. "
-        "Move free keys to custom_data.",
+        "app_data has a key Meta does not document, for which it may refuse the event and its "
+        "neighbours. Move free keys to custom_data.",
     ),
     Refusal(
         "malformed_user_data",

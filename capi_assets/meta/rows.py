@@ -61,12 +61,14 @@ def read_rows(orders: pa.RecordBatch) -> dict[str, pa.Array]:
     damaged = np.zeros(len(orders), bool)
     for name, kind in COLUMNS_READ.items():
         values = _typed(orders, name, kind)
-        if name in HASHED_FIELDS:
+        if name in HASHED_FIELDS and name != "external_id":
             values = _empty_null(values)  # damage there is caught as not being a digest
         elif kind == _TEXT:
             values, broken = _decoded(values)
             damaged |= broken
             values = _blanks_null(values)
+        if name == "external_id":
+            values = _single_spaced(values)  # no digests, where the setting leaves them raw
         columns[name] = values
     columns["event_time"] = _unix_seconds(columns["occurred_at"])
     columns["damaged_text"] = pa.array(damaged)
@@ -111,6 +113,13 @@ def _utf8(raw: bytes | None) -> str | None:
 def _empty_null(values: pa.Array) -> pa.Array:
     empty = pc.equal(pc.binary_length(values), 0)
     return pc.if_else(empty, None, values) if empty.true_count else values
+
+
+def _single_spaced(values: pa.Array) -> pa.Array:
+    """A list of several values with one space between them and none around."""
+    if not bool((text_bytes(values) == ord(" ")).any()):
+        return values
+    return pc.replace_substring_regex(pc.utf8_trim(values, characters=" "), " +", " ")
 
 
 def _blanks_null(values: pa.Array) -> pa.Array:

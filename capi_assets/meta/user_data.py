@@ -17,6 +17,7 @@ from capi_assets.meta.digests import APPENDIX
 from capi_assets.meta.json_text import (
     Columns,
     Member,
+    escaped,
     json_member,
     list_member,
     object_member,
@@ -59,8 +60,8 @@ EXTRA_FIELDS = (
     "ig_account_id",
     "ig_sid",
 )
-"""Keys the `user_data` JSON column may carry. Whatever else it holds is refused: at this level
-Meta refuses unknown keys, and contact data in it would be unhashed."""
+"""Keys the `user_data` JSON column may carry. Whatever else it holds is refused (judgement): a key
+Meta does not know matches nobody, and contact data in it would be unhashed."""
 
 USER_DATA_FIELDS = (*HASHED_FIELDS, *PLAIN_FIELDS, *EXTRA_FIELDS)
 """Order of the keys in the object."""
@@ -88,7 +89,9 @@ def read_user_data(columns: Columns) -> dict[str, pa.Array]:
 
 def user_data_member(rows: Columns) -> Member:
     """The object of rows that all have at least one key."""
-    members = [list_member(name, rows[name]) for name in HASHED_FIELDS]
+    hashed = {name: rows[name] for name in HASHED_FIELDS}
+    hashed["external_id"] = escaped(rows["external_id"])  # digests need no escapes, raw ids may
+    members = [list_member(name, values) for name, values in hashed.items()]
     members += [text_member(name, rows[name]) for name in PLAIN_FIELDS]
     members += [json_member(name, rows[name]) for name in EXTRA_FIELDS]
     return object_member("user_data", members)
@@ -140,7 +143,11 @@ def _user_data(text: str) -> tuple[Any, ...]:
         return *nothing, "malformed_user_data"
     if not given.keys() <= set(EXTRA_FIELDS):
         return *nothing, "unknown_user_data_key"
-    read = {name: identifier(value) for name, value in given.items() if value != ""}
+    read = {name: identifier(value) for name, value in given.items() if not _blank(value)}
     if None in read.values():
         return *nothing, "malformed_user_data"
     return *(dump(read[name]) if name in read else None for name in EXTRA_FIELDS), None
+
+
+def _blank(value: Any) -> bool:
+    return isinstance(value, str) and not value.strip()

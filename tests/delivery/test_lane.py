@@ -207,12 +207,34 @@ class TestBreaker:
 
 
 class TestBisection:
-    def test_a_refused_request_comes_again_in_halves(self) -> None:
+    def test_a_refused_request_comes_again_in_halves_one_after_the_other(self) -> None:
         lane = lane_of(9)
         assert answer(lane, start(lane), BAD) == (BAD.outcome, True)
-        assert len(start(lane)) == 4
-        lane.in_flight = 0
+        first = start(lane)
+        assert len(first) == 4
+        assert lane.next_request(0.0) is None
+        answer(lane, first, ODD)
         assert len(start(lane)) == 5
+
+    def test_if_one_half_is_accepted_the_other_is_halved_unsent(self) -> None:
+        lane = lane_of(8)
+        answer(lane, start(lane), BAD)
+        answer(lane, start(lane), DONE)
+        assert len(start(lane)) == 2
+
+    def test_a_thousand_events_and_one_guilty_take_about_fifteen_requests(self) -> None:
+        for guilty in (0, 1, 333, 500, 998, 999):
+            lane = lane_of(1_000, replace(POLICY, events_per_request=1_000))
+            name, requests, rejected = f"order-{guilty:04d}", 0, []
+            while (request := lane.next_request(0.0)) is not None:
+                lane.in_flight += 1
+                requests += 1
+                names = request.events["order_id"].to_pylist()
+                outcome, _ = answer(lane, request, BAD if name in names else DONE)
+                rejected += names if outcome.state == "rejected" else []
+            assert rejected == [name]
+            assert requests <= 21
+            assert guilty != 999 or requests <= 12
 
     def test_an_event_alone_is_rejected(self) -> None:
         lane = lane_of(1)
@@ -223,7 +245,7 @@ class TestBisection:
         answer(lane, start(lane), replace(BAD, guilty=4))
         suspect = start(lane)
         assert suspect.events["order_id"].to_pylist() == ["order-0004"]
-        lane.in_flight = 0
+        answer(lane, suspect, BAD)
         assert "order-0004" not in start(lane).events["order_id"].to_pylist()
 
     def test_a_hint_that_points_nowhere_is_ignored(self) -> None:

@@ -8,7 +8,7 @@ import re
 from differences import Difference, contains, lacks, matches
 from metas_libraries import NOW, PLAIN_KEYS
 
-_DOCUMENTATION = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
+_DOCUMENTATION = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
 _LIFETIME = 90 * 86_400
 
 
@@ -22,7 +22,11 @@ def _address(value: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None
 
 def _is_private(value: str, country: str | None) -> bool:
     address = _address(value)
-    if address is None or address.is_global:
+    if address is None:
+        return False
+    if address.version == 6:
+        return address not in ipaddress.ip_network("2000::/3")
+    if address.is_global:
         return False
     return not any(address in ipaddress.ip_network(network) for network in _DOCUMENTATION)
 
@@ -30,6 +34,13 @@ def _is_private(value: str, country: str | None) -> bool:
 def _is_outside_90_days(value: str, country: str | None) -> bool:
     made = re.match(r"fb\.\d\.(\d{13})\.", value.strip())
     return made is not None and not NOW - _LIFETIME <= int(made[1]) / 1_000 <= NOW + 300
+
+
+def _is_discarded(value: str, country: str | None) -> bool:
+    """Too few or too many parts for the param builder, or an appendix it does not know."""
+    parts = value.split(".")
+    appendix_known = len(parts) < 5 or re.fullmatch(r".{8}|A[Qgw]|B[AQg]", parts[4]) is not None
+    return len(parts) not in (4, 5) or not appendix_known
 
 
 DIFFERENCES = (
@@ -85,7 +96,7 @@ DIFFERENCES = (
     Difference(
         "appendix of two unknown characters",
         ("fbc", "fbp"),
-        matches(r"fb\.\d\.\d{13}\.[^.]+\.[\w-]{2}"),
+        matches(r"fb\.\d\.\d{13}\.[^.]+\.(?-i:(?!AQ|Ag|Aw|BA|BQ|Bg))[\w-]{2}"),
         "The param builder knows the six it once wrote; what another one writes shall pass.",
         "fb.1.1709136167115.IwAR2F4.Cg",
     ),
@@ -99,10 +110,7 @@ DIFFERENCES = (
     Difference(
         "fbp for a browser that has none",
         ("fbp",),
-        lambda value, country: (
-            len(value.split(".")) not in (4, 5)
-            or re.search(r"\.(.{8}|A[Qgw]|B[AQg])$", value) is None
-        ),
+        _is_discarded,
         "The param builder draws one by lot wherever the cookie is missing or broken; we invent"
         " none.",
         "fb.1.1709136167115",

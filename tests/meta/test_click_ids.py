@@ -318,7 +318,7 @@ def fbc_table(rows, cut=None):
     return list(zip(*(column.to_pylist() for column in found), strict=True))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(ROWS, st.randoms())
 def test_neither_the_order_of_rows_nor_chunks_matter(rows, shuffler):
     whole = fbc_table(rows)
@@ -328,7 +328,7 @@ def test_neither_the_order_of_rows_nor_chunks_matter(rows, shuffler):
     assert fbc_table([rows[i] for i in order]) == [whole[i] for i in order]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(ROWS)
 def test_what_was_passed_on_once_is_passed_on_again(rows):
     for row, (fbc, fbclid, problem) in zip(rows, fbc_table(rows), strict=True):
@@ -337,7 +337,7 @@ def test_what_was_passed_on_once_is_passed_on_again(rows):
             assert fbc_table([(fbc, fbclid, *row[2:])]) == [(fbc, fbclid, None)]
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(TEXTS)
 def test_no_text_raises_and_what_is_kept_is_kept_again(text):
     for column in (fbp_column, ip_column):

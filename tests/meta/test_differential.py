@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache
 
 import pyarrow as pa
 import pytest
@@ -17,6 +18,7 @@ from capi_assets.meta.match_keys import HASHED_KEYS, hash_column
 VALUES_PER_KEY = 700
 
 
+@cache
 def compared(key):
     """Value, country, what Meta's library keeps and what we keep, of each generated value."""
     rows = generated(key, VALUES_PER_KEY)

@@ -172,12 +172,13 @@ CASES: dict[str, tuple[list[Row], list[Row]]] = {
     "malformed_app_data": (
         [app(app_data=s) for s in ("{", "[]", app_data(advertiser_tracking_enabled="yes"))]
         + [app(app_data='{"campaign_ids":' + TOO_DEEP + "}")],
-        [app(app_data=app_data(application_tracking_enabled=True, vendor_id="v"))],
+        [app(app_data=app_data(application_tracking_enabled=True, vendor_id="v"))]
+        + [app(app_data=app_data(advertiser_tracking_enabled="1"))],
     ),
     "unknown_app_data_key": ([app(app_data=app_data(colour="red"))], [app()]),
     "malformed_user_data": (
         [purchase(user_data=s) for s in ("{", "[]", '{"page_id":{}}', '{"page_id":true}')],
-        [purchase(user_data=s) for s in ("{}", '{"page_id":"","ig_sid":null}')],
+        [purchase(user_data=s) for s in ("{}", '{"page_id":"","ig_sid":null}', '{"ig_sid":" "}')],
     ),
     "unknown_user_data_key": (
         [purchase(user_data=ids(em=HASH)), purchase(user_data=ids(page_id="1", shoe_size="44"))],
@@ -300,7 +301,7 @@ CASES: dict[str, tuple[list[Row], list[Row]]] = {
         [bare("email", event_name="Lead", value=None, currency=None)],
     ),
     "unsupported_currency": (
-        [purchase(currency=c) for c in ("US$", "ZZZ", "MRU", "XXX", "euro", "ıdr", "€")],
+        [purchase(currency=c) for c in ("US$", "ZZZ", "MRU", "XXX", "XAU", "euro", "ıdr", "€")],
         [purchase(currency=c) for c in ("usd", " Eur ", "JPY")],
     ),
     "value_without_currency": (

@@ -28,6 +28,14 @@ def details(**custom: Any) -> dict[str, Any]:
     return {"custom_data": custom}
 
 
+def whatsapp(**ids: Any) -> dict[str, Any]:
+    return {
+        "action_source": "business_messaging",
+        "messaging_channel": "whatsapp",
+        "user_data": {**PERSON, **ids},
+    }
+
+
 def app_event(**app_data: Any) -> dict[str, Any]:
     good = {"advertiser_tracking_enabled": 1, "extinfo": EXTINFO}
     return purchase(action_source="app", app_data={**good, **app_data})
@@ -72,7 +80,9 @@ def test_a_good_purchase_passes() -> None:
             "data_processing_options_state": 0,
         },
         {"opt_out": True, "referrer_url": "https://a.example", "original_event_data": {}},
-        {"action_source": "business_messaging", "messaging_channel": "whatsapp"},
+        {"action_source": "business_messaging", "messaging_channel": "messenger"},
+        whatsapp(page_id="1053", ctwa_clid="ARAkLkA8rmlFeiCktEJQ"),
+        whatsapp(whatsapp_business_account_id=1053, ctwa_clid="ARAkLkA8rmlFeiCktEJQ"),
     ],
 )
 def test_what_meta_accepts_passes(changed: dict[str, Any]) -> None:
@@ -104,6 +114,7 @@ def test_a_website_event_without_user_agent_passes_as_observed_live() -> None:
         (2804011, details(value=1, currency="ZZZ")),
         (2804011, details(value=1, currency="XAU")),
         (2804011, details(value=1, currency="US$")),
+        (2804011, details(value=1, currency="ıdr")),
         (2804011, details(value=1, currency=978)),
         (2804016, {"user_data": {**PERSON, "em": ["user@example.com"]}}),
         (2804016, {"user_data": {**PERSON, "ct": [""]}}),
@@ -121,6 +132,10 @@ def test_a_website_event_without_user_agent_passes_as_observed_live() -> None:
         (2804050, {"user_data": {"em": [], "fbc": ""}}),
         (2804066, {"event_name": "Lead", "action_source": "business_messaging"}),
         (2804066, {"event_name": "MyOwn", "action_source": "business_messaging"}),
+        (2804071, whatsapp(page_id="1053")),
+        (2804071, whatsapp(page_id="1053", ctwa_clid="")),
+        (2804116, whatsapp(ctwa_clid="ARAkLkA8rmlFeiCktEJQ")),
+        (2804116, whatsapp(ctwa_clid="ARAkLkA8rmlFeiCktEJQ", page_id=None)),
     ],
 )
 def test_what_meta_refuses_carries_its_subcode(expected: int, changed: dict[str, Any]) -> None:
@@ -206,7 +221,15 @@ def test_an_unexpected_key_is_called_by_its_name() -> None:
 
 @pytest.mark.parametrize(
     "extinfo",
-    [None, EXTINFO[:15], [*EXTINFO, ""], ["x1", *EXTINFO[1:]], [*EXTINFO[:4], "", *EXTINFO[5:]]],
+    [
+        None,
+        EXTINFO[:15],
+        [*EXTINFO, ""],
+        ["x1", *EXTINFO[1:]],
+        [*EXTINFO[:4], "", *EXTINFO[5:]],
+        [*EXTINFO[:4], " ", *EXTINFO[5:]],
+        [*EXTINFO[:15], {}],
+    ],
 )
 def test_a_broken_extinfo_is_refused(extinfo: list[str] | None) -> None:
     assert judge(app_event(), NOW) is None

@@ -44,7 +44,7 @@ def money(event: Event) -> Refusal | None:
             return known(2804010)
         return known(2804023) if value is not None and value != "" else None
     # Meta's own samples write the currency in either case.
-    if not isinstance(currency, str) or currency.upper() not in CURRENCIES:
+    if not isinstance(currency, str) or not currency.isascii() or currency.upper() not in CURRENCIES:
         return known(2804011)
     return None
 
@@ -82,8 +82,9 @@ def app(event: Event) -> Refusal | None:
     if (
         not isinstance(extinfo, list)
         or len(extinfo) != EXTINFO_POSITIONS
+        or any(isinstance(position, bool | dict | list) for position in extinfo)
         or extinfo[0] not in EXTINFO_VERSIONS
-        or not extinfo[OS_VERSION]
+        or not str(extinfo[OS_VERSION] or "").strip()
     ):
         return known(2804043)
     return None

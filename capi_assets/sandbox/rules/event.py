@@ -38,6 +38,8 @@ MESSAGING_EVENTS = frozenset(
     }
 )  # fmt: skip
 
+WHATSAPP = "whatsapp"
+
 TEXTS = ("event_source_url", "referrer_url", "messaging_channel", "advanced_measurement_table")
 OBJECTS = ("custom_data", "app_data", "original_event_data", "attribution_data")
 
@@ -130,6 +132,19 @@ def messaging(event: Event) -> Refusal | None:
     if event.get("action_source") != "business_messaging":
         return None
     return None if event["event_name"] in MESSAGING_EVENTS else known(2804066)
+
+
+def conversation(event: Event) -> Refusal | None:
+    """A WhatsApp event names the account written to (2804116) and the click (2804071).
+
+    Of Messenger and Instagram no refusal is known, though Meta's page asks for their ids too.
+    """
+    if (event["action_source"], event.get("messaging_channel")) != ("business_messaging", WHATSAPP):
+        return None
+    person = event["user_data"]
+    if not person.get("page_id") and not person.get("whatsapp_business_account_id"):
+        return known(2804116)
+    return None if person.get("ctwa_clid") else known(2804071)
 
 
 def privacy(event: Event) -> Refusal | None:

@@ -28,6 +28,7 @@ RULES = (
     event_of.messaging,
     person.shapes,
     person.hashed,
+    event_of.conversation,
     person.strength,
     detail.money,
     detail.contents,

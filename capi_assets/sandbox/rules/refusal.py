@@ -70,6 +70,14 @@ SUBCODES: dict[int, tuple[str, str]] = {
         "Messaging Event Invalid Event Type",
         "This event_name is not allowed with action_source business_messaging.",
     ),
+    2804071: (
+        "Messaging Event Missing Click Id",
+        "A WhatsApp event needs the ctwa_clid of the click that opened the conversation.",
+    ),
+    2804116: (
+        "Messaging Event Missing Account",
+        "A WhatsApp event needs page_id or whatsapp_business_account_id in user_data.",
+    ),
 }
 
 

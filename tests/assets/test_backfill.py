@@ -1,0 +1,128 @@
+"""Re-materializing is the backfill: safe at any time, for any range, any number of times."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from conftest import TOKEN, World
+
+
+def test_a_range_is_delivered_once_however_often_it_is_materialized(world: World) -> None:
+    hours = [world.hour(back) for back in (5, 4, 3)]
+    for hour in hours:
+        world.land_orders(hour)
+    assert world.run(hours[0], hours[-1])
+    assert world.received() == {"received": 9, "accepted": 9, "duplicates": 0, "doubled": 0}
+    before, requests = world.stored_bytes("matched_events"), world.requests()
+
+    assert world.run(hours[0], hours[-1])
+    assert world.run(hours[1])
+    assert world.requests() == requests
+    assert world.stored_bytes("matched_events") == before
+    assert len(before) == 3
+
+
+def test_every_hour_of_a_range_is_one_request_together(world: World) -> None:
+    for back in range(2, 8):
+        world.land_orders(world.hour(back), count=2)
+    assert world.run(world.hour(7), world.hour(2))
+    assert world.requests() == 1
+
+
+def test_a_dead_token_leaves_its_hours_failed_and_only_those(world: World) -> None:
+    good, bad = world.hour(4), world.hour(3)
+    for hour in (good, bad):
+        world.land_orders(hour)
+    assert world.run(good)
+    world.meta.expire_token(TOKEN)
+
+    assert not world.run(good, bad)
+    assert world.statuses("delivery_results") == ({good}, {bad})
+    # What judges the hours is there all the same.
+    assert world.statuses("attribution_health") == ({good, bad}, set())
+    waiting = world.read("delivery_results", [bad])
+    assert {(row["status"], row["reason"]) for row in waiting} == {("pending", "token_expired")}
+
+    world.meta.renew_token(TOKEN)
+    assert world.run(bad)
+    assert world.statuses("delivery_results") == ({good, bad}, set())
+    assert world.received()["accepted"] == 6
+    assert world.received()["received"] == 6
+
+
+def test_a_finished_hour_shows_as_failed_again_once_late_orders_wait(world: World) -> None:
+    hour = world.hour(3)
+    world.land_orders(hour)
+    assert world.run(hour)
+    world.land_orders(hour, name="late.jsonl")
+    world.meta.expire_token(TOKEN)
+
+    assert not world.run(hour)
+    assert world.statuses("delivery_results") == (set(), {hour})
+    statuses = [row["status"] for row in world.read("delivery_results", [hour])]
+    assert sorted(statuses) == ["delivered"] * 3 + ["pending"] * 3
+
+
+def test_an_empty_hour_is_an_hour(world: World) -> None:
+    hour = world.hour(2)
+    assert world.run(hour)
+    (row,) = world.read("attribution_health", [hour])
+    assert (row["orders"], row["delivered"], row["coverage"]) == (0, 0, None)
+    assert world.requests() == 0
+
+
+def test_the_open_hour_can_be_delivered_while_it_fills(world: World) -> None:
+    hour = world.hour(0)
+    world.now = hour + timedelta(minutes=30)
+    world.land_orders(hour, count=2)
+    assert world.run(hour)
+    world.land_orders(hour, count=2, name="more.jsonl")
+    assert world.run(hour)
+    assert world.received() == {"received": 4, "accepted": 4, "duplicates": 0, "doubled": 0}
+
+
+def test_orders_too_old_for_meta_are_expired_and_never_sent(world: World) -> None:
+    hour = world.hour(7 * 24 + 2)
+    world.land_orders(hour)
+    assert world.run(hour)
+    assert {row["status"] for row in world.read("delivery_results", [hour])} == {"expired"}
+    assert world.requests() == 0
+
+
+def test_an_order_cancelled_after_it_was_held_back_is_not_sent(world: World) -> None:
+    hour = world.hour(3)
+    world.land_orders(hour, count=1)
+    world.meta.expire_token(TOKEN)
+    assert not world.run(hour)
+    world.land_orders(hour, count=1, status="cancelled")
+    world.meta.renew_token(TOKEN)
+    assert world.run(hour)
+    (row,) = world.read("delivery_results", [hour])
+    assert (row["status"], row["reason"]) == ("withheld", "cancelled")
+    assert world.received()["received"] == 0
+
+
+def test_a_withdrawn_consent_stops_the_delivery_and_keeps_no_payload(world: World) -> None:
+    hour = world.hour(3)
+    world.land_orders(hour, count=2, consent=False)
+    assert world.run(hour)
+    events = world.read("matched_events", [hour])
+    assert {(e["verdict"], e["reason"], e["payload"]) for e in events} == {
+        ("withheld", "no_consent", None)
+    }
+    assert world.requests() == 0
+
+
+def test_one_event_that_meta_would_refuse_costs_no_other(world: World) -> None:
+    hour = world.hour(3)
+    world.land_orders(hour, count=2)
+    weak = (
+        '{"order_id": "weak", "occurred_at": "%s", "event_name": "Lead", "gender": "f",'
+        ' "action_source": "phone_call"}\n' % (hour + timedelta(minutes=1)).isoformat()
+    )
+    world.land("orders", hour, "weak.jsonl", weak)
+    assert world.run(hour)
+    rows = {row["order_id"]: row for row in world.read("delivery_results", [hour])}
+    assert rows["weak"]["status"] == "invalid"
+    assert rows["weak"]["subcode"] == 2804050
+    assert world.received()["accepted"] == 2

@@ -1,0 +1,180 @@
+"""What people see: a verdict per hour, one standing list, and alerts on a change of state only."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import dagster as dg
+import orjson
+from conftest import TOKEN, World
+from dagster._core.storage.dagster_run import RunsFilter
+
+from capi_assets.defs.coverage_sensor import coverage_sensor
+from capi_assets.defs.resources import Alerts, Clock, LakeResource, resources_from
+from capi_assets.partitions import hour_key
+from capi_assets.settings import read_settings
+
+
+def _evaluations(
+    world: World, asset: str, check: str
+) -> dict[str | None, dg.AssetCheckEvaluation]:
+    """Latest evaluation per partition."""
+    found: dict[str | None, dg.AssetCheckEvaluation] = {}
+    records = world.instance.event_log_storage.get_asset_check_execution_history(
+        check_key=dg.AssetCheckKey(dg.AssetKey(asset), check), limit=200
+    )
+    for record in records:
+        evaluation = record.evaluation
+        if isinstance(evaluation, dg.AssetCheckEvaluation) and evaluation.partition not in found:
+            found[evaluation.partition] = evaluation
+    return found
+
+
+def test_each_hour_of_a_range_has_its_own_verdict(world: World) -> None:
+    good, bad = world.hour(4), world.hour(3)
+    world.land_orders(good)
+    world.run(good)
+    world.land_orders(bad)
+    world.meta.expire_token(TOKEN)
+    world.run(good, bad)
+    verdicts = _evaluations(world, "attribution_health", "hour_reaches_coverage")
+    assert verdicts[hour_key(good)].passed
+    failed = verdicts[hour_key(bad)]
+    assert not failed.passed
+    assert "0 of 3 eligible orders delivered" in failed.description
+    assert "the access token is not accepted" in failed.description
+    assert "can be saved until" in failed.description
+    assert failed.metadata["missing_orders"].value == 3
+    assert "EUR" in failed.metadata["waterfall"].value
+    assert failed.target_materialization_data is not None
+    assert None not in verdicts
+    sums = _evaluations(world, "attribution_health", "every_order_is_accounted_for")
+    assert all(verdict.passed for verdict in sums.values())
+    assert set(sums) == {hour_key(good), hour_key(bad)}
+
+
+def test_refused_rows_show_in_the_check_of_their_hour(world: World) -> None:
+    hour = world.hour(3)
+    world.land_orders(hour)
+    world.land("orders", hour, "bad.csv", f"order_id,occurred_at,value\nb1,{hour.isoformat()},x\n")
+    world.run(hour)
+    verdict = _evaluations(world, "orders", "orders_keep_their_contract")[hour_key(hour)]
+    assert not verdict.passed
+    assert verdict.severity == dg.AssetCheckSeverity.WARN
+    assert "value:not_a_number" in verdict.metadata["rows"].value
+    assert "bad.csv" in verdict.metadata["rows"].value
+
+
+@contextmanager
+def _webhook() -> Iterator[tuple[str, list[str]]]:
+    texts: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            texts.append(orjson.loads(body)["text"])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/hook", texts
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _tick(world: World, cursor: str | None, hook: str | None, at: datetime) -> dg.SensorResult:
+    context = dg.build_sensor_context(
+        instance=world.instance,
+        cursor=cursor,
+        resources={
+            "lake": LakeResource(root=str(world.root / "lake")),
+            "rules": resources_from(read_settings({}))["rules"],
+            "clock": Clock(at=at.isoformat()),
+            "alerts": Alerts(webhook=hook),
+        },
+    )
+    result = coverage_sensor(context)
+    assert isinstance(result, dg.SensorResult)
+    for event in result.asset_events or []:
+        # As the daemon writes them; a second evaluation of one hour would break here.
+        world.instance.report_runless_asset_event(event)
+    return result
+
+
+def test_a_gap_is_told_once_when_it_opens_and_once_when_it_is_over(world: World) -> None:
+    hours = [world.hour(back) for back in (3, 2, 1)]
+    for hour in hours:
+        world.land_orders(hour, count=4)
+    world.meta.expire_token(TOKEN)
+    world.run(hours[0], hours[-1])
+    with _webhook() as (hook, texts):
+        first = _tick(world, None, hook, world.now)
+        assert len(texts) == 1
+        assert "12 orders" in texts[0]
+        assert "EUR" in texts[0]
+        assert f"{hour_key(hours[0])}...{hour_key(hours[-1])}" in texts[0]
+        noted = {e.partition for e in first.asset_events if isinstance(e, dg.AssetObservation)}
+        assert noted == {hour_key(hour) for hour in hours}
+
+        second = _tick(world, first.cursor, hook, world.now + timedelta(minutes=1))
+        assert len(texts) == 1
+        assert not second.asset_events
+
+        world.meta.renew_token(TOKEN)
+        world.run(hours[0], hours[-1])
+        third = _tick(world, second.cursor, hook, world.now + timedelta(minutes=2))
+        assert len(texts) == 2
+        assert "recovered" in texts[1].lower()
+        fourth = _tick(world, third.cursor, hook, world.now + timedelta(minutes=3))
+        assert len(texts) == 2
+        assert not fourth.asset_events
+    standing = _evaluations(world, "attribution_health", "coverage_watch")[None]
+    assert standing.passed
+
+
+def test_a_dead_webhook_never_fails_the_sensor(world: World) -> None:
+    hour = world.hour(3)
+    world.land_orders(hour)
+    world.meta.expire_token(TOKEN)
+    world.run(hour)
+    result = _tick(world, None, "http://127.0.0.1:9/secret-hook", world.now)
+    assert result.cursor
+
+
+def test_time_running_out_has_the_hours_judged_again(world: World) -> None:
+    hour = world.hour(3)
+    world.land_orders(hour)
+    world.meta.expire_token(TOKEN)
+    world.run(hour)
+    first = _tick(world, None, None, world.now)
+    later = _tick(world, first.cursor, None, hour + timedelta(days=6, hours=4))
+    starts = {r.tags["dagster/asset_partition_range_start"] for r in later.run_requests}
+    assert hour_key(hour) in starts
+
+
+def test_a_fresh_install_raises_no_alarm(world: World) -> None:
+    result = _tick(world, None, None, world.now)
+    assert not result.run_requests
+    observed = [e for e in result.asset_events if isinstance(e, dg.AssetObservation)]
+    assert observed == []
+
+
+def test_an_hour_that_nobody_materialized_is_flagged(world: World) -> None:
+    for back in (6, 4):
+        world.land_orders(world.hour(back))
+        world.run(world.hour(back))
+    result = _tick(world, None, None, world.now)
+    noted = {e.partition for e in result.asset_events if isinstance(e, dg.AssetObservation)}
+    assert hour_key(world.hour(5)) in noted
+    assert world.instance.get_runs_count(RunsFilter()) == 2

@@ -1,0 +1,79 @@
+"""The code location as Dagster sees it: complete, described, and valid."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import pytest
+
+from capi_assets.definitions import build_definitions
+from capi_assets.defs.automation import every_hour, open_hour
+from capi_assets.partitions import HOURLY, floor_hour, hour_key
+
+DEFS = build_definitions()
+ASSETS = ["visits", "orders", "matched_events", "delivery_results", "attribution_health"]
+
+
+def test_the_five_assets_are_there_with_their_lineage() -> None:
+    graph = DEFS.resolve_asset_graph()
+    keys = {key.to_user_string() for key in graph.get_all_asset_keys()}
+    assert keys == set(ASSETS)
+    parents = {
+        key.to_user_string(): {p.to_user_string() for p in graph.get(key).parent_keys}
+        for key in graph.get_all_asset_keys()
+    }
+    assert parents["matched_events"] == {"visits", "orders"}
+    assert parents["delivery_results"] == {"matched_events"}
+    assert "delivery_results" in parents["attribution_health"]
+
+
+@pytest.mark.parametrize("name", ASSETS)
+def test_every_asset_tells_what_it_is(name: str) -> None:
+    node = DEFS.resolve_asset_graph().get(dg.AssetKey(name))
+    assert len(node.description or "") > 80
+    assert node.owners
+    assert node.kinds
+    assert node.tags["stage"]
+    assert node.group_name == "conversions"
+    assert node.partitions_def == HOURLY
+    assert node.backfill_policy == dg.BackfillPolicy.single_run()
+    schema = node.metadata["dagster/column_schema"]
+    assert schema.columns
+    assert all(column.description for column in schema.columns)
+    assert node.check_keys
+
+
+def test_every_check_job_schedule_and_sensor_is_described() -> None:
+    graph = DEFS.resolve_asset_graph()
+    for key in graph.asset_check_keys:
+        assert graph.get_check_spec(key).description, key
+    repository = DEFS.get_repository_def()
+    for job in repository.get_all_jobs():
+        if not job.name.startswith("__"):
+            assert job.description, job.name
+    assert {s.name for s in repository.schedule_defs} == {"every_hour", "open_hour"}
+    assert {s.name for s in repository.sensor_defs} == {"coverage_sensor"}
+    for automation in (*repository.schedule_defs, *repository.sensor_defs):
+        assert automation.description, automation.name
+
+
+def test_the_hourly_schedule_takes_the_hour_that_settled() -> None:
+    tick = datetime(2026, 11, 20, 14, 5, tzinfo=UTC)
+    request = every_hour(dg.build_schedule_context(scheduled_execution_time=tick))
+    assert isinstance(request, dg.RunRequest)
+    assert request.partition_key == "2026-11-20-13:00"
+
+
+def test_the_open_hours_schedule_takes_the_hour_that_fills() -> None:
+    now = datetime.now(UTC)
+    tick = now.replace(minute=now.minute // 10 * 10, second=0, microsecond=0)
+    request = open_hour(dg.build_schedule_context(scheduled_execution_time=tick))
+    assert isinstance(request, dg.RunRequest)
+    assert request.partition_key == hour_key(floor_hour(tick - timedelta(seconds=1)))
+
+
+def test_the_open_hours_schedule_does_not_make_up_for_old_ticks() -> None:
+    tick = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
+    skipped = open_hour(dg.build_schedule_context(scheduled_execution_time=tick))
+    assert isinstance(skipped, dg.SkipReason)
