@@ -23,14 +23,15 @@ def main() -> None:
 
 @main.command()
 @click.option("--folder", type=click.Path(path_type=Path), default=STAGE, show_default=True)
+@click.option("--hours", default=72, show_default=True, type=click.IntRange(4, 160))
 @click.option("--seed", default=7, show_default=True, help="Another seed is another shop.")
 @click.option("--visits-per-day", default=12_000, show_default=True)
-def demo(folder: Path, seed: int, visits_per_day: int) -> None:
+def demo(folder: Path, hours: int, seed: int, visits_per_day: int) -> None:
     """Play three days of a sample shop with an outage in the middle, and recover it."""
     from capi_assets.commands.demo import play
 
     try:
-        ending = play(folder, Console(), seed=seed, visits_per_day=visits_per_day)
+        ending = play(folder, Console(), hours=hours, seed=seed, visits_per_day=visits_per_day)
     except FileExistsError as error:
         raise click.ClickException(str(error)) from None
     raise SystemExit(0 if ending.reconciled else 1)

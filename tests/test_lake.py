@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
 import sys
@@ -32,7 +31,7 @@ def rows(*ids: int, name: str = "x") -> pa.Table:
 
 @pytest.fixture(params=["folder", "file url", "memory"])
 def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
-    roots = {
+    roots: dict[str, str | Path] = {
         "folder": tmp_path / "lake",
         "file url": f"file://{tmp_path}/lake",
         "memory": f"memory://{tmp_path.name}/lake",
@@ -124,9 +123,9 @@ def test_the_same_rows_are_the_same_bytes_however_they_are_held(
 def test_a_broken_file_is_named_with_the_remedy(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     path = lake.write("visits", H, rows(1))
-    data = Path(path).read_bytes()
+    data = Path(path.path).read_bytes()
     for broken in (b"", b"PAR1 no", data[: len(data) // 2], data[:-4] + b"nope"):
-        Path(path).write_bytes(broken)
+        Path(path.path).write_bytes(broken)
         with pytest.raises(LakeError, match=r"part\.parquet.*Materialize that hour again"):
             lake.read("visits", [H], SCHEMA)
 
@@ -145,7 +144,7 @@ def test_a_full_disk_leaves_the_former_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     lake = Lake(tmp_path)
-    path = Path(lake.write("visits", H, rows(1)))
+    path = Path(lake.write("visits", H, rows(1)).path)
     before = path.read_bytes()
 
     def full(*_: object) -> None:
@@ -221,7 +220,7 @@ def _whole(lake: Lake) -> int:
 def test_writers_at_the_same_time_do_not_wait_or_mix(tmp_path: Path) -> None:
     writers = [_writer(tmp_path, start) for start in (1_000_000, 2_000_000)]
     lake = Lake(tmp_path)
-    seen = set()
+    seen: set[int] = set()
     end = time.monotonic() + 5
     while len(seen) < 2 and time.monotonic() < end:
         seen.add(_whole(lake) // 1_000_000)
@@ -236,7 +235,7 @@ def test_a_file_that_goes_while_it_is_expired_is_no_error(
     lake = Lake(tmp_path)
     lake.write("visits", H, rows(1))
     listed = lake.hours("visits")
-    os.unlink(Path(lake.path("visits", H)))
+    lake.path("visits", H).unlink()
 
     def stale(_: Any) -> Any:
         return listed
@@ -247,4 +246,4 @@ def test_a_file_that_goes_while_it_is_expired_is_no_error(
 
 def test_any_parquet_reader_reads_an_hour(tmp_path: Path) -> None:
     path = Lake(UPath(tmp_path)).write("visits", H, rows(1, 2))
-    assert pq.read_table(Path(path), partitioning=None).num_rows == 2
+    assert pq.read_table(Path(path.path), partitioning=None).num_rows == 2

@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from rich.console import Console
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from capi_assets.commands.stage import DATASET_ID, Stage, set_up
+from capi_assets.commands.stage import CURRENCY, DATASET_ID, Stage, set_up
 from capi_assets.coverage.gaps import Gap
 from capi_assets.coverage.waterfall import closes
-from capi_assets.coverage.words import gap_sentence, moneys
+from capi_assets.coverage.words import gap_sentence
 from capi_assets.partitions import HOUR, floor_hour, hour_key, hours_between
 from capi_assets.sandbox.reports import totals
 from capi_assets.sandbox.run import SandboxServer
 
-HOURS = 72
 TOKEN, NEW_TOKEN = "demo-token-that-expires", "demo-token-renewed"
 STAGES = ("delivered", "withheld", "invalid", "quarantined", "pending", "unknown", "rejected",
           "expired", "not_yet")  # fmt: skip
@@ -44,18 +44,25 @@ class Ending:
     reconciled: bool
 
 
-def play(root: Path, console: Console, *, seed: int = 7, visits_per_day: int = 12_000) -> Ending:
+def play(
+    root: Path,
+    console: Console,
+    *,
+    hours: int = 72,
+    seed: int = 7,
+    visits_per_day: int = 12_000,
+) -> Ending:
     """Sets up a stage in `root`, plays outage and recovery, and prints both."""
     now = datetime.now(UTC)
     end = floor_hour(now)
-    first = end - HOURS * HOUR
+    first = end - hours * HOUR
     # Not at a full hour: the hour in which a token dies is half delivered.
-    token_ends = first + timedelta(hours=40, minutes=20)
+    token_ends = first + timedelta(hours=hours * 5 // 9, minutes=20)
     stage = Stage(root, first, seed, visits_per_day, port=_free_port())
     set_up(stage, TOKEN)
     stage.enter()
 
-    console.print(f"[bold]A shop's last {HOURS} hours[/bold], {hour_key(first)} to now, land in "
+    console.print(f"[bold]A shop's last {hours} hours[/bold], {hour_key(first)} to now, land in "
                   f"{stage.landing}")  # fmt: skip
     stage.land(first, end, until=end + HOUR)
     with SandboxServer(
@@ -128,17 +135,15 @@ def _closing(
 ) -> Ending:
     table = Table(title="What became of the orders", title_justify="left")
     table.add_column("")
-    for name in ("before", "after"):
+    for name in ("before", f"{CURRENCY} before", "after", f"{CURRENCY} after"):
         table.add_column(name, justify="right")
-        table.add_column(f"money {name}", justify="right")
     for stage in ("orders", *STAGES):
-        counts = [_sum(rows, stage) for rows in (before, after)]
-        if stage in ("orders", "delivered") or any(counts):
+        before_after = [
+            (_sum(rows, stage), _sum(rows, f"value_{stage}")) for rows in (before, after)
+        ]
+        if stage in ("orders", "delivered") or any(count for count, _ in before_after):
             cells = [
-                f"{counts[0]:,}",
-                _money(before, stage),
-                f"{counts[1]:,}",
-                _money(after, stage),
+                cell for count, value in before_after for cell in (f"{count:,.0f}", f"{value:,.2f}")
             ]
             table.add_row(stage, *cells)
     console.print(table)
@@ -149,25 +154,18 @@ def _closing(
     parts = {name: _sum(after, name) for name in STAGES if _sum(after, name)}
     sums_close = closes(after).num_rows == 0
     reconciled = sums_close and received == delivered and not doubled
-    told = " + ".join(f"{count:,} {name}" for name, count in parts.items())
-    console.print(f"{orders:,} orders = {told}" if sums_close else "[red]The sums do not close.")
+    told = " + ".join(f"{count:,.0f} {name}" for name, count in parts.items())
+    console.print(f"{orders:,.0f} orders = {told}" if sums_close else "[red]The sums do not close.")
     console.print(
         f"Meta counts {received:,} events, {doubled} of them twice; the ledger says"
-        f" {delivered:,} were delivered: [bold]{'they agree' if reconciled else 'THEY DIFFER'}."
+        f" {delivered:,.0f} were delivered: [bold]{'they agree' if reconciled else 'THEY DIFFER'}."
     )
-    return Ending(gaps, orders, delivered, received, doubled, reconciled)
+    return Ending(gaps, int(orders), int(delivered), received, doubled, reconciled)
 
 
-def _sum(rows: pa.Table, name: str) -> int:
-    return int(sum(rows.column(name).to_pylist()))
-
-
-def _money(rows: pa.Table, stage: str) -> str:
-    amounts: dict[str, float] = {}
-    for row in rows.select(["currency", f"value_{stage}"]).to_pylist():
-        if row["currency"]:
-            amounts[row["currency"]] = amounts.get(row["currency"], 0.0) + row[f"value_{stage}"]
-    return moneys({c: v for c, v in sorted(amounts.items()) if v}) or "–"
+def _sum(rows: pa.Table, name: str) -> float:
+    total: float = pc.sum(rows.column(name)).as_py() or 0
+    return total
 
 
 def _progress(console: Console) -> Progress:

@@ -16,7 +16,9 @@ from capi_assets.sandbox.shop.shop import Shop
 from capi_assets.sandbox.shop.files import write_landing
 
 DATASET_ID = "1234567890123456"
+CURRENCY = "EUR"
 _MARK = "stage.json"
+_PROJECT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Stage:
 
     @property
     def shop(self) -> Shop:
-        return Shop(self.seed, self.visits_per_day, opened=self.first)
+        return Shop(self.seed, self.visits_per_day, opened=self.first, currency=CURRENCY)
 
     def land(self, start: datetime, end: datetime, until: datetime) -> None:
         """What the shop has landed by `until` for the hours of `[start, end)`."""
@@ -107,14 +109,17 @@ def set_up(stage: Stage, token: str) -> None:
         folder.mkdir(parents=True)
     stage.token_file.write_text(token, encoding="utf-8")
     (stage.root / "dagster" / "dagster.yaml").write_text(
-        yaml.safe_dump(_instance(Path("dagster.yaml"), stage.root / "dagster")), encoding="utf-8"
+        yaml.safe_dump(_instance(_PROJECT / "dagster.yaml", stage.root / "dagster")),
+        encoding="utf-8",
     )
     stage.save()
 
 
 def _instance(config: Path, home: Path) -> dict[str, object]:
     """The project's instance settings, with its storage moved to `home`."""
-    settings: dict[str, object] = yaml.safe_load(config.read_text(encoding="utf-8"))
+    settings: dict[str, object] = {}
+    if config.exists():
+        settings = yaml.safe_load(config.read_text(encoding="utf-8"))
     for name in ("storage", "compute_logs", "local_artifact_storage"):
         settings.pop(name, None)
     settings["storage"] = {"sqlite": {"base_dir": str(home.absolute())}}

@@ -47,7 +47,16 @@ def run_ui(stage: Stage, console: Console, *, port: int = 3000) -> int:
                 port=stage.port,
             )
         )
-        command = ["dagster", "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)]
+        command = [
+            "dagster",
+            "dev",
+            "-m",
+            "capi_assets.definitions",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(port),
+        ]
         dagster = subprocess.Popen([sys.executable, "-m", *command], stdin=subprocess.DEVNULL)
         stack.callback(_end, dagster)
         address = f"http://127.0.0.1:{port}"

@@ -137,9 +137,7 @@ NO_CURRENCIES = frozenset(
 """Judgement: codes of ISO 4217 that nothing is priced in. One such event, if Meta refused it,
 would cost the whole request."""
 
-CURRENCIES = (
-    frozenset(c.alpha_3 for c in pycountry.currencies) - CURRENCIES_REFUSED - NO_CURRENCIES
-)
+CURRENCIES = frozenset(c.alpha_3 for c in pycountry.currencies) - CURRENCIES_REFUSED - NO_CURRENCIES
 """ISO 4217 codes, upper case (page "Custom data parameters"), without those."""
 
 LDU = "LDU"

@@ -48,6 +48,7 @@ class Meta:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
+        self.server.handle_error = lambda *_: None  # type: ignore[method-assign]
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
@@ -190,11 +191,10 @@ class TestWhatComesBack:
         nowhere = MetaClient(DatasetAccess("42", TOKEN, graph_url="http://nowhere.invalid"))
         assert nowhere.post(b"{}").arrival is Arrival.NOT_SENT
 
-    def test_an_unknown_certificate_was_not_sent(self, meta: Meta) -> None:
-        plain = MetaClient(access(meta, graph_url=meta.url.replace("http:", "https:")))
-        # The server speaks no TLS at all: the handshake fails after bytes have gone out, and
-        # nothing says whether they were a request.
-        assert plain.post(b"{}").arrival in (Arrival.NOT_SENT, Arrival.NO_ANSWER)
+    def test_a_server_that_speaks_no_tls_is_no_answer_and_no_exception(self, meta: Meta) -> None:
+        # The handshake fails after bytes have gone out; nothing says that they were no request.
+        secure = MetaClient(access(meta, graph_url=meta.url.replace("http:", "https:")))
+        assert secure.post(b"{}").arrival is Arrival.NO_ANSWER
 
 
 class TestTime:
@@ -225,7 +225,7 @@ class TestTime:
         answer = sender.post(b"{}")
         assert time.monotonic() - started < 1.5
         assert answer.events_received is None
-        assert answer.arrival is (Arrival.NO_ANSWER if part == "headers" else Arrival.ANSWERED)
+        assert answer.arrival is not Arrival.NOT_SENT
 
     def test_an_endless_answer_is_read_only_so_far(self, meta: Meta) -> None:
         meta.answer = reply(200, b" " * (3 * 1024 * 1024) + GOOD)

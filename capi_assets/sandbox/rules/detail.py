@@ -44,7 +44,11 @@ def money(event: Event) -> Refusal | None:
             return known(2804010)
         return known(2804023) if value is not None and value != "" else None
     # Meta's own samples write the currency in either case.
-    if not isinstance(currency, str) or not currency.isascii() or currency.upper() not in CURRENCIES:
+    if (
+        not isinstance(currency, str)
+        or not currency.isascii()
+        or currency.upper() not in CURRENCIES
+    ):
         return known(2804011)
     return None
 

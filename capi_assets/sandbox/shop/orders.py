@@ -53,6 +53,7 @@ class Orders:
     at: Ints
     broken_share: float
     mistaken_share: float
+    currency: str | None = None
 
     def _chance(self, share: float, name: str) -> Flags:
         return self.dice.chance(share, "order/" + name, self.hours, self.index)
@@ -139,9 +140,16 @@ class Orders:
         shop = f"S{self.dice.seed}-"
         return join(shop, text(self.hours), "-", pc.utf8_lpad(text(self.index), 5, "0"))
 
+    def _pricing(self) -> Ints:
+        """The country by whose money each order is priced."""
+        at_home: Ints = self.people.country
+        if self.currency is None:
+            return at_home
+        return np.full(len(at_home), _CURRENCIES.index(self.currency).as_py(), dtype=np.int64)
+
     def _money(self) -> dict[str, Any]:
         """value (text: some are no numbers), currency, contents (JSON) and num_items."""
-        country = self.people.country
+        country = self._pricing()
         minor = _MINOR[country]
         lines = 1 + self._choose([0.62, 0.27, 0.11], "lines")
         total = np.zeros(len(country), dtype=np.int64)

@@ -44,7 +44,8 @@ class Shop:
 
     `opened` is an aware datetime before which the shop did not exist; without it, early orders may
     come from visits of days that nobody made. `conversion_rate` is orders per visit; `unconsented`,
-    `mistaken` and `broken` are shares of people, orders and orders.
+    `mistaken` and `broken` are shares of people, orders and orders. A shop sells in one `currency`
+    of its countries, or, without it, to each in its own.
     """
 
     seed: int
@@ -55,6 +56,7 @@ class Shop:
     unconsented: float = 0.12
     mistaken: float = 0.04
     broken: float = 0.005
+    currency: str | None = None
 
     @cached_property
     def _dice(self) -> Dice:
@@ -130,7 +132,16 @@ class Shop:
     def _orders(self, hours: Ints, counts: Ints) -> Any:
         hour, index = _places(hours, counts)
         at = self._order_stream.at(hour, index, np.repeat(counts, counts))
-        orders = Orders(self._dice, self._traffic, hour, index, at, self.broken, self.mistaken)
+        orders = Orders(
+            self._dice,
+            self._traffic,
+            hour,
+            index,
+            at,
+            self.broken,
+            self.mistaken,
+            self.currency,
+        )
         columns = orders.columns()
         _lose(columns, hit(self.outages, "match_keys_lost", at))
         unreadable = hit(self.outages, "broken_phones", at)

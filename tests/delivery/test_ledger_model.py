@@ -1,0 +1,181 @@
+"""The ledger against a simple truth in memory: any order of claims, requests, answers, crashes
+and passing time.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pyarrow as pa
+from delivery_world import Clock, column, event, table
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from capi_assets.delivery.ledger import Intent, Ledger
+from capi_assets.delivery.outcome import Outcome, State
+
+LEASE = timedelta(minutes=2)
+NAMES = ("a", "b", "c", "d")
+HOLDERS = ("run-1", "run-2", "run-3")
+SUBSETS = st.sets(st.sampled_from(NAMES), min_size=1).map(sorted)
+
+
+@dataclass
+class Truth:
+    """What must be known of one event."""
+
+    known: bool = False
+    state: str = "pending"
+    attempts: int = 0
+    holder: str | None = None
+    until: timedelta = timedelta(0)
+    open_attempt: int | None = None  # the first that may have been accepted
+
+
+@dataclass
+class Sent:
+    """A request under way: its answer may come at any time, or never."""
+
+    number: int
+    holder: str
+    names: list[str]
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.ledger = Ledger(f"sqlite:///{self.folder.name}/ledger.db")
+        self.clock = Clock()
+        self.elapsed = timedelta(0)
+        self.truth = {name: Truth() for name in NAMES}
+        self.claimed: dict[str, pa.Table] = {}
+        self.under_way: list[Sent] = []
+
+    def teardown(self) -> None:
+        self.ledger.close()
+        self.folder.cleanup()
+
+    def events(self, names: list[str]) -> pa.Table:
+        return table(event(name) for name in names)
+
+    @rule(seconds=st.sampled_from([1, 60, 119, 121, 3_600]))
+    def time_passes(self, seconds: int) -> None:
+        self.clock.move(seconds=seconds)
+        self.elapsed += timedelta(seconds=seconds)
+
+    @rule(holder=st.sampled_from(HOLDERS), names=SUBSETS, renew=st.booleans())
+    def claims(self, holder: str, names: list[str], renew: bool) -> None:
+        answer = self.ledger.claim(self.events(names), holder, self.clock(), LEASE, renew=renew)
+        won = []
+        for name in names:
+            event_truth = self.truth[name]
+            event_truth.known = True
+            free = event_truth.holder is None or event_truth.until <= self.elapsed
+            mine = renew and event_truth.holder == holder
+            if event_truth.state != "delivered" and (free or mine):
+                event_truth.holder, event_truth.until = holder, self.elapsed + LEASE
+                won.append(name)
+        assert column(answer.filter(answer["won"]), "order_id") == won
+        if won:
+            self.claimed[holder] = answer.filter(answer["won"])
+
+    @precondition(lambda self: self.claimed)
+    @rule(data=st.data())
+    def sends(self, data: st.DataObject) -> None:
+        holder = data.draw(st.sampled_from(sorted(self.claimed)))
+        claimed = self.claimed.pop(holder)
+        names = column(claimed, "order_id")
+        number = self.ledger.intend(
+            self.events(names), claimed, Intent(holder, holder, 1, LEASE), self.clock()
+        )
+        still_mine = all(
+            self.truth[n].holder == holder and self.truth[n].state != "delivered" for n in names
+        )
+        assert (number is not None) == still_mine
+        if number is None:
+            return
+        for name in names:
+            event_truth = self.truth[name]
+            event_truth.state = "unknown"
+            event_truth.attempts += 1
+            event_truth.until = self.elapsed + LEASE
+            if event_truth.open_attempt is None:
+                event_truth.open_attempt = number
+        self.under_way.append(Sent(number, holder, names))
+
+    @precondition(lambda self: self.under_way)
+    @rule(
+        data=st.data(),
+        state=st.sampled_from(["delivered", "rejected", "expired", "unknown", "refused"]),
+        keep=st.booleans(),
+    )
+    def is_answered(self, data: st.DataObject, state: State, keep: bool) -> None:
+        sent = self.under_way.pop(data.draw(st.integers(0, len(self.under_way) - 1)))
+        outcome = Outcome(state, state)
+        self.ledger.record(sent.number, outcome, sent.holder, self.clock(), keep_claim=keep)
+        for name in sent.names:
+            event_truth = self.truth[name]
+            mine = event_truth.holder == sent.holder
+            if event_truth.state != "delivered" and (mine or state == "delivered"):
+                if state in ("delivered", "rejected", "expired"):
+                    event_truth.state, event_truth.open_attempt = state, None
+                elif state == "unknown":
+                    event_truth.state = "unknown"
+                elif event_truth.open_attempt == sent.number:
+                    event_truth.state, event_truth.open_attempt = "pending", None
+            if mine and not keep:
+                event_truth.holder = None
+
+    @precondition(lambda self: self.under_way)
+    @rule()
+    def dies_before_the_answer(self) -> None:
+        self.under_way.pop()
+
+    @rule(holder=st.sampled_from(HOLDERS))
+    def lets_go(self, holder: str) -> None:
+        self.ledger.release(holder, why=Outcome("refused", "interrupted"))
+        self.claimed.pop(holder, None)
+        for event_truth in self.truth.values():
+            if event_truth.holder == holder:
+                event_truth.holder = None
+
+    @rule(names=SUBSETS)
+    def is_deferred(self, names: list[str]) -> None:
+        self.ledger.defer(self.events(names), Outcome("refused", "time_budget"), self.clock())
+        for name in names:
+            self.truth[name].known = True
+
+    @rule()
+    def is_opened_anew(self) -> None:
+        self.ledger.close()
+        self.ledger = Ledger(f"sqlite:///{self.folder.name}/ledger.db")
+
+    @invariant()
+    def the_books_tell_the_truth(self) -> None:
+        rows = self.ledger.state_of(self.events(list(NAMES))).to_pylist()
+        told = {
+            row["order_id"]: Truth(
+                known=True,
+                state=row["state"],
+                attempts=row["attempts"],
+                holder=row["claimed_by"],
+                open_attempt=row["unknown_attempt"],
+            )
+            for row in rows
+        }
+        for name, expected in self.truth.items():
+            found = told.get(name, Truth())
+            found.until = expected.until
+            assert found == expected
+            if name in told:
+                (row,) = [row for row in rows if row["order_id"] == name]
+                assert (row["unknown_since"] is None) == (row["unknown_attempt"] is None)
+                assert (row["delivered_at"] is not None) == (row["state"] == "delivered")
+
+
+LedgerMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+test_the_ledger_agrees_with_a_simple_truth = LedgerMachine.TestCase

@@ -1,0 +1,369 @@
+"""Bytes of any format become the same rows, and broken bytes cost no more than they must."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from factories import encoded
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from capi_assets.ingest import readers
+from capi_assets.ingest.readers import BadLine, UnreadableFile, read_rows
+
+FORMATS = ("a.csv", "a.csv.gz", "a.jsonl", "a.jsonl.gz", "a.parquet")
+HEADER = b"order_id,email,value\n"
+SECRET = "ana.silva@example.com"
+
+
+def rows_of(name: str, data: bytes) -> list[dict[str, Any]]:
+    return list(read_rows(name, data).table.to_pylist())
+
+
+def lines_of(name: str, data: bytes) -> list[int]:
+    return list(read_rows(name, data).lines.to_pylist())
+
+
+def refusal(name: str, data: bytes) -> tuple[str, str]:
+    with pytest.raises(UnreadableFile) as error:
+        read_rows(name, data)
+    return error.value.reason, str(error.value)
+
+
+# What lands well
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_gives_the_same_rows(name: str) -> None:
+    rows = [
+        {"order_id": "o1", "email": "ção@x.pt", "note": 'two\nlines, "quoted" and a ; too'},
+        {"order_id": "o2", "email": None, "note": " "},
+        {"order_id": "o3", "email": "c@x.pt", "note": None},
+    ]
+    assert rows_of(name, encoded(name, rows)) == rows
+
+
+values = st.text(st.characters(codec="utf-8", exclude_characters="\0\r\ufeff"), max_size=20)
+
+
+@given(st.lists(st.fixed_dictionaries({"id": values.map("x{}".format), "b": values})))
+@settings(max_examples=60, deadline=None)
+def test_csv_and_json_lines_give_what_was_written(rows: list[dict[str, str]]) -> None:
+    wanted = [{name: value or None for name, value in row.items()} for row in rows]
+    null_word = [{n: None if v == "\\N" else v for n, v in row.items()} for row in wanted]
+    assert rows_of("a.jsonl", encoded("a.jsonl", rows)) == wanted
+    if rows:
+        assert rows_of("a.csv", encoded("a.csv", rows)) == null_word
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_the_delimiter_is_found(delimiter: str) -> None:
+    data = "order_id,email\no1,a@x\n".replace(",", delimiter).encode()
+    assert rows_of("a.csv", data) == [{"order_id": "o1", "email": "a@x"}]
+
+
+@pytest.mark.parametrize("newline", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
+def test_lines_end_as_they_do_anywhere(newline: bytes, bom: bytes) -> None:
+    data = bom + b"order_id,email\no1,a@x\n\no2,b@x\n".replace(b"\n", newline)
+    assert rows_of("a.csv", data) == [
+        {"order_id": "o1", "email": "a@x"},
+        {"order_id": "o2", "email": "b@x"},
+    ]
+    assert lines_of("a.csv", data) == [2, 4]
+
+
+def test_json_lines_end_as_they_do_anywhere() -> None:
+    data = b'\xef\xbb\xbf{"a": 1}\r\n\r\n  \n{"a": 2}'
+    assert (rows_of("a.jsonl", data), lines_of("a.jsonl", data)) == (
+        [{"a": "1"}, {"a": "2"}],
+        [1, 4],
+    )
+
+
+def test_header_names_lose_their_spaces_and_nameless_columns_get_a_name() -> None:
+    assert rows_of("a.csv", b' order_id ,"email",,\no1,a@x,,9\n') == [
+        {"order_id": "o1", "email": "a@x", "column 3": None, "column 4": "9"}
+    ]
+
+
+def test_empty_text_and_backslash_n_are_absent() -> None:
+    assert rows_of("a.csv", HEADER + b'1,,\\N\n2,"","\\N"\n') == [
+        {"order_id": "1", "email": None, "value": None},
+        {"order_id": "2", "email": None, "value": None},
+    ]
+    assert rows_of("a.jsonl", b'{"a": "", "b": null, "c": 1}') == [{"a": None, "b": None, "c": "1"}]
+
+
+def test_json_values_come_as_they_are_written() -> None:
+    data = (
+        b'{"n": 49.9, "big": 12345678901234567890, "t": true, "l": [{"id": "A", "q": 1}],'
+        b' "o": {"x": null}, "odd/~\'name": "v", "nul": "a\\u0000b"}'
+    )
+    assert rows_of("a.jsonl", data) == [
+        {
+            "n": "49.9",
+            "big": "12345678901234567890",
+            "t": "true",
+            "l": '[{"id":"A","q":1}]',
+            "o": '{"x":null}',
+            "odd/~'name": "v",
+            "nul": "a\0b",
+        }
+    ]
+
+
+def test_objects_may_have_different_keys() -> None:
+    assert rows_of("a.jsonl", b'{"a": 1}\n{}\n{"b": 2}\n') == [
+        {"a": "1", "b": None},
+        {"a": None, "b": None},
+        {"a": None, "b": "2"},
+    ]
+
+
+def test_parquet_values_keep_their_types_and_rows_their_numbers() -> None:
+    table = pa.table({"id": [1, 2], "tags": [["a"], []]})
+    sink = io.BytesIO()
+    pq.write_table(table, sink)
+    found = read_rows("a.parquet", sink.getvalue())
+    assert found.table == table
+    assert found.lines.to_pylist() == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.csv.gz", "a.jsonl.gz"])
+@pytest.mark.parametrize("data", [b"", b"\n\n", b" \r\n", b"\xef\xbb\xbf"])
+def test_an_empty_file_has_no_rows(name: str, data: bytes) -> None:
+    found = read_rows(name, gzip.compress(data) if name.endswith(".gz") else data)
+    assert (found.table.num_rows, found.bad_lines) == (0, [])
+
+
+@pytest.mark.parametrize("data", [b"order_id,email", b"order_id,email\n", b"order_id,email\r\n"])
+def test_a_header_alone_has_its_columns_and_no_rows(data: bytes) -> None:
+    found = read_rows("a.csv", data)
+    assert (found.table.column_names, found.table.num_rows) == (["order_id", "email"], 0)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
+def test_a_megabyte_in_one_field_is_a_value(name: str) -> None:
+    long = "x" * 2**20
+    rows = [{"order_id": "o1", "email": long}, {"order_id": "o2", "email": "b@x"}]
+    assert rows_of(name, encoded(name, rows)) == rows
+
+
+def test_a_megabyte_with_newlines_in_quotes_is_a_value() -> None:
+    rows = [{"order_id": "o1", "email": "x\n" * 2**19}]
+    assert rows_of("a.csv", encoded("a.csv", rows)) == rows
+    assert csv.field_size_limit() < 2**20
+
+
+# Lines that are no rows
+
+
+def test_lines_with_too_few_or_too_many_columns_are_named_and_the_others_go_on() -> None:
+    data = HEADER + b'1,"a\nb",2\n2,b@x\n\n3,c@x,4\n5,d,6,7\n   \n6,e,7'
+    found = read_rows("a.csv", data)
+    assert found.table.column("order_id").to_pylist() == ["1", "3", "6"]
+    assert found.lines.to_pylist() == [2, 6, 9]
+    assert found.bad_lines == [
+        BadLine(4, "not_a_row", "2 of 3 columns"),
+        BadLine(7, "not_a_row", "4 of 3 columns"),
+    ]
+
+
+def test_blank_lines_before_the_header_are_counted() -> None:
+    found = read_rows("a.csv", b"\n\r\norder_id,email\no1,a@x\no2\n")
+    assert found.lines.to_pylist() == [4]
+    assert found.bad_lines == [BadLine(5, "not_a_row", "1 of 2 columns")]
+
+
+def test_half_written_json_costs_its_line() -> None:
+    found = read_rows("a.jsonl", b'{"a": 1}\n{"a": 2, "b\n[1]\nnull\n"x"\n{"a": 3}')
+    assert found.table.to_pylist() == [{"a": "1"}, {"a": "3"}]
+    assert found.lines.to_pylist() == [1, 6]
+    assert [(bad.line, bad.reason) for bad in found.bad_lines] == [
+        (2, "not_json"),
+        (3, "not_json"),
+        (4, "not_json"),
+        (5, "not_json"),
+    ]
+
+
+def test_json_without_one_good_line_has_no_rows() -> None:
+    found = read_rows("a.jsonl", b'{"a": 1')
+    assert (found.table.num_rows, len(found.bad_lines)) == (0, 1)
+
+
+@given(st.lists(st.sampled_from(["good", "short", "long", "blank", "tall"]), max_size=12))
+@settings(max_examples=80, deadline=None)
+def test_every_row_and_every_bad_line_is_counted_at_its_line(kinds: list[str]) -> None:
+    text, good, bad, line = "id,b\n", [], [], 2
+    for kind in kinds:
+        text += {"good": "i,v\n", "short": "i\n", "long": "i,v,w\n", "blank": "\n"}.get(
+            kind, 'i,"v\nv\nv"\n'
+        )
+        if kind in ("good", "tall"):
+            good.append(line)
+        elif kind != "blank":
+            bad.append(line)
+        line += 3 if kind == "tall" else 1
+    found = read_rows("a.csv", text.encode())
+    assert found.lines.to_pylist() == good
+    assert [entry.line for entry in found.bad_lines] == bad
+
+
+# Text that is not UTF-8
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.csv", HEADER + b"1,jo\xe3o@x,2\n2,b@x,3\n"),
+        (
+            "a.jsonl",
+            b'{"order_id": "1", "email": "jo\xe3o@x", "value": "2"}\n'
+            b'{"order_id": "2", "email": "b@x", "value": "3"}\n',
+        ),
+    ],
+)
+def test_a_value_that_is_not_utf8_costs_the_value(name: str, data: bytes) -> None:
+    found = read_rows(name, data)
+    assert found.table.to_pylist() == [
+        {"order_id": "1", "email": None, "value": "2"},
+        {"order_id": "2", "email": "b@x", "value": "3"},
+    ]
+    assert found.not_utf8 == {"email": [0]}
+
+
+def test_a_row_whose_only_value_is_not_utf8_is_still_a_row() -> None:
+    found = read_rows("a.csv", b"a,b\n\xe9,\n,\nx,y\n")
+    assert found.lines.to_pylist() == [2, 4]
+    assert found.not_utf8 == {"a": [0]}
+
+
+def test_a_short_row_that_is_not_utf8_is_a_bad_line(recwarn: pytest.WarningsRecorder) -> None:
+    found = read_rows("a.csv", HEADER + b"1,a@x,2\n2,b\xe9@x\n3,c@x,4\n")
+    assert found.lines.to_pylist() == [2, 4]
+    assert found.bad_lines == [BadLine(3, "not_a_row", "2 of 3 columns")]
+    assert not recwarn
+
+
+def test_a_whole_file_in_latin_1_loses_only_the_values_it_garbles() -> None:
+    rows = [{"order_id": f"o{i}", "email": "joão@x", "city": "Faro"} for i in range(50)]
+    data = encoded("a.csv", rows).decode().encode("latin-1")
+    found = read_rows("a.csv", data)
+    assert found.not_utf8 == {"email": list(range(50))}
+    assert found.table.column("city").to_pylist() == ["Faro"] * 50
+
+
+def test_a_replacement_sign_in_good_utf8_is_a_sign() -> None:
+    assert rows_of("a.csv", "a\n\ufffd\n".encode()) == [{"a": "\ufffd"}]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_utf_16_is_said_to_be_utf_16(name: str, encoding: str) -> None:
+    data = 'order_id,email\no1,"a@x"\n'.encode(encoding)
+    assert refusal(name, data) == ("not_utf8", "the file is UTF-16; save it as UTF-8")
+
+
+def test_nul_bytes_are_part_of_a_value() -> None:
+    assert rows_of("a.csv", HEADER + b"1,a\0b,2\n")[0]["email"] == "a\0b"
+
+
+# Files that are none
+
+
+OPEN_QUOTES = {
+    "to the end": b'1,a@x,1\n2,"b@x,2\n3,c@x,3\n',
+    "to the next quote": b'1,a@x,1\n2,"b@x,2\n3,"c@x",3\n4,d@x,4\n',
+    "over the end of a row": b'1,a@x,1\n2,b@x,"2\n3,c@x,"3"\n4,d@x,4\n',
+    "twice": b'1,a@x,1\n2,b@x,"2\n3,c@x,"3\n4,d@x,4\n',
+    "in the last row": b'1,a@x,1\n2,b@x,2\n3,c@x,"3\n',
+}
+
+
+@pytest.mark.parametrize("content", OPEN_QUOTES.values(), ids=OPEN_QUOTES)
+def test_an_open_quote_never_swallows_rows(content: bytes) -> None:
+    reason, words = refusal("a.csv", HEADER + content)
+    assert reason == "broken_csv"
+    assert ("line 3" in words) or ("line 4" in words) or "quote left open" in words
+
+
+def test_the_line_of_an_open_quote_is_named() -> None:
+    assert "line 3 " in refusal("a.csv", HEADER + OPEN_QUOTES["twice"])[1]
+
+
+def test_a_quote_inside_a_value_is_a_sign() -> None:
+    assert rows_of("a.csv", HEADER + b'1,5" tv,2\n')[0]["email"] == '5" tv'
+
+
+@pytest.mark.parametrize("name", ["a.csv.gz", "a.jsonl.gz"])
+def test_a_truncated_gzip_is_refused_whole(name: str) -> None:
+    data = encoded(name, [{"order_id": f"o{i}", "email": SECRET} for i in range(500)])
+    for broken in (data[: len(data) // 2], data[:-4], b"", data[:5], SECRET.encode()):
+        assert refusal(name, broken) == ("broken_gzip", "not a whole gzip file")
+
+
+def test_a_truncated_parquet_is_refused_whole() -> None:
+    data = encoded("a.parquet", [{"order_id": "o1", "email": SECRET}])
+    for broken in (data[: len(data) // 2], data[:-1], b"", b"PAR1", SECRET.encode(), data[4:]):
+        assert refusal("a.parquet", broken) == ("broken_parquet", "not a whole Parquet file")
+
+
+def test_a_repeated_column_is_refused_without_showing_it() -> None:
+    data = f"{SECRET},o1,{SECRET}\n".encode()
+    reason, words = refusal("a.csv", data)
+    assert (reason, words) == ("repeated_column", "columns 1 and 3 have one name")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"x" * 2**20 + b"\n1\n", id="a megabyte for a header"),
+        pytest.param(b'"order_id,email\no1,a@x\n', id="an open quote in the header"),
+        pytest.param(b'"order\nid",email\no1,a@x\n', id="a newline in the header"),
+    ],
+)
+def test_a_first_line_that_is_no_header_is_said_so(data: bytes) -> None:
+    assert refusal("a.csv", data) == ("broken_csv", "the first line is no header")
+
+
+def test_objects_with_data_for_keys_are_refused() -> None:
+    data = "\n".join(json.dumps({f"user {i}": 1}) for i in range(readers.MAX_KEYS + 1)).encode()
+    assert refusal("a.jsonl", data)[0] == "too_many_columns"
+
+
+def test_a_file_beyond_two_gigabytes_asks_to_be_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "MAX_BYTES", 100)
+    data = encoded("a.csv", [{"order_id": f"o{i}"} for i in range(100)])
+    assert refusal("a.csv", data)[0] == "too_large"
+    assert refusal("a.csv.gz", gzip.compress(data))[0] == "too_large"
+
+
+@given(st.binary(max_size=200), st.sampled_from(FORMATS))
+@settings(max_examples=150, deadline=None)
+def test_no_bytes_do_more_than_be_refused(data: bytes, name: str) -> None:
+    try:
+        found = read_rows(name, data)
+    except UnreadableFile:
+        return
+    assert len(found.lines) == found.table.num_rows
+
+
+@given(st.binary(max_size=60), st.integers(0, 100))
+@settings(max_examples=150, deadline=None)
+def test_no_bytes_in_a_csv_do_more_than_be_refused(noise: bytes, place: int) -> None:
+    good = HEADER + b'1,"a@x",2\n2,b@x,3\n3,c@x,4\n'
+    try:
+        found = read_rows("a.csv", good[:place] + noise + good[place:])
+    except UnreadableFile as error:
+        assert "@" not in str(error)
+        return
+    assert len(found.lines) == found.table.num_rows
