@@ -4,7 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo ui test lint types check constraints clean
+PYTEST_ARGS ?=
+
+.PHONY: help install demo ui test lint types check bench constraints clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -24,7 +26,7 @@ ui: $(STAMP) ## the demo's state in Dagster, with sandbox, schedules and sensor 
 	@$(BIN)/capi-assets ui
 
 test: $(STAMP) ## everything: units, assets over real HTTP, command line and browser
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
 
 lint: $(STAMP) ## ruff, lint and format
 	$(BIN)/ruff check .
@@ -35,6 +37,9 @@ types: $(STAMP) ## mypy, strict
 
 check: lint types ## what CI runs beside the tests
 	$(BIN)/dagster definitions validate -w workspace.yaml
+
+bench: $(STAMP) ## speed and memory, as ratios against peers in the same run
+	$(BIN)/python -m benchmarks
 
 constraints: ## pin what is installed now, without addresses
 	$(BIN)/pip freeze --exclude-editable --disable-pip-version-check | grep -E '^[A-Za-z0-9_.-]+==' > constraints.txt

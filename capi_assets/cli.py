@@ -73,9 +73,9 @@ def sandbox(host: str, port: int, tokens: tuple[str, ...], state: Path | None) -
 @click.option("--seed", default=7, show_default=True)
 def shop(landing: Path, hours: int, visits_per_day: int, seed: int) -> None:
     """Land the visits and orders of a made-up shop, up to now."""
-    from capi_assets.partitions import HOUR, floor_hour
-    from capi_assets.sandbox.shop.shop import Shop
+    from capi_assets.hours import HOUR, floor_hour
     from capi_assets.sandbox.shop.files import write_landing
+    from capi_assets.sandbox.shop.shop import Shop
 
     now = datetime.now(UTC)
     start = floor_hour(now) - hours * HOUR

@@ -1,19 +1,16 @@
-"""The hour: one shared partitions definition and the few conversions around its keys.
+"""The one partitions definition that all assets share.
 
-Keys are UTC only (`2026-11-20-13:00`): local hours repeat or vanish when clocks change.
+Keys are UTC only: local hours repeat or vanish when clocks change. Importing this reads the
+settings; arithmetic with hours is in `hours.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from dagster import HourlyPartitionsDefinition
 
 from capi_assets.settings import read_settings
-
-KEY_FORMAT = "%Y-%m-%d-%H:%M"
-HOUR = timedelta(hours=1)
 
 
 def hourly(start: datetime) -> HourlyPartitionsDefinition:
@@ -22,40 +19,3 @@ def hourly(start: datetime) -> HourlyPartitionsDefinition:
 
 
 HOURLY = hourly(read_settings().start_date)
-
-
-def floor_hour(moment: datetime) -> datetime:
-    """The start of the hour that `moment` lies in, in UTC."""
-    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-
-
-def hour_key(moment: datetime) -> str:
-    """The partition key of the hour that `moment` lies in."""
-    return floor_hour(moment).strftime(KEY_FORMAT)
-
-
-def key_hour(key: str) -> datetime:
-    """The hour's start of a partition key, timezone-aware UTC."""
-    return datetime.strptime(key, KEY_FORMAT).replace(tzinfo=UTC)
-
-
-def hours_between(start: datetime, end: datetime) -> list[datetime]:
-    """The hours of `[start, end)`, both taken to their hour's start."""
-    first, last = floor_hour(start), floor_hour(end)
-    return [first + i * HOUR for i in range(int((last - first) / HOUR))]
-
-
-def key_ranges(hours: Iterable[datetime]) -> list[tuple[str, str]]:
-    """Runs of consecutive hours as inclusive (first key, last key) pairs, in time order."""
-    ranges: list[list[datetime]] = []
-    for hour in sorted(set(hours)):
-        if ranges and hour - ranges[-1][1] == HOUR:
-            ranges[-1][1] = hour
-        else:
-            ranges.append([hour, hour])
-    return [(hour_key(first), hour_key(last)) for first, last in ranges]
-
-
-def span(hours: Sequence[datetime]) -> tuple[datetime, datetime]:
-    """`[start, end)` that holds all `hours`."""
-    return min(hours), max(hours) + HOUR

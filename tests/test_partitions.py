@@ -10,15 +10,8 @@ from factories import HOUR, H
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capi_assets.partitions import (
-    floor_hour,
-    hour_key,
-    hourly,
-    hours_between,
-    key_hour,
-    key_ranges,
-    span,
-)
+from capi_assets.hours import floor_hour, hour_key, hours_between, key_hour, key_ranges, span
+from capi_assets.partitions import hourly
 
 moments = st.datetimes(
     datetime(2000, 1, 1),  # noqa: DTZ001 - hypothesis adds the zone

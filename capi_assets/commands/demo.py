@@ -23,7 +23,7 @@ from capi_assets.commands.stage import CURRENCY, DATASET_ID, Stage, set_up
 from capi_assets.coverage.gaps import Gap
 from capi_assets.coverage.waterfall import closes
 from capi_assets.coverage.words import gap_sentence
-from capi_assets.partitions import HOUR, floor_hour, hour_key, hours_between
+from capi_assets.hours import HOUR, floor_hour, hour_key, hours_between
 from capi_assets.sandbox.reports import totals
 from capi_assets.sandbox.run import SandboxServer
 
@@ -81,13 +81,12 @@ def _play(stage: Stage, sandbox: SandboxServer, end: datetime, console: Console)
     import dagster as dg
 
     from capi_assets.commands.runs import run_hours
-    from capi_assets.defs.resources import Rules
+    from capi_assets.defs.resources import resources_from
     from capi_assets.defs.watch import watch
-    from capi_assets.definitions import build_definitions
     from capi_assets.lake import Lake
+    from capi_assets.settings import read_settings
 
-    rules = build_definitions().resources["rules"]
-    assert isinstance(rules, Rules)
+    rules = resources_from(read_settings())["rules"]
     hours = hours_between(stage.first, end)
     lake = Lake(stage.lake)
     with dg.DagsterInstance.get() as instance:

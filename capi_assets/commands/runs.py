@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from capi_assets.definitions import build_definitions
-from capi_assets.partitions import hour_key
+from capi_assets.hours import hour_key
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 

@@ -1,4 +1,4 @@
-"""The demo's stage: a folder of its own under `data/`, apart from anything real, and its settings."""
+"""The demo's stage: a folder of its own, apart from anything real, and its settings."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 import orjson
 import yaml
 
-from capi_assets.sandbox.shop.shop import Shop
 from capi_assets.sandbox.shop.files import write_landing
+from capi_assets.sandbox.shop.shop import Shop
 
 DATASET_ID = "1234567890123456"
 CURRENCY = "EUR"

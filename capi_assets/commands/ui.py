@@ -15,7 +15,7 @@ import requests
 from rich.console import Console
 
 from capi_assets.commands.stage import DATASET_ID, Stage
-from capi_assets.partitions import HOUR, floor_hour
+from capi_assets.hours import HOUR, floor_hour
 from capi_assets.sandbox.run import SandboxServer
 
 _FEED_EVERY = timedelta(seconds=60)

@@ -16,7 +16,7 @@ import orjson
 from capi_assets.coverage.causes import Cause
 from capi_assets.coverage.flags import ERROR, WARN
 from capi_assets.coverage.gaps import Gap, merged
-from capi_assets.partitions import HOUR
+from capi_assets.hours import HOUR
 
 Kind = Literal["opened", "worse", "about_to_expire", "expired", "recovered", "changed"]
 

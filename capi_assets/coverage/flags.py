@@ -17,7 +17,7 @@ import pyarrow as pa
 from capi_assets.coverage.causes import Cause
 from capi_assets.coverage.hour_totals import HourTotals, hour_totals, window_end
 from capi_assets.coverage.missing_visits import HourOfVisits, MissingVisits, missing_visits
-from capi_assets.partitions import HOUR, floor_hour
+from capi_assets.hours import HOUR, floor_hour
 
 WARN, ERROR = "warn", "error"
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from capi_assets.coverage.causes import Cause
 from capi_assets.coverage.flags import ERROR, WARN
-from capi_assets.partitions import HOUR, hour_key
+from capi_assets.hours import HOUR, hour_key
 
 
 @dataclass(frozen=True, slots=True)

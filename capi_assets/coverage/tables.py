@@ -25,7 +25,7 @@ from capi_assets.coverage.words import (
     moneys,
     percent,
 )
-from capi_assets.partitions import hour_key
+from capi_assets.hours import hour_key
 
 AT_MOST = 20
 """Rows of a table in the UI; what is left out is counted."""

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from capi_assets.coverage.outcomes import LOST_STAGES, MONEY_UNITS, STAGES, outcomes
 from capi_assets.coverage.sql import query
-from capi_assets.partitions import floor_hour
+from capi_assets.hours import floor_hour
 
 _TIME = pa.timestamp("us", tz="UTC")
 

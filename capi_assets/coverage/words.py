@@ -13,7 +13,7 @@ from capi_assets.coverage.alerts import Alert
 from capi_assets.coverage.causes import Cause
 from capi_assets.coverage.channels import Message
 from capi_assets.coverage.gaps import Gap
-from capi_assets.partitions import HOUR
+from capi_assets.hours import HOUR
 
 _NO_DECIMALS = {
     *("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND"),

@@ -17,7 +17,7 @@ from capi_assets.contracts.visits import Visits
 from capi_assets.coverage.flags import ERROR
 from capi_assets.coverage.tables import gaps_report, gaps_sentence, hour_report, hour_sentence
 from capi_assets.coverage.waterfall import closes, waterfall
-from capi_assets.defs.hours import (
+from capi_assets.defs.reporting import (
     GROUP,
     OWNERS,
     HourVerdict,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from capi_assets.partitions import HOUR, floor_hour, hour_key
+from capi_assets.hours import HOUR, floor_hour, hour_key
 from capi_assets.settings import read_settings
 
 # The standing list is the sensor's to write: it looks at eight days, not at one run's hours.

@@ -17,7 +17,7 @@ from capi_assets.defs.attribution_health import watch_words
 from capi_assets.defs.automation import judge_hour
 from capi_assets.defs.resources import Alerts, Clock, LakeResource, Rules
 from capi_assets.defs.watch import Seen, watch
-from capi_assets.partitions import hour_key
+from capi_assets.hours import hour_key
 from capi_assets.settings import read_settings
 
 # The hours whose verdict a change of clock alone can turn.

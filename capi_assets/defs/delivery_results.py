@@ -1,4 +1,4 @@
-"""`delivery_results`: sends what is left to send, and tells where every event of the hour stands."""
+"""`delivery_results`: sends what is left to send, and tells where every event stands."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,9 @@ from capi_assets.contracts.base import arrow_schema, conform
 from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.coverage.causes import Cause, cause_of
-from capi_assets.defs.hours import (
+from capi_assets.defs.landed import money_metadata
+from capi_assets.defs.matched_events import rows_of
+from capi_assets.defs.reporting import (
     GROUP,
     OWNERS,
     HourVerdict,
@@ -23,8 +25,6 @@ from capi_assets.defs.hours import (
     hours_of,
     report_hours,
 )
-from capi_assets.defs.landed import money_metadata
-from capi_assets.defs.matched_events import rows_of
 from capi_assets.defs.resources import Clock, LakeResource, LedgerResource, MetaResource, Rules
 from capi_assets.delivery.access import open_clients
 from capi_assets.delivery.ledger import Ledger
@@ -206,7 +206,7 @@ def _verdict(events: pa.Table, results: pa.Table) -> HourVerdict:
 every_event_has_an_answer = hourly_check(
     "delivery_results",
     "every_event_has_an_answer",
-    "Each matched event has exactly one result, and none was refused by Meta or is of unknown fate.",
+    "Each matched event has one result; none was refused by Meta or is of unknown fate.",
     _judge,
     {"lake"},
 )

@@ -13,7 +13,7 @@ from capi_assets.contracts.base import Contract, arrow_schema
 from capi_assets.contracts.orders import Orders
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.contracts.visits import Visits
-from capi_assets.defs.hours import HourVerdict, Unfinished
+from capi_assets.defs.reporting import HourVerdict, Unfinished
 from capi_assets.ingest.tables import Ingested, IngestedHour
 from capi_assets.lake import Lake
 

@@ -13,7 +13,8 @@ from dagster_duckdb import DuckDBResource
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.contracts.orders import Orders
-from capi_assets.defs.hours import (
+from capi_assets.defs.landed import money_metadata
+from capi_assets.defs.reporting import (
     GROUP,
     OWNERS,
     HourVerdict,
@@ -22,14 +23,14 @@ from capi_assets.defs.hours import (
     hours_of,
     report_hours,
 )
-from capi_assets.defs.landed import money_metadata
 from capi_assets.defs.resources import LakeResource, Rules
 from capi_assets.eligibility import matched_events_of
 from capi_assets.engine import DuckDBEngine
+from capi_assets.hours import HOUR, floor_hour, hours_between, span
 from capi_assets.matching import match
 from capi_assets.meta.match_keys import HASHED_KEYS
 from capi_assets.meta.refusals import refusal_words
-from capi_assets.partitions import HOUR, HOURLY, floor_hour, hours_between, span
+from capi_assets.partitions import HOURLY
 
 PLOTTED_KEYS = (*HASHED_KEYS, "fbc", "fbp", "client_ip_address", "client_user_agent")
 

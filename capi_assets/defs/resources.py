@@ -173,17 +173,17 @@ def resources_from(settings: Settings) -> dict[str, Any]:
         # EnvVar keeps the value out of the UI; it may only name a variable that is set.
         return dg.EnvVar(variable(name)) if getattr(settings, name) is not None else None
 
+    # A URL that the user set may hold a password; the default may be seen.
+    ledger_url = settings.ledger_url.get_secret_value()
+    if "ledger_url" in settings.model_fields_set:
+        ledger_url = dg.EnvVar(variable("ledger_url"))
     return {
         "alerts": Alerts(webhook=secret("alert_webhook")),
         "clock": Clock(at=settings.now.isoformat() if settings.now else None),
         # Row order is ours to set, by sorting; DuckDB may use memory better without keeping it.
         "duckdb": DuckDBResource(database=":memory:"),
         "lake": LakeResource(root=settings.lake),
-        "ledger": LedgerResource(
-            url=secret("ledger_url")
-            if "ledger_url" in settings.model_fields_set
-            else settings.ledger_url.get_secret_value()
-        ),
+        "ledger": LedgerResource(url=ledger_url),
         "meta": MetaResource(
             dataset_id=settings.dataset_id,
             access_token=secret("access_token"),

@@ -8,7 +8,8 @@ import dagster as dg
 from dagster_duckdb import DuckDBResource
 
 from capi_assets.contracts.visits import Visits
-from capi_assets.defs.hours import (
+from capi_assets.defs.landed import landed_metadata, landed_verdicts, store, unreadable
+from capi_assets.defs.reporting import (
     GROUP,
     OWNERS,
     HourVerdict,
@@ -17,7 +18,6 @@ from capi_assets.defs.hours import (
     hours_of,
     report_hours,
 )
-from capi_assets.defs.landed import landed_metadata, landed_verdicts, store, unreadable
 from capi_assets.defs.resources import LakeResource, Rules, Sources
 from capi_assets.ingest.visits import ingest_visits
 from capi_assets.partitions import HOURLY

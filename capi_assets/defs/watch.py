@@ -12,9 +12,9 @@ from capi_assets.contracts.attribution_health import AttributionHealth
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.coverage.flags import CoveragePolicy, flag_hours
 from capi_assets.coverage.gaps import Gap, gaps
+from capi_assets.hours import HOUR, floor_hour, hours_between, span
 from capi_assets.lake import Lake
 from capi_assets.meta.limits import WINDOW
-from capi_assets.partitions import HOUR, floor_hour, hours_between, span
 
 # What happened before cannot be saved any more, save for physical stores, and would be noise.
 WATCHED = WINDOW + timedelta(days=1)

@@ -12,6 +12,7 @@ import gzip
 import io
 import zlib
 from dataclasses import dataclass, field
+from functools import cache
 
 import duckdb
 import numpy as np
@@ -97,7 +98,10 @@ def read_rows(name: str, data: bytes) -> RawRows:
 def _unpacked(data: bytes) -> bytes:
     try:
         with gzip.open(io.BytesIO(data)) as file:
-            return file.read(MAX_BYTES + 1)
+            unpacked = file.read(MAX_BYTES + 1)
+        if data:
+            return unpacked
+        raise EOFError
     except (OSError, EOFError, zlib.error):
         raise UnreadableFile("broken_gzip", "not a whole gzip file") from None
 
@@ -250,10 +254,10 @@ def _read_jsonl(data: bytes, whole: bool) -> RawRows:
     lines = pa.array(data.split(b"\n"), pa.string())
     numbered = pa.table({"line": np.arange(1, len(lines) + 1), "text": lines})
     numbered = numbered.filter(pc.not_equal(pc.utf8_trim(lines, " \r\t"), ""))
-    with duckdb.connect(":memory:") as connection:
+    with _duckdb().cursor() as connection:
         connection.register("numbered", numbered)
         connection.execute(
-            "CREATE TABLE objects AS SELECT line, text, CASE WHEN json_valid(text)"
+            "CREATE TEMP TABLE objects AS SELECT line, text, CASE WHEN json_valid(text)"
             " THEN json_type(text) = 'OBJECT' ELSE false END AS good FROM numbered ORDER BY line"
         )
         bad_lines = [
@@ -282,6 +286,12 @@ def _read_jsonl(data: bytes, whole: bool) -> RawRows:
     table = rows.select(range(1, rows.num_columns)).rename_columns(names)
     found = RawRows(table, rows.column("line").combine_chunks(), bad_lines)
     return found if whole else _without_broken_text(found)
+
+
+@cache
+def _duckdb() -> duckdb.DuckDBPyConnection:
+    """One for all files: to open it takes 18 ms, a cursor 0.2 ms."""
+    return duckdb.connect(":memory:")
 
 
 def _extraction(paths: list[str]) -> str:

@@ -19,9 +19,9 @@ import pyarrow as pa
 import sqlalchemy as sa
 from upath import UPath
 
+from capi_assets.hours import span
 from capi_assets.ingest.readers import EXTENSIONS, RawRows, UnreadableFile, read_rows
 from capi_assets.ingest.sql_text import parameters_of, with_colons
-from capi_assets.partitions import span
 
 BATCH_BYTES = 256 * 2**20
 """Files of several hours are read together up to this size: enough to spread what a query costs,

@@ -40,7 +40,7 @@ def _finish(judged: Judged, policy: HashPolicy, today: date) -> Finished:
     in_url = fbclid_from_url_column(rows.column("page_url"))
     clicks = fbc_column(rows.column("fbc"), pc.coalesce(given, in_url), occurred)
     fbp, fbp_problems = fbp_column(rows.column("fbp"))
-    ip, ip_problems = ip_column(rows.column("client_ip_address"))
+    ip, ip_problems = ip_column(rows.column("client_ip_address"), prefer_ipv6=False)
     drops = add_drops(
         judged.drops,
         [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from conftest import TOKEN, World
+from asset_world import TOKEN, World
 
 
 def test_a_range_is_delivered_once_however_often_it_is_materialized(world: World) -> None:

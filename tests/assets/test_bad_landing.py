@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 import pytest
-from conftest import World
+from asset_world import World
 
 
 def _failure_words(world: World) -> str:

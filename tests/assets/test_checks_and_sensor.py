@@ -10,18 +10,16 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import dagster as dg
 import orjson
-from conftest import TOKEN, World
+from asset_world import TOKEN, World
 from dagster._core.storage.dagster_run import RunsFilter
 
 from capi_assets.defs.coverage_sensor import coverage_sensor
 from capi_assets.defs.resources import Alerts, Clock, LakeResource, resources_from
-from capi_assets.partitions import hour_key
+from capi_assets.hours import hour_key
 from capi_assets.settings import read_settings
 
 
-def _evaluations(
-    world: World, asset: str, check: str
-) -> dict[str | None, dg.AssetCheckEvaluation]:
+def _evaluations(world: World, asset: str, check: str) -> dict[str | None, dg.AssetCheckEvaluation]:
     """Latest evaluation per partition."""
     found: dict[str | None, dg.AssetCheckEvaluation] = {}
     records = world.instance.event_log_storage.get_asset_check_execution_history(

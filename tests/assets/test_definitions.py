@@ -9,7 +9,8 @@ import pytest
 
 from capi_assets.definitions import build_definitions
 from capi_assets.defs.automation import every_hour, open_hour
-from capi_assets.partitions import HOURLY, floor_hour, hour_key
+from capi_assets.hours import floor_hour, hour_key
+from capi_assets.partitions import HOURLY
 
 DEFS = build_definitions()
 ASSETS = ["visits", "orders", "matched_events", "delivery_results", "attribution_health"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conftest import TOKEN, World
+from asset_world import TOKEN, World
 
 
 def test_no_token_and_no_contact_data_is_ever_written_down(world: World) -> None:
@@ -42,7 +42,9 @@ def test_a_token_set_by_variable_is_shown_as_the_variable(world: World) -> None:
     from capi_assets.defs.resources import resources_from
     from capi_assets.settings import read_settings
 
-    settings = read_settings({"CAPI_ACCESS_TOKEN": TOKEN, "CAPI_ALERT_WEBHOOK": "https://x/" + TOKEN})
+    settings = read_settings(
+        {"CAPI_ACCESS_TOKEN": TOKEN, "CAPI_ALERT_WEBHOOK": "https://x/" + TOKEN}
+    )
     assert TOKEN not in repr(settings)
     for resource in resources_from(settings).values():
         assert TOKEN not in repr(resource)

@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from capi_assets.partitions import HOUR, floor_hour, hour_key
+from capi_assets.hours import HOUR, floor_hour, hour_key
 from capi_assets.sandbox.reports import totals
 from capi_assets.sandbox.run import SandboxServer
 

@@ -34,15 +34,21 @@ def _sent_by(*sources: str) -> Callable[[Event], bool]:
     return lambda event: event.get("action_source") in sources
 
 
-def _only_the_category_is_wrong(event: Event) -> bool:
-    items = event["custom_data"]["contents"]
+def _has(key: str, kind: type) -> Callable[[Event], bool]:
+    return lambda event: isinstance(event.get(key), kind)
+
+
+def _every_item_has_some_id(event: Event) -> bool:
+    details = event["custom_data"]
+    items = details.get("contents") if isinstance(details, dict) else None
     return isinstance(items, list) and all(
         isinstance(item, dict) and item.get("id") not in (None, "") for item in items
     )
 
 
-def _every_item_has_some_id(event: Event) -> bool:
-    return all(item.get("id") not in (None, "") for item in event["custom_data"]["contents"])
+def _names_a_business(event: Event) -> bool:
+    person = event["user_data"]
+    return isinstance(person, dict) and bool(BUSINESS_KEYS & person.keys())
 
 
 def _tracking_is_said_where_it_must_be(event: Event) -> bool:
@@ -85,13 +91,13 @@ DIFFERENCES = (
         "bad_original_event_data",
         POLICY,
         "Four fields are documented; no refusal of others, or of their values, is known.",
-        lambda event: isinstance(event.get("original_event_data"), dict),
+        _has("original_event_data", dict),
     ),
     Difference(
         "malformed_contents",
         POLICY,
         "delivery_category has three documented values; no refusal of others is known.",
-        _only_the_category_is_wrong,
+        _every_item_has_some_id,
     ),
     Difference(
         "malformed_content_ids",
@@ -131,7 +137,7 @@ DIFFERENCES = (
         "malformed_custom_data",
         JUDGEMENT,
         "A JSON null is an export's mistake for an empty column; on the wire it means the same.",
-        lambda event: isinstance(event["custom_data"], dict),
+        _has("custom_data", dict),
     ),
     Difference(
         "unknown_app_data_key",
@@ -147,7 +153,7 @@ DIFFERENCES = (
         "weak_match_keys",
         JUDGEMENT,
         "Ids of the business recognise no person; Meta's list of weak sets does not speak of them.",
-        lambda event: bool(BUSINESS_KEYS & event["user_data"].keys()),
+        _names_a_business,
     ),
     Difference(
         "negative_value",

@@ -17,7 +17,8 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
 from capi_assets.contracts.base import Contract, columns
-from capi_assets.partitions import HOURLY, hour_key, key_hour
+from capi_assets.hours import hour_key, key_hour
+from capi_assets.partitions import HOURLY
 
 OWNERS = ["team:analytics-engineering"]
 GROUP = "conversions"
@@ -56,7 +57,7 @@ def report_hours(
     context: dg.AssetExecutionContext,
     metadata: Mapping[datetime, Mapping[str, Any]],
     unfinished: Sequence[Unfinished] = (),
-) -> Iterator[dg.MaterializeResult | dg.AssetMaterialization]:
+) -> Iterator[Any]:
     """Reports every hour of the run; yield from it last.
 
     With `unfinished` hours the run fails after all others are reported and everything downstream
@@ -134,7 +135,7 @@ def hourly_check(
         partitions_def=HOURLY,
         required_resource_keys=required_resource_keys,
     )
-    def check(context: dg.AssetCheckExecutionContext) -> Iterator[Any]:
+    def check(context: dg.AssetCheckExecutionContext) -> Any:
         resources = {key: getattr(context.resources, key) for key in required_resource_keys}
         for hour, verdict in judge(hours_of(context), **resources).items():
             yield dg.AssetCheckEvaluation(
