@@ -16,6 +16,14 @@ def identity_of(table: pa.Table) -> pa.ChunkedArray:
     return pc.binary_join_element_wise(*(table[name] for name in IDENTITY), _SEPARATOR)
 
 
+def storable(events: pa.Table) -> pa.ChunkedArray:
+    """Which rows a database can keep: PostgreSQL has no text with a NUL in it."""
+    flags = pc.match_substring(events["order_id"], "\0")
+    for name in IDENTITY:
+        flags = pc.or_(flags, pc.match_substring(events[name], "\0"))
+    return pc.invert(flags)
+
+
 def aligned(table: pa.Table, to: pa.Table) -> pa.Table:
     """The rows of `table` in the order of `to`: one per row of `to`, all null where none fits."""
     return table.take(pc.index_in(identity_of(to), value_set=_flat(identity_of(table))))

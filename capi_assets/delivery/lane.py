@@ -101,9 +101,9 @@ class Lane:
 
     def finish(self, request: Request, *, accepted: bool = False) -> None:
         """Lets go what waited behind a request that is over."""
-        if request.then is not None:
-            request.then.is_guilty = accepted and request.then_is_twin
-            self._ready.append(request.then)
+        if request.behind is not None:
+            request.behind.is_guilty = accepted and request.twin_is_behind
+            self._ready.append(request.behind)
 
     def _settle(self, request: Request, ruling: Ruling, clock: float) -> tuple[Outcome, bool]:
         match ruling.then:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Connection, Row, Select, bindparam, select, update
 
-from capi_assets.delivery.identity import IDENTITY
+from capi_assets.delivery.identity import IDENTITY, storable
 from capi_assets.delivery.ledger_schema import (
     ATTEMPT,
     ATTEMPT_EVENTS,
@@ -65,7 +65,8 @@ def micros(moment: datetime) -> int:
 
 
 def chunks(events: pa.Table, size: int) -> Iterator[pa.Table]:
-    """The table in pieces of at most `size` rows."""
+    """The table in pieces of at most `size` rows, without events that no ledger can hold."""
+    events = events.filter(storable(events))
     for start in range(0, events.num_rows, size):
         yield events.slice(start, size)
 

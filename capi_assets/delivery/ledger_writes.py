@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import Connection, case, func, insert, null, select, update
 
 from capi_assets.delivery import ledger_rows as rows
-from capi_assets.delivery.identity import aligned
+from capi_assets.delivery.identity import aligned, storable
 from capi_assets.delivery.ledger_schema import (
     ATTEMPT_EVENTS,
     ATTEMPTS,
@@ -64,7 +65,7 @@ def claim(
     renew: bool,
 ) -> pa.Table:
     moment, until = rows.micros(now), rows.micros(now + lease)
-    known = register(connection, events)
+    known = register(connection, events.filter(storable(events)))
     free = [
         row.state != DELIVERED
         and (
@@ -79,7 +80,10 @@ def claim(
         connection.execute(
             update(EVENTS).where(_E.ref.in_(won)).values(claimed_by=holder, claimed_until=until)
         )
-    return aligned(rows.state(known).append_column("won", pa.array(free, pa.bool_())), to=events)
+    answer = rows.state(known).append_column("won", pa.array(free, pa.bool_()))
+    answer = aligned(answer, to=events)
+    won_flags = pc.fill_null(answer["won"], False)
+    return answer.set_column(answer.schema.get_field_index("won"), "won", won_flags)
 
 
 def intend(

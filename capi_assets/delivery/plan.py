@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from capi_assets.delivery import reasons
-from capi_assets.delivery.identity import aligned, repeats
+from capi_assets.delivery.identity import aligned, repeats, storable
 from capi_assets.delivery.ledger_schema import DELIVERED, EXPIRED, PENDING, REJECTED, UNKNOWN
 from capi_assets.delivery.policy import Policy
 from capi_assets.meta.limits import FUTURE_TOLERANCE
@@ -72,6 +72,7 @@ def plan(
         (verdict.at_meta, "already_delivered", verdict.if_changed),
         (verdict.withheld, "withheld", events["reason"]),
         (verdict.invalid, "invalid", events["reason"]),
+        (verdict.unstorable, "invalid", _text(reasons.UNSTORABLE)),
         (verdict.duplicate, "invalid", _text(reasons.DUPLICATE)),
         (verdict.pixel_reported, "covered_by_pixel", _text(reasons.PIXEL_REPORTED)),
         (verdict.pixel_assumed, "covered_by_pixel", _text(reasons.PIXEL_ASSUMED)),
@@ -126,6 +127,7 @@ class _Verdict:
         )
         self.withheld = _sure(pc.equal(events["verdict"], "withheld"))
         self.invalid = pc.invert(pc.or_(ready, self.withheld))
+        self.unstorable = pc.invert(_sure(storable(events)))
         self.duplicate = pc.or_(foreign, repeats(events, among=pc.and_(ready, pc.invert(foreign))))
 
         reported = events["pixel_reported_at"]

@@ -33,6 +33,7 @@ HELD_TOO_LATE = "held_past_deliver_until"
 
 # Settled without sending.
 TOO_LATE = "too_late"
+UNSTORABLE = "id_holds_nul"
 DUPLICATE = "duplicate_event_id"
 PIXEL_REPORTED = "pixel_reported"
 PIXEL_ASSUMED = "pixel_assumed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from capi_assets.meta.client import Answer, DatasetAccess
+from capi_assets.meta.errors import Body
 
 
 def remarks(access: DatasetAccess, answer: Answer, sent: int) -> Iterator[str]:
@@ -19,8 +20,11 @@ def remarks(access: DatasetAccess, answer: Answer, sent: int) -> Iterator[str]:
         yield f"{dataset}: Meta upgraded the call to a newer API version."
     if answer.messages:
         yield f"{dataset}: Meta attached remarks to an accepted request; see Diagnostics there."
-    if answer.events_received is not None and answer.events_received != sent:
+    if answer.http_status is None or not 200 <= answer.http_status < 300:
+        return
+    if answer.error.body is Body.JSON and answer.events_received != sent:
+        confirmed = "no number" if answer.events_received is None else answer.events_received
         yield (
-            f"{dataset}: {answer.events_received} events confirmed of {sent} sent "
-            f"(trace {answer.error.fbtrace_id}); all of them count as unknown."
+            f"{dataset}: {confirmed} of events confirmed where {sent} were sent (trace "
+            f"{answer.error.fbtrace_id}); all of them count as unknown."
         )

@@ -21,15 +21,15 @@ class Budget:
 class Request:
     """Events (columns of `queue.COLUMNS`, and `ref` once claimed) that travel together.
 
-    Halves go one after the other, `then` after this one: if a half is accepted, its `twin` must
+    Halves go one after the other, `behind` after this one: if a half is accepted, its twin must
     be the guilty one and is halved again unsent, which saves one request in four.
     """
 
     events: pa.Table
     budget: Budget
     tries: int = 0
-    then: Request | None = None
-    then_is_twin: bool = False
+    behind: Request | None = None
+    twin_is_behind: bool = False
     is_guilty: bool = False  # its twin was accepted
     looks: int = 0  # at claims that another run holds
     looking_since: float = 0.0
@@ -55,9 +55,9 @@ class Request:
             middle = len(self) // 2
             parts = self.events.slice(0, middle), self.events.slice(middle)
         self.budget.left -= 2
-        second = Request(parts[1], self.budget, then=self.then)
-        return Request(parts[0], self.budget, then=second, then_is_twin=True)
+        second = Request(parts[1], self.budget, behind=self.behind)
+        return Request(parts[0], self.budget, behind=second, twin_is_behind=True)
 
     def chain(self) -> list[Request]:
         """This request and all that wait behind it."""
-        return [self, *(self.then.chain() if self.then else ())]
+        return [self, *(self.behind.chain() if self.behind else ())]

@@ -189,7 +189,7 @@ class _Delivery:
             return
         events, state = claimed
         body = lane.client.body(events["payload"].to_pylist())
-        intent = Intent(self._holder, self.summary.run_id, len(body), self._policy.lease)
+        intent = Intent(self._holder, self.summary.run_id[:128], len(body), self._policy.lease)
         attempt = self._ledger.intend(events, state, intent, self._now())
         if attempt is None:  # this process stood still so long that another took over
             self._wait_for_claims(lane, request, events)

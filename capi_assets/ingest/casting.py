@@ -48,12 +48,13 @@ def cast_column(
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
     try:
-        values = _plain(values, connection)
-        cast = _CASTS[column.arrow_type](values, connection)
+        plain = _plain(values, connection)
+        cast = _CASTS[column.arrow_type](plain.values, connection)
     except (pa.ArrowException, duckdb.Error):
         # A type that nobody thought of costs its column, not the range.
         nothing = pa.nulls(len(values), column.arrow_type)
         return Cast(nothing, _problem(pc.is_valid(values), "unknown_type"))
+    cast = Cast(cast.values, pc.coalesce(plain.problems, cast.problems))
     if shape := column.metadata.get("json"):
         return _json(cast, shape)
     if column.metadata.get("upper"):
@@ -66,57 +67,54 @@ def absent(column: Column, rows: int) -> Cast:
     return Cast(pa.nulls(rows, column.arrow_type), pa.nulls(rows, pa.string()))
 
 
-def to_text(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> pa.Array:
-    """Any type as text without surrounding space; blank is null; nested types are JSON."""
-    kind = values.type
-    if pa.types.is_nested(kind):
-        values = _in_duckdb(values, "to_json(v)::VARCHAR", connection)
-    elif pa.types.is_binary(kind):
-        values = _in_duckdb(values, "try(decode(v))", connection)
-    elif pa.types.is_floating(kind):
-        # 12345.0 is the number 12345 that a spreadsheet or a null in the column made a float.
-        whole = pc.fill_null(pc.equal(values, pc.floor(values)), False)
-        small = pc.fill_null(pc.less(pc.abs(values), 1e15), False)
-        as_int = pc.if_else(pc.and_(whole, small), values, None).cast(pa.int64())
-        values = pc.if_else(pc.is_valid(as_int), as_int.cast(pa.string()), values.cast(pa.string()))
-    elif not pa.types.is_string(kind):
-        values = values.cast(pa.string())
-    trimmed = pc.utf8_trim_whitespace(values)
-    return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
-
-
-def _plain(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> pa.Array:
-    """The same values in one of the types that casts know; what is not UTF-8 comes as bytes."""
+def _plain(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> Cast:
+    """The same values in one of the types that casts know; bytes as text, if they are UTF-8."""
     if isinstance(values, pa.DictionaryArray):
         values = values.dictionary_decode()
     if isinstance(values, pa.UuidArray):
-        return _in_duckdb(values, "v::VARCHAR", connection)
+        values = _in_duckdb(values, "v::VARCHAR", connection)
     if isinstance(values, pa.ExtensionArray):
         values = values.storage
     kind = values.type
-    if pa.types.is_null(kind):
-        return values.cast(pa.string())
+    fine = pa.nulls(len(values), pa.string())
     if pa.types.is_floating(kind):
         # pandas writes an absent value of a numeric column as NaN.
-        return pc.if_else(pc.is_nan(values), pa.scalar(None, kind), values)
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        values = values.cast(pa.string())
-    if pa.types.is_string(values.type):
+        single = values.cast(pa.float32()) if pa.types.is_float16(kind) else values
+        return Cast(_where(pc.invert(pc.is_nan(single)), single), fine)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         try:
             values.validate(full=True)
+            return Cast(values.cast(pa.string()), fine)
         except pa.ArrowInvalid:
             values = values.cast(pa.binary())
     elif pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
         values = values.cast(pa.binary())
-    return values
+    if pa.types.is_binary(values.type):
+        text = _in_duckdb(values, "try(decode(v))", connection)
+        return Cast(text, _misfit(values, text, "not_utf8"))
+    return Cast(values, fine)
+
+
+def to_text(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> pa.Array:
+    """Any plain type as text without surrounding space; blank is null; nested types are JSON."""
+    kind = values.type
+    if pa.types.is_nested(kind):
+        values = _in_duckdb(values, "to_json(v)::VARCHAR", connection)
+    elif pa.types.is_floating(kind):
+        # 12345.0 is the number 12345 that a spreadsheet or a null in the column made a float.
+        whole = pc.fill_null(pc.equal(values, pc.floor(values)), False)
+        small = pc.fill_null(pc.less(pc.abs(values), 1e15), False)
+        as_int = _where(pc.and_(whole, small), values).cast(pa.int64())
+        values = pc.coalesce(as_int.cast(pa.string()), values.cast(pa.string()))
+    elif not pa.types.is_string(kind):
+        values = values.cast(pa.string())
+    trimmed = pc.utf8_trim_whitespace(values)
+    return _where(pc.not_equal(trimmed, ""), trimmed)
 
 
 def _text(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> Cast:
     text = to_text(values, connection)
-    if not pa.types.is_binary(values.type):
-        return Cast(text, pa.nulls(len(text), pa.string()))
-    given = pc.and_(pc.is_valid(values), pc.greater(pc.binary_length(values), 0))
-    return Cast(text, _problem(pc.and_(given, pc.is_null(text)), "not_utf8"))
+    return Cast(text, pa.nulls(len(text), pa.string()))
 
 
 def _money(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> Cast:

@@ -96,14 +96,14 @@ def read_rows(name: str, data: bytes) -> RawRows:
 
 
 def _unpacked(data: bytes) -> bytes:
+    broken = UnreadableFile("broken_gzip", "not a whole gzip file")
+    if not data:
+        raise broken
     try:
         with gzip.open(io.BytesIO(data)) as file:
-            unpacked = file.read(MAX_BYTES + 1)
-        if data:
-            return unpacked
-        raise EOFError
+            return file.read(MAX_BYTES + 1)
     except (OSError, EOFError, zlib.error):
-        raise UnreadableFile("broken_gzip", "not a whole gzip file") from None
+        raise broken from None
 
 
 def _read_parquet(data: bytes) -> RawRows:

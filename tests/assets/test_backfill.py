@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 from asset_world import TOKEN, World
@@ -116,11 +117,14 @@ def test_a_withdrawn_consent_stops_the_delivery_and_keeps_no_payload(world: Worl
 def test_one_event_that_meta_would_refuse_costs_no_other(world: World) -> None:
     hour = world.hour(3)
     world.land_orders(hour, count=2)
-    weak = (
-        '{"order_id": "weak", "occurred_at": "%s", "event_name": "Lead", "gender": "f",'
-        ' "action_source": "phone_call"}\n' % (hour + timedelta(minutes=1)).isoformat()
-    )
-    world.land("orders", hour, "weak.jsonl", weak)
+    weak = {
+        "order_id": "weak",
+        "occurred_at": (hour + timedelta(minutes=1)).isoformat(),
+        "event_name": "Lead",
+        "gender": "f",
+        "action_source": "phone_call",
+    }
+    world.land("orders", hour, "weak.jsonl", json.dumps(weak) + "\n")
     assert world.run(hour)
     rows = {row["order_id"]: row for row in world.read("delivery_results", [hour])}
     assert rows["weak"]["status"] == "invalid"

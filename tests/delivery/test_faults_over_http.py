@@ -419,6 +419,34 @@ class TestDatasets:
         assert "CAPI_ACCESS_TOKEN" in str(summary.stops[0])
 
 
+def test_requests_are_begun_no_faster_than_allowed(house: House) -> None:
+    clock, begun = [0.0], []
+    house.policy = replace(POLICY, requests_per_second=2)
+
+    def sleep(seconds: float) -> None:
+        clock[0] += seconds
+
+    deliver(
+        orders(50),
+        house.ledger,
+        house.clients,
+        house.clock,
+        house.policy,
+        run_id="r",
+        sleep=sleep,
+        monotonic=lambda: clock[0],
+        on_progress=lambda _: begun.append(clock[0]),
+    )
+    assert begun[:5] == [0.0, 0.5, 1.0, 1.5, 2.0]
+
+
+def test_an_answer_that_confirms_nothing_is_a_warning(house: House) -> None:
+    house.box.set_fault("too_few_received", missing=3, count=1)
+    summary = house.materialize(orders(10))
+    assert summary.unknown == 10
+    assert any("7 of events confirmed where 10" in warning for warning in summary.warnings)
+
+
 def test_tables_may_come_one_by_one(house: House) -> None:
     events = orders(100)
     parts = (events.slice(i, 7) for i in range(0, 100, 7))

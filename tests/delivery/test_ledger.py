@@ -75,6 +75,18 @@ def test_more_events_than_one_statement_takes(any_ledger: Ledger) -> None:
     assert sorted(ids(any_ledger.state_of(events))) == sorted(ids(events))
 
 
+def test_an_id_that_no_database_can_hold_does_no_harm_to_its_neighbours(
+    any_ledger: Ledger,
+) -> None:
+    events = table([event("a"), event("b\0"), event("c", event_id="x\0")])
+    any_ledger.register(events)
+    assert ids(any_ledger.state_of(events)) == ["a"]
+    answer = any_ledger.claim(events, "me", NOW, LEASE)
+    assert column(answer, "won") == [True, False, False]
+    any_ledger.defer(events, EXPIRED_TOKEN, NOW)
+    assert any_ledger.attempts_for(events).num_rows == 0
+
+
 class TestClaims:
     def test_only_one_holder_wins_until_the_lease_lapses(self, any_ledger: Ledger) -> None:
         events = orders(3)

@@ -177,5 +177,5 @@ class LedgerMachine(RuleBasedStateMachine):
                 assert (row["delivered_at"] is not None) == (row["state"] == "delivered")
 
 
-LedgerMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+LedgerMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
 test_the_ledger_agrees_with_a_simple_truth = LedgerMachine.TestCase

@@ -204,6 +204,11 @@ class TestOneIdentity:
         assert column(plan(table(rows), past(), NOW, POLICY), "action") == ["send"] * 3
 
 
+def test_an_id_that_no_database_can_hold_is_invalid() -> None:
+    assert decide(event("a\0b")) == ("invalid", "id_holds_nul")
+    assert decide(event("a", event_id="x\0")) == ("invalid", "id_holds_nul")
+
+
 class TestClaims:
     def test_a_live_claim_of_another_run_is_left_to_it(self) -> None:
         row = event("a")

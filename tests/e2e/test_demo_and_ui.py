@@ -37,7 +37,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A demo of nine hours, played to its end, and what it printed."""
     folder = tmp_path_factory.mktemp("demo") / "stage"
     done = subprocess.run(
-        [CAPI, "demo", "--folder", folder, "--hours", "9", "--visits-per-day", "6000"],
+        [CAPI, "demo", "--folder", folder, "--hours", "9", "--visits-per-day", "40000"],
         cwd=PROJECT, env=_environment(), capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

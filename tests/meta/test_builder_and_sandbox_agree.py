@@ -6,27 +6,46 @@ said in `sandbox_differences`; whatever else differs fails here.
 
 from __future__ import annotations
 
-import json
-import random
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import orjson
+import pyarrow as pa
+import pycountry
 import pytest
-from order_rows import APP_DATA, EXTINFO, PLACED, app, bare, build, digest, purchase, whatsapp
+from defective_orders import generated
+from order_rows import PLACED, app, bare, build, purchase, table, whatsapp
 from sandbox_differences import DIFFERENCES
 from test_refusals import CASES
 from unchecked_events import reasons_of, unchecked_event
 
-from capi_assets.meta.limits import ACTION_SOURCES, MESSAGING_EVENTS
+from capi_assets.delivery.ledger_schema import STATE
+from capi_assets.delivery.plan import plan
+from capi_assets.delivery.policy import Policy
+from capi_assets.meta.events import build_events
+from capi_assets.meta.limits import ACTION_SOURCES, CURRENCIES, DELIVERY_MARGIN
 from capi_assets.meta.refusals import REFUSALS
+from capi_assets.sandbox.rules import detail
 from capi_assets.sandbox.rules.judge import judge
 
 Row = dict[str, Any]
 
-NOW = PLACED + timedelta(minutes=10)
+SECOND = timedelta(seconds=1)
+NOW = PLACED.replace(microsecond=0) + timedelta(minutes=10)
 SUBCODES = {refusal.reason: refusal.subcode for refusal in REFUSALS}
+
+# To either side of every limit: the future, Meta's two windows, and our margin before each.
+AGES = sorted(
+    {
+        edge + step
+        for edge in (
+            timedelta(minutes=-1),
+            *(timedelta(days=d) - m for d in (7, 62) for m in (timedelta(0), DELIVERY_MARGIN)),
+        )
+        for step in (-SECOND, 0 * SECOND, SECOND)
+    }
+)
 
 
 def unexplained(event: Row, reasons: set[str]) -> set[str]:
@@ -62,96 +81,58 @@ def test_they_agree_on_every_case_of_every_refusal(reason: str) -> None:
     assert_agreement([row | {"occurred_at": PLACED} for row in accepted])
 
 
-MESSENGER = {"messaging_channel": "messenger"} | {
-    "user_data": '{"page_id":"1053","page_scoped_user_id":"77"}'
-}
-KINDS = [
-    purchase,
-    app,
-    whatsapp,
-    partial(whatsapp, **MESSENGER),
-    *(partial(bare, source) for source in sorted(ACTION_SOURCES - {"app", "business_messaging"})),
-]
-# Nothing wrong with these, each alone or together, on any kind of order.
-CHANGES: list[Row] = [
-    {"event_name": "AddToCart", "value": None, "currency": None},
-    {"event_id": 'a "quoted\\" id', "referrer_url": "https://www.example.org/?q=%C3%BC"},
-    {"em": f"{digest('a')} {digest('b')}.AQQCAQIB", "ph": digest("c")},
-    {"external_id": "customer-7"},
-    {"external_id": 'raw "id" back\\slash'},
-    {"lead_id": "525645896321548", "fb_login_id": "12345", "subscription_id": "s-1"},
-    {"fn": digest("mary"), "ln": digest("smith"), "client_user_agent": "Mozilla/5.0"},
-    {"value": 0.0, "currency": " eur "},
-    {"value": None, "custom_data": '{"value":"142.52","currency":"usd","colour":[1,null]}'},
-    {"contents": '[{"id":7},{"id":"b","delivery_category":"curbside"},null]'},
-    {"content_ids": '["a",7,null,""]', "content_type": "product", "num_items": 2},
-    {"custom_data": '{"customer_segmentation":"new_customer_to_business","net_revenue":"12"}'},
-    {"custom_data": '{"original_event_data":{"event_id":"e","event_time":1795181825}}'},
-    {"app_data": json.dumps(APP_DATA | {"advertiser_tracking_enabled": "0"})},
-    {"opt_out": True, "data_processing_options": "[]"},
-    {"data_processing_options": '["LDU"]', "data_processing_options_state": 1000},
-    {"data_processing_options": '["LDU"]', "client_ip_address": "203.0.113.9"},
-]
-# One thing wrong each, at least on some kind of order; alone, or with others.
-DEFECTS: list[Row] = [
-    *({name: None} for name in ("order_id", "event_name", "event_id", "occurred_at")),
-    {"event_name": "n" * 51},
-    {"event_id": "i" * 257},
-    *({"occurred_at": datetime(year, 1, 1, tzinfo=UTC)} for year in (1970, 1999, 2287)),
-    *({"action_source": source} for source in (None, "offline", *sorted(ACTION_SOURCES))),
-    *({"custom_data": text} for text in ("[1]", "{", "null", '{"predicted_ltv":"much"}')),
-    {"custom_data": '{"customer_segmentation":"old"}'},
-    *({"custom_data": json.dumps({"original_event_data": one})} for one in ("x", [], {"a": 1})),
-    *({"contents": text} for text in ("{}", "[3]", "[{}]", '[{"id":" "}]', '[{"id":true}]')),
-    {"contents": '[{"id":"a","delivery_category":"by_drone"}]'},
-    *({"content_ids": text} for text in ("a,b", "[[]]", "[1.5]")),
-    *({"app_data": text} for text in (None, "[]", '{"vendor_id":"v"}', '{"extinfo":[]}')),
-    *(
-        {"app_data": json.dumps(APP_DATA | changed)}
-        for changed in (
-            {"colour": "red"},
-            {"application_tracking_enabled": "x"},
-            {"advertiser_tracking_enabled": "x"},
-            {"extinfo": [*EXTINFO[:4], " ", *EXTINFO[5:]]},
-            {"extinfo": [*EXTINFO[:15], {}]},
-        )
-    ),
-    *({"user_data": text} for text in ("3", '{"page_id":[]}', '{"shoe_size":44}', None)),
-    *({"user_data": json.dumps({key: "1"})} for key in ("page_id", "ig_account_id", "ctwa_clid")),
-    *({key: "not a digest"} for key in ("em", "ph", "country")),
-    *({"em": text} for text in (" ", digest("x").upper(), f"{digest('x')}  {digest('y')}")),
-    {"external_id": " ", "em": None},
-    *({"lead_id": text} for text in ("12", "٣" * 15)),
-    *({name: None} for name in ("client_user_agent", "event_source_url", "messaging_channel")),
-    *({"messaging_channel": channel} for channel in ("messenger", "instagram", "sms")),
-    *({"event_name": name} for name in ("Lead", "Qualified lead", *sorted(MESSAGING_EVENTS))),
-    dict.fromkeys(("em", "fbc", "client_ip_address", "user_data")),
-    dict.fromkeys(("em", "fbc", "client_ip_address")) | {"fn": digest("a"), "ge": digest("f")},
-    *({"value": value} for value in (None, float("nan"), float("inf"), -0.01)),
-    *({"value": None, "custom_data": json.dumps({"value": v})} for v in ("a lot", True, "1e999")),
-    *({"currency": currency} for currency in (None, "US$", "MRU", "XAU", "ıdr")),
-    {"num_items": -1},
-    *({"data_processing_options": text} for text in ("LDU", '["ldu"]', "{}", '["LDU"]')),
-    {"data_processing_options": '["LDU"]', "data_processing_options_country": 1},
-    {"data_processing_options": '["LDU"]', "data_processing_options_state": 999},
-    {"data_processing_options": '["LDU"]', "data_processing_options_country": 49},
-    {"data_processing_options": '["LDU"]', "client_ip_address": None},
-]
-
-
-def generated(count: int) -> list[Row]:
-    """Orders of every kind with up to two changes and up to three defects, always the same."""
-    drawn = random.Random("builder and sandbox")
-    orders = []
-    for _ in range(count):
-        row = drawn.choice(KINDS)()
-        for one in drawn.sample(CHANGES, drawn.randrange(3)):
-            row |= one
-        for one in drawn.sample(DEFECTS, drawn.choice([0, 0, 0, 1, 1, 1, 2, 3])):
-            row |= one
-        orders.append(row)
-    return orders
-
-
 def test_they_agree_on_orders_with_any_mixture_of_defects() -> None:
     assert_agreement(generated(6_000))
+
+
+def test_every_difference_occurs_and_such_events_pass() -> None:
+    refused = [row | {"occurred_at": PLACED} for rows, _ in CASES.values() for row in rows]
+    orders = refused + generated(2_000)
+    passed = [
+        reasons
+        for order, reasons in zip(orders, reasons_of(orders), strict=True)
+        if not unexplained(unchecked_event(order), reasons)
+    ]
+    assert set().union(*passed) == {difference.reason for difference in DIFFERENCES}
+
+
+def test_only_in_part_does_a_difference_speak_of_what_meta_refuses_by_subcode() -> None:
+    unconditional = {d.reason for d in DIFFERENCES if d.applies({"action_source": "app"})}
+    assert not [reason for reason in unconditional if SUBCODES[reason]]
+
+
+def test_they_know_the_same_currencies() -> None:
+    codes = sorted(currency.alpha_3 for currency in pycountry.currencies)
+    orders = [bare("email", currency=code) for code in codes]
+    assert_agreement(orders)
+    assert frozenset(codes) - CURRENCIES == detail.NOT_MONEY | detail.SEEN_REFUSED
+
+
+@pytest.mark.parametrize("source", sorted(ACTION_SOURCES))
+def test_what_the_plan_sends_arrives_in_time_and_what_it_holds_back_would_not(source: str) -> None:
+    of_kind = {"app": app, "business_messaging": whatsapp, "website": purchase}
+    kind = of_kind.get(source, partial(bare, source))
+    orders = [kind(order_id=f"{age}", event_id=f"{age}", occurred_at=NOW - age) for age in AGES]
+    for age, action, payload in zip(AGES, *planned(orders), strict=True):
+        event = orjson.loads(payload)
+        if action == "send":
+            assert judge(event, NOW + DELIVERY_MARGIN - SECOND) is None, age
+        else:
+            assert action == ("not_yet" if age < 0 * SECOND else "expired")
+            after = NOW if action == "not_yet" else NOW + DELIVERY_MARGIN + SECOND
+            refusal = judge(event, after)
+            assert refusal is not None, age
+            assert refusal.subcode == (2804004 if action == "not_yet" else 2804003)
+
+
+def planned(orders: list[Row]) -> tuple[list[str], list[str]]:
+    """What the plan does now with each order's event, of which nobody has sent anything yet."""
+    placed = table(*orders)
+    columns = build_events(placed)
+    for name in ("order_id", "event_id", "event_name", "occurred_at", "value", "currency"):
+        columns = columns.append_column(name, placed.column(name))
+    columns = columns.append_column("dataset_id", pa.array(["1"] * len(orders)))
+    never = pa.nulls(len(orders), pa.timestamp("us", tz="UTC"))
+    columns = columns.append_column("pixel_reported_at", never)
+    actions = plan(columns, STATE.empty_table(), NOW, Policy()).column("action").to_pylist()
+    return actions, columns.column("payload").to_pylist()

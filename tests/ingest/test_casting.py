@@ -1,0 +1,385 @@
+"""Whatever type a value lands in, it means the same; what does not fit costs only itself."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from capi_assets.contracts.base import UTC_MICROSECONDS, Column
+from capi_assets.ingest.casting import Cast, absent, cast_column
+
+MOMENT = datetime(2026, 11, 20, 13, 5, 6, tzinfo=UTC)
+TYPES = {
+    "text": pa.string(),
+    "time": UTC_MICROSECONDS,
+    "money": pa.float64(),
+    "count": pa.int64(),
+    "flag": pa.bool_(),
+}
+
+
+def column(kind: str, **metadata: Any) -> Column:
+    return Column("it", kind, "", False, TYPES[kind], metadata)
+
+
+class Caster:
+    """Casts one column."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def __call__(self, kind: str, values: Any, type_: Any = None, **metadata: Any) -> Cast:
+        array = values if isinstance(values, pa.Array) else pa.array(values, type_)
+        cast = cast_column(array, column(kind, **metadata), self._connection)
+        assert cast.values.type == TYPES[kind]
+        assert len(cast.values) == len(cast.problems) == len(array)
+        return cast
+
+    def values(self, kind: str, values: Any, type_: Any = None, **metadata: Any) -> list[Any]:
+        """Cast values, of which each must fit."""
+        cast = self(kind, values, type_, **metadata)
+        assert cast.problems.null_count == len(cast.problems), cast.problems.to_pylist()
+        return list(cast.values.to_pylist())
+
+    def problems(self, kind: str, values: Any, type_: Any = None, **metadata: Any) -> list[Any]:
+        """Problem codes; a value stands exactly where there is none."""
+        cast = self(kind, values, type_, **metadata)
+        for value, problem in zip(cast.values, cast.problems, strict=True):
+            assert not (value.is_valid and problem.is_valid)
+        return list(cast.problems.to_pylist())
+
+
+@pytest.fixture
+def cast(connection: duckdb.DuckDBPyConnection) -> Caster:
+    return Caster(connection)
+
+
+# Times
+
+WRITTEN = [
+    "2026-11-20T13:05:06Z",
+    "2026-11-20T13:05:06+00:00",
+    "2026-11-20T15:05:06+02:00",
+    "2026-11-20T15:05:06+0200",
+    "2026-11-20T15:05:06+02",
+    "2026-11-20T18:35:06+05:30",
+    "2026-11-20 05:05:06-08",
+    "2026-11-20T13:05:06",
+    "2026-11-20 13:05:06",
+    "2026-11-20 13:05:06.000",
+    "2026-11-20T13:05:06.000000Z",
+    "2026-11-20T13:05:06.000000000Z",
+    "2026-11-20 13:05:06 UTC",
+    "2026-11-20 08:05:06 America/New_York",
+    " 2026-11-20T13:05:06Z ",
+    str(int(MOMENT.timestamp())),
+    f"{MOMENT.timestamp():.3f}",
+    str(int(MOMENT.timestamp() * 1000)),
+    str(int(MOMENT.timestamp() * 1_000_000)),
+]
+
+
+@pytest.mark.parametrize("text", WRITTEN)
+def test_a_time_is_understood_however_it_is_written(cast: Caster, text: str) -> None:
+    assert cast.values("time", [text, None, ""]) == [MOMENT, None, None]
+
+
+def test_fractions_are_kept_to_the_microsecond(cast: Caster) -> None:
+    fine = MOMENT.replace(microsecond=123456)
+    assert cast.values("time", ["2026-11-20T13:05:06.123456789Z"]) == [fine]
+    assert cast.values("time", [f"{int(MOMENT.timestamp())}.5"]) == [
+        MOMENT.replace(microsecond=500_000)
+    ]
+    millis = int(MOMENT.timestamp() * 1000) + 123
+    assert cast.values("time", [millis]) == [MOMENT.replace(microsecond=123_000)]
+
+
+EPOCH = int(MOMENT.timestamp())
+NAIVE = MOMENT.replace(tzinfo=None)
+NATIVE = {
+    "naive": pa.array([NAIVE]),
+    "seconds": pa.array([NAIVE], pa.timestamp("s")),
+    "milliseconds": pa.array([NAIVE], pa.timestamp("ms")),
+    "nanoseconds": pa.array([NAIVE], pa.timestamp("ns")),
+    "UTC": pa.array([MOMENT], pa.timestamp("us", tz="UTC")),
+    "zone": pa.array([MOMENT], pa.timestamp("ms", tz="Asia/Tokyo")),
+    "offset": pa.array([MOMENT], pa.timestamp("us", tz="+05:30")),
+    "integer seconds": pa.array([EPOCH], pa.int64()),
+    "integer milliseconds": pa.array([EPOCH * 1000]),
+    "unsigned": pa.array([EPOCH], pa.uint32()),
+    "float": pa.array([float(EPOCH)]),
+    "float milliseconds": pa.array([EPOCH * 1000.0]),
+    "decimal": pa.array([Decimal(EPOCH)]),
+    "dictionary": pa.array([MOMENT.isoformat()]).dictionary_encode(),
+    "large text": pa.array([MOMENT.isoformat()], pa.large_string()),
+    "text view": pa.array([MOMENT.isoformat()], pa.string_view()),
+    "bytes": pa.array([MOMENT.isoformat().encode()]),
+}
+
+
+@pytest.mark.parametrize("values", NATIVE.values(), ids=NATIVE)
+def test_a_native_time_is_the_same_moment(cast: Caster, values: pa.Array) -> None:
+    assert cast.values("time", pa.concat_arrays([values, pa.nulls(1, values.type)])) == [
+        MOMENT,
+        None,
+    ]
+
+
+@pytest.mark.parametrize("type_", [pa.date32(), pa.date64(), pa.string()])
+def test_a_date_is_its_midnight_in_utc(cast: Caster, type_: pa.DataType) -> None:
+    day: Any = "2026-11-20" if type_ == pa.string() else date(2026, 11, 20)
+    assert cast.values("time", [day], type_) == [datetime(2026, 11, 20, tzinfo=UTC)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("now", "today", "infinity", "-infinity", "epoch", "13:05", "20/11/2026", "20 Nov 2026"),
+        *("2026-13-01", "2026-02-30", "2026-11-20T25:00:00Z", "2026-11-20 infinity", "2026-11"),
+        *("2026-11-20T13:05:06 Nowhere/City", "0000-01-01"),
+        *("0001-01-01T00:00:00", "1969-12-31T23:59:59Z", "-1", "1e9", "0x10", "None", "NaN"),
+        *("99999999999999999", "2026-11-20 (BC)", "2026-11-20'; DROP TABLE visits; --"),
+    ],
+)
+def test_what_is_no_time_is_said_so(cast: Caster, text: str) -> None:
+    assert cast.problems("time", [text, WRITTEN[0]]) == ["not_a_time", None]
+
+
+def test_times_beyond_the_years_of_python_are_none(cast: Caster) -> None:
+    for far in (
+        pa.array([2**62, 0], pa.timestamp("us")),
+        pa.array([-(2**62), 0], pa.timestamp("us", tz="UTC")),
+        pa.array([2**55, 0], pa.timestamp("s")),
+        pa.array([-1, 0], pa.int64()),
+        pa.array([2**63 - 1, 0], pa.int64()),
+        pa.array([float("inf"), 0.0]),
+    ):
+        assert cast.problems("time", far) == ["not_a_time", None]
+
+
+@given(
+    st.datetimes(datetime(1971, 1, 1), datetime(2199, 1, 1)),  # noqa: DTZ001
+    st.integers(-12 * 60, 14 * 60),
+)
+@settings(max_examples=40, deadline=None)
+def test_any_iso_time_with_a_zone_is_its_instant(naive: datetime, minutes: int) -> None:
+    moment = naive.replace(tzinfo=timezone(timedelta(minutes=minutes)))
+    with duckdb.connect(":memory:") as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        (read,) = Caster(connection).values("time", [moment.isoformat()])
+    assert read == moment
+
+
+# Numbers
+
+
+@pytest.mark.parametrize(
+    ("values", "meant"),
+    [
+        (["49.90", "49.9", " 49.9 ", "+49.9", "4.99e1"], [49.9] * 5),
+        (["5.", ".5", "-3", "0", "1e-3"], [5.0, 0.5, -3.0, 0.0, 0.001]),
+        ([49.9, None], [49.9, None]),
+        ([49.9, float("nan")], [49.9, None]),
+        (pa.array([49.9], pa.float32()), [49.9]),
+        (pa.array([1.5], pa.float16()), [1.5]),
+        (pa.array([7], pa.int8()), [7.0]),
+        (pa.array([7], pa.uint64()), [7.0]),
+        (pa.array([Decimal("49.90")]), [49.9]),
+        (
+            pa.array([Decimal("12345678901234567890.12")], pa.decimal256(40, 2)),
+            [1.2345678901234567e19],
+        ),
+        (pa.array([Decimal("-0.05")]), [-0.05]),
+        (pa.array(["49.9", "49.9"]).dictionary_encode(), [49.9, 49.9]),
+        (pa.array([b"49.9", b""]), [49.9, None]),
+        (pa.nulls(2), [None, None]),
+    ],
+)
+def test_money_is_a_number_in_whatever_type_it_lands(
+    cast: Caster, values: Any, meant: list[float | None]
+) -> None:
+    assert cast.values("money", values) == meant
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        *(["12,50"], ["1,234.56"], ["€ 5"], ["5 EUR"], ["free"], ["NaN"], ["inf"], ["1e999"]),
+        *(["0x10"], ["1_000"], ["５"], ["--5"], ["1e"], ["."], ["True"], [True], [float("inf")]),
+        *([MOMENT], [[1.0]], [{"amount": 1}]),
+    ],
+)
+def test_what_is_no_number_is_said_so(cast: Caster, values: list[Any]) -> None:
+    assert cast.problems("money", values) == ["not_a_number"]
+
+
+def test_counts_are_whole_numbers(cast: Caster) -> None:
+    texts = ["3", "+3", "3.0", "3.", "-2", "007", "123456789012345678"]
+    assert cast.values("count", texts) == [3, 3, 3, 3, -2, 7, 123456789012345678]
+    assert cast.values("count", [3.0, float("nan")]) == [3, None]
+    assert cast.values("count", pa.array([Decimal("3.00")])) == [3]
+    wrong = ["3.5", "three", "1e3", "1234567890123456789", "true", "3,0"]
+    assert cast.problems("count", wrong) == ["not_a_whole_number"] * 6
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.none(), min_size=1))
+@settings(max_examples=40, deadline=None)
+def test_a_float_is_the_same_as_text_and_as_a_float(numbers: list[float | None]) -> None:
+    with duckdb.connect(":memory:") as connection:
+        cast = Caster(connection)
+        texts = [None if n is None else repr(n) for n in numbers]
+        assert cast.values("money", texts, pa.string()) == numbers
+        assert cast.values("money", numbers, pa.float64()) == numbers
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_bytes_that_are_no_text_are_said_to_be_so(cast: Caster, kind: str) -> None:
+    assert cast.problems(kind, [b"\xff", None]) == ["not_utf8", None]
+
+
+# Flags
+
+
+def test_flags_are_booleans_numbers_or_words(cast: Caster) -> None:
+    yes = ["true", "TRUE", "t", "yes", "Y", "1", "granted", " True "]
+    no = ["false", "False", "f", "no", "N", "0", "denied", " FALSE "]
+    assert cast.values("flag", yes) == [True] * 8
+    assert cast.values("flag", no) == [False] * 8
+    assert cast.values("flag", [True, False, None]) == [True, False, None]
+    assert cast.values("flag", [1, 0, None]) == [True, False, None]
+    assert cast.values("flag", [1.0, float("nan")]) == [True, None]
+    assert cast.values("flag", pa.array(["yes", "no"]).dictionary_encode()) == [True, False]
+    assert cast.problems("flag", ["maybe", "2", "", None]) == [
+        *("not_true_or_false", "not_true_or_false", None, None)
+    ]
+
+
+# Text
+
+
+@pytest.mark.parametrize(
+    ("values", "meant"),
+    [
+        ([" a ", "", "  ", None, "\u3000x\t"], ["a", None, None, None, "x"]),
+        ([12345, None], ["12345", None]),
+        ([12345.0, None], ["12345", None]),
+        ([351912345678.0, 0.5], ["351912345678", "0.5"]),
+        (pa.array([Decimal("12345")]), ["12345"]),
+        (pa.array(["a", "", "a"]).dictionary_encode(), ["a", None, "a"]),
+        (pa.array([1, 2]).dictionary_encode(), ["1", "2"]),
+        (pa.array(["a", ""], pa.large_string()), ["a", None]),
+        (pa.array(["a", ""], pa.string_view()), ["a", None]),
+        (pa.array([b"a", b""]), ["a", None]),
+        (pa.array([b"a", b""], pa.large_binary()), ["a", None]),
+        (pa.array([b"ab"], pa.binary(2)), ["ab"]),
+        ([True, False], ["true", "false"]),
+        ([date(1990, 1, 2)], ["1990-01-02"]),
+        ([["a@x", "b@x"]], ['["a@x","b@x"]']),
+        (pa.nulls(2), [None, None]),
+        (pa.array([uuid.UUID(int=5).bytes], pa.uuid()), [str(uuid.UUID(int=5))]),
+        (pa.array([], pa.string()), []),
+    ],
+)
+def test_text_is_text_in_whatever_type_it_lands(
+    cast: Caster, values: Any, meant: list[str | None]
+) -> None:
+    assert cast.values("text", values) == meant
+
+
+def test_text_that_is_not_utf8_is_said_so(cast: Caster) -> None:
+    broken = pa.array([b"jo\xe3o", b"ana", b""])
+    assert cast.problems("text", broken) == ["not_utf8", None, None]
+    # A Parquet file may call such bytes text all the same.
+    mislabelled = pa.StringArray.from_buffers(3, *broken.buffers()[1:])
+    assert cast.problems("text", mislabelled) == ["not_utf8", None, None]
+    assert cast("text", mislabelled).values.to_pylist() == [None, "ana", None]
+
+
+def test_codes_are_put_into_upper_case_where_the_contract_says_so(cast: Caster) -> None:
+    assert cast.values("text", ["eur", "Usd"], upper=True) == ["EUR", "USD"]
+
+
+# JSON
+
+
+def test_lists_of_objects_are_json_in_whatever_type_they_land(cast: Caster) -> None:
+    item = {"id": "A", "quantity": 2, "item_price": 9.95}
+    text = '[{"id":"A","quantity":2,"item_price":9.95}]'
+    assert cast.values("text", [[item], None], json="list") == [text, None]
+    assert cast.values("text", [text, ""], json="list") == [text, None]
+    assert cast.values("text", pa.array([text]).dictionary_encode(), json="list") == [text]
+    assert cast.values("text", [["A", "B"], []], json="list") == ['["A","B"]', "[]"]
+    assert cast.values("text", [{"a": None, "b": [1]}], json="object") == ['{"a":null,"b":[1]}']
+    as_map = pa.array([[("a", 1)]], pa.map_(pa.string(), pa.int64()))
+    assert cast.values("text", as_map, json="object") == ['{"a":1}']
+
+
+def test_json_of_another_shape_is_said_so(cast: Caster) -> None:
+    assert cast.problems("text", ["{}", "[]", '"A"', "1", "A,B", "[1"], json="list") == [
+        *("not_a_list", None, "not_a_list", "not_a_list", "not_json", "not_json")
+    ]
+    assert cast.problems("text", ["{}", "[]", "null"], json="object") == [
+        *(None, "not_an_object", "not_an_object")
+    ]
+    assert cast.problems("text", [b"\xff[]"], json="list") == ["not_utf8"]
+
+
+@pytest.mark.parametrize("text", ['[{"q": NaN}]', "[Infinity]", "[1,]", "[" * 3000 + "]" * 3000])
+def test_json_that_meta_could_not_read_is_no_json(cast: Caster, text: str) -> None:
+    assert cast.problems("text", [text], json="list") == ["not_json"]
+
+
+# What nobody thought of
+
+
+def test_a_column_that_did_not_land_is_null_without_a_problem() -> None:
+    missing = absent(column("time"), 2)
+    assert missing.values == pa.nulls(2, UTC_MICROSECONDS)
+    assert missing.problems.null_count == 2
+
+
+def test_a_type_that_nobody_thought_of_costs_its_column_only(cast: Caster) -> None:
+    months = pa.array([(1, 2, 3), None], pa.month_day_nano_interval())
+    assert cast.problems("text", months) == ["unknown_type", None]
+    assert cast.problems("money", months) == ["unknown_type", None]
+
+
+STRANGE: dict[str, pa.Array] = {
+    "float16": pa.array([np.float16(1), None]),
+    "time of day": pa.array([1, None], pa.time64("us")),
+    "duration": pa.array([1, None], pa.duration("s")),
+    "struct": pa.array([{"a": 1}, None]),
+    "nested": pa.array([[[{"a": [b"\xff"]}]], None]),
+    "extreme": pa.array([-(2**63), 2**63 - 1]),
+    "unsigned": pa.array([2**64 - 1, None], pa.uint64()),
+    "runs": pa.RunEndEncodedArray.from_arrays(pa.array([2], pa.int32()), pa.array(["x"])),
+    "fixed bytes": pa.array([b"\xff\xfe", None], pa.binary(2)),
+    "dictionary of bytes": pa.array([b"\xff", None]).dictionary_encode(),
+}
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("values", STRANGE.values(), ids=STRANGE)
+def test_no_type_raises(cast: Caster, kind: str, values: pa.Array) -> None:
+    cast(kind, values)
+
+
+@given(st.lists(st.text(max_size=12) | st.none(), max_size=8), st.sampled_from(sorted(TYPES)))
+@settings(max_examples=80, deadline=None)
+def test_no_text_raises_and_what_is_given_is_kept_or_said_to_be_broken(
+    texts: list[str | None], kind: str
+) -> None:
+    with duckdb.connect(":memory:") as connection:
+        made = Caster(connection)(kind, texts, pa.string())
+    for text, value, problem in zip(texts, made.values, made.problems, strict=True):
+        given_at_all = text is not None and bool(text.strip())
+        assert given_at_all == (value.is_valid or problem.is_valid) or kind == "text"
