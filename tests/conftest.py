@@ -31,9 +31,9 @@ def pytest_runtest_makereport(
     return report
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB in memory, in UTC."""
+    """A DuckDB in memory, in UTC: to open one takes longer than most tests."""
     with duckdb.connect(":memory:") as connection:
         connection.execute("SET TimeZone = 'UTC'")
         yield connection

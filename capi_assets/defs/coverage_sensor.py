@@ -7,6 +7,9 @@ from typing import Any
 
 import dagster as dg
 import orjson
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationTargetMaterializationData,
+)
 
 from capi_assets.coverage.alerts import Alert, AlertState, decide
 from capi_assets.coverage.channels import LogChannel, send_all
@@ -15,6 +18,7 @@ from capi_assets.coverage.tables import hour_sentence
 from capi_assets.coverage.words import message
 from capi_assets.defs.attribution_health import watch_words
 from capi_assets.defs.automation import judge_hour
+from capi_assets.defs.reporting import latest_materialization
 from capi_assets.defs.resources import Alerts, Clock, LakeResource, Rules
 from capi_assets.defs.watch import Seen, watch
 from capi_assets.hours import hour_key
@@ -59,9 +63,13 @@ def coverage_sensor(
 
     flagged = _flagged(seen.gaps)
     events = _observations(seen, flagged, memory.get("flagged", {}), now)
-    if flagged != memory.get("flagged"):
-        events.append(_standing_list(seen.gaps, now))
-    cursor = orjson.dumps({"alerts": state.to_json(), "flagged": flagged}).decode()
+    # Dagster calls a check "not evaluated" once its asset was materialized after it.
+    judged = latest_materialization(context.instance, "attribution_health")
+    judged_id = judged.storage_id if judged else None
+    if flagged != memory.get("flagged") or judged_id != memory.get("judged"):
+        events.append(_standing_list(seen.gaps, now, judged))
+    remembered = {"alerts": state.to_json(), "flagged": flagged, "judged": judged_id}
+    cursor = orjson.dumps(remembered).decode()
     return dg.SensorResult(
         cursor=cursor,
         asset_events=events,
@@ -106,10 +114,13 @@ def _observations(
     ]
 
 
-def _standing_list(gaps: list[Gap], now: datetime) -> dg.AssetCheckEvaluation:
+def _standing_list(
+    gaps: list[Gap], now: datetime, judged: AssetCheckEvaluationTargetMaterializationData | None
+) -> dg.AssetCheckEvaluation:
     return dg.AssetCheckEvaluation(
         asset_key=dg.AssetKey("attribution_health"),
         check_name="coverage_watch",
+        target_materialization_data=judged,
         **watch_words(gaps, now),
     )
 

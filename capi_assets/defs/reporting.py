@@ -146,19 +146,20 @@ def hourly_check(
                 description=verdict.description,
                 metadata=dict(verdict.metadata),
                 partition=hour_key(hour),
-                target_materialization_data=_target(context.instance, asset, hour),
+                target_materialization_data=latest_materialization(context.instance, asset, hour),
             )
         yield dg.Output(None, output_name=context.op_execution_context.op_def.output_defs[0].name)
 
     return check
 
 
-def _target(
-    instance: dg.DagsterInstance, asset: str, hour: datetime
+def latest_materialization(
+    instance: dg.DagsterInstance, asset: str, hour: datetime | None = None
 ) -> AssetCheckEvaluationTargetMaterializationData | None:
+    """What a check of an asset, or of one of its hours, speaks of; None before the first."""
+    keys = [hour_key(hour)] if hour is not None else None
     found = instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[hour_key(hour)]),
-        limit=1,
+        dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=keys), limit=1
     ).records
     if not found:
         return None

@@ -141,6 +141,20 @@ def test_a_gap_is_told_once_when_it_opens_and_once_when_it_is_over(world: World)
     assert standing.passed
 
 
+def test_the_standing_list_follows_every_materialization(world: World) -> None:
+    hour = world.hour(1)
+    world.land_orders(hour)
+    world.run(hour)
+    first = _tick(world, None, None, world.now)
+    world.run(hour)
+    # Otherwise the UI would call the list "not evaluated" from here on.
+    second = _tick(world, first.cursor, None, world.now)
+    (standing,) = second.asset_events
+    assert isinstance(standing, dg.AssetCheckEvaluation)
+    assert standing.check_name == "coverage_watch"
+    assert standing.target_materialization_data is not None
+
+
 def test_a_dead_webhook_never_fails_the_sensor(world: World) -> None:
     hour = world.hour(3)
     world.land_orders(hour)

@@ -143,8 +143,8 @@ def test_a_passing_fault_is_ridden_out_in_the_same_run(house: House, kind: str) 
 def test_a_read_timeout_is_an_unknown_outcome_and_the_retry_is_no_double(
     house: House, access: DatasetAccess
 ) -> None:
-    house.clients = {DATASET: MetaClient(access, read_timeout=0.3)}
-    house.box.set_fault("read_timeout", count=1, latency_ms=1_500)
+    house.clients = {DATASET: MetaClient(access, read_timeout=1.0)}
+    house.box.set_fault("read_timeout", count=1, latency_ms=5_000)
     events = orders(10)
     assert house.materialize(events).delivered == 10
     assert house.received() == {"accepted": 10, "duplicate": 10}
@@ -152,7 +152,7 @@ def test_a_read_timeout_is_an_unknown_outcome_and_the_retry_is_no_double(
 
 
 def test_an_answer_that_drips_for_ever_is_cut_off(house: House, access: DatasetAccess) -> None:
-    house.clients = {DATASET: MetaClient(access, read_timeout=5, deadline=0.5)}
+    house.clients = {DATASET: MetaClient(access, read_timeout=5, deadline=1.5)}
     house.box.set_fault("slow_drip", count=1, latency_ms=200)
     events = orders(10)
     assert house.materialize(events).delivered == 10

@@ -58,7 +58,7 @@ class Caster:
         return list(cast.problems.to_pylist())
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cast(connection: duckdb.DuckDBPyConnection) -> Caster:
     return Caster(connection)
 
@@ -171,12 +171,11 @@ def test_times_beyond_the_years_of_python_are_none(cast: Caster) -> None:
     st.integers(-12 * 60, 14 * 60),
 )
 @settings(max_examples=40, deadline=None)
-def test_any_iso_time_with_a_zone_is_its_instant(naive: datetime, minutes: int) -> None:
+def test_any_iso_time_with_a_zone_is_its_instant(
+    cast: Caster, naive: datetime, minutes: int
+) -> None:
     moment = naive.replace(tzinfo=timezone(timedelta(minutes=minutes)))
-    with duckdb.connect(":memory:") as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        (read,) = Caster(connection).values("time", [moment.isoformat()])
-    assert read == moment
+    assert cast.values("time", [moment.isoformat()]) == [moment]
 
 
 # Numbers
@@ -233,12 +232,12 @@ def test_counts_are_whole_numbers(cast: Caster) -> None:
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.none(), min_size=1))
 @settings(max_examples=40, deadline=None)
-def test_a_float_is_the_same_as_text_and_as_a_float(numbers: list[float | None]) -> None:
-    with duckdb.connect(":memory:") as connection:
-        cast = Caster(connection)
-        texts = [None if n is None else repr(n) for n in numbers]
-        assert cast.values("money", texts, pa.string()) == numbers
-        assert cast.values("money", numbers, pa.float64()) == numbers
+def test_a_float_is_the_same_as_text_and_as_a_float(
+    cast: Caster, numbers: list[float | None]
+) -> None:
+    texts = [None if n is None else repr(n) for n in numbers]
+    assert cast.values("money", texts, pa.string()) == numbers
+    assert cast.values("money", numbers, pa.float64()) == numbers
 
 
 @pytest.mark.parametrize("kind", TYPES)
@@ -376,10 +375,9 @@ def test_no_type_raises(cast: Caster, kind: str, values: pa.Array) -> None:
 @given(st.lists(st.text(max_size=12) | st.none(), max_size=8), st.sampled_from(sorted(TYPES)))
 @settings(max_examples=80, deadline=None)
 def test_no_text_raises_and_what_is_given_is_kept_or_said_to_be_broken(
-    texts: list[str | None], kind: str
+    cast: Caster, texts: list[str | None], kind: str
 ) -> None:
-    with duckdb.connect(":memory:") as connection:
-        made = Caster(connection)(kind, texts, pa.string())
+    made = cast(kind, texts, pa.string())
     for text, value, problem in zip(texts, made.values, made.problems, strict=True):
         given_at_all = text is not None and bool(text.strip())
         assert given_at_all == (value.is_valid or problem.is_valid) or kind == "text"

@@ -42,7 +42,7 @@ def refusal(name: str, data: bytes) -> tuple[str, str]:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_gives_the_same_rows(name: str) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"order_id": "o1", "email": "ção@x.pt", "note": 'two\nlines, "quoted" and a ; too'},
         {"order_id": "o2", "email": None, "note": " "},
         {"order_id": "o3", "email": "c@x.pt", "note": None},

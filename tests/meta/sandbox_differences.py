@@ -20,6 +20,11 @@ JUDGEMENT = "our judgement"
 RECORDS = "our books"
 
 
+def always(event: Event) -> bool:
+    """Whatever else the event is like."""
+    return True
+
+
 @dataclass(frozen=True)
 class Difference:
     """A reason of `REFUSALS` that Meta is not known to enforce, where `applies` to the event."""
@@ -27,7 +32,7 @@ class Difference:
     reason: str
     whose: str
     why: str
-    applies: Callable[[Event], bool] = lambda event: True
+    applies: Callable[[Event], bool] = always
 
 
 def _sent_by(*sources: str) -> Callable[[Event], bool]:

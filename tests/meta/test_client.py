@@ -199,20 +199,20 @@ class TestWhatComesBack:
 
 class TestTime:
     def test_silence_ends_with_the_read_timeout(self, meta: Meta) -> None:
-        meta.answer = lambda _: time.sleep(2)
+        meta.answer = lambda _: time.sleep(6)
         started = time.monotonic()
         sender = MetaClient(access(meta), read_timeout=0.2)
         assert sender.post(b"{}").arrival is Arrival.NO_ANSWER
-        assert time.monotonic() - started < 1.5
+        assert time.monotonic() - started < 4
 
     @pytest.mark.parametrize("part", ["headers", "body"])
     def test_a_drip_ends_with_the_deadline(self, meta: Meta, part: str) -> None:
         def drip(handler: BaseHTTPRequestHandler) -> None:
             start = b"HTTP/1.1 200 OK\r\n"
-            slow = b"X-Slow: " + b"a" * 100 if part == "headers" else b""
+            slow = b"X-Slow: " + b"a" * 200 if part == "headers" else b""
             if part == "body":
-                start += b"Content-Length: 100\r\n\r\n"
-                slow = b" " * 100
+                start += b"Content-Length: 200\r\n\r\n"
+                slow = b" " * 200
             handler.wfile.write(start)
             for byte in slow:
                 handler.wfile.write(bytes([byte]))
@@ -223,7 +223,7 @@ class TestTime:
         started = time.monotonic()
         sender = MetaClient(access(meta), read_timeout=2, deadline=0.4)
         answer = sender.post(b"{}")
-        assert time.monotonic() - started < 1.5
+        assert time.monotonic() - started < 4
         assert answer.events_received is None
         assert answer.arrival is not Arrival.NOT_SENT
 

@@ -186,6 +186,19 @@ def test_the_hashed_fields_are_those_the_door_hashes() -> None:
     assert HASHED_FIELDS == HASHED_KEYS
 
 
+@pytest.mark.parametrize("raw", ['a"b', "a\\b", "a\nb\x1f", "Größe-7", "a\u2028b", "</x>"])
+def test_external_ids_that_are_not_hashed_go_out_as_they_are(raw: str) -> None:
+    assert event(purchase(external_id=raw))["user_data"]["external_id"] == [raw]
+    assert event(purchase(external_id=f" {raw}  7 "))["user_data"]["external_id"] == [raw, "7"]
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\u00a0 "])
+def test_a_blank_external_id_is_no_match_key(blank: str) -> None:
+    assert "external_id" not in event(purchase(external_id=blank))["user_data"]
+    (built,) = build(bare("email", em=None, external_id=blank))
+    assert (built["reason"], built["match_keys"]) == ("weak_match_keys", "")
+
+
 def test_digests_with_metas_appendix_pass_unchanged() -> None:
     value = f"{digest('a')}.AQQCAQIB {digest('b')}"
     assert event(purchase(em=value))["user_data"]["em"] == value.split(" ")

@@ -172,8 +172,10 @@ CASES: dict[str, tuple[list[Row], list[Row]]] = {
     "malformed_app_data": (
         [app(app_data=s) for s in ("{", "[]", app_data(advertiser_tracking_enabled="yes"))]
         + [app(app_data='{"campaign_ids":' + TOO_DEEP + "}")],
-        [app(app_data=app_data(application_tracking_enabled=True, vendor_id="v"))]
-        + [app(app_data=app_data(advertiser_tracking_enabled="1"))],
+        [
+            app(app_data=app_data(application_tracking_enabled=True, vendor_id="v")),
+            app(app_data=app_data(advertiser_tracking_enabled="1")),
+        ],
     ),
     "unknown_app_data_key": ([app(app_data=app_data(colour="red"))], [app()]),
     "malformed_user_data": (
