@@ -18,28 +18,21 @@ from capi_assets.coverage.flags import ERROR
 from capi_assets.coverage.tables import gaps_report, gaps_sentence, hour_report, hour_sentence
 from capi_assets.coverage.waterfall import closes, waterfall
 from capi_assets.defs.reporting import (
-    GROUP,
-    OWNERS,
     HourVerdict,
-    column_schema,
+    hourly_asset,
     hourly_check,
     hours_of,
     report_hours,
 )
 from capi_assets.defs.resources import Clock, LakeResource, Rules
 from capi_assets.defs.watch import flags_of, watch
-from capi_assets.partitions import HOURLY
 
 
-@dg.asset(
-    partitions_def=HOURLY,
-    backfill_policy=dg.BackfillPolicy.single_run(),
-    deps=["visits", "orders", "matched_events", "delivery_results"],
-    group_name=GROUP,
-    owners=OWNERS,
+@hourly_asset(
+    AttributionHealth,
+    stage="judge",
     kinds={"parquet", "duckdb"},
-    tags={"stage": "judge"},
-    metadata={"dagster/column_schema": column_schema(AttributionHealth)},
+    deps=["visits", "orders", "matched_events", "delivery_results"],
     description=(
         "What became of every order of the hour, by count and by money: delivered, withheld on"
         " purpose, or lost for one reason, and until when it can still be saved. Coverage is"

@@ -16,11 +16,9 @@ from capi_assets.coverage.causes import Cause, cause_of
 from capi_assets.defs.landed import money_metadata
 from capi_assets.defs.matched_events import rows_of
 from capi_assets.defs.reporting import (
-    GROUP,
-    OWNERS,
     HourVerdict,
     Unfinished,
-    column_schema,
+    hourly_asset,
     hourly_check,
     hours_of,
     report_hours,
@@ -34,22 +32,17 @@ from capi_assets.delivery.reasons import HELD, HELD_TOO_LATE
 from capi_assets.delivery.results import fold
 from capi_assets.delivery.sender import deliver
 from capi_assets.delivery.summary import DeliverySummary, Progress
-from capi_assets.partitions import HOURLY
 
 # A person decides these; another materialization would not finish them.
 _HELD = pa.array([HELD, HELD_TOO_LATE])
 _OPEN = pa.array(["pending", "unknown", "not_yet"])
 
 
-@dg.asset(
-    partitions_def=HOURLY,
-    backfill_policy=dg.BackfillPolicy.single_run(),
-    deps=["matched_events"],
-    group_name=GROUP,
-    owners=OWNERS,
+@hourly_asset(
+    DeliveryResults,
+    stage="deliver",
     kinds={"parquet", "sqlite"},
-    tags={"stage": "deliver"},
-    metadata={"dagster/column_schema": column_schema(DeliveryResults)},
+    deps=["matched_events"],
     description=(
         "Delivers what Meta does not have yet and writes where every event stands. Materialize it"
         " as often as you like: the ledger knows what was sent, so nothing is counted twice. Hours"

@@ -1,7 +1,7 @@
 """What `visits` and `orders` say about what landed, for the UI and for their checks."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,8 @@ from capi_assets.contracts.base import Contract, arrow_schema
 from capi_assets.contracts.orders import Orders
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.contracts.visits import Visits
-from capi_assets.defs.reporting import HourVerdict, Unfinished
+from capi_assets.defs.reporting import HourVerdict, Unfinished, hourly_check, report_hours
+from capi_assets.defs.resources import LakeResource
 from capi_assets.ingest.tables import Ingested, IngestedHour
 from capi_assets.lake import Lake
 
@@ -25,18 +26,19 @@ def quarantine_of(table: str) -> str:
     return f"quarantined_{table}"
 
 
-def store(lake: Lake, table: str, ingested: Ingested) -> None:
-    """Replaces each hour, and its quarantine, whole."""
+def report_landed(
+    context: dg.AssetExecutionContext, table: str, lake: Lake, ingested: Ingested
+) -> Iterator[Any]:
+    """Replaces each hour, and its quarantine, whole, and tells Dagster; yield from it last."""
     for hour in ingested.hours:
         lake.write(table, hour.hour, hour.rows)
         refused = quarantine_of(table)
         if hour.quarantine.num_rows or lake.path(refused, hour.hour).exists():
             lake.write(refused, hour.hour, hour.quarantine)
-
-
-def landed_metadata(ingested: Ingested) -> dict[datetime, dict[str, Any]]:
-    """Numbers and tables per hour, as the UI plots and shows them."""
-    return {hour.hour: _metadata(hour) for hour in ingested.hours}
+    for name in ingested.unknown_columns:
+        context.log.warning("Landed %s carry a column that is not known: %s", table, name)
+    metadata = {hour.hour: _metadata(hour) for hour in ingested.hours}
+    yield from report_hours(context, metadata, _unreadable(ingested))
 
 
 def _metadata(hour: IngestedHour) -> dict[str, Any]:
@@ -68,7 +70,7 @@ def money_metadata(rows: pa.Table, prefix: str) -> dict[str, float]:
     }
 
 
-def unreadable(ingested: Ingested) -> list[Unfinished]:
+def _unreadable(ingested: Ingested) -> list[Unfinished]:
     """Hours with files that could not be read: they stay unfinished until the file is mended."""
     found = []
     for hour in ingested.hours:
@@ -81,10 +83,22 @@ def unreadable(ingested: Ingested) -> list[Unfinished]:
     return found
 
 
-def landed_verdicts(
-    lake: Lake, table: str, hours: Sequence[datetime]
-) -> Mapping[datetime, HourVerdict]:
-    """Per hour: does everything that landed keep the contract?"""
+def contract_check(table: str) -> dg.AssetChecksDefinition:
+    """The check that everything that landed for `table` keeps its contract."""
+
+    def judge(hours: Sequence[datetime], lake: LakeResource) -> Mapping[datetime, HourVerdict]:
+        return _verdicts(lake.open(), table, hours)
+
+    return hourly_check(
+        table,
+        f"{table}_keep_their_contract",
+        f"All {table} that landed fit the contract; what does not is listed by reason.",
+        judge,
+        {"lake"},
+    )
+
+
+def _verdicts(lake: Lake, table: str, hours: Sequence[datetime]) -> Mapping[datetime, HourVerdict]:
     refused = lake.read(quarantine_of(table), hours, arrow_schema(Quarantine))
     stored = lake.read(table, hours, arrow_schema(_CONTRACTS[table]), ["occurred_at"])
     floors = Counter(pc.floor_temporal(stored.column("occurred_at"), unit="hour").to_pylist())

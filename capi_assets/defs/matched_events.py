@@ -15,10 +15,8 @@ from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.contracts.orders import Orders
 from capi_assets.defs.landed import money_metadata
 from capi_assets.defs.reporting import (
-    GROUP,
-    OWNERS,
     HourVerdict,
-    column_schema,
+    hourly_asset,
     hourly_check,
     hours_of,
     report_hours,
@@ -30,20 +28,15 @@ from capi_assets.hours import HOUR, floor_hour, hours_between, span
 from capi_assets.matching import match
 from capi_assets.meta.match_keys import HASHED_KEYS
 from capi_assets.meta.refusals import refusal_words
-from capi_assets.partitions import HOURLY
 
 PLOTTED_KEYS = (*HASHED_KEYS, "fbc", "fbp", "client_ip_address", "client_user_agent")
 
 
-@dg.asset(
-    partitions_def=HOURLY,
-    backfill_policy=dg.BackfillPolicy.single_run(),
-    deps=["visits", "orders"],
-    group_name=GROUP,
-    owners=OWNERS,
+@hourly_asset(
+    MatchedEvents,
+    stage="match",
     kinds={"parquet", "duckdb", "sql"},
-    tags={"stage": "match"},
-    metadata={"dagster/column_schema": column_schema(MatchedEvents)},
+    deps=["visits", "orders"],
     description=(
         "Each order with the best visit at or before it, and the server event built from both:"
         " `payload` is what Meta is sent. Reads the visits of its hour and of the whole lookback"

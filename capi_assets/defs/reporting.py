@@ -44,6 +44,28 @@ def column_schema(contract: type[Contract]) -> dg.TableSchema:
     )
 
 
+def hourly_asset(
+    contract: type[Contract],
+    *,
+    stage: str,
+    kinds: set[str],
+    description: str,
+    deps: Sequence[str] = (),
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """`dg.asset` with what all assets here share: hours, one run per range, owners, columns."""
+    return dg.asset(
+        partitions_def=HOURLY,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        deps=deps,
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds=kinds,
+        tags={"stage": stage},
+        metadata={"dagster/column_schema": column_schema(contract)},
+        description=description,
+    )
+
+
 @dataclass(frozen=True)
 class Unfinished:
     """An hour that a run could not finish: why in a sentence, and what would help."""

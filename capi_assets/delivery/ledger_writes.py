@@ -136,7 +136,12 @@ def record(
         .where(ATTEMPTS.c.attempt == attempt)
         .values(finished_at=moment, outcome=outcome.state, **outcome.answer())
     )
-    carried = select(ATTEMPT_EVENTS.c.ref).where(ATTEMPT_EVENTS.c.attempt == attempt)
+    # As a list: a fresh PostgreSQL has no statistics yet and would scan all events for a subquery.
+    carried = (
+        connection.execute(select(ATTEMPT_EVENTS.c.ref).where(ATTEMPT_EVENTS.c.attempt == attempt))
+        .scalars()
+        .all()
+    )
     booked = update(EVENTS).where(_E.ref.in_(carried), _E.state != DELIVERED)
     if outcome.state != "delivered":
         booked = booked.where(_E.claimed_by == holder)

@@ -257,7 +257,7 @@ class _Delivery:
             self._book(future)
 
     def _book(self, future: Future[Answer]) -> None:
-        flight = self._flights.pop(future)
+        flight = self._flights[future]
         flight.lane.in_flight -= 1
         answer = future.result()
         ruling = judge(answer, len(flight.request))
@@ -269,6 +269,7 @@ class _Delivery:
         if load(answer.usage) >= _BUSY:
             flight.lane.narrow()
         self._ledger.record(flight.attempt, outcome, self._holder, now, keep_claim=comes_again)
+        del self._flights[future]  # only now: what could not be booked is tried once more
         self.summary.outcomes[outcome.state] += 1
         if not comes_again:
             self.summary.count(outcome, len(flight.request))
@@ -305,6 +306,8 @@ class _Delivery:
             for request in lane.abandoned():
                 if request.is_held:
                     self._ledger.release(self._holder, request.events["ref"], stop.outcome)
+                else:
+                    self._ledger.defer(request.events, stop.outcome, self._now())
                 self._leave(stop, len(request))
             for events in lane.queue.drain():
                 self._ledger.defer(events, stop.outcome, self._now())
@@ -320,10 +323,8 @@ class _Delivery:
         What the ledger does not take any more is safe without: the intents stand, the claims lapse.
         """
         with suppress(LedgerError):
-            for future in list(self._flights):
-                answer = future.result()
-                flight = self._flights.pop(future)
-                outcome = judge(answer, len(flight.request)).outcome
+            for future, flight in self._flights.items():
+                outcome = judge(future.result(), len(flight.request)).outcome
                 self._ledger.record(
                     flight.attempt, outcome, self._holder, self._now(), keep_claim=False
                 )
@@ -334,8 +335,8 @@ class _Delivery:
 
 
 def _why_pause(ruling: Ruling) -> tuple[Outcome, str]:
-    """Why the lane stays away: what was answered, or the limit that a delivery came close to."""
-    if ruling.then is Then.DONE:
+    """Why the lane stays away: what was answered; a limit, if the answer was about events."""
+    if ruling.then in (Then.DONE, Then.SPLIT):
         near = replace(ruling.outcome, state="refused", reason=reasons.THROTTLED)
         return near, Kind.THROTTLED.remedy
     return replace(ruling.outcome, state="refused"), ruling.remedy

@@ -156,7 +156,8 @@ def _read_csv(data: bytes, whole: bool) -> RawRows:
     newlines = np.zeros(table.num_rows, np.int64)
     for column in table.columns:
         newlines += pc.fill_null(pc.count_substring(column, "\n"), 0).to_numpy().astype(np.int64)
-    if newlines.any() or any(inside for _, inside, _ in skipped):
+    open_at_the_end = body.rpartition(b"\n")[2].count(b'"') % 2
+    if open_at_the_end or newlines.any() or any(inside for _, inside, _ in skipped):
         _check_quotes(body.decode(), delimiter, header_line)
     lines, bad_lines = _csv_lines(newlines, skipped, header_line + 1)
     rows = RawRows(table, lines, bad_lines)

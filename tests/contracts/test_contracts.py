@@ -172,7 +172,7 @@ rows = st.fixed_dictionaries(
 
 
 @given(st.lists(rows, max_size=6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_breaches_are_those_that_pandera_reports(given_rows: list[dict[str, Any]]) -> None:
     table = _landed(*given_rows)
     ours = {(b.column, b.check, int(row)) for b in breaches(table, LandedOrders) for row in b.rows}

@@ -286,6 +286,8 @@ OPEN_QUOTES = {
     "over the end of a row": b'1,a@x,1\n2,b@x,"2\n3,c@x,"3"\n4,d@x,4\n',
     "twice": b'1,a@x,1\n2,b@x,"2\n3,c@x,"3\n4,d@x,4\n',
     "in the last row": b'1,a@x,1\n2,b@x,2\n3,c@x,"3\n',
+    "in a row half written": b'1,a@x,1\n2,b@x,2\n3,"c@',
+    "in a last value half written": b'1,a@x,1\n2,b@x,2\n3,c@x,"3',
 }
 
 

@@ -1,0 +1,15 @@
+"""The way in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+from doors import Door
+
+
+@pytest.fixture
+def door(landing: Path, connection: duckdb.DuckDBPyConnection) -> Door:
+    """Ingests what lies in `landing`."""
+    return Door(landing, connection)

@@ -1,0 +1,352 @@
+"""Whatever lands, the good goes on; the broken is named with its file, line and reason."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from doors import Door
+from factories import HOUR, H, at, encoded, land, landed_order, landed_visit
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from upath import UPath
+
+from capi_assets.ingest import sources
+from capi_assets.ingest.sources import LandingFolder, SourceError
+from capi_assets.ingest.tables import Ingested
+
+FORMATS = ("csv", "csv.gz", "jsonl", "jsonl.gz", "parquet")
+
+ORDERS = [
+    landed_order(
+        order_id=f"o{n}",
+        occurred_at=at(n).isoformat(),
+        email=f"Buyer{n}@Example.com",
+        phone=f"912 345 0{n:02}",
+        zip="1000-001",
+        country="pt",
+        consent="yes" if n % 2 else None,
+        contents=f'[{{"id":"A{n}","quantity":1}}]',
+    )
+    for n in range(12)
+]
+
+
+@pytest.mark.parametrize("extension", FORMATS)
+def test_every_format_gives_the_same_orders(door: Door, extension: str) -> None:
+    land(door.landing, "orders", "expected.csv", ORDERS)
+    expected = door.hour("orders").rows
+    assert expected.num_rows == 12
+    (door.landing / "orders/2026-11-20/13/expected.csv").unlink()
+    land(door.landing, "orders", f"a.{extension}", ORDERS)
+    assert door.hour("orders").rows == expected
+
+
+def test_several_files_of_mixed_formats_give_the_same_orders(door: Door) -> None:
+    for n, extension in enumerate((*FORMATS, "csv")):
+        land(door.landing, "orders", f"{n}.{extension}", ORDERS[2 * n : 2 * n + 2])
+    mixed = door.hour("orders")
+    assert mixed.files == 6
+    for path in (door.landing / "orders/2026-11-20/13").iterdir():
+        path.unlink()
+    land(door.landing, "orders", "all.csv", ORDERS)
+    assert mixed.rows == door.hour("orders").rows
+
+
+def test_native_types_in_parquet_give_the_same_orders(door: Door) -> None:
+    land(door.landing, "orders", "a.csv", ORDERS)
+    expected = door.hour("orders").rows
+    native = [
+        {
+            **row,
+            "occurred_at": datetime.fromisoformat(row["occurred_at"]),
+            "value": float(row["value"]),
+            "consent": True if row["consent"] else None,
+            "contents": [{"id": f"A{n}", "quantity": 1}],
+        }
+        for n, row in enumerate(ORDERS)
+    ]
+    land(door.landing, "orders", "a.csv", b"")
+    land(door.landing, "orders", "b.parquet", native)
+    assert door.hour("orders").rows == expected
+
+
+def test_a_hundred_files_are_one_hour(door: Door) -> None:
+    for n in range(100):
+        extension = FORMATS[n % 5]
+        land(door.landing, "visits", f"{n:03}.{extension}", [landed_visit(visit_id=f"v{n}")])
+    hour = door.hour("visits")
+    assert (hour.files, hour.rows.num_rows, hour.quarantine.num_rows) == (100, 100, 0)
+
+
+@pytest.mark.parametrize("table", ["visits", "orders"])
+def test_an_hour_where_nothing_landed_is_an_empty_hour(door: Door, table: str) -> None:
+    (door.landing / table / "2026-11-20" / "13").mkdir(parents=True)
+    for hour in door.ingest(table, [H, H + HOUR]).hours:
+        assert (hour.files, hour.rows.num_rows, hour.quarantine.num_rows) == (0, 0, 0)
+        assert hour.file_problems == []
+
+
+def test_a_landing_folder_that_is_not_there_is_an_error_that_says_what_to_do(
+    tmp_path: Path, connection: duckdb.DuckDBPyConnection
+) -> None:
+    with pytest.raises(SourceError, match=r"nowhere does not exist.*CAPI_LANDING"):
+        Door(tmp_path / "nowhere", connection).ingest("orders")
+
+
+def test_files_that_are_being_written_are_not_read(door: Door) -> None:
+    for name in ("_SUCCESS", ".hidden.csv", "a.csv.tmp", "_temporary.parquet"):
+        land(door.landing, "visits", name, b"half")
+    (door.landing / "visits/2026-11-20/13/folder.csv").mkdir()
+    assert door.hour("visits").files == 0
+
+
+def test_files_are_read_by_name_so_that_the_last_one_wins(door: Door) -> None:
+    land(door.landing, "orders", "2.csv", [landed_order(status="cancelled")])
+    land(door.landing, "orders", "1.csv", [landed_order(status="confirmed")])
+    (order,) = door.rows("orders")
+    assert order["status"] == "cancelled"
+
+
+def test_the_landing_folder_may_be_anywhere_that_fsspec_reaches(door: Door) -> None:
+    root = UPath("memory://landing")
+    path = root / "visits" / "2026-11-20" / "13" / "a.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encoded("a.jsonl", [landed_visit()]))
+    (visit,) = door.rows("visits", source=LandingFolder(root, "visits"))
+    assert visit["visit_id"] == "v1"
+
+
+# One bad file never costs the others
+
+
+BROKEN: dict[str, tuple[str, bytes, str]] = {
+    "truncated gzip": ("b.csv.gz", encoded("b.csv.gz", ORDERS)[:-9], "broken_gzip"),
+    "truncated parquet": ("b.parquet", encoded("b.parquet", ORDERS)[:-9], "broken_parquet"),
+    "open quote": ("b.csv", encoded("b.csv", ORDERS) + b'"o99', "broken_csv"),
+    "UTF-16": ("b.csv", encoded("b.csv", ORDERS).decode().encode("utf-16"), "not_utf8"),
+    "repeated header": ("b.csv", b"order_id,order_id\no1,o1\n", "repeated_column"),
+    "no header": ("b.csv", encoded("b.csv", ORDERS).split(b"\n", 1)[1], "missing_column"),
+    "wrong columns": ("b.csv", b"OrderID,Date\no1,2026-11-20\n", "missing_column"),
+    "unknown format": ("b.xlsx", b"PK", "unknown_format"),
+    "a megabyte of noise": ("b.csv", b"x" * 2**20, "broken_csv"),
+}
+
+
+@pytest.mark.parametrize(("name", "data", "reason"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_file_costs_neither_its_neighbours_nor_the_other_hours(
+    door: Door, name: str, data: bytes, reason: str
+) -> None:
+    land(door.landing, "orders", "a.csv", ORDERS[:1])
+    land(door.landing, "orders", name, data)
+    land(door.landing, "orders", "c.csv", ORDERS[1:2])
+    other = landed_order(occurred_at=at(5, H + HOUR).isoformat())
+    land(door.landing, "orders", "a.csv", [other], H + HOUR)
+    first, second = door.ingest("orders", [H, H + HOUR]).hours
+    assert (first.rows.num_rows, second.rows.num_rows) == (2, 1)
+    assert (first.files, second.files) == (3, 1)
+    (problem,) = first.file_problems
+    assert (problem.reason, problem.source) == (reason, f"orders/2026-11-20/13/{name}")
+    assert second.file_problems == []
+    (row,) = first.quarantine.to_pylist()
+    assert row["reasons"] == f"file:{reason}"
+    assert (row["hour"], row["source"], row["line"]) == (H, problem.source, None)
+
+
+def test_a_missing_column_is_named_with_the_nearest(door: Door) -> None:
+    for header, words in {
+        "OrderID,occurred_at": "'order_id' is missing; the nearest column is 'OrderID', rename it",
+        "ORDER_ID,occurred_at": "the nearest column is 'ORDER_ID'",
+        "id,occurred_at": "required column 'order_id' is missing",
+        "order_id,ocurred_at": "'occurred_at' is missing; the nearest column is 'ocurred_at'",
+    }.items():
+        land(door.landing, "orders", "a.csv", f"{header}\no1,{at().isoformat()}\n".encode())
+        (problem,) = door.hour("orders").file_problems
+        assert words in problem.detail
+
+
+def test_an_unknown_column_is_named_once(door: Door) -> None:
+    for name in ("a.csv", "b.jsonl"):
+        land(door.landing, "visits", name, [landed_visit(colour="red")])
+    later = landed_visit(occurred_at=at(5, H + HOUR).isoformat(), colour="red", shape="round")
+    land(door.landing, "visits", "a.csv", [later], H + HOUR)
+    assert door.ingest("visits", [H, H + HOUR]).unknown_columns == ["colour", "shape"]
+
+
+def test_a_column_named_like_a_persons_address_is_shown_as_its_shape(door: Door) -> None:
+    row = {**landed_visit(), "ana@example.com": "x", "912345678": "y"}
+    land(door.landing, "visits", "a.jsonl", [row])
+    assert door.ingest("visits").unknown_columns == ["9x9", "a3@a7.a3"]
+
+
+def test_half_written_json_costs_its_line(door: Door) -> None:
+    good = encoded("a.jsonl", [landed_visit()])
+    land(door.landing, "visits", "a.jsonl", good + b'{"visit_id": "v2", "email": "ana@exam')
+    hour = door.hour("visits")
+    assert hour.rows.column("visit_id").to_pylist() == ["v1"]
+    (row,) = hour.quarantine.to_pylist()
+    assert (row["source"], row["line"]) == ("visits/2026-11-20/13/a.jsonl", 2)
+    assert (row["reasons"], row["shapes"]) == ("line:not_json", '{"line":"37 characters"}')
+    assert hour.file_problems == []
+
+
+def test_a_file_of_nothing_but_half_a_line_is_no_missing_column(door: Door) -> None:
+    land(door.landing, "visits", "a.jsonl", b'{"visit_id": "v')
+    hour = door.hour("visits")
+    assert hour.file_problems == []
+    assert hour.quarantine.num_rows == 1
+
+
+def test_a_megabyte_in_one_field_costs_the_field(door: Door) -> None:
+    long = "a" * 2**20 + "@example.com"
+    for name in ("a.csv", "b.jsonl", "c.parquet"):
+        land(door.landing, "orders", name, [landed_order(order_id=name, email=long)])
+    for order in door.rows("orders"):
+        assert (order["em"], order["dropped_fields"]) == (None, "email:wrong_length")
+
+
+def test_a_megabyte_in_a_required_field_is_quarantined_and_not_kept(door: Door) -> None:
+    land(door.landing, "orders", "a.csv", [landed_order(order_id="x" * 2**20)])
+    (row,) = door.refused("orders")
+    assert row["reasons"] == "order_id:wrong_length"
+    assert row["row_id"] is None
+    assert len(row["shapes"]) < 100
+
+
+def test_a_value_that_is_not_utf8_costs_the_field_or_the_row(door: Door) -> None:
+    head = b"order_id,occurred_at,value,currency,city\n"
+    when = at().isoformat().encode()
+    rows = [b"o1,%s,1,EUR,S\xe3o" % when, b"o\xe3,%s,1,EUR,Faro" % when, b"o3,%s,1,EUR,Faro" % when]
+    land(door.landing, "orders", "a.csv", head + b"\n".join(rows))
+    hour = door.hour("orders")
+    kept = {row["order_id"]: row["dropped_fields"] for row in hour.rows.to_pylist()}
+    assert kept == {"o1": "city:not_utf8", "o3": None}
+    (row,) = hour.quarantine.to_pylist()
+    assert (row["line"], row["reasons"]) == (3, "order_id:not_utf8")
+
+
+def test_short_rows_are_quarantined_at_their_line(door: Door) -> None:
+    good = encoded("a.csv", ORDERS[:2]).splitlines()
+    land(door.landing, "orders", "a.csv", b"\r\n".join([*good[:2], b"o5,half", b"", good[2]]))
+    hour = door.hour("orders")
+    assert hour.rows.column("order_id").to_pylist() == ["o0", "o1"]
+    (row,) = hour.quarantine.to_pylist()
+    assert (row["line"], row["reasons"]) == (3, "line:not_a_row")
+
+
+def test_a_bom_semicolons_and_windows_lines_are_nothing_special(door: Door) -> None:
+    text = f"order_id;occurred_at;value;currency\r\no1;{at().isoformat()};49.90;EUR\r\n"
+    land(door.landing, "orders", "a.csv", b"\xef\xbb\xbf" + text.encode())
+    (order,) = door.rows("orders")
+    assert (order["order_id"], order["value"]) == ("o1", 49.9)
+
+
+def test_nul_bytes_cost_the_field(door: Door) -> None:
+    land(door.landing, "orders", "a.csv", [landed_order(email="ana\0@example.com")])
+    (order,) = door.rows("orders")
+    assert order["em"] is None
+    assert order["dropped_fields"].startswith("email:")
+
+
+def test_a_folder_that_cannot_be_listed_costs_its_hour(door: Door) -> None:
+    day = door.landing / "orders/2026-11-20"
+    day.mkdir(parents=True)
+    (day / "13").write_text("a file where the hour's folder should be")
+    other = landed_order(occurred_at=at(5, H + HOUR).isoformat())
+    land(door.landing, "orders", "a.csv", [other], H + HOUR)
+    first, second = door.ingest("orders", [H, H + HOUR]).hours
+    assert [p.reason for p in first.file_problems] == ["unreadable"]
+    assert second.rows.num_rows == 1
+
+
+def test_a_file_that_cannot_be_read_costs_itself(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land(door.landing, "visits", "a.csv", [landed_visit()])
+    os.symlink("nowhere", door.landing / "visits/2026-11-20/13/b.csv")
+    assert door.hour("visits").rows.num_rows == 1
+    read = UPath.read_bytes
+
+    def gone(path: UPath) -> bytes:
+        if path.name == "c.csv":
+            raise FileNotFoundError(2, "No such file or directory")
+        return bytes(read(path))
+
+    path = land(door.landing, "visits", "c.csv", [landed_visit(visit_id="v2")])
+    monkeypatch.setattr(type(UPath(path)), "read_bytes", gone)
+    hour = door.hour("visits")
+    assert hour.rows.num_rows == 1
+    assert [(p.reason, p.detail) for p in hour.file_problems] == [
+        ("unreadable", "No such file or directory")
+    ]
+
+
+def test_a_gzip_that_is_no_gzip_shows_nothing_of_itself(door: Door) -> None:
+    land(door.landing, "visits", "a.csv.gz", b"ana@example.com")
+    (problem,) = door.hour("visits").file_problems
+    assert problem.detail == "not a whole gzip file"
+
+
+# Long ranges
+
+
+def test_a_range_gives_what_its_hours_give_alone(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hours = [H + n * HOUR for n in range(5)]
+    for n, hour in enumerate(hours):
+        rows = [
+            landed_order(order_id="same", occurred_at=at(5, hour).isoformat()),
+            landed_order(order_id=f"o{n}", occurred_at=at(9, hour).isoformat(), city="Faro" * n),
+            landed_order(order_id="late", occurred_at=at(70, hour).isoformat()),
+            landed_order(order_id="twice", occurred_at=at(7, hour).isoformat()),
+            landed_order(order_id="twice", occurred_at=at(7, hour).isoformat()),
+        ]
+        land(door.landing, "orders", "a.jsonl", rows, hour)
+    alone = [door.hour("orders", hours=[hour]) for hour in hours]
+    assert [(h.rows.num_rows, h.quarantine.num_rows, h.repeats) for h in alone] == [(3, 1, 1)] * 5
+    assert _same(door.ingest("orders", hours), alone)
+    monkeypatch.setattr(sources, "BATCH_BYTES", 1)
+    assert _same(door.ingest("orders", hours), alone)
+
+
+def _same(ingested: Ingested, alone: list[Any]) -> bool:
+    return ingested.hours == alone
+
+
+@given(st.lists(st.integers(0, 30), max_size=12))
+@settings(max_examples=60, deadline=None)
+def test_batches_hold_every_hour_once_and_few_bytes(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int]
+) -> None:
+    root = tmp_path_factory.mktemp("landing")
+    hours = [H + n * HOUR for n in range(len(sizes))]
+    for hour, size in zip(hours, sizes, strict=True):
+        land(root, "visits", "a.csv", b"x" * size, hour)
+    by_hour = dict(zip(hours, sizes, strict=True))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "BATCH_BYTES", 40)
+        batches = list(LandingFolder(root, "visits").batches(hours))
+    assert [hour for batch in batches for hour in batch] == hours
+    assert all(sum(by_hour[hour] for hour in batch) <= 40 for batch in batches)
+    assert all(
+        sum(by_hour[hour] for hour in first) + by_hour[second[0]] > 40
+        for first, second in pairwise(batches)
+    )
+
+
+def test_hours_are_those_of_utc(door: Door) -> None:
+    hour = datetime(2026, 11, 20, 13, tzinfo=UTC)
+    land(door.landing, "visits", "a.csv", [landed_visit(occurred_at="2026-11-20T14:10:00+01:00")])
+    assert door.hour("visits", hours=[hour]).rows.num_rows == 1
+
+
+def test_a_gzipped_parquet_is_no_format(door: Door) -> None:
+    land(door.landing, "visits", "a.parquet.gz", gzip.compress(b"x"))
+    assert [p.reason for p in door.hour("visits").file_problems] == ["unknown_format"]
