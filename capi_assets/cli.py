@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -125,6 +126,44 @@ def gaps() -> None:
     seen = watch(Lake(settings.lake), policy, now)
     Console().print(Markdown(gaps_report(seen.gaps, now)))
     raise SystemExit(1 if seen.gaps else 0)
+
+
+@main.command()
+@click.option("--from", "first", required=True, metavar="HOUR", help="Such as 2026-11-19-19:00.")
+@click.option("--to", "last", required=True, metavar="HOUR", help="The last hour, included.")
+@click.option("--json", "for_programs", is_flag=True, help="Print JSON.")
+def plan(first: str, last: str, for_programs: bool) -> None:
+    """Show what materializing a range of hours would send, and what it cannot save."""
+    from capi_assets.commands.plan import as_json, as_table, look_ahead
+    from capi_assets.defs.resources import LedgerResource, resources_from
+    from capi_assets.hours import HOUR, hours_between, key_hour
+    from capi_assets.lake import Lake
+
+    settings = _settings()
+    try:
+        hours = hours_between(key_hour(first), key_hour(last) + HOUR)
+    except ValueError:
+        raise click.BadParameter("hours look like 2026-11-19-19:00") from None
+    if not hours:
+        raise click.BadParameter("--to lies before --from")
+    now = settings.now or datetime.now(UTC)
+    rules = resources_from(settings)["rules"]
+    with LedgerResource(url=settings.ledger_url.get_secret_value()).open() as ledger:
+        outlook = look_ahead(Lake(settings.lake), ledger, hours, now, rules.delivery())
+    if for_programs:
+        click.echo(json.dumps(as_json(outlook), indent=2))
+        return
+    console = Console()
+    console.print(as_table(outlook, now))
+    console.print(
+        f"{outlook.requests} requests to Meta; {outlook.doubled_if_forced} events would be counted"
+        " twice if what is held back were sent."
+    )
+    if outlook.not_materialized:
+        console.print(
+            f"{len(outlook.not_materialized)} hours have no matched_events yet; materialize them"
+            " to know what they hold."
+        )
 
 
 @main.command()

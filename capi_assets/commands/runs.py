@@ -31,11 +31,12 @@ def run_hours(
     last: datetime,
     resources: Mapping[str, Mapping[str, Any]] | None = None,
     tags: Mapping[str, str] | None = None,
+    ops: Mapping[str, Any] | None = None,
 ) -> bool:
     """Materializes all assets for the hours `first` to `last`, both included, in one run.
 
-    `resources` is resource configuration by key, such as `{"clock": {"at": "..."}}`. Returns
-    whether every hour was finished.
+    `resources` is resource configuration by key, such as `{"clock": {"at": "..."}}`, and `ops` run
+    configuration by asset. Returns whether every hour was finished.
     """
     hours = (
         {"dagster/partition": hour_key(first)}
@@ -45,6 +46,7 @@ def run_hours(
     config = {
         # Every event is in the instance for the UI; on the console only the outcome matters.
         "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+        "ops": dict(ops or {}),
         "resources": {key: {"config": dict(values)} for key, values in (resources or {}).items()},
     }
     with dg.execute_job(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandera.pandas as pap
 from pandera.typing import Series
 
+from capi_assets.contracts import meta_pages as page
 from capi_assets.contracts.base import Contract, Count, Money, Text, Time
 
 STATUSES = (
@@ -24,13 +25,21 @@ class DeliveryResults(Contract):
     """One row per matched event with the state of its delivery."""
 
     dataset_id: Series[Text] = pap.Field(description="Meta dataset of the event.")
-    event_name: Series[Text] = pap.Field(description="Standard or custom event name.")
-    event_id: Series[Text] = pap.Field(description="Deduplication id.")
+    event_name: Series[Text] = pap.Field(
+        description="Standard or custom event name.", metadata=page.SERVER_EVENT
+    )
+    event_id: Series[Text] = pap.Field(description="Deduplication id.", metadata=page.DEDUPLICATION)
     order_id: Series[Text] = pap.Field(description="Your id of the order.")
     occurred_at: Series[Time] = pap.Field(description="When the conversion happened.")
-    value: Series[Money] = pap.Field(nullable=True, description="Money in `currency`.")
-    currency: Series[Text] = pap.Field(nullable=True, description="ISO 4217 code.")
-    deliver_until: Series[Time] = pap.Field(description="After this, Meta refuses the event.")
+    value: Series[Money] = pap.Field(
+        nullable=True, description="Money in `currency`.", metadata=page.CUSTOM_DATA
+    )
+    currency: Series[Text] = pap.Field(
+        nullable=True, description="ISO 4217 code.", metadata=page.CUSTOM_DATA
+    )
+    deliver_until: Series[Time] = pap.Field(
+        description="After this, Meta refuses the event.", metadata=page.WINDOW
+    )
     status: Series[Text] = pap.Field(isin=STATUSES, description="Where the event stands.")
     reason: Series[Text] = pap.Field(nullable=True, description="Why it stands there.")
     attempts: Series[Count] = pap.Field(ge=0, description="Requests that carried the event.")

@@ -12,6 +12,7 @@ import pandas as pd
 import pandera.pandas as pap
 from pandera.typing import Series
 
+from capi_assets.contracts import meta_pages as page
 from capi_assets.contracts.base import Contract, Count, Flag, Money, Text, Time
 from capi_assets.meta.limits import ACTION_SOURCES, CURRENCIES
 
@@ -27,6 +28,14 @@ _OBJECT = {"json": "object"}
 _BINDING = {"binding": True}
 
 
+def _short(words: str, source: dict[str, str]) -> Series[Text]:
+    """An optional text that comes from Meta's page `source` and is never long."""
+    field: Series[Text] = pap.Field(
+        nullable=True, str_length=_SHORT, description=words, metadata=source
+    )
+    return field
+
+
 class LandedVisits(Contract):
     """A landing on the site, as it was stored when it happened."""
 
@@ -40,34 +49,25 @@ class LandedVisits(Contract):
     referrer_url: Series[Text] = pap.Field(
         nullable=True, str_length=_URL, description="HTTP referrer of the page."
     )
-    fbclid: Series[Text] = pap.Field(
-        nullable=True, str_length=_SHORT, description="Click id; read from page_url when absent."
-    )
-    fbc: Series[Text] = pap.Field(
-        nullable=True, str_length=_SHORT, description="The _fbc cookie, as it is."
-    )
-    fbp: Series[Text] = pap.Field(
-        nullable=True, str_length=_SHORT, description="The _fbp cookie, as it is."
-    )
-    client_ip_address: Series[Text] = pap.Field(
-        nullable=True, str_length=_SHORT, description="IPv4 or IPv6; a forwarded list is accepted."
+    fbclid: Series[Text] = _short("Click id; read from page_url when absent.", page.COOKIES)
+    fbc: Series[Text] = _short("The _fbc cookie, as it is.", page.COOKIES)
+    fbp: Series[Text] = _short("The _fbp cookie, as it is.", page.COOKIES)
+    client_ip_address: Series[Text] = _short(
+        "IPv4 or IPv6; a forwarded list is accepted.", page.CUSTOMER
     )
     client_user_agent: Series[Text] = pap.Field(
-        nullable=True, str_length={"max_value": 4_096}, description="The browser's user agent."
+        nullable=True,
+        str_length={"max_value": 4_096},
+        description="The browser's user agent.",
+        metadata=page.CUSTOMER,
     )
-    external_id: Series[Text] = pap.Field(
-        nullable=True, str_length=_SHORT, description="Your id of the person."
-    )
-    email: Series[Text] = pap.Field(
-        nullable=True, str_length=_SHORT, description="E-mail address, raw or SHA-256."
-    )
-    phone: Series[Text] = pap.Field(
-        nullable=True, str_length=_SHORT, description="Phone number, raw or SHA-256."
-    )
+    external_id: Series[Text] = _short("Your id of the person.", page.EXTERNAL_ID)
+    email: Series[Text] = _short("E-mail address, raw or SHA-256.", page.CUSTOMER)
+    phone: Series[Text] = _short("Phone number, raw or SHA-256.", page.CUSTOMER)
     consent: Series[Flag] = pap.Field(
         nullable=True,
         description="Whether the visitor agreed to share data with Meta.",
-        metadata=_BINDING,
+        metadata=_BINDING | page.CONSENT,
     )
 
 
@@ -81,17 +81,18 @@ class LandedOrders(Contract):
     event_name: Series[Text] = pap.Field(
         str_length={"min_value": 1, "max_value": 50},
         description="Standard or custom event name.",
-        metadata={"default": "Purchase"},
+        metadata={"default": "Purchase"} | page.SERVER_EVENT,
     )
     event_id: Series[Text] = pap.Field(
         nullable=True,
         str_length=_ID,
         description="Deduplication id; must equal the browser's. Default {event_name}:{order_id}.",
+        metadata=page.SERVER_EVENT,
     )
     action_source: Series[Text] = pap.Field(
         isin=sorted(ACTION_SOURCES),
         description="Where the conversion happened, in Meta's words.",
-        metadata={"default": "website"},
+        metadata={"default": "website"} | page.SERVER_EVENT,
     )
     status: Series[Text] = pap.Field(
         isin=STATUSES,
@@ -99,147 +100,160 @@ class LandedOrders(Contract):
         metadata={"default": "confirmed"},
     )
     value: Series[Money] = pap.Field(
-        nullable=True, ge=0, lt=1e12, description="Money in `currency`; required for a Purchase."
+        nullable=True,
+        ge=0,
+        lt=1e12,
+        description="Money in `currency`; required for a Purchase.",
+        metadata=page.CUSTOM_DATA,
     )
     currency: Series[Text] = pap.Field(
         nullable=True,
         isin=sorted(CURRENCIES),
         description="ISO 4217 code; required for a Purchase.",
-        metadata={"upper": True},
+        metadata={"upper": True} | page.CUSTOM_DATA,
     )
     contents: Series[Text] = pap.Field(
         nullable=True,
         str_length=_LONG,
         description="JSON list of items: id, quantity, item_price, delivery_category.",
-        metadata=_LIST,
+        metadata=_LIST | page.CUSTOM_DATA,
     )
     content_ids: Series[Text] = pap.Field(
-        nullable=True, str_length=_LONG, description="JSON list of product ids.", metadata=_LIST
+        nullable=True,
+        str_length=_LONG,
+        description="JSON list of product ids.",
+        metadata=_LIST | page.CUSTOM_DATA,
     )
     content_type: Series[Text] = pap.Field(
-        nullable=True, isin=["product", "product_group"], description="product or product_group."
-    )
-    num_items: Series[Count] = pap.Field(nullable=True, ge=0, description="Number of items.")
-    event_source_url: Series[Text] = pap.Field(
-        nullable=True, str_length=_URL, description="Page of the conversion; lent by the visit."
-    )
-    email: Series[Text] = pap.Field(
-        nullable=True, str_length=_SHORT, description="E-mail address, raw or SHA-256."
-    )
-    phone: Series[Text] = pap.Field(
-        nullable=True, str_length=_SHORT, description="Phone number, raw or SHA-256."
-    )
-    first_name: Series[Text] = pap.Field(
-        nullable=True, str_length=_SHORT, description="First name, raw or SHA-256."
-    )
-    last_name: Series[Text] = pap.Field(
-        nullable=True, str_length=_SHORT, description="Last name, raw or SHA-256."
-    )
-    date_of_birth: Series[Text] = pap.Field(
         nullable=True,
-        str_length=_SHORT,
-        description="Birth date; see CAPI_DATE_FORMAT for ambiguous ones.",
+        isin=["product", "product_group"],
+        description="product or product_group.",
+        metadata=page.CUSTOM_DATA,
     )
-    gender: Series[Text] = pap.Field(
-        nullable=True, str_length=_SHORT, description="f or m, or a word for it."
+    num_items: Series[Count] = pap.Field(
+        nullable=True, ge=0, description="Number of items.", metadata=page.CUSTOM_DATA
     )
-    city: Series[Text] = pap.Field(nullable=True, str_length=_SHORT, description="City.")
-    state: Series[Text] = pap.Field(
-        nullable=True, str_length=_SHORT, description="State or province, by name or code."
+    event_source_url: Series[Text] = pap.Field(
+        nullable=True,
+        str_length=_URL,
+        description="Page of the conversion; lent by the visit.",
+        metadata=page.SERVER_EVENT,
     )
-    zip: Series[Text] = pap.Field(
-        nullable=True, str_length=_SHORT, description="Postal code, as text (leading zeros count)."
+    email: Series[Text] = _short("E-mail address, raw or SHA-256.", page.CUSTOMER)
+    phone: Series[Text] = _short("Phone number, raw or SHA-256.", page.CUSTOMER)
+    first_name: Series[Text] = _short("First name, raw or SHA-256.", page.CUSTOMER)
+    last_name: Series[Text] = _short("Last name, raw or SHA-256.", page.CUSTOMER)
+    date_of_birth: Series[Text] = _short(
+        "Birth date; see CAPI_DATE_FORMAT for ambiguous ones.", page.CUSTOMER
     )
-    country: Series[Text] = pap.Field(
-        nullable=True, str_length=_SHORT, description="Country, by name or ISO code."
-    )
-    external_id: Series[Text] = pap.Field(
-        nullable=True, str_length=_SHORT, description="Your id of the person."
-    )
+    gender: Series[Text] = _short("f or m, or a word for it.", page.CUSTOMER)
+    city: Series[Text] = _short("City.", page.CUSTOMER)
+    state: Series[Text] = _short("State or province, by name or code.", page.CUSTOMER)
+    zip: Series[Text] = _short("Postal code, as text (leading zeros count).", page.CUSTOMER)
+    country: Series[Text] = _short("Country, by name or ISO code.", page.CUSTOMER)
+    external_id: Series[Text] = _short("Your id of the person.", page.EXTERNAL_ID)
     visit_id: Series[Text] = pap.Field(
         nullable=True, str_length=_ID, description="The visit this order belongs to, if known."
     )
-    client_ip_address: Series[Text] = pap.Field(
-        nullable=True, str_length=_SHORT, description="IPv4 or IPv6; a forwarded list is accepted."
+    client_ip_address: Series[Text] = _short(
+        "IPv4 or IPv6; a forwarded list is accepted.", page.CUSTOMER
     )
     client_user_agent: Series[Text] = pap.Field(
-        nullable=True, str_length={"max_value": 4_096}, description="The browser's user agent."
+        nullable=True,
+        str_length={"max_value": 4_096},
+        description="The browser's user agent.",
+        metadata=page.CUSTOMER,
     )
-    fbc: Series[Text] = pap.Field(
-        nullable=True, str_length=_SHORT, description="The _fbc cookie, as it is."
-    )
-    fbp: Series[Text] = pap.Field(
-        nullable=True, str_length=_SHORT, description="The _fbp cookie, as it is."
-    )
-    fbclid: Series[Text] = pap.Field(nullable=True, str_length=_SHORT, description="Click id.")
+    fbc: Series[Text] = _short("The _fbc cookie, as it is.", page.COOKIES)
+    fbp: Series[Text] = _short("The _fbp cookie, as it is.", page.COOKIES)
+    fbclid: Series[Text] = _short("Click id.", page.COOKIES)
     subscription_id: Series[Text] = pap.Field(
-        nullable=True, str_length=_ID, description="Id of the subscription."
+        nullable=True, str_length=_ID, description="Id of the subscription.", metadata=page.CUSTOMER
     )
     lead_id: Series[Text] = pap.Field(
-        nullable=True, str_length=_ID, description="Id of a Meta lead ad's lead."
+        nullable=True,
+        str_length=_ID,
+        description="Id of a Meta lead ad's lead.",
+        metadata=page.CUSTOMER,
     )
     fb_login_id: Series[Text] = pap.Field(
-        nullable=True, str_length=_ID, description="App-scoped Facebook login id."
+        nullable=True,
+        str_length=_ID,
+        description="App-scoped Facebook login id.",
+        metadata=page.CUSTOMER,
     )
     anon_id: Series[Text] = pap.Field(
-        nullable=True, str_length=_ID, description="Install id; app events only."
+        nullable=True, str_length=_ID, description="Install id; app events only.", metadata=page.APP
     )
     madid: Series[Text] = pap.Field(
-        nullable=True, str_length=_ID, description="Mobile advertising id; app events only."
+        nullable=True,
+        str_length=_ID,
+        description="Mobile advertising id; app events only.",
+        metadata=page.APP,
     )
     consent: Series[Flag] = pap.Field(
         nullable=True,
         description="Whether the person agreed to share data with Meta.",
-        metadata=_BINDING,
+        metadata=_BINDING | page.CONSENT,
     )
     opt_out: Series[Flag] = pap.Field(
         nullable=True,
         description="Use for attribution only, not for delivery optimisation.",
-        metadata=_BINDING,
+        metadata=_BINDING | page.SERVER_EVENT,
     )
     data_processing_options: Series[Text] = pap.Field(
         nullable=True,
         str_length=_SHORT,
         description='JSON list: ["LDU"] or [].',
-        metadata={**_LIST, **_BINDING},
+        metadata=_LIST | _BINDING | page.DATA_PROCESSING,
     )
     data_processing_options_country: Series[Count] = pap.Field(
-        nullable=True, description="1 = USA, 0 = let Meta geolocate.", metadata=_BINDING
+        nullable=True,
+        description="1 = USA, 0 = let Meta geolocate.",
+        metadata=_BINDING | page.DATA_PROCESSING,
     )
     data_processing_options_state: Series[Count] = pap.Field(
         nullable=True,
         description="Meta's number of the state, 0 = let Meta geolocate.",
-        metadata=_BINDING,
+        metadata=_BINDING | page.DATA_PROCESSING,
     )
     pixel_reported_at: Series[Time] = pap.Field(
-        nullable=True, description="When the browser's Pixel reported this order, if it did."
+        nullable=True,
+        description="When the browser's Pixel reported this order, if it did.",
+        metadata=page.DEDUPLICATION,
     )
     custom_data: Series[Text] = pap.Field(
         nullable=True,
         str_length=_LONG,
         description="JSON object merged into custom_data.",
-        metadata=_OBJECT,
+        metadata=_OBJECT | page.CUSTOM_DATA,
     )
     app_data: Series[Text] = pap.Field(
-        nullable=True, str_length=_LONG, description="JSON object for app events.", metadata=_OBJECT
+        nullable=True,
+        str_length=_LONG,
+        description="JSON object for app events.",
+        metadata=_OBJECT | page.APP,
     )
     user_data: Series[Text] = pap.Field(
         nullable=True,
         str_length=_LONG,
         description="JSON object of further raw keys, such as ctwa_clid or page_id.",
-        metadata=_OBJECT,
+        metadata=_OBJECT | page.MESSAGING,
     )
     messaging_channel: Series[Text] = pap.Field(
-        nullable=True, str_length=_SHORT, description="Channel of a business_messaging event."
+        nullable=True,
+        str_length=_SHORT,
+        description="Channel of a business_messaging event.",
+        metadata=page.MESSAGING,
     )
     dataset_id: Series[Text] = pap.Field(
         nullable=True, str_length=_ID, description="Meta dataset; default CAPI_DATASET_ID."
     )
 
-    @pap.dataframe_check(name="value_missing")
+    @pap.dataframe_check(name="value_missing", description="a Purchase must have one")
     def _value(cls, frame: pd.DataFrame) -> pd.Series:
         return ~((frame["event_name"] == "Purchase") & frame["value"].isna()).fillna(False)
 
-    @pap.dataframe_check(name="currency_missing")
+    @pap.dataframe_check(name="currency_missing", description="a Purchase must have one")
     def _currency(cls, frame: pd.DataFrame) -> pd.Series:
         return ~((frame["event_name"] == "Purchase") & frame["currency"].isna()).fillna(False)

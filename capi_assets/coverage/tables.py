@@ -122,6 +122,26 @@ def waterfall_table(rows: Sequence[Mapping[str, Any]]) -> str:
     return table(["", "orders", *(escape(c or "no currency") for c in currencies)], body)
 
 
+def plan_report(rows: pa.Table, now: datetime, at_most: int = 100) -> str:
+    """A backfill plan (rows of `delivery.planner.BACKFILL_PLAN`) as Markdown, a line per hour."""
+    found = rows.to_pylist()
+    shown = list(dict.fromkeys(row["outlook"] for row in found))
+    by_hour: dict[datetime, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in found:
+        by_hour[row["hour"]].append(row)
+    body = []
+    for hour, of_hour in list(by_hour.items())[:at_most]:
+        counts = [sum(r["events"] for r in of_hour if r["outlook"] == name) for name in shown]
+        ends = [row["first_deadline"] for row in of_hour if row["first_deadline"]]
+        until = deadline(min(ends), now) if ends else ""
+        body.append([hour_key(hour), *(f"{count:,}" for count in counts), until])
+    if not body:
+        return "These hours hold no events."
+    header = ["hour", *(name.replace("_", " ") for name in shown), "the first until"]
+    more = f"\n\nAnd {len(by_hour) - at_most} more hours." if len(by_hour) > at_most else ""
+    return table(header, body) + more
+
+
 def gaps_report(gaps: Sequence[Gap], now: datetime, at_most: int = AT_MOST) -> str:
     """The standing list of gaps: how many and how much, one row each, and what to do.
 

@@ -8,11 +8,13 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field
 
 from capi_assets.contracts.base import arrow_schema, conform
 from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.coverage.causes import Cause, cause_of
+from capi_assets.coverage.tables import plan_report
 from capi_assets.defs.landed import money_metadata
 from capi_assets.defs.matched_events import rows_of
 from capi_assets.defs.reporting import (
@@ -22,11 +24,18 @@ from capi_assets.defs.reporting import (
     hourly_check,
     hours_of,
     report_hours,
+    report_nothing_done,
 )
 from capi_assets.defs.resources import Clock, LakeResource, LedgerResource, MetaResource, Rules
 from capi_assets.delivery.access import open_clients
 from capi_assets.delivery.ledger import Ledger
 from capi_assets.delivery.plan import plan, to_send
+from capi_assets.delivery.planner import (
+    OUTLOOK_NAMES,
+    backfill_plan,
+    doubled_if_forced,
+    requests_needed,
+)
 from capi_assets.delivery.policy import Policy
 from capi_assets.delivery.reasons import HELD, HELD_TOO_LATE
 from capi_assets.delivery.results import fold
@@ -36,6 +45,14 @@ from capi_assets.delivery.summary import DeliverySummary, Progress
 # A person decides these; another materialization would not finish them.
 _HELD = pa.array([HELD, HELD_TOO_LATE])
 _OPEN = pa.array(["pending", "unknown", "not_yet"])
+
+
+class DeliveryConfig(dg.Config):
+    """How a run delivers."""
+
+    dry_run: bool = Field(
+        False, description="Only plan: show what would be sent, send and materialize nothing."
+    )
 
 
 @hourly_asset(
@@ -52,6 +69,7 @@ _OPEN = pa.array(["pending", "unknown", "not_yet"])
 )
 def delivery_results(
     context: dg.AssetExecutionContext,
+    config: DeliveryConfig,
     lake: LakeResource,
     ledger: LedgerResource,
     meta: MetaResource,
@@ -63,6 +81,11 @@ def delivery_results(
     store = lake.open()
     events = store.read("matched_events", hours, arrow_schema(MatchedEvents))
     policy = rules.delivery()
+    if config.dry_run:
+        with ledger.open() as book:
+            planned = plan(events, book.state_of(events), clock.now(), policy)
+        yield from report_nothing_done(context, _outlook_metadata(planned, clock.now()))
+        return
     with ledger.open() as book:
         summary = _deliver(context, events, book, meta, policy, clock)
         results = conform(fold(events, book.state_of(events), clock.now(), policy), DeliveryResults)
@@ -72,6 +95,19 @@ def delivery_results(
         store.write("delivery_results", hour, rows)
         metadata[hour] = _metadata(rows, summary)
     yield from report_hours(context, metadata, _unfinished(results, hours))
+
+
+def _outlook_metadata(planned: pa.Table, now: datetime) -> dict[str, Any]:
+    rows = backfill_plan(planned)
+    totals = Counter[str]()
+    for row in rows.to_pylist():
+        totals[row["outlook"]] += row["events"]
+    return {
+        **{name: totals[name] for name in OUTLOOK_NAMES if totals[name]},
+        "requests_needed": requests_needed(planned),
+        "doubled_if_forced": doubled_if_forced(planned),
+        "plan": dg.MetadataValue.md(plan_report(rows, now)),
+    }
 
 
 def _deliver(

@@ -112,6 +112,20 @@ def report_hours(
     )
 
 
+def report_nothing_done(
+    context: dg.AssetExecutionContext, metadata: Mapping[str, Any]
+) -> Iterator[Any]:
+    """Tells what a dry run found, and leaves every hour as it was; yield from it last."""
+    keys = list(context.partition_keys)
+    yield dg.AssetObservation(
+        context.asset_key,
+        partition=keys[0] if len(keys) == 1 else None,
+        description=f"Dry run over {len(keys)} hours: nothing was sent.",
+        metadata=dict(metadata),
+    )
+    yield dg.MaterializeResult(metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
+
+
 def _unfinished_words(unfinished: Sequence[Unfinished], total: int) -> str:
     reasons = list(dict.fromkeys(f"{entry.why} {entry.remedy}" for entry in unfinished))
     more = f" (and {len(reasons) - 3} more reasons)" if len(reasons) > 3 else ""

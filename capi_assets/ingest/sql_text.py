@@ -31,8 +31,11 @@ def with_colons(sql: str) -> str:
     """`sql` for SQLAlchemy's `text()`: `$name` becomes `:name`, and no other colon means one."""
     pieces, end = [], 0
     for found in _PIECE.finditer(sql):
-        if found["name"]:
-            pieces += [_escaped(sql[end : found.start()]), f":{found['name']}"]
+        if name := found["name"]:
+            # text() sees no parameter beside another colon, as in `:a::date`.
+            beside = sql[found.start() - 1 : found.start()] + sql[found.end() : found.end() + 1]
+            pieces.append(_escaped(sql[end : found.start()]))
+            pieces.append(f"(:{name})" if {":", "\\"} & {*beside} else f":{name}")
             end = found.end()
     return "".join([*pieces, _escaped(sql[end:])])
 

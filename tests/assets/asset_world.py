@@ -99,7 +99,11 @@ class World:
         self.land("orders", hour, name, _lines(orders))
 
     def run(
-        self, first: datetime, last: datetime | None = None, at: datetime | None = None
+        self,
+        first: datetime,
+        last: datetime | None = None,
+        at: datetime | None = None,
+        dry_run: bool = False,
     ) -> bool:
         """Materializes all assets of the hours, as the job does; true if none is unfinished."""
         resources: dict[str, dict[str, Any]] = {
@@ -116,7 +120,8 @@ class World:
         }
         for key, values in self.overrides.items():
             resources[key] = {**resources.get(key, {}), **values}
-        return run_hours(self.instance, first, last or first, resources)
+        ops = {"delivery_results": {"config": {"dry_run": dry_run}}}
+        return run_hours(self.instance, first, last or first, resources, ops=ops)
 
     def read(self, table: str, hours: Iterable[datetime]) -> list[dict[str, Any]]:
         """Stored rows."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
+import dagster as dg
 from asset_world import TOKEN, World
 
 
@@ -130,3 +131,25 @@ def test_one_event_that_meta_would_refuse_costs_no_other(world: World) -> None:
     assert rows["weak"]["status"] == "invalid"
     assert rows["weak"]["subcode"] == 2804050
     assert world.received()["accepted"] == 2
+
+
+def test_a_dry_run_shows_the_plan_and_touches_nothing(world: World) -> None:
+    hours = [world.hour(4), world.hour(3)]
+    for hour in hours:
+        world.land_orders(hour)
+    world.meta.expire_token(TOKEN)
+    world.run(hours[0], hours[-1])
+    world.meta.renew_token(TOKEN)
+    requests = world.requests()
+
+    assert world.run(hours[0], hours[-1], dry_run=True)
+    assert world.requests() == requests
+    done, _ = world.statuses("delivery_results")
+    assert done == set()
+    (observed,) = world.instance.fetch_observations(
+        dg.AssetKey("delivery_results"), limit=5
+    ).records
+    metadata = observed.asset_observation.metadata
+    assert metadata["recoverable"].value == 6
+    assert metadata["requests_needed"].value == 1
+    assert "recoverable" in metadata["plan"].value

@@ -125,15 +125,17 @@ def holding_the_lock(url: str) -> Iterator[sqlite3.Connection]:
 
 
 class Trap:
-    """Lets a ledger's disk fill up at a chosen kind of statement."""
+    """Lets a ledger's disk fill up at a chosen kind of statement, so many times."""
 
-    def __init__(self, ledger: Ledger, statement: str) -> None:
+    def __init__(self, ledger: Ledger, statement: str, times: int = 1_000) -> None:
         self.statement = statement
+        self.times = times
         self.sprung = False
         event.listen(ledger.engine, "before_cursor_execute", self)
 
     def __call__(self, _c: Connection, cursor: object, sql: str, *_: object) -> None:
-        if sql.startswith(self.statement):
+        if sql.startswith(self.statement) and self.times:
+            self.times -= 1
             self.sprung = True
             raise sqlite3.OperationalError("database or disk is full")
 
@@ -167,6 +169,16 @@ class TestDelivery:
         assert again.delivered == 10
         told = box.inbox.rows("select verdict, count(*) from events group by 1 order by 1")
         assert [tuple(row) for row in told] == [("accepted", 10), ("duplicate", 10)]
+
+    def test_an_outcome_that_could_not_be_booked_is_tried_once_more_on_the_way_out(
+        self, ledger: Ledger, clients: dict[str, EventsClient], clock: Clock
+    ) -> None:
+        Trap(ledger, "UPDATE attempts", times=1)
+        with pytest.raises(LedgerError, match="disk is full"):
+            deliver(orders(10), ledger, clients, clock, QUICK, run_id="r")
+        known = ledger.state_of(orders(10))
+        assert set(column(known, "state")) == {"delivered"}
+        assert set(column(known, "claimed_by")) == {None}
 
     def test_a_ledger_locked_for_good_stops_the_delivery_and_a_later_one_makes_up(
         self, box: SandboxServer, sqlite_url: str, clients: dict[str, EventsClient], clock: Clock

@@ -1,4 +1,4 @@
-"""A SQL model gives the rows that files would; parameters are bound, and failures tell no secret."""
+"""A SQL model gives the rows that files would; its parameters are bound, its failures discreet."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+import sqlalchemy as sa
 from doors import Door
 from factories import HOUR, H, at, land, landed_order
 from hypothesis import given, settings
@@ -199,19 +200,15 @@ def test_only_parameters_are_parameters(sql: str, names: set[str]) -> None:
 
 @pytest.mark.parametrize(("sql", "names"), TEXTS.items())
 def test_sqlalchemy_sees_the_same_parameters(sql: str, names: set[str]) -> None:
-    import sqlalchemy as sa
-
     compiled = sa.text(with_colons(sql)).compile()
     assert set(compiled.params) == names
     assert str(compiled) == with_colons(sql).replace("\\:", ":")
 
 
 @given(st.text(alphabet=" :$'\"-/*abc\\\n;", max_size=25))
-@settings(max_examples=200, deadline=None)
-def test_no_text_turns_into_a_parameter_that_it_is_not(sql: str) -> None:
-    import sqlalchemy as sa
-
-    assert set(sa.text(with_colons(sql)).compile().params) <= parameters_of(sql)
+@settings(max_examples=400, deadline=None)
+def test_sqlalchemy_sees_no_other_parameters_in_any_text(sql: str) -> None:
+    assert set(sa.text(with_colons(sql)).compile().params) == parameters_of(sql)
 
 
 # Values
@@ -219,7 +216,10 @@ def test_no_text_turns_into_a_parameter_that_it_is_not(sql: str) -> None:
 
 def test_values_of_a_database_may_be_of_any_kind() -> None:
     assert _array([1, None]).to_pylist() == [1, None]
-    assert _array([Decimal("1.50"), Decimal("10.2")]).cast(pa.float64()).to_pylist() == [1.5, 10.2]
+    assert _array([Decimal("1.50"), Decimal("10.2")]).to_pylist() == [
+        Decimal("1.50"),
+        Decimal("10.20"),
+    ]
     assert _array([1, "a", None]).to_pylist() == ["1", "a", None]
     assert _array([2**70, 1]).to_pylist() == [str(2**70), "1"]
     assert _array([datetime(2026, 1, 1, tzinfo=UTC)]).type == pa.timestamp("us", tz="UTC")
@@ -267,7 +267,7 @@ def test_a_missing_column_stops_the_model_and_names_the_nearest(door: Door, mode
         ("SELECT nothing FROM (SELECT 1 AS n)", 'column "nothing" not found'),
         ("SELECT * FROM nowhere", "nowhere does not exist"),
         ("SELECT * FROM read_parquet('/no/where/*.parquet')", "No files found"),
-        ("CREATE TABLE t (a INT)", "end it in a SELECT"),
+        ("-- nothing", "end it in a SELECT"),
     ],
 )
 def test_what_is_wrong_with_a_model_is_said(models: Models, sql: str, words: str) -> None:
@@ -301,7 +301,7 @@ def test_the_words_of_a_failure_show_no_row(models: Models, tmp_path: Path, sql:
         ("postgresql+psycopg2://me:hush@127.0.0.1:1/shop?connect_timeout=1", "OperationalError"),
         ("nonsense://me:hush@host/shop", "NoSuchModuleError"),
         ("me:hush", "ArgumentError"),
-        ("mysql+MySQLdb://me:hush@host/shop", "driver of its database is not installed"),
+        ("mysql+mysqldb://me:hush@host/shop", "driver of its database is not installed"),
     ],
 )
 def test_a_database_that_cannot_be_reached_is_an_error_without_its_url(

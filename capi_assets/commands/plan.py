@@ -1,0 +1,125 @@
+"""`capi-assets plan`: what a backfill of some hours would bring, as a table or as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.table import Table
+
+from capi_assets.contracts.base import arrow_schema
+from capi_assets.contracts.matched_events import MatchedEvents
+from capi_assets.coverage.words import deadline, money
+from capi_assets.delivery.ledger import Ledger
+from capi_assets.delivery.plan import plan
+from capi_assets.delivery.planner import (
+    OUTLOOK_NAMES,
+    backfill_plan,
+    doubled_if_forced,
+    requests_needed,
+)
+from capi_assets.delivery.policy import Policy
+from capi_assets.hours import hour_key
+from capi_assets.lake import Lake
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """The plan of some hours; `rows` as of `planner.BACKFILL_PLAN`."""
+
+    rows: pa.Table
+    requests: int
+    doubled_if_forced: int
+    not_materialized: list[datetime]
+
+    @property
+    def first_deadline(self) -> datetime | None:
+        """Until when the first recoverable event can be saved."""
+        found: datetime | None = pc.min(self.rows["first_deadline"]).as_py()
+        return found
+
+
+def look_ahead(
+    lake: Lake, ledger: Ledger, hours: Sequence[datetime], now: datetime, policy: Policy
+) -> Outlook:
+    """Plans `hours` as they are stored; reads the ledger and changes nothing."""
+    columns = [name for name in arrow_schema(MatchedEvents).names if name != "payload"]
+    events = lake.read("matched_events", hours, arrow_schema(MatchedEvents), columns)
+    stored = {path.parent for path in lake.paths("matched_events", hours)}
+    absent = [h for h in hours if lake.path("matched_events", h).parent not in stored]
+    return outlook_of(plan(events, ledger.state_of(events), now, policy), absent)
+
+
+def outlook_of(planned: pa.Table, not_materialized: Sequence[datetime] = ()) -> Outlook:
+    """The sums of a plan."""
+    return Outlook(
+        backfill_plan(planned),
+        requests_needed(planned),
+        doubled_if_forced(planned),
+        list(not_materialized),
+    )
+
+
+def as_json(outlook: Outlook) -> dict[str, Any]:
+    """The plan for programs: times as ISO 8601, money per currency."""
+    hours: dict[str, dict[str, Any]] = {}
+    for row in outlook.rows.to_pylist():
+        of_hour = hours.setdefault(hour_key(row["hour"]), {})
+        entry = of_hour.setdefault(row["outlook"], {"events": 0, "money": {}})
+        entry["events"] += row["events"]
+        if row["currency"]:
+            entry["money"][row["currency"]] = round(row["value"], 4)
+    total = {
+        name: sum(hour.get(name, {}).get("events", 0) for hour in hours.values())
+        for name in OUTLOOK_NAMES
+    }
+    first = outlook.first_deadline
+    return {
+        "hours": hours,
+        "total": total,
+        "requests": outlook.requests,
+        "doubled_if_forced": outlook.doubled_if_forced,
+        "first_deadline": first.isoformat() if first else None,
+        "not_materialized": [hour_key(hour) for hour in outlook.not_materialized],
+    }
+
+
+def as_table(outlook: Outlook, now: datetime) -> Table:
+    """The plan for people: one row per hour that has events, and the total; empty columns are
+    left out."""
+    rows = outlook.rows.to_pylist()
+    shown = [name for name in OUTLOOK_NAMES if any(row["outlook"] == name for row in rows)]
+    table = Table(title="What materializing these hours would do", title_justify="left")
+    table.add_column("hour", no_wrap=True)
+    for name in shown:
+        table.add_column(name.replace("_", " "), justify="right")
+    if "recoverable" in shown:
+        table.add_column("recoverable money", justify="right", no_wrap=True)
+        table.add_column("the first until")
+    by_hour: dict[datetime, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_hour.setdefault(row["hour"], []).append(row)
+    for hour, of_hour in by_hour.items():
+        table.add_row(hour_key(hour), *_cells(of_hour, shown, now))
+    if len(by_hour) > 1:
+        table.add_section()
+        table.add_row("total", *_cells(rows, shown, now), style="bold")
+    return table
+
+
+def _cells(rows: list[dict[str, Any]], shown: list[str], now: datetime) -> list[str]:
+    counts = [sum(r["events"] for r in rows if r["outlook"] == name) for name in shown]
+    cells = [f"{count:,}" if count else "" for count in counts]
+    if "recoverable" not in shown:
+        return cells
+    sums: dict[str, float] = {}
+    for row in rows:
+        if row["outlook"] == "recoverable" and row["currency"]:
+            sums[row["currency"]] = sums.get(row["currency"], 0.0) + row["value"]
+    ends = [row["first_deadline"] for row in rows if row["first_deadline"]]
+    worth = "\n".join(money(currency, value) for currency, value in sorted(sums.items()))
+    return [*cells, worth, deadline(min(ends), now) if ends else ""]

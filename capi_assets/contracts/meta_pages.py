@@ -1,0 +1,19 @@
+"""Meta's pages by name, as field metadata: where a column, or a rule about it, is Meta's.
+
+The pages stand under developers.facebook.com/documentation/ads-commerce/conversions-api, but for
+"Data processing options" (Marketing API). What a page says is in `capi_assets.meta`, rule by rule.
+"""
+
+from __future__ import annotations
+
+SERVER_EVENT = {"source": "Server event parameters"}
+CUSTOMER = {"source": "Customer information parameters"}
+CUSTOM_DATA = {"source": "Custom data parameters"}
+COOKIES = {"source": "fbp and fbc"}
+EXTERNAL_ID = {"source": "External ID"}
+APP = {"source": "App events"}
+MESSAGING = {"source": "Conversions API for business messaging"}
+DATA_PROCESSING = {"source": "Data processing options"}
+DEDUPLICATION = {"source": "Deduplicate Pixel and server events"}
+CONSENT = {"source": "End-to-end implementation"}
+WINDOW = {"source": "Using the API"}

@@ -1,0 +1,81 @@
+"""The backfill planner: what materializing hours would do, before anything is sent.
+
+It sums up what `plan` decided; it decides nothing itself.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from capi_assets.meta.limits import MAX_EVENTS_PER_REQUEST
+
+OUTLOOKS = {
+    "send": "recoverable",
+    "claimed_elsewhere": "recoverable",
+    "already_delivered": "already_delivered",
+    "expired": "too_late",
+    "withheld": "withheld",
+    "invalid": "invalid",
+    "rejected": "invalid",
+    "hold_unknown": "held",
+    "covered_by_pixel": "covered_by_pixel",
+    "not_yet": "not_yet",
+}
+"""What each action of the plan means to someone who asks what a backfill would bring."""
+
+OUTLOOK_NAMES = tuple(dict.fromkeys(OUTLOOKS.values()))
+
+_TIME = pa.timestamp("us", tz="UTC")
+
+BACKFILL_PLAN = pa.schema(
+    [
+        ("hour", _TIME),
+        ("outlook", pa.string()),
+        ("currency", pa.string()),
+        ("events", pa.int64()),
+        ("value", pa.float64()),
+        ("first_deadline", _TIME),
+    ]
+)
+
+
+def backfill_plan(planned: pa.Table) -> pa.Table:
+    """`BACKFILL_PLAN`: events and money per hour, outlook and currency, in that order.
+
+    `planned` is what `plan.plan` returned. `first_deadline` stands where something is recoverable.
+    """
+    actions = pa.array(list(OUTLOOKS))
+    meanings = pa.array(list(OUTLOOKS.values()))
+    outlook = meanings.take(pc.index_in(planned["action"], value_set=actions))
+    recoverable = pc.equal(outlook, "recoverable")
+    rows = pa.table(
+        {
+            "hour": pc.floor_temporal(planned["occurred_at"], unit="hour").cast(_TIME),
+            "outlook": outlook,
+            "currency": planned["currency"],
+            "value": pc.fill_null(planned["value"], 0.0),
+            "deadline": pc.if_else(recoverable, planned["deliver_until"], pa.scalar(None, _TIME)),
+        }
+    )
+    sums = rows.group_by(["hour", "outlook", "currency"]).aggregate(
+        [([], "count_all"), ("value", "sum"), ("deadline", "min")]
+    )
+    columns = ["hour", "outlook", "currency", "count_all", "value_sum", "deadline_min"]
+    ordered = sums.select(columns).rename_columns(BACKFILL_PLAN.names)
+    return ordered.cast(BACKFILL_PLAN).sort_by(
+        [("hour", "ascending"), ("outlook", "ascending"), ("currency", "ascending")]
+    )
+
+
+def requests_needed(planned: pa.Table) -> int:
+    """Requests that sending everything recoverable takes: 1,000 events of one dataset each."""
+    sends = planned.filter(pc.equal(planned["action"], "send"))
+    counts = sends.group_by("dataset_id").aggregate([([], "count_all")])
+    return sum(-(-n // MAX_EVENTS_PER_REQUEST) for n in counts["count_all"].to_pylist())
+
+
+def doubled_if_forced(planned: pa.Table) -> int:
+    """Events that Meta may count twice if what is held back were sent all the same."""
+    held = pc.is_in(planned["action"], pa.array(["hold_unknown", "covered_by_pixel"]))
+    return int(pc.sum(held).as_py() or 0)
