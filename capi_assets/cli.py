@@ -136,16 +136,10 @@ def plan(first: str, last: str, for_programs: bool) -> None:
     """Show what materializing a range of hours would send, and what it cannot save."""
     from capi_assets.commands.plan import as_json, as_table, look_ahead
     from capi_assets.defs.resources import LedgerResource, resources_from
-    from capi_assets.hours import HOUR, hours_between, key_hour
     from capi_assets.lake import Lake
 
     settings = _settings()
-    try:
-        hours = hours_between(key_hour(first), key_hour(last) + HOUR)
-    except ValueError:
-        raise click.BadParameter("hours look like 2026-11-19-19:00") from None
-    if not hours:
-        raise click.BadParameter("--to lies before --from")
+    hours = _hours(first, last)
     now = settings.now or datetime.now(UTC)
     rules = resources_from(settings)["rules"]
     with LedgerResource(url=settings.ledger_url.get_secret_value()).open() as ledger:
@@ -167,6 +161,78 @@ def plan(first: str, last: str, for_programs: bool) -> None:
 
 
 @main.command()
+@click.option("--from", "first", required=True, metavar="HOUR", help="Such as 2026-11-19-19:00.")
+@click.option("--to", "last", required=True, metavar="HOUR", help="The last hour, included.")
+@click.option(
+    "--decision",
+    type=click.Choice(["resend", "write-off"]),
+    required=True,
+    help="Send them once more, at the risk of counting twice; or give them up as lost.",
+)
+@click.option("--who", required=True, metavar="NAME", help="Who decides; kept in the ledger.")
+@click.option("--why", required=True, metavar="TEXT", help="Such as: not in Events Manager.")
+@click.option("--event-id", "event_ids", multiple=True, metavar="ID", help="Only these events.")
+@click.option("--yes", is_flag=True, help="Decide without asking.")
+def resolve(
+    first: str,
+    last: str,
+    decision: str,
+    who: str,
+    why: str,
+    event_ids: tuple[str, ...],
+    yes: bool,
+) -> None:
+    """Decide events whose fate stayed unknown for 48 hours. It cannot be taken back."""
+    from capi_assets.commands import resolve as work
+    from capi_assets.coverage.words import count, moneys
+    from capi_assets.defs.resources import LedgerResource, resources_from
+    from capi_assets.delivery.decisions import Decision
+    from capi_assets.lake import Lake
+
+    settings, hours, console = _settings(), _hours(first, last), Console()
+    now = settings.now or datetime.now(UTC)
+    try:
+        decided = Decision("resend" if decision == "resend" else "write_off", who, why)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    policy = resources_from(settings)["rules"].delivery()
+    with LedgerResource(url=settings.ledger_url.get_secret_value()).open() as ledger:
+        choice = work.look_up(
+            Lake(settings.lake), ledger, hours, now, policy, decided.kind, event_ids
+        )
+        if choice.not_held:
+            raise click.BadParameter(f"not held in these hours: {', '.join(choice.not_held)}")
+        if choice.too_late:
+            click.echo(
+                f"{count(choice.too_late, 'event')} left out: Meta takes them no more, so they"
+                " can only be written off."
+            )
+        if not choice.events.num_rows:
+            click.echo("Nothing to decide in these hours.")
+            return
+        console.print(work.as_table(choice, now))
+        worth = moneys(work.sums(choice))
+        click.echo(
+            f"{count(choice.events.num_rows, 'event')}{f' ({worth})' if worth else ''} would be "
+            + _OF_DECISION[decided.kind]
+        )
+        if not yes:
+            click.confirm("Decide so?", abort=True)
+        changed = work.decide(ledger, choice, decided, now)
+    click.echo(f"Decided for {count(changed, 'event')}.")
+    if changed < choice.events.num_rows:
+        click.echo("The others were sent or settled meanwhile and stay as they are.")
+    ranges = ", ".join(f"{a}...{b}" for a, b in choice.ranges)
+    click.echo(f"Materialize delivery_results of {ranges} for it to take effect.")
+
+
+_OF_DECISION = {
+    "resend": "sent once more; Meta counts those twice that it has already.",
+    "write_off": "given up: never sent, and booked as lost.",
+}
+
+
+@main.command()
 def views() -> None:
     """Rebuild the DuckDB file of views over the lake, for `select * from orders`."""
     from capi_assets.commands.views import build_views
@@ -176,6 +242,18 @@ def views() -> None:
     names = build_views(Lake(settings.lake), Path(settings.views))
     listed = ", ".join(names) if names else "no tables yet; materialize some hours first"
     click.echo(f"{settings.views}: {listed}")
+
+
+def _hours(first: str, last: str) -> list[datetime]:
+    from capi_assets.hours import HOUR, hours_between, key_hour
+
+    try:
+        hours = hours_between(key_hour(first), key_hour(last) + HOUR)
+    except ValueError:
+        raise click.BadParameter("hours look like 2026-11-19-19:00") from None
+    if not hours:
+        raise click.BadParameter("--to lies before --from")
+    return hours
 
 
 def _settings() -> Settings:

@@ -137,9 +137,7 @@ def _closing(
     for name in ("before", f"{CURRENCY} before", "after", f"{CURRENCY} after"):
         table.add_column(name, justify="right")
     for stage in ("orders", *STAGES):
-        before_after = [
-            (_sum(rows, stage), _sum(rows, f"value_{stage}")) for rows in (before, after)
-        ]
+        before_after = [(_sum(rows, stage), _worth(rows, stage)) for rows in (before, after)]
         if stage in ("orders", "delivered") or any(count for count, _ in before_after):
             cells = [
                 cell for count, value in before_after for cell in (f"{count:,.0f}", f"{value:,.2f}")
@@ -176,6 +174,10 @@ def _progress(console: Console) -> Progress:
         TextColumn("{task.fields[note]}"),
         console=console,
     )
+
+
+def _worth(rows: pa.Table, stage: str) -> float:
+    return _sum(rows.filter(pc.equal(rows.column("currency"), CURRENCY)), f"value_{stage}")
 
 
 def _free_port() -> int:

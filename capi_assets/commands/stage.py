@@ -19,6 +19,17 @@ DATASET_ID = "1234567890123456"
 CURRENCY = "EUR"
 _MARK = "stage.json"
 _PROJECT = Path(__file__).parents[2]
+# As the project's own workspace.yaml; the demo may be started from anywhere.
+_WORKSPACE = {
+    "load_from": [
+        {
+            "python_module": {
+                "module_name": "capi_assets.definitions",
+                "location_name": "capi_assets",
+            }
+        }
+    ]
+}
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,10 @@ class Stage:
     @property
     def sandbox_state(self) -> Path:
         return self.root / "sandbox.sqlite"
+
+    @property
+    def workspace(self) -> Path:
+        return self.root / "workspace.yaml"
 
     @property
     def shop(self) -> Shop:
@@ -112,6 +127,7 @@ def set_up(stage: Stage, token: str) -> None:
         yaml.safe_dump(_instance(_PROJECT / "dagster.yaml", stage.root / "dagster")),
         encoding="utf-8",
     )
+    stage.workspace.write_text(yaml.safe_dump(_WORKSPACE), encoding="utf-8")
     stage.save()
 
 

@@ -108,11 +108,11 @@ def test_the_ui_shows_the_state_with_everything_switched_on(address: str, tmp_pa
         " locationOrLoadError { __typename } } } } }",
     )["workspaceOrError"]["locationEntries"]
     assert [(e["name"], e["locationOrLoadError"]["__typename"]) for e in locations] == [
-        ("capi_assets.definitions", "RepositoryLocation")
+        ("capi_assets", "RepositoryLocation")
     ]
     repository = (
         'repositorySelector: {repositoryName: "__repository__",'
-        ' repositoryLocationName: "capi_assets.definitions"}'
+        ' repositoryLocationName: "capi_assets"}'
     )
     found = _ask(
         address,
@@ -135,6 +135,7 @@ def test_the_ui_shows_the_state_with_everything_switched_on(address: str, tmp_pa
     assert set(stats) == set(ASSETS)
     assert all(s["numMaterialized"] >= 9 and s["numFailed"] == 0 for s in stats.values())
 
+    assert "WARNING" not in (tmp_path / "ui.log").read_text()
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("the browser test needs Debian's package chromium")

@@ -1,0 +1,115 @@
+"""`capi-assets resolve`: a person decides events whose fate stayed unknown too long.
+
+First it is shown what a decision would change, then it is booked with who, why and when. Nothing
+is sent here: the next materialization does what was decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.table import Table
+
+from capi_assets.contracts.base import arrow_schema
+from capi_assets.contracts.matched_events import MatchedEvents
+from capi_assets.coverage.words import deadline, moment, money
+from capi_assets.delivery.decisions import Decision, Kind, decidable, held
+from capi_assets.delivery.identity import aligned
+from capi_assets.delivery.ledger import Ledger
+from capi_assets.delivery.plan import plan
+from capi_assets.delivery.policy import Policy
+from capi_assets.hours import hour_key, key_ranges
+from capi_assets.lake import Lake
+
+MOST_SHOWN = 40
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Held events before the decision. `events` are rows of the plan, `known` what the ledger
+    says of them, in the same order; `too_late` were left out because Meta takes them no more,
+    `not_held` are ids asked for that wait for no decision."""
+
+    events: pa.Table
+    known: pa.Table
+    too_late: int
+    not_held: list[str]
+
+    @property
+    def ranges(self) -> list[tuple[str, str]]:
+        """Partition ranges to materialize afterwards, as (first, last) keys."""
+        return key_ranges(self.events["occurred_at"].to_pylist())
+
+
+def look_up(
+    lake: Lake,
+    ledger: Ledger,
+    hours: Sequence[datetime],
+    now: datetime,
+    policy: Policy,
+    kind: Kind,
+    event_ids: Collection[str] = (),
+) -> Choice:
+    """What a decision of this kind would change in `hours`; only `event_ids`, if any are given."""
+    columns = [name for name in arrow_schema(MatchedEvents).names if name != "payload"]
+    events = lake.read("matched_events", hours, arrow_schema(MatchedEvents), columns)
+    known = ledger.state_of(events)
+    rows = held(plan(events, known, now, policy))
+    if event_ids:
+        rows = rows.filter(pc.is_in(rows["event_id"], pa.array(event_ids, pa.string())))
+    chosen = decidable(rows, kind, now)
+    return Choice(
+        events=chosen,
+        known=aligned(known, to=chosen),
+        too_late=rows.num_rows - chosen.num_rows,
+        not_held=sorted(set(event_ids) - set(rows["event_id"].to_pylist())),
+    )
+
+
+def decide(ledger: Ledger, choice: Choice, decision: Decision, now: datetime) -> int:
+    """Books the decision; how many events still stood as they were shown and are decided."""
+    return ledger.decide(choice.known, decision, now)
+
+
+def as_table(choice: Choice, now: datetime) -> Table:
+    """The events for people, the oldest first; of many, the first, and a line for the rest."""
+    table = Table(title="Events of unknown fate", title_justify="left")
+    for name in ("hour", "event id", "why it is held", "may be at Meta since", "money"):
+        table.add_column(name, overflow="fold")
+    table.add_column("Meta takes it until")
+    shown = choice.events.slice(0, MOST_SHOWN).to_pylist()
+    since = choice.known["unknown_since"].slice(0, MOST_SHOWN).to_pylist()
+    for row, may_be_since in zip(shown, since, strict=True):
+        table.add_row(*_cells(row, may_be_since, now))
+    more = choice.events.num_rows - len(shown)
+    if more:
+        table.add_section()
+        table.add_row("", f"and {more:,} more", "", "", "", "")
+    return table
+
+
+def sums(choice: Choice) -> dict[str, float]:
+    """The money of the events per currency."""
+    totals: dict[str, float] = {}
+    for row in choice.events.select(["currency", "value"]).to_pylist():
+        if row["currency"] and row["value"] is not None:
+            totals[row["currency"]] = totals.get(row["currency"], 0.0) + row["value"]
+    return totals
+
+
+def _cells(row: dict[str, Any], since: datetime | None, now: datetime) -> list[str]:
+    worth = money(row["currency"], row["value"]) if row["value"] is not None else ""
+    until = row["deliver_until"]
+    return [
+        hour_key(row["occurred_at"]),
+        row["event_id"],
+        row["reason"].replace("_", " "),
+        moment(since) if since else "",
+        worth,
+        deadline(until, now) if until > now else "no more",
+    ]
