@@ -50,8 +50,8 @@ def run_ui(stage: Stage, console: Console, *, port: int = 3000) -> int:
         command = [
             "dagster",
             "dev",
-            "-m",
-            "capi_assets.definitions",
+            "-w",
+            str(stage.workspace),
             "-h",
             "127.0.0.1",
             "-p",
