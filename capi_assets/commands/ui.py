@@ -51,13 +51,16 @@ def run_ui(stage: Stage, console: Console, *, port: int = 3000) -> int:
             "dagster",
             "dev",
             "-w",
-            str(stage.workspace),
+            str(stage.workspace.absolute()),
             "-h",
             "127.0.0.1",
             "-p",
             str(port),
         ]
-        dagster = subprocess.Popen([sys.executable, "-m", *command], stdin=subprocess.DEVNULL)
+        # In the stage's own folder: a dagster.yaml or .env of the user's is not the demo's.
+        dagster = subprocess.Popen(
+            [sys.executable, "-m", *command], stdin=subprocess.DEVNULL, cwd=stage.root
+        )
         stack.callback(_end, dagster)
         address = f"http://127.0.0.1:{port}"
         fed = _feed(stage, since=None)
