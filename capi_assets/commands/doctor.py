@@ -14,7 +14,14 @@ from dotenv import dotenv_values
 from pydantic import SecretStr
 from upath import UPath
 
-from capi_assets.settings import Settings, read_settings, sql_parameters, variable
+from capi_assets.delivery.datasets import read_datasets
+from capi_assets.settings import (
+    Settings,
+    environment,
+    read_settings,
+    sql_parameters,
+    variable,
+)
 
 
 @dataclass(frozen=True)
@@ -92,9 +99,25 @@ def _dataset(s: Settings) -> tuple[str, str] | None:
     return None if s.dataset_id else ("error", "set it: orders without a dataset stay pending")
 
 
+def _datasets(s: Settings) -> tuple[str, str] | None:
+    if s.datasets is None:
+        return None
+    try:
+        found = read_datasets(
+            s.datasets, environment(), graph_url=s.graph_url, version=s.graph_version
+        )
+    except ValueError as error:
+        return "error", str(error)
+    if found.missing:
+        return "error", "; ".join(found.missing.values())
+    return "ok", f"{len(found.accesses)} with their tokens"
+
+
 def _token(s: Settings) -> tuple[str, str] | None:
     if s.access_token_file:
         return "ok", "not used: CAPI_ACCESS_TOKEN_FILE goes first"
+    if s.access_token is None and s.datasets:
+        return "ok", "not needed if CAPI_DATASETS has an entry for every dataset"
     if s.access_token is None:
         return "error", "set it, or CAPI_ACCESS_TOKEN_FILE: without a token orders stay pending"
     return None
@@ -143,6 +166,7 @@ _JUDGES = {
     "orders_sql": lambda s: _model(s.orders_sql),
     "start_date": _start,
     "dataset_id": _dataset,
+    "datasets": _datasets,
     "access_token": _token,
     "access_token_file": _token_file,
     "graph_url": _graph,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ import yaml
 
 from capi_assets.sandbox.shop.files import write_landing
 from capi_assets.sandbox.shop.shop import Shop
+from capi_assets.settings import Settings, variable
 
 DATASET_ID = "1234567890123456"
 CURRENCY = "EUR"
@@ -88,11 +88,13 @@ class Stage:
             "DAGSTER_DISABLE_TELEMETRY": "1",
         }
 
-    def enter(self, environ: Mapping[str, str] | None = None) -> None:
-        """Makes this process see the stage, and nothing of the user's own settings."""
-        for name in [n for n in os.environ if n.startswith("CAPI_")]:
-            del os.environ[name]
-        os.environ.update(environ or self.environment())
+    def enter(self) -> None:
+        """Makes this process see the stage, and nothing of the user's own settings.
+
+        A variable that is empty means its default, and hides what a `.env` says of it.
+        """
+        os.environ.update(dict.fromkeys(map(variable, Settings.model_fields), ""))
+        os.environ.update(self.environment())
 
     def save(self) -> None:
         """Remembers the stage in its folder."""

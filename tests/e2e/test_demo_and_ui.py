@@ -147,3 +147,14 @@ def test_the_ui_shows_the_state_with_everything_switched_on(address: str, tmp_pa
     ).stdout  # fmt: skip
     assert "delivery_results" in page
     assert "Materialized" in page
+
+
+def test_a_demo_does_not_see_the_users_own_settings(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(
+        "CAPI_ORDERS_SQL=nowhere.sql\nCAPI_START_DATE=2030-01-01\nCAPI_DATASET_ID=mine\n"
+    )
+    done = subprocess.run(
+        [CAPI, "demo", "--folder", tmp_path / "stage", "--hours", "4", "--visits-per-day", "9000"],
+        cwd=tmp_path, env=_environment(), capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
