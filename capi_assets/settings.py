@@ -11,10 +11,18 @@ import os
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 PREFIX = "CAPI_"
 SQL_PARAMETER_PREFIX = "CAPI_SQL_"
@@ -70,6 +78,10 @@ class Settings(BaseModel):
     app_secret: SecretStr | None = Field(
         None, description="App secret, if your app asks for appsecret_proof."
     )
+    datasets: str | None = Field(
+        None,
+        description="YAML file of more datasets, each with its own token and rate; see the docs.",
+    )
     graph_url: str = Field("https://graph.facebook.com", description="Where Meta listens.")
     graph_version: str = Field("v26.0", description="Graph API version.")
     test_event_code: str | None = Field(
@@ -79,7 +91,7 @@ class Settings(BaseModel):
         168, ge=1, le=24 * 90, description="How far back an order looks for its visit."
     )
     retention_days: int = Field(
-        90, ge=8, description="How long visits are kept in the lake before they may be expired."
+        90, ge=1, description="Days that visits are kept; older ones are deleted every night."
     )
     default_country: str | None = Field(
         None, description="ISO country of national phone numbers when the order names none."
@@ -99,6 +111,13 @@ class Settings(BaseModel):
     )
     requests_in_flight: int = Field(
         4, ge=1, le=64, description="Requests to Meta at the same time."
+    )
+    requests_per_second: float | None = Field(
+        None, gt=0, description="At most so many requests begun per second; no limit when absent."
+    )
+    pixel: Literal["none", "redundant"] = Field(
+        "none",
+        description="redundant: the Pixel reports every order too, so none is sent after 48 h.",
     )
     time_budget_seconds: int = Field(
         900, ge=1, description="How long one run may deliver; what is left stays pending."
@@ -129,12 +148,20 @@ class Settings(BaseModel):
     @field_validator("start_date")
     @classmethod
     def _whole_hour(cls, value: datetime) -> datetime:
+        if value.year < 2015:
+            raise ValueError("too early; a date is written like 2026-11-01")
         return value.replace(minute=0, second=0, microsecond=0)
 
     @field_validator("default_country")
     @classmethod
     def _upper(cls, value: str | None) -> str | None:
         return value.upper() if value else None
+
+    @model_validator(mode="after")
+    def _visits_outlive_the_lookback(self) -> Self:
+        if timedelta(days=self.retention_days) < self.lookback:
+            raise ValueError("visits must be kept at least as long as orders look back for them")
+        return self
 
     @property
     def lookback(self) -> timedelta:
@@ -171,8 +198,14 @@ def read_settings(env: Mapping[str, str] | None = None) -> Settings:
     try:
         return Settings.model_validate(given)
     except ValidationError as error:
-        wrong = "; ".join(f"{variable(str(e['loc'][0]))}: {e['msg']}" for e in error.errors())
+        wrong = "; ".join(_words(e) for e in error.errors())
         raise SettingsError(f"Settings that cannot be used: {wrong}") from None
+
+
+def _words(error: Mapping[str, Any]) -> str:
+    # A rule between several settings has no place of its own.
+    name = variable(str(error["loc"][0])) if error["loc"] else "CAPI_RETENTION_DAYS"
+    return f"{name}: {str(error['msg']).removeprefix('Value error, ')}"
 
 
 def sql_parameters(env: Mapping[str, str] | None = None) -> dict[str, str]:

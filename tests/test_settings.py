@@ -56,7 +56,7 @@ def test_a_wrong_value_is_named_by_its_variable_and_not_shown() -> None:
     ("name", "value"),
     [
         ("lookback_hours", "0"),
-        ("retention_days", "7"),
+        ("retention_days", "6"),
         ("coverage_threshold", "1.5"),
         ("settle_minutes", "60"),
         ("requests_in_flight", "0"),
@@ -77,6 +77,12 @@ def test_a_value_out_of_bounds_is_refused(name: str, value: str) -> None:
 )
 def test_the_first_hour_is_a_whole_hour_in_utc(given: str, meant: datetime) -> None:
     assert read_settings({"CAPI_START_DATE": given}).start_date == meant
+
+
+@pytest.mark.parametrize("given", ["20261101", "2026", "1970-01-01"])
+def test_a_date_that_would_make_half_a_million_hours_is_refused(given: str) -> None:
+    with pytest.raises(SettingsError, match=r"CAPI_START_DATE.*written like 2026-11-01"):
+        read_settings({"CAPI_START_DATE": given})
 
 
 def test_the_clock_of_a_rehearsal_keeps_its_minutes() -> None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -37,10 +38,11 @@ from capi_assets.delivery.planner import (
     requests_needed,
 )
 from capi_assets.delivery.policy import Policy
-from capi_assets.delivery.reasons import HELD, HELD_TOO_LATE
+from capi_assets.delivery.reasons import HELD, HELD_TOO_LATE, WRITTEN_OFF
 from capi_assets.delivery.results import fold
 from capi_assets.delivery.sender import deliver
 from capi_assets.delivery.summary import DeliverySummary, Progress
+from capi_assets.delivery.withdrawals import note_withdrawals
 
 # A person decides these; another materialization would not finish them.
 _HELD = pa.array([HELD, HELD_TOO_LATE])
@@ -118,7 +120,11 @@ def _deliver(
     policy: Policy,
     clock: Clock,
 ) -> DeliverySummary:
-    planned = plan(events, book.state_of(events), clock.now(), policy)
+    known = book.state_of(events)
+    withdrawn = note_withdrawals(book, events, known, clock.now())
+    if withdrawn:
+        context.log.info("%d events are withheld since the ledger knew them", withdrawn)
+    planned = plan(events, known, clock.now(), policy)
     sends = to_send(events, planned)
     context.log.info(
         "Plan for %d events: %s", events.num_rows, dict(Counter(planned["action"].to_pylist()))
@@ -133,10 +139,14 @@ def _deliver(
             progress.seconds,
         )
 
+    datasets = meta.open()
+    for why in datasets.missing.values():
+        context.log.error("No access: %s", why)
+    policy = replace(policy, requests_per_second_of=datasets.requests_per_second)
     summary = deliver(
         sends,
         book,
-        open_clients(meta.accesses().values(), policy),
+        open_clients(datasets.accesses.values(), policy),
         clock.now,
         policy,
         run_id=context.run.run_id,
@@ -220,7 +230,10 @@ def _verdict(events: pa.Table, results: pa.Table) -> HourVerdict:
                 " materialized after them. Materialize delivery_results of this hour again."
             ),
         )
-    stuck = {name: statuses[name] for name in ("unknown", "rejected") if statuses[name]}
+    undecided = Counter(
+        results.filter(_is_undecided(results)).column("status").to_pylist(),
+    )
+    stuck = {name: undecided[name] for name in ("unknown", "rejected") if undecided[name]}
     if stuck:
         words = " and ".join(f"{count} {name}" for name, count in stuck.items())
         return HourVerdict(
@@ -230,6 +243,11 @@ def _verdict(events: pa.Table, results: pa.Table) -> HourVerdict:
             metadata=dict(stuck),
         )
     return HourVerdict(True, f"Every event has one status: {told}.")
+
+
+def _is_undecided(results: pa.Table) -> pa.ChunkedArray:
+    """Which rows no person has settled yet."""
+    return pc.fill_null(pc.not_equal(results.column("reason"), WRITTEN_OFF), True)
 
 
 every_event_has_an_answer = hourly_check(

@@ -4,9 +4,10 @@ Each is made from the settings by `resources_from`; tests and the demo change a 
 Secrets are kept out of `repr`, and shown as variables in the UI.
 """
 
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import dagster as dg
 from dagster_duckdb import DuckDBResource
@@ -14,13 +15,14 @@ from pydantic import Field
 
 from capi_assets.coverage.channels import Channel, WebhookChannel
 from capi_assets.coverage.flags import CoveragePolicy
+from capi_assets.delivery.datasets import Datasets, read_datasets, secret_in
 from capi_assets.delivery.ledger import Ledger
 from capi_assets.delivery.policy import Policy
 from capi_assets.ingest.hashing import HashPolicy
 from capi_assets.ingest.sources import LandingFolder, Source, SqlModel
 from capi_assets.lake import Lake
 from capi_assets.meta.client import DatasetAccess
-from capi_assets.settings import Settings, sql_parameters, variable
+from capi_assets.settings import Settings, environment, sql_parameters, variable
 
 
 class Clock(dg.ConfigurableResource[Any]):
@@ -92,29 +94,55 @@ class MetaResource(dg.ConfigurableResource[Any]):
     graph_url: str
     graph_version: str
     test_event_code: str | None = None
+    datasets: str | None = None
 
     def accesses(self) -> dict[str, DatasetAccess]:
         """Access by dataset id; empty while no dataset or token is set."""
-        token = self._token()
-        if not self.dataset_id or not token:
-            return {}
-        access = DatasetAccess(
-            dataset_id=self.dataset_id,
-            token=token,
-            app_secret=self.app_secret,
-            graph_url=self.graph_url,
-            version=self.graph_version,
-            test_event_code=self.test_event_code,
-        )
-        return {self.dataset_id: access}
+        return dict(self.open().accesses)
 
-    def _token(self) -> str | None:
-        if self.access_token_file:
-            try:
-                return Path(self.access_token_file).read_text(encoding="utf-8").strip() or None
-            except OSError:
-                return None
-        return self.access_token
+    def open(self) -> Datasets:
+        """Every dataset that is set up: that of the settings and those of the file, which wins.
+
+        Raises:
+            DatasetsError: the file of datasets cannot be understood.
+        """
+        own = self._own()
+        if self.datasets is None:
+            return own
+        listed = read_datasets(
+            self.datasets, environment(), graph_url=self.graph_url, version=self.graph_version
+        )
+        named = {*listed.accesses, *listed.missing}
+        return Datasets(
+            accesses={**_without(own.accesses, named), **listed.accesses},
+            requests_per_second=listed.requests_per_second,
+            missing={**_without(own.missing, named), **listed.missing},
+        )
+
+    def _own(self) -> Datasets:
+        """The dataset of the settings, if it has a token."""
+        if not self.dataset_id:
+            return Datasets({}, {}, {})
+        try:
+            token = secret_in(self.access_token_file) if self.access_token_file else None
+            access = DatasetAccess(
+                dataset_id=self.dataset_id,
+                token=token or self.access_token or "",
+                app_secret=self.app_secret,
+                graph_url=self.graph_url,
+                version=self.graph_version,
+                test_event_code=self.test_event_code,
+            )
+        except (LookupError, ValueError) as error:
+            return Datasets({}, {}, {self.dataset_id: str(error.args[0])})
+        return Datasets({self.dataset_id: access}, {}, {})
+
+
+T = TypeVar("T")
+
+
+def _without(of: Mapping[str, T], names: Collection[str]) -> dict[str, T]:
+    return {name: value for name, value in of.items() if name not in names}
 
 
 class Alerts(dg.ConfigurableResource[Any]):
@@ -137,9 +165,12 @@ class Rules(dg.ConfigurableResource[Any]):
     consent_required: bool = False
     unknown_policy: str = "hold"
     requests_in_flight: int = 4
+    requests_per_second: float | None = None
+    pixel: str = "none"
     time_budget_seconds: int = 900
     coverage_threshold: float = 0.95
     settle_minutes: int = 5
+    retention_days: int = 90
 
     @property
     def lookback(self) -> timedelta:
@@ -155,7 +186,9 @@ class Rules(dg.ConfigurableResource[Any]):
         unknown: Literal["hold", "resend"] = "resend" if self.unknown_policy == "resend" else "hold"
         return Policy(
             unknown=unknown,
+            pixel_redundant=self.pixel == "redundant",
             requests_in_flight=self.requests_in_flight,
+            requests_per_second=self.requests_per_second,
             time_budget=timedelta(seconds=self.time_budget_seconds),
         )
 
@@ -192,6 +225,7 @@ def resources_from(settings: Settings) -> dict[str, Any]:
             graph_url=settings.graph_url,
             graph_version=settings.graph_version,
             test_event_code=settings.test_event_code,
+            datasets=settings.datasets,
         ),
         "rules": Rules(
             **{name: getattr(settings, name) for name in Rules.model_fields},

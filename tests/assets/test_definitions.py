@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
+import pyarrow as pa
 import pytest
 
 from capi_assets.definitions import build_definitions
 from capi_assets.defs.automation import every_hour, open_hour
 from capi_assets.hours import floor_hour, hour_key
+from capi_assets.lake import Lake
 from capi_assets.partitions import HOURLY
 
 DEFS = build_definitions()
@@ -53,10 +56,29 @@ def test_every_check_job_schedule_and_sensor_is_described() -> None:
     for job in repository.get_all_jobs():
         if not job.name.startswith("__"):
             assert job.description, job.name
-    assert {s.name for s in repository.schedule_defs} == {"every_hour", "open_hour"}
+    assert {s.name for s in repository.schedule_defs} == {"every_hour", "open_hour", "every_night"}
     assert {s.name for s in repository.sensor_defs} == {"coverage_sensor"}
     for automation in (*repository.schedule_defs, *repository.sensor_defs):
         assert automation.description, automation.name
+
+
+def test_old_visits_are_forgotten_and_young_ones_kept(tmp_path: Path) -> None:
+    lake, now = Lake(tmp_path), datetime(2026, 11, 20, 3, 30, tzinfo=UTC)
+    old, young = floor_hour(now - timedelta(days=91)), floor_hour(now - timedelta(days=89))
+    for hour in (old, young):
+        for table in ("visits", "orders"):
+            lake.write(table, hour, pa.table({"a": [1]}))
+    result = DEFS.resolve_job_def("expire_visits").execute_in_process(
+        run_config={
+            "resources": {
+                "lake": {"config": {"root": str(tmp_path)}},
+                "clock": {"config": {"at": now.isoformat()}},
+            }
+        }
+    )
+    assert result.success
+    assert lake.hours("visits") == [young]
+    assert lake.hours("orders") == [old, young]
 
 
 def test_the_hourly_schedule_takes_the_hour_that_settled() -> None:

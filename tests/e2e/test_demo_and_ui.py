@@ -123,6 +123,7 @@ def test_the_ui_shows_the_state_with_everything_switched_on(address: str, tmp_pa
     schedules = found["schedulesOrError"]["results"]
     assert {s["name"]: s["scheduleState"]["status"] for s in schedules} == {
         "every_hour": "RUNNING",
+        "every_night": "RUNNING",
         "open_hour": "RUNNING",
     }
     (sensor,) = found["sensorsOrError"]["results"]
