@@ -39,7 +39,8 @@ class Lake:
         return self.root / table / f"date={hour:%Y-%m-%d}" / f"hour={hour:%H}" / "part.parquet"
 
     def write(self, table: str, hour: datetime, rows: pa.Table) -> UPath:
-        """Replace an hour whole. The same rows give the same bytes.
+        """Replace an hour whole. The same rows give the same bytes, and leave the file alone, so
+        that its time tells when the hour last changed.
 
         Raises:
             LakeError: the file cannot be written; what was there before is untouched.
@@ -47,18 +48,39 @@ class Lake:
         target = self.path(table, hour)
         buffer = io.BytesIO()
         pq.write_table(rows.replace_schema_metadata(None), buffer, compression="zstd")
+        content = buffer.getvalue()
+        if self._holds(target, content):
+            return target
         try:
             if self.is_local:
-                _replace(Path(target.path), buffer.getbuffer())
+                _replace(Path(target.path), content)
             else:
                 # One PUT is atomic on object storage: readers see the old object or the new one.
-                target.write_bytes(buffer.getvalue())
+                target.write_bytes(content)
         except OSError as error:
             raise LakeError(
                 f"Cannot write {target}: {error.strerror or error}. The hour's former file is"
                 " untouched; free space or mend permissions and materialize the hour again."
             ) from error
         return target
+
+    @staticmethod
+    def _holds(path: UPath, content: bytes) -> bool:
+        try:
+            return bool(path.stat().st_size == len(content) and path.read_bytes() == content)
+        except OSError:
+            return False
+
+    def changed_at(self, table: str, hours: Iterable[datetime]) -> dict[datetime, datetime]:
+        """When each of `hours` that exists last changed, by the store's own clock (UTC)."""
+        wanted = sorted(set(hours))
+        found = {}
+        for hour in wanted:
+            try:
+                found[hour] = datetime.fromtimestamp(self.path(table, hour).stat().st_mtime, UTC)
+            except OSError:
+                continue
+        return found
 
     def paths(self, table: str, hours: Iterable[datetime]) -> list[UPath]:
         """The files that exist among `hours`, in time order."""
@@ -93,7 +115,8 @@ class Lake:
         try:
             with path.open("rb") as file:
                 stored = pq.ParquetFile(file)
-                present = [name for name in schema.names if name in stored.schema_arrow.names]
+                known = set(stored.schema_arrow.names)
+                present = [name for name in schema.names if name in known]
                 rows = stored.read(columns=present)
             arrays = [
                 rows.column(field.name).cast(field.type)
@@ -134,7 +157,7 @@ class Lake:
         return gone
 
 
-def _replace(target: Path, data: memoryview) -> None:
+def _replace(target: Path, data: bytes) -> None:
     """Writes a local file aside, down to the disk, and renames it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{uuid.uuid4().hex}.tmp")

@@ -1,7 +1,7 @@
 """`attribution_health`: each hour's waterfall, and the checks that judge it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -22,10 +22,13 @@ from capi_assets.defs.reporting import (
     hourly_asset,
     hourly_check,
     hours_of,
+    latest_materialization,
     report_hours,
 )
 from capi_assets.defs.resources import Clock, LakeResource, Rules
 from capi_assets.defs.watch import flags_of, watch
+from capi_assets.hours import HOUR, floor_hour, hours_between, span
+from capi_assets.lake import Lake
 
 
 @hourly_asset(
@@ -39,7 +42,9 @@ from capi_assets.defs.watch import flags_of, watch
         " delivered orders over orders that ought to be at Meta."
     ),
 )
-def attribution_health(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[Any]:
+def attribution_health(
+    context: dg.AssetExecutionContext, lake: LakeResource, rules: Rules
+) -> Iterator[Any]:
     """Folds the stored tables of the run's hours; sends nothing."""
     hours = hours_of(context)
     store = lake.open()
@@ -54,10 +59,17 @@ def attribution_health(context: dg.AssetExecutionContext, lake: LakeResource) ->
         AttributionHealth,
     )
     metadata = {}
+    rebuilt = _visits_rebuilt_since(context.instance, store, hours, rules.lookback)
     for hour in hours:
         rows = health.filter(pc.equal(health.column("hour"), pa.scalar(hour, _TIME)))
         store.write("attribution_health", hour, rows)
         metadata[hour] = _metadata(rows)
+        if rebuilt[hour]:
+            metadata[hour]["visit_hours_rebuilt_since_matching"] = rebuilt[hour]
+            metadata[hour]["what_to_do"] = (
+                "Visits that these orders may have come from were rebuilt after they were matched:"
+                " materialize matched_events of this hour again."
+            )
     yield from report_hours(context, metadata)
 
 
@@ -68,6 +80,24 @@ def _visits_per_hour(visits: pa.Table) -> pa.Table:
     floors = pc.floor_temporal(visits.column("occurred_at"), unit="hour").cast(_TIME)
     counts = pa.table({"hour": floors}).group_by("hour").aggregate([([], "count_all")])
     return counts.rename_columns(["hour", "visits"])
+
+
+def _visits_rebuilt_since(
+    instance: dg.DagsterInstance, store: Lake, hours: Sequence[datetime], lookback: timedelta
+) -> dict[datetime, int]:
+    """How many hours of visits in each hour's lookback changed after its orders were matched.
+
+    The lineage maps an hour to the same hour of visits, so Dagster cannot know.
+    """
+    start, end = span(hours)
+    changed = store.changed_at("visits", hours_between(floor_hour(start - lookback), end))
+    found = {}
+    for hour in hours:
+        matched = latest_materialization(instance, "matched_events", hour)
+        since = datetime.fromtimestamp(matched.timestamp, UTC) if matched else None
+        reach = hours_between(floor_hour(hour - lookback), hour + HOUR)
+        found[hour] = sum(h in changed and changed[h] > since for h in reach) if since else 0
+    return found
 
 
 def _metadata(rows: pa.Table) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.contracts.orders import Orders
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.contracts.visits import Visits
-from capi_assets.hours import HOUR, floor_hour, key_hour
+from capi_assets.definitions import build_definitions
+from capi_assets.hours import HOUR, floor_hour, hour_key, key_hour
 from capi_assets.lake import Lake
 from capi_assets.partitions import HOURLY
 from capi_assets.sandbox.reports import totals
@@ -122,6 +123,14 @@ class World:
             resources[key] = {**resources.get(key, {}), **values}
         ops = {"delivery_results": {"config": {"dry_run": dry_run}}}
         return run_hours(self.instance, first, last or first, resources, ops=ops)
+
+    def judge(self, hour: datetime) -> None:
+        """Materializes attribution_health alone, as a person might."""
+        build_definitions().resolve_job_def("judge_hour").execute_in_process(
+            instance=self.instance,
+            partition_key=hour_key(hour),
+            run_config={"resources": {"lake": {"config": {"root": str(self.root / "lake")}}}},
+        )
 
     def read(self, table: str, hours: Iterable[datetime]) -> list[dict[str, Any]]:
         """Stored rows."""

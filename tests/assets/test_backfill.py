@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import dagster as dg
 from asset_world import TOKEN, World
+
+from capi_assets.hours import hour_key
 
 
 def test_a_range_is_delivered_once_however_often_it_is_materialized(world: World) -> None:
@@ -153,3 +155,30 @@ def test_a_dry_run_shows_the_plan_and_touches_nothing(world: World) -> None:
     assert metadata["recoverable"].value == 6
     assert metadata["requests_needed"].value == 1
     assert "recoverable" in metadata["plan"].value
+
+
+def test_orders_matched_before_their_visits_were_rebuilt_are_named(world: World) -> None:
+    earlier, hour = world.hour(4), world.hour(3)
+    for each in (earlier, hour):
+        world.land_orders(each)
+        assert world.run(each)
+    # Read again and found the same: nothing was rebuilt.
+    assert world.run(earlier)
+    assert _rebuilt(world, hour) is None
+    world.land_orders(earlier, name="late.jsonl")
+    assert world.run(earlier)
+    world.judge(hour)
+    assert _rebuilt(world, hour) == 1
+    assert world.run(hour)
+    assert _rebuilt(world, hour) is None
+
+
+def _rebuilt(world: World, hour: datetime) -> int | None:
+    (record,) = world.instance.fetch_materializations(
+        dg.AssetRecordsFilter(
+            asset_key=dg.AssetKey("attribution_health"), asset_partitions=[hour_key(hour)]
+        ),
+        limit=1,
+    ).records
+    entry = record.asset_materialization.metadata.get("visit_hours_rebuilt_since_matching")
+    return entry.value if entry else None
