@@ -79,6 +79,18 @@ WHERE {" OR ".join(alike)}
 """.strip()
 
 
+def candidates_sql() -> str:
+    """Every order of `wanted` with every visit of `near` that shares a key and lies in time: one
+    row per key they share, the strongest with the lowest `match_rank`."""
+    return "\n  UNION ALL\n".join(
+        f"""  SELECT o.row_number, {rank} AS match_rank, v.visit_id, v.occurred_at, v.fbc,
+         o.fbclid AS named
+  FROM wanted o JOIN near v ON {condition}
+  WHERE v.occurred_at <= o.occurred_at AND v.occurred_at >= o.earliest"""
+        for rank, condition in enumerate(_JOINS.values(), start=1)
+    )
+
+
 def best_sql() -> str:
     """For each order of `wanted` the best visit of `near`, and the click ids that visits know.
 
@@ -88,17 +100,10 @@ def best_sql() -> str:
     were seen first. Address and browser alone lend one only where nothing better matched.
     """
     weakest = len(_JOINS)
-    branches = "\n  UNION ALL\n".join(
-        f"""  SELECT o.row_number, {rank} AS match_rank, v.visit_id, v.occurred_at, v.fbc,
-         o.fbclid AS named
-  FROM wanted o JOIN near v ON {condition}
-  WHERE v.occurred_at <= o.occurred_at AND v.occurred_at >= o.earliest"""
-        for rank, condition in enumerate(_JOINS.values(), start=1)
-    )
     # fb.1.<13 digits of milliseconds>.<click id>: the time's text sorts as the time does.
     return f"""
 WITH candidates AS (
-{branches}
+{candidates_sql()}
 ), ranked AS (
   SELECT row_number, match_rank, visit_id, occurred_at,
          ROW_NUMBER() OVER (PARTITION BY row_number
@@ -145,14 +150,50 @@ def match(
     values filled in, plus `referrer_url`, `matched_by`, `visit_age_seconds` and `lent` (text:
     what the visit gave, separated by spaces); `visit_id` is the visit that was found.
     """
-    rows = orders.num_rows
-    numbered = orders.append_column("row_number", pa.array(range(rows), pa.int64()))
-    engine.register("wanted", _wanted(numbered, lookback), _wanted_schema())
-    engine.register("visits", visit_files, arrow_schema(Visits))
-    engine.materialize("near", near_sql())
+    numbered = _gather(orders, visit_files, lookback, engine)
     found = engine.query(best_sql())
     joined = numbered.join(found, "row_number", right_suffix="_found").sort_by("row_number")
     return _lend(joined.combine_chunks())
+
+
+def candidates(
+    orders: pa.Table, visit_files: Sequence[UPath] | pa.Table, lookback: timedelta, engine: Engine
+) -> pa.Table:
+    """All visits that orders could have taken; arguments as of `match`.
+
+    One row per order, visit and key they share: `row_number` (place in `orders`), `matched_by`,
+    `visit_id`, `visited_at`. In the order of `best_sql`: an order's first row is what `match` took.
+    """
+    _gather(orders, visit_files, lookback, engine)
+    found = engine.query(candidates_sql())
+    ranked = found.sort_by(
+        [
+            ("row_number", "ascending"),
+            ("match_rank", "ascending"),
+            ("occurred_at", "descending"),
+            ("visit_id", "ascending"),
+        ]
+    )
+    place = pc.subtract(ranked.column("match_rank"), 1).cast(pa.int64())
+    return pa.table(
+        {
+            "row_number": ranked.column("row_number"),
+            "matched_by": pc.take(pa.array(MATCHED_BY), place),
+            "visit_id": ranked.column("visit_id"),
+            "visited_at": ranked.column("occurred_at"),
+        }
+    )
+
+
+def _gather(
+    orders: pa.Table, visit_files: Sequence[UPath] | pa.Table, lookback: timedelta, engine: Engine
+) -> pa.Table:
+    """Makes `wanted` and `near` on the engine; returns the orders with their `row_number`."""
+    numbered = orders.append_column("row_number", pa.array(range(orders.num_rows), pa.int64()))
+    engine.register("wanted", _wanted(numbered, lookback), _wanted_schema())
+    engine.register("visits", visit_files, arrow_schema(Visits))
+    engine.materialize("near", near_sql())
+    return numbered
 
 
 def _wanted(numbered: pa.Table, lookback: timedelta) -> pa.Table:

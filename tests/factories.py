@@ -101,7 +101,9 @@ def encoded(name: str, rows: Sequence[Row]) -> bytes:
     plain = name.removesuffix(".gz")
     if plain.endswith(".parquet"):
         sink = io.BytesIO()
-        pq.write_table(pa.Table.from_pylist(list(rows)), sink)
+        pq.write_table(
+            pa.Table.from_pylist([dict.fromkeys(_names(rows)) | row for row in rows]), sink
+        )
         data = sink.getvalue()
     elif plain.endswith(".csv"):
         data = _csv(rows)
@@ -110,10 +112,13 @@ def encoded(name: str, rows: Sequence[Row]) -> bytes:
     return gzip.compress(data) if name.endswith(".gz") else data
 
 
+def _names(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row))
+
+
 def _csv(rows: Sequence[Row]) -> bytes:
     text = io.StringIO()
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    writer = csv.DictWriter(text, names)
+    writer = csv.DictWriter(text, _names(rows))
     writer.writeheader()
     for row in rows:
         writer.writerow(

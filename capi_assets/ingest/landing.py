@@ -10,8 +10,8 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 
 import duckdb
 import numpy as np
@@ -58,6 +58,12 @@ class Judged:
     quarantine: pa.Table
     file_problems: list[FileProblem]
     unknown_columns: list[str]
+
+    def on(self, day: date) -> Judged:
+        """The same with the rows of one day only."""
+        days = self.rows.column("hour").cast(pa.date32())
+        there = pc.equal(days, day)
+        return replace(self, rows=self.rows.filter(there), drops=self.drops.filter(there))
 
 
 def judge(

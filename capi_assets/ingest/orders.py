@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 
 import duckdb
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -16,8 +17,11 @@ from capi_assets.ingest.landing import Judged
 from capi_assets.ingest.sources import Source
 from capi_assets.ingest.tables import Finished, Ingested, finished, ingest
 from capi_assets.meta.click_ids import fbc_column, fbclid_from_url_column, fbp_column, ip_column
+from capi_assets.meta.columns import map_distinct
+from capi_assets.meta.user_data import EXTRA_FIELDS
 
 ORDER_KEY = ["dataset_id", "event_name", "order_id"]
+_EXTRA_KEYS = frozenset(EXTRA_FIELDS)
 
 
 def ingest_orders(
@@ -33,8 +37,8 @@ def ingest_orders(
     later status replaces an earlier one.
     """
 
-    def finish(judged: Judged) -> Finished:
-        return _finish(judged, policy, max(hours).date(), default_dataset_id)
+    def finish(judged: Judged, today: date) -> Finished:
+        return _finish(judged, policy, today, default_dataset_id)
 
     return ingest(source, hours, (LandedOrders, Orders), "order_id", finish, connection)
 
@@ -54,6 +58,7 @@ def _finish(judged: Judged, policy: HashPolicy, today: date, default_dataset_id:
     no_currency = pc.and_(pc.is_valid(rows.column("value")), pc.is_null(rows.column("currency")))
     value = pc.if_else(no_currency, pa.scalar(None, pa.float64()), rows.column("value"))
     value_problems = pc.if_else(no_currency, "no_currency", pa.scalar(None, pa.string()))
+    user_data, user_data_problems = map_distinct(rows.column("user_data"), _known_keys)
     drops = add_drops(
         judged.drops,
         [
@@ -62,6 +67,7 @@ def _finish(judged: Judged, policy: HashPolicy, today: date, default_dataset_id:
             ("fbp", fbp_problems),
             ("client_ip_address", ip_problems),
             ("value", value_problems),
+            ("user_data", user_data_problems),
         ],
     )
     default_id = pc.binary_join_element_wise(
@@ -77,6 +83,14 @@ def _finish(judged: Judged, policy: HashPolicy, today: date, default_dataset_id:
         "fbclid": clicks.fbclid,
         "fbp": fbp,
         "client_ip_address": ip,
+        "user_data": user_data,
         "dropped_fields": drops,
     }
     return finished(pa.table(made), Orders, ORDER_KEY)
+
+
+def _known_keys(user_data: str) -> tuple[str | None, str | None]:
+    """`user_data` if its keys may be there; any other could hold raw contact data."""
+    if orjson.loads(user_data).keys() <= _EXTRA_KEYS:
+        return user_data, None
+    return None, "unknown_key"

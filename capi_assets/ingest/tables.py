@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from itertools import groupby
 
 import duckdb
 import numpy as np
@@ -61,12 +62,13 @@ def ingest(
     hours: Sequence[datetime],
     tables: tuple[type[Contract], type[Contract]],
     id_column: str,
-    finish: Callable[[Judged], Finished],
+    finish: Callable[[Judged, date], Finished],
     connection: duckdb.DuckDBPyConnection,
 ) -> Ingested:
     """Reads `hours` from `source` and finishes them with the table's own rules.
 
-    `tables` are the contracts of what lands and of what is stored.
+    `tables` are the contracts of what lands and of what is stored. `finish` gets the rows of a day
+    at a time with that day, so that an hour gives the same rows alone and within any range.
 
     Raises:
         SourceError: the source as a whole cannot be read.
@@ -77,21 +79,22 @@ def ingest(
     for batch in source.batches(hours):
         fetched = source.fetch(batch)
         judged = judge(fetched, landing, batch, id_column, connection)
-        finished = finish(judged)
         unknown |= set(judged.unknown_columns)
-        for hour in batch:
-            start = pa.scalar(hour, UTC_MICROSECONDS)
-            refused = pc.equal(judged.quarantine.column("hour"), start)
-            done.append(
-                IngestedHour(
-                    hour=hour,
-                    rows=conform(finished.of(hour), stored),
-                    quarantine=judged.quarantine.filter(refused),
-                    files=fetched.files_per_hour.get(hour, 0),
-                    repeats=finished.repeats.get(hour, 0),
-                    file_problems=[p for p in judged.file_problems if p.hour == hour],
+        for day, hours_of_day in groupby(batch, lambda hour: hour.astimezone(UTC).date()):
+            finished = finish(judged.on(day), day)
+            for hour in hours_of_day:
+                start = pa.scalar(hour, UTC_MICROSECONDS)
+                refused = pc.equal(judged.quarantine.column("hour"), start)
+                done.append(
+                    IngestedHour(
+                        hour=hour,
+                        rows=conform(finished.of(hour), stored),
+                        quarantine=judged.quarantine.filter(refused),
+                        files=fetched.files_per_hour.get(hour, 0),
+                        repeats=finished.repeats.get(hour, 0),
+                        file_problems=[p for p in judged.file_problems if p.hour == hour],
+                    )
                 )
-            )
     return Ingested(done, sorted(unknown))
 
 

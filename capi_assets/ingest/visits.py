@@ -26,8 +26,8 @@ def ingest_visits(
 ) -> Ingested:
     """`visits` of `hours`, as they landed now."""
 
-    def finish(judged: Judged) -> Finished:
-        return _finish(judged, policy, max(hours).date())
+    def finish(judged: Judged, today: date) -> Finished:
+        return _finish(judged, policy, today)
 
     return ingest(source, hours, (LandedVisits, Visits), "visit_id", finish, connection)
 

@@ -1,0 +1,50 @@
+"""Casts columns and says what became of each value: what the tests of casting share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from capi_assets.contracts.base import UTC_MICROSECONDS, Column
+from capi_assets.ingest.casting import Cast, cast_column
+
+TYPES = {
+    "text": pa.string(),
+    "time": UTC_MICROSECONDS,
+    "money": pa.float64(),
+    "count": pa.int64(),
+    "flag": pa.bool_(),
+}
+
+
+def column(kind: str, **metadata: Any) -> Column:
+    return Column("it", kind, "", False, TYPES[kind], metadata)
+
+
+class Caster:
+    """Casts one column."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def __call__(self, kind: str, values: Any, type_: Any = None, **metadata: Any) -> Cast:
+        array = values if isinstance(values, pa.Array) else pa.array(values, type_)
+        cast = cast_column(array, column(kind, **metadata), self._connection)
+        assert cast.values.type == TYPES[kind]
+        assert len(cast.values) == len(cast.problems) == len(array)
+        return cast
+
+    def values(self, kind: str, values: Any, type_: Any = None, **metadata: Any) -> list[Any]:
+        """Cast values, of which each must fit."""
+        cast = self(kind, values, type_, **metadata)
+        assert cast.problems.null_count == len(cast.problems), cast.problems.to_pylist()
+        return list(cast.values.to_pylist())
+
+    def problems(self, kind: str, values: Any, type_: Any = None, **metadata: Any) -> list[Any]:
+        """Problem codes; a value stands exactly where there is none."""
+        cast = self(kind, values, type_, **metadata)
+        for value, problem in zip(cast.values, cast.problems, strict=True):
+            assert not (value.is_valid and problem.is_valid)
+        return list(cast.problems.to_pylist())
