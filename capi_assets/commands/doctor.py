@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pycountry
 import requests
+import sqlalchemy as sa
 from dotenv import dotenv_values
 from pydantic import SecretStr
 from upath import UPath
 
 from capi_assets.delivery.datasets import read_datasets
+from capi_assets.meta.match_keys import hash_column
 from capi_assets.settings import (
     Settings,
     environment,
@@ -45,7 +48,7 @@ def examine(env: Mapping[str, str], dotenv: Mapping[str, str | None]) -> list[Fi
     return [
         Finding(
             variable(name),
-            _shown(getattr(settings, name)),
+            _shown(name, getattr(settings, name)),
             _origin(variable(name), env, dotenv),
             *_verdict(name, settings),
         )
@@ -60,10 +63,19 @@ def examine_here() -> list[Finding]:
     return examine(env, dotenv)
 
 
-def _shown(value: Any) -> str:
+def _shown(name: str, value: Any) -> str:
     if isinstance(value, SecretStr):
+        if name.endswith("_url"):
+            return _without_password(value.get_secret_value())
         return f"set ({len(value.get_secret_value())} characters)"
     return "" if value is None else str(value)
+
+
+def _without_password(url: str) -> str:
+    try:
+        return sa.make_url(url).render_as_string(hide_password=True)
+    except sa.exc.ArgumentError:
+        return "set, but not a SQLAlchemy URL"
 
 
 def _origin(name: str, env: Mapping[str, str], dotenv: Mapping[str, str | None]) -> str:
@@ -83,6 +95,12 @@ def _landing(s: Settings) -> tuple[str, str] | None:
         return "ok", "not used: both tables come from SQL models"
     if not UPath(s.landing).exists():
         return "error", "does not exist; create it or point CAPI_LANDING to where files land"
+    models = {"visits": s.visits_sql, "orders": s.orders_sql}
+    missing = [
+        t for t, model in models.items() if not model and not (UPath(s.landing) / t).exists()
+    ]
+    if missing:
+        return "warning", f"holds no {' and no '.join(missing)}/ folder: those hours will be empty"
     return None
 
 
@@ -141,6 +159,14 @@ def _country(s: Settings) -> tuple[str, str] | None:
     return None
 
 
+def _date_format(s: Settings) -> tuple[str, str] | None:
+    try:
+        hash_column("db", pa.array([], pa.string()), date_format=s.date_format)
+    except ValueError as error:
+        return "error", str(error)
+    return None
+
+
 def _graph(s: Settings) -> tuple[str, str] | None:
     try:
         # Any answer will do: it is the way there that is tried, without a token.
@@ -172,6 +198,7 @@ _JUDGES = {
     "graph_url": _graph,
     "test_event_code": _test_code,
     "default_country": _country,
+    "date_format": _date_format,
     "now": _clock,
 }
 
