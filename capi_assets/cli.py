@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from capi_assets.commands.drill_kinds import KINDS
 from capi_assets.settings import Settings, SettingsError, read_settings
 
 STAGE = Path("data/demo")
@@ -233,6 +234,27 @@ _OF_DECISION = {
 
 
 @main.command()
+@click.option("--from", "first", required=True, metavar="HOUR", help="Such as 2026-11-19-19:00.")
+@click.option("--to", "last", required=True, metavar="HOUR", help="The last hour, included.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("report.html"),
+    show_default=True, help="The page to write.",
+)  # fmt: skip
+@click.option("--numbers", is_flag=True, help="Write its numbers beside it, as CSV and Parquet.")
+def report(first: str, last: str, out: Path, numbers: bool) -> None:
+    """Write what became of a range of hours as one HTML page, for colleagues."""
+    from capi_assets.commands.report import from_settings
+    from capi_assets.commands.report_numbers import write_numbers
+    from capi_assets.commands.report_page import page
+
+    told = from_settings(_settings(), _hours(first, last))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(page(told), encoding="utf-8")
+    written = [out, *(write_numbers(told, out) if numbers else [])]
+    click.echo(f"Written: {', '.join(str(path) for path in written)}")
+
+
+@main.command()
 def views() -> None:
     """Rebuild the DuckDB file of views over the lake, for `select * from orders`."""
     from capi_assets.commands.views import build_views
@@ -242,6 +264,59 @@ def views() -> None:
     names = build_views(Lake(settings.lake), Path(settings.views))
     listed = ", ".join(names) if names else "no tables yet; materialize some hours first"
     click.echo(f"{settings.views}: {listed}")
+
+
+@main.command()
+@click.argument("order_id")
+@click.option("--hour", metavar="HOUR", help="Such as 2026-11-19-19:00; default: the newest.")
+@click.option("--event-name", metavar="NAME", help="If the id stands for several events.")
+@click.option(
+    "--hash",
+    "typed",
+    nargs=2,
+    metavar="KEY VALUE",
+    help="Say which spelling of VALUE makes the digest that was sent as KEY (em, ph ...). With -"
+    " as VALUE it is asked for, and stays out of your shell's history.",
+)
+@click.option("--country", metavar="CC", help="Country of VALUE, such as DE.")
+@click.option("--json", "for_programs", is_flag=True, help="Print JSON.")
+def explain(
+    order_id: str,
+    hour: str | None,
+    event_name: str | None,
+    typed: tuple[str, str] | None,
+    country: str | None,
+    for_programs: bool,
+) -> None:
+    """Tell an order's whole life: what came in, its visit, its event, every attempt, what to do."""
+    from capi_assets.commands.explain_here import explain_here
+
+    at = _hours(hour, hour)[0] if hour else None
+    explain_here(_settings(), order_id, at, event_name, typed, country, for_programs=for_programs)
+
+
+@main.command()
+@click.option("--kind", required=True, type=click.Choice(list(KINDS)), help="What breaks.")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), default=Path("data/drill"), show_default=True
+)
+@click.option("--hours", default=12, show_default=True, type=click.IntRange(8, 160))
+@click.option("--seed", default=7, show_default=True, help="Another seed is another shop.")
+@click.option("--visits-per-day", default=24_000, show_default=True)
+def drill(kind: str, folder: Path, hours: int, seed: int, visits_per_day: int) -> None:
+    """Rehearse an outage on sample data: alert, plan, backfill, and how long each took.
+
+    Ends with status 0 if the outage was detected and the books agree with Meta's.
+    """
+    from capi_assets.commands.drill import run_drill
+
+    try:
+        ending = run_drill(
+            kind, folder, Console(), hours=hours, seed=seed, visits_per_day=visits_per_day
+        )
+    except FileExistsError as error:
+        raise click.ClickException(str(error)) from None
+    raise SystemExit(0 if ending.passed else 1)
 
 
 def _hours(first: str, last: str) -> list[datetime]:

@@ -1,4 +1,4 @@
-"""Which spelling of a typed value makes a digest that was sent: ours, a system's before us, or none.
+"""Which spelling of a typed value makes a digest that was sent: ours, another system's, or none.
 
 The typed value lives in this process only: what leaves here names spellings and shortened digests,
 never the value or a part of it. How values ought to be spelled is `meta.match_keys`' business.
@@ -10,7 +10,6 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import phonenumbers
 import pycountry
@@ -130,10 +129,12 @@ def _texts(key: str, typed: str, forms: Sequence[str]) -> Iterator[tuple[str, st
     yield "trimmed and in lower case (as Meta's SDKs spell most keys)", lower
     yield "trimmed and in upper case", trimmed.upper()
     yield "in lower case, blanks kept", typed.lower()
-    own = {"em": _of_address, "ph": partial(_of_phone, forms=forms), "db": _of_date}
-    if key in own:
-        yield from own[key](lower if key == "em" else (forms[0] if key == "db" and forms else lower))
-        return
+    if key == "em":
+        yield from _of_address(lower)
+    if key == "ph":
+        yield from _of_phone(lower, forms)
+    if key == "db" and forms:
+        yield from _of_date(forms[0])
     if key in ("fn", "ln", "ct", "st"):
         bare = "".join(c for c in unicodedata.normalize("NFKD", lower) if c.isascii())
         yield "lower case without accents", bare

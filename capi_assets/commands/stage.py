@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import orjson
 import yaml
 
 from capi_assets.sandbox.shop.files import write_landing
+from capi_assets.sandbox.shop.outages import Outage
 from capi_assets.sandbox.shop.shop import Shop
 from capi_assets.settings import Settings, variable
 
@@ -34,13 +35,17 @@ _WORKSPACE = {
 
 @dataclass(frozen=True)
 class Stage:
-    """A rehearsal in `root`: the sample shop that plays, since `first`, and its sandbox's port."""
+    """A rehearsal in `root`: the sample shop that plays, since `first`, and its sandbox's port.
+
+    `outages` are what the shop's tracking loses; their factor and delay are the usual ones.
+    """
 
     root: Path
     first: datetime
     seed: int
     visits_per_day: int
     port: int
+    outages: tuple[Outage, ...] = ()
 
     @property
     def landing(self) -> Path:
@@ -64,7 +69,13 @@ class Stage:
 
     @property
     def shop(self) -> Shop:
-        return Shop(self.seed, self.visits_per_day, opened=self.first, currency=CURRENCY)
+        return Shop(
+            self.seed,
+            self.visits_per_day,
+            opened=self.first,
+            outages=self.outages,
+            currency=CURRENCY,
+        )
 
     def land(self, start: datetime, end: datetime, until: datetime) -> None:
         """What the shop has landed by `until` for the hours of `[start, end)`."""
@@ -98,7 +109,14 @@ class Stage:
 
     def save(self) -> None:
         """Remembers the stage in its folder."""
-        values = {k: str(v) if k in ("root", "first") else v for k, v in asdict(self).items()}
+        values = {
+            "root": str(self.root),
+            "first": self.first.isoformat(),
+            "seed": self.seed,
+            "visits_per_day": self.visits_per_day,
+            "port": self.port,
+            "outages": [[each.kind, each.start, each.end] for each in self.outages],
+        }
         (self.root / _MARK).write_bytes(orjson.dumps(values))
 
 
@@ -109,7 +127,11 @@ def load_stage(root: Path) -> Stage | None:
     except OSError:
         return None
     first = datetime.fromisoformat(saved.pop("first"))
-    return Stage(**{**saved, "root": root, "first": first})
+    outages = tuple(
+        Outage(kind, datetime.fromisoformat(start), datetime.fromisoformat(end))
+        for kind, start, end in saved.pop("outages", [])
+    )
+    return Stage(**{**saved, "root": root, "first": first, "outages": outages})
 
 
 def set_up(stage: Stage, token: str) -> None:

@@ -69,3 +69,10 @@ class AttributionHealth(Contract):
     freshness_p95_minutes: Series[Money] = pap.Field(
         nullable=True, description="95th percentile minutes from order to acceptance."
     )
+    matched_eligible: Series[Count] = pap.Field(
+        nullable=True, ge=0, description="Orders neither withheld nor quarantined with a visit."
+    )
+    match_keys: Series[Text] = pap.Field(
+        nullable=True,
+        description="Of orders neither withheld nor quarantined: how many carry each key, as JSON.",
+    )

@@ -262,8 +262,8 @@ def _gone(
 
 
 def _size(gap: Gap) -> int:
-    """Orders lost, or left without their visit's match keys where that is the loss."""
-    return max(gap.orders, gap.unmatched)
+    """Orders lost, never arrived, or left without match keys, whichever is most."""
+    return max(gap.orders, gap.absent, gap.unmatched, gap.weakened)
 
 
 def _is_worse(gap: Gap, known: Standing, policy: AlertPolicy) -> bool:

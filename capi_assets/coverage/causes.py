@@ -23,6 +23,7 @@ class Cause(StrEnum):
     META_DOWN = "meta_down"
     PAYLOAD = "payload"
     VISITS_MISSING = "visits_missing"
+    ORDERS_MISSING = "orders_missing"
     NOT_MATERIALIZED = "not_materialized"
     MATCH_KEYS_LOST = "match_keys_lost"
     QUARANTINE = "quarantine"
@@ -90,6 +91,12 @@ _ADVICE = {
         "Bring back the hour's visits (tracker, landing folder or SQL model), then materialize"
         " the range from visits on, so that orders find their match keys.",
     ),
+    Cause.ORDERS_MISSING: _Advice(
+        "fewer orders arrived than their visits promise",
+        "Compare with the shop's books. Bring back what is missing (export, landing folder or SQL"
+        " model), then materialize the range from orders on. If the shop was closed, nothing is"
+        " lost.",
+    ),
     Cause.NOT_MATERIALIZED: _Advice(
         "the hours were not materialized",
         "Materialize the range. If the schedule should have done it, see that it and the Dagster"
@@ -112,8 +119,8 @@ _ADVICE = {
     ),
     Cause.UNKNOWN_OUTCOME: _Advice(
         "the fate of events is unknown and they are held",
-        "Compare these hours with Events Manager. If the events are not there, set"
-        " CAPI_UNKNOWN_POLICY=resend and materialize the range.",
+        "Compare these hours with Events Manager, decide with `capi-assets resolve` to resend the"
+        " events or to write them off, then materialize the range.",
     ),
     Cause.TOO_LATE: _Advice(
         "orders were too old when their turn came",
@@ -157,6 +164,7 @@ _BY_REASON = {
     reasons.IN_FLIGHT: Cause.TIME_BUDGET,
     reasons.NOT_ATTEMPTED: Cause.TIME_BUDGET,
     reasons.CORRECTED: Cause.NOT_MATERIALIZED,
+    reasons.RESEND_DECIDED: Cause.NOT_MATERIALIZED,
     reasons.HELD: Cause.UNKNOWN_OUTCOME,
     reasons.HELD_TOO_LATE: Cause.UNKNOWN_OUTCOME,
 }
@@ -187,6 +195,8 @@ def cause_of(
     `stage` is the waterfall's; `code` and `subcode` are Meta's, of the latest attempt. An expired
     event keeps the cause of its last failed attempt: the token lost it, not the calendar.
     """
+    if reason == reasons.WRITTEN_OFF:  # settled by a person, not refused by Meta
+        return Cause.UNKNOWN_OUTCOME
     if stage in ("invalid", "rejected", "quarantined"):
         if subcode == _WEAK_MATCH_KEYS:
             return Cause.MATCH_KEYS_LOST

@@ -1,7 +1,8 @@
 """Which hours are bad, how bad, and why: one row per hour over all datasets.
 
-The rules are plain thresholds that work from the first day on. How consecutive hours become gaps
-is in gaps.py; what an hour's numbers are, in waterfall.py.
+Plain thresholds work from the first day on. Once there are some days to compare with, signals that
+contradict each other (unusual.py) flag hours too, and losses that the shop always has (trickle.py)
+flag none. How consecutive hours become gaps is in gaps.py; an hour's numbers, in waterfall.py.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ import orjson
 import pyarrow as pa
 
 from capi_assets.coverage.causes import Cause
+from capi_assets.coverage.hour_signals import hour_signals
 from capi_assets.coverage.hour_totals import HourTotals, hour_totals, window_end
-from capi_assets.coverage.missing_visits import HourOfVisits, MissingVisits, missing_visits
+from capi_assets.coverage.missing_visits import HourOfVisits, missing_visits
+from capi_assets.coverage.trickle import Trickle
+from capi_assets.coverage.unusual import Unusual, unusual_hours
 from capi_assets.hours import HOUR, floor_hour
 
 WARN, ERROR = "warn", "error"
@@ -30,7 +34,8 @@ class CoveragePolicy:
         threshold: an hour whose share of delivered orders is below this is flagged.
         settle: an hour is judged this long after its end, not earlier, save for faults that
             waiting cannot cure (`Cause.certain`).
-        grace: an hour that was never materialized is given this much more: a run takes time.
+        grace: an hour that was never materialized, or whose orders or visits are fewer than
+            usual, is given this much more: a run takes time, and files may come late.
         min_missing: missing orders that flag an hour, when the fault is ours or Meta's.
         min_missing_data: the same when the fault lies in single rows (refused, quarantined,
             weak match keys): a trickle of those is normal. An hour too small to lose so many is
@@ -64,6 +69,8 @@ FLAGS = pa.schema(
         ("correctable", pa.int64()),
         ("correctable_money", pa.string()),
         ("unmatched", pa.int64()),
+        ("absent", pa.int64()),
+        ("weakened", pa.int64()),
         ("first_deadline", pa.timestamp("us", tz="UTC")),
         ("reasons", pa.string()),
         ("evidence", pa.string()),
@@ -78,6 +85,7 @@ def flag_hours(
     *,
     expected_hours: Iterable[datetime] = (),
     losses: pa.Table | None = None,
+    history: pa.Table | None = None,
 ) -> pa.Table:
     """Judges every hour of `health` and of `expected_hours`; one row each, in time order.
 
@@ -90,6 +98,9 @@ def flag_hours(
             `not_materialized`, with unknown (null) counts.
         losses: of the same hours (`outcomes.losses`); makes costs per cause exact. Without it a
             row's losses all count for its main reason.
+        history: earlier hours (columns `hour_signals.HISTORY`) to learn from, with no verdict of
+            their own; five weeks are as good as any number. What `health` holds is learned from
+            as well, each hour from those before it.
 
     Returns:
         hour; judged (false while it is too early); flagged; severity `warn` or `error` and cause
@@ -98,55 +109,135 @@ def flag_hours(
         `now`); correctable (missing orders that need other input first, while the hour is inside
         Meta's seven days); the three of them also as money, JSON text `{"EUR": 12.5}` with `""`
         where an order has no currency; unmatched (orders without a visit, only where visits are
-        missing); first_deadline of what is recoverable; where flagged, reasons (JSON text, missing
-        orders per reason) and evidence (a phrase, where there is more to say than the reasons).
+        missing or orders find them less than usual); absent (about how many orders never arrived,
+        where orders are missing); weakened (about how many orders lack a match key that they
+        usually carry, where keys are lost); first_deadline of what is recoverable, or of what
+        could still arrive; where flagged, reasons (JSON text, missing orders per reason) and
+        evidence (a phrase, where there is more to say than the reasons).
     """
+    settled = now - HOUR - policy.settle - policy.grace
+    signals = hour_signals([health] if history is None else [history, health], settled)
     hours = hour_totals(health, losses, now)
-    silent = missing_visits(
-        HourOfVisits(hour, t.visits, t.orders, t.matched) for hour, t in hours.items()
-    )
-    rows = [
-        _judge(hour, totals, hours, silent.get(hour), policy, now) for hour, totals in hours.items()
-    ]
+    oddities = _silent(hours)
+    if signals:
+        oddities |= unusual_hours(signals, policy.threshold)
+    judge = _Judge(hours, oddities, Trickle.learn(signals) if signals else None, policy, now)
+    rows = [judge.row(hour, totals) for hour, totals in hours.items()]
     absent = {floor_hour(hour) for hour in expected_hours} - hours.keys()
     rows += [_judge_absent(hour, policy, now) for hour in absent]
     return pa.Table.from_pylist(sorted(rows, key=lambda row: row["hour"]), schema=FLAGS)
 
 
-def _judge(
-    hour: datetime,
-    totals: HourTotals,
-    hours: Mapping[datetime, HourTotals],
-    silent: MissingVisits | None,
-    policy: CoveragePolicy,
-    now: datetime,
-) -> dict[str, Any]:
-    if silent and totals.costs[Cause.MATCH_KEYS_LOST]:
-        totals.costs[Cause.VISITS_MISSING] += totals.costs.pop(Cause.MATCH_KEYS_LOST)
-    settled = now >= hour + HOUR + policy.settle
-    cause = _cause(hour, totals, hours, silent, policy, settled)
-    severity = _severity(totals, cause, policy, now) if cause else None
+def _silent(hours: Mapping[datetime, HourTotals]) -> dict[datetime, Unusual]:
+    """Missing visits by the hours around them: from the first day on, without a baseline."""
+    found = missing_visits(
+        HourOfVisits(hour, t.visits, t.orders, t.matched) for hour, t in hours.items()
+    )
     return {
-        "hour": hour,
-        "judged": settled or cause is not None,
-        "flagged": cause is not None,
-        "severity": severity,
-        "cause": cause and str(cause),
-        "coverage": totals.coverage,
-        "orders": totals.orders,
-        "eligible": totals.eligible,
-        "delivered": totals.delivered,
-        "missing": totals.missing,
-        "missing_money": money_text(totals.missing_money),
-        "recoverable": totals.recoverable,
-        "recoverable_money": money_text(totals.recoverable_money),
-        "correctable": totals.correctable,
-        "correctable_money": money_text(totals.correctable_money),
-        "unmatched": silent.unmatched if silent else 0,
-        "first_deadline": totals.first_deadline,
-        "reasons": orjson.dumps(totals.reasons).decode() if cause else None,
-        "evidence": _evidence(totals, silent) if cause and silent else None,
+        hour: Unusual(
+            Cause.VISITS_MISSING,
+            f"{silent.visits:,} visits where {silent.usual:,.0f} are usual,"
+            f" {silent.unmatched:,} of {hours[hour].orders:,} orders found none",
+            unmatched=silent.unmatched,
+        )
+        for hour, silent in found.items()
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """What the verdict on one hour depends on beside its own totals."""
+
+    hours: Mapping[datetime, HourTotals]
+    oddities: Mapping[datetime, Unusual]
+    trickle: Trickle | None
+    policy: CoveragePolicy
+    now: datetime
+
+    def row(self, hour: datetime, totals: HourTotals) -> dict[str, Any]:
+        """The hour's row of FLAGS."""
+        odd = self.oddities.get(hour)
+        if odd and odd.cause is Cause.VISITS_MISSING and totals.costs[Cause.MATCH_KEYS_LOST]:
+            totals.costs[Cause.VISITS_MISSING] += totals.costs.pop(Cause.MATCH_KEYS_LOST)
+        settled = self.now >= hour + HOUR + self.policy.settle
+        cause = self._lost(hour, totals, settled)
+        if odd and settled and self._is_worse(odd, totals, cause):
+            cause = odd.cause
+        if cause is Cause.ORDERS_MISSING and self.now < window_end(hour):
+            totals.first_deadline = min(totals.first_deadline or window_end(hour), window_end(hour))
+        return {
+            "hour": hour,
+            "judged": settled or cause is not None,
+            "flagged": cause is not None,
+            "severity": self._severity(totals, cause) if cause else None,
+            "cause": cause and str(cause),
+            "coverage": totals.coverage,
+            "orders": totals.orders,
+            "eligible": totals.eligible,
+            "delivered": totals.delivered,
+            "missing": totals.missing,
+            "missing_money": money_text(totals.missing_money),
+            "recoverable": totals.recoverable,
+            "recoverable_money": money_text(totals.recoverable_money),
+            "correctable": totals.correctable,
+            "correctable_money": money_text(totals.correctable_money),
+            "unmatched": odd.unmatched if odd else 0,
+            "absent": odd.absent if odd and cause is odd.cause else 0,
+            "weakened": odd.weakened if odd and cause is odd.cause else 0,
+            "first_deadline": totals.first_deadline,
+            "reasons": orjson.dumps(totals.reasons).decode() if cause else None,
+            "evidence": odd.evidence if cause and odd else None,
+        }
+
+    def _lost(self, hour: datetime, totals: HourTotals, settled: bool) -> Cause | None:
+        """The costliest cause among undelivered orders that is reason enough to flag the hour."""
+        if totals.coverage is None or totals.coverage >= self.policy.threshold:
+            return None
+        for cause, cost in sorted(totals.costs.items(), key=lambda item: (-item[1], item[0])):
+            if not (settled or cause.certain):
+                continue
+            enough = (
+                self._is_no_trickle(hour, totals, cost)
+                if cause.cured_by_data
+                else cost >= self.policy.min_missing
+            )
+            if enough:
+                return cause
+        return None
+
+    def _is_no_trickle(self, hour: datetime, totals: HourTotals, cost: int) -> bool:
+        refused = sum(n for cause, n in totals.costs.items() if cause.cured_by_data)
+        if self.trickle:
+            least = 1.0 - self.policy.threshold
+            more = self.trickle.is_more(hour, refused, totals.eligible, least)
+            if more is not None:
+                return more
+        return cost >= self.policy.min_missing_data or self._day_is_bad(hour)
+
+    def _day_is_bad(self, hour: datetime) -> bool:
+        """Whether the 24 hours that end with this one lost enough to faults of single rows."""
+        day = [t for i in range(24) if (t := self.hours.get(hour - i * HOUR))]
+        eligible = sum(t.eligible for t in day)
+        lost = sum(n for t in day for cause, n in t.costs.items() if cause.cured_by_data)
+        return lost >= self.policy.min_missing_data and 1 - lost / eligible < self.policy.threshold
+
+    def _is_worse(self, odd: Unusual, totals: HourTotals, cause: Cause | None) -> bool:
+        """Whether what is odd about the hour is a reason to flag it, and more so than its losses.
+
+        An hour may be flagged for quality alone: all delivered, but with fewer match keys.
+        """
+        if odd.cause is Cause.ORDERS_MISSING:
+            return cause is None or odd.absent > totals.costs[cause]
+        if odd.cause is Cause.VISITS_MISSING and odd.unmatched < self.policy.min_missing_data:
+            return False
+        return cause is None
+
+    def _severity(self, totals: HourTotals, cause: Cause) -> str:
+        first = totals.first_deadline
+        soon = first and first - self.now <= self.policy.error_within
+        # One order of one is no catastrophe; none of several is.
+        nothing = totals.delivered == 0 and totals.missing >= self.policy.min_missing_data
+        return ERROR if soon or nothing else WARN
 
 
 def _judge_absent(hour: datetime, policy: CoveragePolicy, now: datetime) -> dict[str, Any]:
@@ -164,52 +255,6 @@ def _judge_absent(hour: datetime, policy: CoveragePolicy, now: datetime) -> dict
         "first_deadline": deadline if savable else None,
         "evidence": "attribution_health has no data for this hour" if flagged else None,
     }
-
-
-def _cause(
-    hour: datetime,
-    totals: HourTotals,
-    hours: Mapping[datetime, HourTotals],
-    silent: MissingVisits | None,
-    policy: CoveragePolicy,
-    settled: bool,
-) -> Cause | None:
-    """The costliest cause that is reason enough to flag the hour."""
-    short = totals.coverage is not None and totals.coverage < policy.threshold
-    for cause, cost in sorted(totals.costs.items(), key=lambda item: (-item[1], item[0])):
-        if not short or not (settled or cause.certain):
-            continue
-        enough = policy.min_missing_data if cause.cured_by_data else policy.min_missing
-        if cost >= enough or (cause.cured_by_data and _day_is_bad(hour, hours, policy)):
-            return cause
-    # All delivered, but without the match keys that visits lend: flagged for quality.
-    if silent and settled and silent.unmatched >= policy.min_missing_data:
-        return Cause.VISITS_MISSING
-    return None
-
-
-def _day_is_bad(
-    hour: datetime, hours: Mapping[datetime, HourTotals], policy: CoveragePolicy
-) -> bool:
-    """Whether the 24 hours that end with this one lost enough to faults of single rows."""
-    day = [t for i in range(24) if (t := hours.get(hour - i * HOUR))]
-    eligible = sum(t.eligible for t in day)
-    lost = sum(n for t in day for cause, n in t.costs.items() if cause.cured_by_data)
-    return lost >= policy.min_missing_data and 1 - lost / eligible < policy.threshold
-
-
-def _severity(totals: HourTotals, cause: Cause, policy: CoveragePolicy, now: datetime) -> str:
-    soon = totals.first_deadline and totals.first_deadline - now <= policy.error_within
-    # One order of one is no catastrophe; none of several is.
-    nothing = totals.delivered == 0 and totals.missing >= policy.min_missing_data
-    return ERROR if soon or nothing else WARN
-
-
-def _evidence(totals: HourTotals, silent: MissingVisits) -> str:
-    return (
-        f"{silent.visits:,} visits where {silent.usual:,.0f} are usual,"
-        f" {silent.unmatched:,} of {totals.orders:,} orders found none"
-    )
 
 
 def money_text(money: Mapping[str, float]) -> str:

@@ -31,6 +31,8 @@ class Gap:
         recoverable: missing orders that materializing the range still delivers.
         correctable: missing orders that need other input first, inside Meta's seven days.
         unmatched: orders without a visit, where visits are missing.
+        absent: about how many orders never arrived, where orders are missing.
+        weakened: about how many orders lack a match key that they usually carry.
         first_deadline: until when the first recoverable order can be saved; None if none can.
         last_deadline: the same for the last hour that holds one.
         reasons: missing orders per reason, the most frequent first.
@@ -53,6 +55,8 @@ class Gap:
     last_deadline: datetime | None
     reasons: Mapping[str, int]
     evidence: str
+    absent: int = 0
+    weakened: int = 0
 
     @property
     def hours(self) -> int:
@@ -113,7 +117,10 @@ def gaps(flags: pa.Table) -> list[Gap]:
 def _gap(run: Sequence[Mapping[str, Any]]) -> Gap:
     first, last = (row["hour"].astimezone(UTC) for row in (run[0], run[-1]))
     deadlines = [row["first_deadline"].astimezone(UTC) for row in run if row["first_deadline"]]
-    worst = max(run, key=lambda row: (row["missing"] or 0, row["unmatched"] or 0))
+    worst = max(
+        run,
+        key=lambda row: tuple(row[n] or 0 for n in ("missing", "absent", "unmatched", "weakened")),
+    )
     return Gap(
         id=f"{run[0]['cause']}-{first:%Y-%m-%dT%H}",
         cause=Cause(run[0]["cause"]),
@@ -131,6 +138,8 @@ def _gap(run: Sequence[Mapping[str, Any]]) -> Gap:
         last_deadline=max(deadlines, default=None),
         reasons=_ranked(orjson.loads(row["reasons"] or "{}") for row in run),
         evidence=worst["evidence"] or "",
+        absent=sum(row["absent"] or 0 for row in run),
+        weakened=sum(row["weakened"] or 0 for row in run),
     )
 
 
@@ -157,6 +166,8 @@ def merged(parts: Sequence[Gap]) -> Gap:
         last_deadline=max((g.last_deadline for g in parts if g.last_deadline), default=None),
         reasons=_ranked(gap.reasons for gap in parts),
         evidence=worst.evidence,
+        absent=sum(gap.absent for gap in parts),
+        weakened=sum(gap.weakened for gap in parts),
     )
 
 

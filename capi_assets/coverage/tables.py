@@ -60,11 +60,14 @@ def hour_sentence(hour: datetime, flags: pa.Table, now: datetime) -> str:
         end = f"can be saved until {deadline(until, now)}" if until else "can no longer be saved"
         return f"{hour_key(hour)} was not materialized; its orders {end}."
     until = row["first_deadline"]
+    saved = f"{row['recoverable']:,}" if row["recoverable"] else "what arrives"
     return "".join(
         (
             f"{hour_key(hour)}: {_reached(row)}, because {cause.headline}",
+            f" (about {row['absent']:,} did not arrive)" if row["absent"] else "",
             f" ({row['unmatched']:,} found no visit)" if row["unmatched"] else "",
-            f"; {row['recoverable']:,} can be saved until {deadline(until, now)}" if until else "",
+            f" (about {row['weakened']:,} without their usual match keys)" if row["weakened"] else "",
+            f"; {saved} can be saved until {deadline(until, now)}" if until else "",
             ".",
         )
     )
@@ -198,7 +201,8 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 def _gap_row(gap: Gap, now: datetime) -> list[str]:
-    orders = [f"{gap.orders:,}"] if gap.orders or not gap.unknown_hours else []
+    orders = [f"{gap.orders:,}"] if gap.orders or not (gap.unknown_hours or gap.absent) else []
+    orders += [f"about {gap.absent:,}"] if gap.absent else []
     saved = [moneys(gap.recoverable_money) or f"{gap.recoverable:,}"] if gap.recoverable else []
     if gap.unknown_hours:
         orders.append("not counted")

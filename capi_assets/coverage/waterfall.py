@@ -38,10 +38,13 @@ ATTRIBUTION_HEALTH = pa.schema(
         ("main_reason_kind", pa.string()),
         ("freshness_p50_minutes", pa.float64()),
         ("freshness_p95_minutes", pa.float64()),
+        ("matched_eligible", pa.int64()),
+        ("match_keys", pa.string()),
     ]
 )
 
 _GROUP = "hour, dataset_id, event_name, currency"
+_NOT_SENDABLE = "'quarantined', 'withheld'"  # no event could be made of them, or none ought to be
 _LOST = ", ".join(f"'{stage}'" for stage in LOST_STAGES)
 
 
@@ -60,6 +63,7 @@ totals AS (
     SELECT {_GROUP},
     count(*) AS orders,
     count(*) FILTER (matched) AS matched,
+    count(*) FILTER (matched AND stage NOT IN ({_NOT_SENDABLE})) AS matched_eligible,
     {_COUNTS},
     {_money("sum(units)")} AS value_orders,
     {_VALUES},
@@ -82,6 +86,18 @@ reasons AS (
     FROM wanted
     WHERE stage IN ({_LOST})
     GROUP BY {_GROUP}, reason, kind
+),
+carried AS (
+    SELECT {_GROUP}, unnest(string_split(match_keys, ' ')) AS match_key
+    FROM wanted
+    WHERE stage NOT IN ({_NOT_SENDABLE}) AND match_keys <> ''
+),
+keys AS (
+    SELECT {_GROUP},
+        CAST(to_json(map(list(match_key ORDER BY match_key), list(n ORDER BY match_key)))
+            AS VARCHAR) AS match_keys
+    FROM (SELECT {_GROUP}, match_key, count(*) AS n FROM carried GROUP BY {_GROUP}, match_key)
+    GROUP BY {_GROUP}
 )
 SELECT
     h.hour,
@@ -95,7 +111,8 @@ SELECT
     CASE WHEN t.value_eligible > 0 AND t.value_delivered BETWEEN 0 AND t.value_eligible
         THEN t.value_delivered / t.value_eligible END AS coverage_value,
     t.first_deadline, r.main_reason, r.main_reason_kind,
-    t.freshness_p50_minutes, t.freshness_p95_minutes
+    t.freshness_p50_minutes, t.freshness_p95_minutes,
+    coalesce(k.match_keys, '{{}}') AS match_keys
 FROM hours AS h
 LEFT JOIN totals AS t ON t.hour = h.hour
 LEFT JOIN (
@@ -104,6 +121,9 @@ LEFT JOIN (
 LEFT JOIN reasons AS r
     ON r.place = 1 AND r.hour = t.hour AND r.dataset_id = t.dataset_id
     AND r.event_name = t.event_name AND r.currency IS NOT DISTINCT FROM t.currency
+LEFT JOIN keys AS k
+    ON k.hour = t.hour AND k.dataset_id = t.dataset_id
+    AND k.event_name = t.event_name AND k.currency IS NOT DISTINCT FROM t.currency
 ORDER BY h.hour, dataset_id, event_name, t.currency NULLS FIRST
 """
 
@@ -112,7 +132,7 @@ _ZEROES = [
     for name in ATTRIBUTION_HEALTH.names
     if name in STAGES
     or name.startswith("value_")
-    or name in ("orders", "matched", "eligible", "visits")
+    or name in ("orders", "matched", "matched_eligible", "eligible", "visits")
 ]
 
 

@@ -87,7 +87,10 @@ def during(gap: Gap) -> str:
 
 
 def missing(gap: Gap) -> str:
-    """`412 orders (EUR 38,120.40) are missing`, with what is not known or not lost but poorer."""
+    """`412 orders (EUR 38,120.40) are missing`, with what is not known or not lost but poorer.
+
+    What never arrived, or lacks match keys, is known by comparison only: `about`.
+    """
     parts = []
     if gap.orders:
         verb = "is" if gap.orders == 1 else "are"
@@ -95,8 +98,12 @@ def missing(gap: Gap) -> str:
         parts.append(f"{count(gap.orders, 'order')}{worth} {verb} missing")
     if gap.unknown_hours:
         parts.append(f"the orders of {count(gap.unknown_hours, 'hour')} are not counted yet")
+    if gap.absent:
+        parts.append(f"about {count(gap.absent, 'order')} did not arrive")
     if gap.unmatched:
         parts.append(f"{count(gap.unmatched, 'order')} found no visit")
+    if gap.weakened:
+        parts.append(f"about {count(gap.weakened, 'order')} came without their usual match keys")
     return listed(parts) or "no order is missing"
 
 

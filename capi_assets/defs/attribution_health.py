@@ -15,6 +15,7 @@ from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.contracts.visits import Visits
 from capi_assets.coverage.flags import ERROR
+from capi_assets.coverage.pictures import hour_picture
 from capi_assets.coverage.tables import gaps_report, gaps_sentence, hour_report, hour_sentence
 from capi_assets.coverage.waterfall import closes, waterfall
 from capi_assets.defs.reporting import (
@@ -124,6 +125,8 @@ def _metadata(rows: pa.Table) -> dict[str, Any]:
     deadline = pc.min(rows.column("first_deadline")).as_py()
     if deadline is not None:
         found["can_be_saved_until"] = dg.MetadataValue.timestamp(deadline)
+    if picture := hour_picture(rows):
+        found["picture"] = dg.MetadataValue.md(picture)
     return found
 
 

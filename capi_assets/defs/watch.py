@@ -12,6 +12,7 @@ from capi_assets.contracts.attribution_health import AttributionHealth
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.coverage.flags import CoveragePolicy, flag_hours
 from capi_assets.coverage.gaps import Gap, gaps
+from capi_assets.coverage.hour_signals import HISTORY
 from capi_assets.hours import HOUR, floor_hour, hours_between, span
 from capi_assets.lake import Lake
 from capi_assets.meta.limits import WINDOW
@@ -20,6 +21,8 @@ from capi_assets.meta.limits import WINDOW
 WATCHED = WINDOW + timedelta(days=1)
 # Visits are judged by their neighbours, rows at fault by the day that ends with their hour.
 NEIGHBOURS = timedelta(hours=24)
+# What is usual for an hour is learned from the same hour of so many weeks (coverage/baselines.py).
+LEARNED = timedelta(weeks=5)
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ def flags_of(
     start, end = span(hours)
     around = hours_between(start - NEIGHBOURS, end + NEIGHBOURS)
     health = lake.read("attribution_health", around, arrow_schema(AttributionHealth))
-    return health, flag_hours(health, policy, now)
+    return health, flag_hours(health, policy, now, history=_history(lake, around[0]))
 
 
 def watch(lake: Lake, policy: CoveragePolicy, now: datetime) -> Seen:
@@ -52,6 +55,24 @@ def watch(lake: Lake, policy: CoveragePolicy, now: datetime) -> Seen:
     expected = hours_between(max(start, known[0]), floor_hour(now) + HOUR) if known else []
     looked_at = hours_between(start - NEIGHBOURS, floor_hour(now) + HOUR)
     health = lake.read("attribution_health", looked_at, arrow_schema(AttributionHealth))
-    flags = flag_hours(health, policy, now, expected_hours=expected)
+    flags = flag_hours(
+        health, policy, now, expected_hours=expected, history=_history(lake, looked_at[0])
+    )
     recent = [gap for gap in gaps(flags) if gap.last_hour >= start]
     return Seen(start, flags, recent)
+
+
+# The sensor looks every minute, and a thousand small files take a second: what was read is kept
+# until the hour turns. Old hours hardly change, and no verdict hangs on a single one of them.
+_LAST_READ: dict[tuple[str, datetime], pa.Table] = {}
+
+
+def _history(lake: Lake, before: datetime) -> pa.Table:
+    """The hours to learn from: five weeks that end at `before`, only the columns that it takes."""
+    key = (str(lake.root), before)
+    if key not in _LAST_READ:
+        hours = hours_between(before - LEARNED, before)
+        rows = lake.read("attribution_health", hours, arrow_schema(AttributionHealth), HISTORY)
+        _LAST_READ.clear()
+        _LAST_READ[key] = rows
+    return _LAST_READ[key]

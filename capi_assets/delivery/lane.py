@@ -47,6 +47,8 @@ class Lane:
         self._ready: list[Request] = []  # halves; the last in is the next to go
         self._later: list[tuple[float, int, Request]] = []
         self._count = itertools.count()
+        rate = policy.requests_per_second_of.get(dataset_id)
+        self._interval = 1 / rate if rate else 0.0
         self._not_before = 0.0
         self._failures = 0
         # One request first, more with each that is delivered: a dead token costs one request.
@@ -91,6 +93,11 @@ class Lane:
     def is_idle(self) -> bool:
         """Whether nothing waits and nothing is under way."""
         return not (self.in_flight or self._ready or self._later or self.queue.waiting)
+
+    def begun(self, clock: float) -> None:
+        """Counts a request that just left, and keeps the next one off for the dataset's rate."""
+        self.in_flight += 1
+        self._not_before = max(self._not_before, clock + self._interval)
 
     def settle(self, request: Request, ruling: Ruling, clock: float) -> tuple[Outcome, bool]:
         """What to book for an answered request, and whether it stays claimed to come again."""
@@ -206,6 +213,6 @@ class Lane:
 
 
 _NO_ACCESS_REMEDY = (
-    "No access token for this dataset is configured: set CAPI_ACCESS_TOKEN (and CAPI_DATASET_ID), "
-    "then materialize the hour again."
+    "No access token for this dataset can be found: set CAPI_ACCESS_TOKEN (and CAPI_DATASET_ID), "
+    "or its entry in the file of CAPI_DATASETS, then materialize the hour again."
 )

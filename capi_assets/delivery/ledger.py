@@ -19,8 +19,10 @@ import pyarrow as pa
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from capi_assets.delivery import ledger_decisions as decisions
 from capi_assets.delivery import ledger_rows as rows
 from capi_assets.delivery import ledger_writes as writes
+from capi_assets.delivery.decisions import Decision
 from capi_assets.delivery.ledger_engine import WRITES, LedgerError, migrate, open_engine
 from capi_assets.delivery.ledger_schema import CHUNK, EVENTS, STATE
 from capi_assets.delivery.ledger_writes import Intent
@@ -38,7 +40,7 @@ class Ledger:
     """The delivery ledger at a SQLAlchemy URL; opening it brings its tables up to date.
 
     Event tables given to it have the columns of `matched_events`; those it returns are described
-    by `ledger_schema.STATE` and `ledger_schema.ATTEMPT`. One thread uses a ledger at a time; any
+    by `ledger_schema.STATE`, `ATTEMPT` and `DECISION`. One thread uses a ledger at a time; any
     number of processes may, each with its own.
 
     Raises:
@@ -138,6 +140,21 @@ class Ledger:
         for chunk in rows.chunks(events, CHUNK):
             self._write(partial(writes.defer, events=chunk, why=why, now=now))
 
+    def decide(self, known: pa.Table, decision: Decision, now: datetime) -> int:
+        """Books what a person decided about events of unknown fate, all or none at a time.
+
+        `known` is `state_of` them as the person saw it; events that were attempted, settled or
+        claimed since stay as they are. Returns how many the decision changed.
+        """
+        return len(self._write(partial(decisions.decide, known=known, decision=decision, now=now)))
+
+    def note_withheld(self, notes: pa.Table, now: datetime) -> None:
+        """Notes since when and why events (columns `ref`, `reason`) are withheld; a reason of null
+        takes the note away."""
+        for start in range(0, notes.num_rows, CHUNK):
+            some = notes.slice(start, CHUNK)
+            self._write(partial(decisions.note_withheld, notes=some, now=now))
+
     def state_of(self, events: pa.Table) -> pa.Table:
         """What the ledger knows of these events: one row each, absent where never registered."""
         with self._reading() as connection:
@@ -156,6 +173,11 @@ class Ledger:
         """Every attempt that carried any of these events: one row per event and attempt."""
         with self._reading() as connection:
             return rows.attempts(connection, rows.chunks(events, CHUNK))
+
+    def decisions_for(self, events: pa.Table) -> pa.Table:
+        """Every decision about any of these events: one row per event and decision."""
+        with self._reading() as connection:
+            return decisions.decisions(connection, rows.chunks(events, CHUNK))
 
     def _write(self, work: Callable[[Connection], T]) -> T:
         """Runs `work` in one transaction, again if another process was in the way.

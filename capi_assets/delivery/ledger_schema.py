@@ -1,8 +1,9 @@
-"""The ledger's tables: events and where they stand, attempts, and which events each carried.
+"""The ledger's tables: events and where they stand, attempts, what persons decided, and which
+events each attempt and decision was about.
 
-No personal data: keys, digests, times, codes and trace ids. Times are whole microseconds of the
-Unix epoch, UTC: one exact type on every database, and Arrow's own without conversion. Changes to
-these tables need a migration (`migrations/`); a test compares the two.
+No customer's personal data: keys, digests, times, codes and trace ids. Times are whole
+microseconds of the Unix epoch, UTC: one exact type on every database, and Arrow's own without
+conversion. Changes to these tables need a migration (`migrations/`); a test compares the two.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ UNKNOWN = "unknown"
 DELIVERED = "delivered"
 REJECTED = "rejected"
 EXPIRED = "expired"
-STATES = (PENDING, UNKNOWN, DELIVERED, REJECTED, EXPIRED)
+WRITTEN_OFF = "written_off"  # by a person, who gave up knowing what became of it
+STATES = (PENDING, UNKNOWN, DELIVERED, REJECTED, EXPIRED, WRITTEN_OFF)
 
 EVENTS = Table(
     "events",
@@ -68,6 +70,9 @@ EVENTS = Table(
     Column("api_version", String(32)),
     Column("claimed_by", String(128)),
     Column("claimed_until", BigInteger),
+    # Consent or status as a delivery run last saw them: withheld since when and why, if it is.
+    Column("withheld_at", BigInteger),
+    Column("withheld_reason", String(128)),
     UniqueConstraint("dataset_id", "event_name", "event_id", name="events_identity"),
     Index("events_by_hour", "hour"),
     Index("events_by_holder", "claimed_by"),
@@ -103,6 +108,29 @@ ATTEMPT_EVENTS = Table(
     sqlite_with_rowid=False,
 )
 
+DECISIONS = Table(
+    "decisions",
+    METADATA,
+    Column("decision", _ROW_NUMBER, primary_key=True, autoincrement=True),
+    Column("decided_at", BigInteger, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("who", String(256), nullable=False),
+    Column("why", Text, nullable=False),
+    Column("events", Integer, nullable=False),
+)
+
+DECISION_EVENTS = Table(
+    "decision_events",
+    METADATA,
+    Column("decision", ForeignKey("decisions.decision"), primary_key=True),
+    Column("ref", ForeignKey("events.ref"), primary_key=True),
+    # What the decision took from the event: the attempt that Meta may have accepted.
+    Column("unknown_since", BigInteger),
+    Column("unknown_attempt", BigInteger),
+    Index("decision_events_by_event", "ref"),
+    sqlite_with_rowid=False,
+)
+
 _TIME = pa.timestamp("us", tz="UTC")
 _TIMES = frozenset(
     {
@@ -115,6 +143,8 @@ _TIMES = frozenset(
         "claimed_until",
         "started_at",
         "finished_at",
+        "withheld_at",
+        "decided_at",
     }
 )
 
@@ -138,3 +168,14 @@ ATTEMPT = pa.schema(
     [("event_name", pa.string()), ("event_id", pa.string()), *_arrow_schema(ATTEMPTS)]
 )
 """Columns of `Ledger.attempts_for`: an event, and one attempt that carried it."""
+
+DECISION = pa.schema(
+    [
+        ("event_name", pa.string()),
+        ("event_id", pa.string()),
+        ("unknown_since", _TIME),
+        ("unknown_attempt", pa.int64()),
+        *_arrow_schema(DECISIONS),
+    ]
+)
+"""Columns of `Ledger.decisions_for`: an event, and one decision about it."""

@@ -14,7 +14,14 @@ import pyarrow.compute as pc
 
 from capi_assets.delivery import reasons
 from capi_assets.delivery.identity import aligned, repeats, storable
-from capi_assets.delivery.ledger_schema import DELIVERED, EXPIRED, PENDING, REJECTED, UNKNOWN
+from capi_assets.delivery.ledger_schema import (
+    DELIVERED,
+    EXPIRED,
+    PENDING,
+    REJECTED,
+    UNKNOWN,
+    WRITTEN_OFF,
+)
 from capi_assets.delivery.policy import Policy
 from capi_assets.meta.limits import FUTURE_TOLERANCE
 
@@ -78,6 +85,7 @@ def plan(
         (verdict.pixel_assumed, "covered_by_pixel", _text(reasons.PIXEL_ASSUMED)),
         (verdict.unknown_too_late, "hold_unknown", _text(reasons.HELD_TOO_LATE)),
         (verdict.unknown_too_old, "hold_unknown", _text(reasons.HELD)),
+        (verdict.written_off, "rejected", _text(reasons.WRITTEN_OFF)),
         (verdict.refused_for_good, "rejected", known["reason"]),
         (verdict.refused_as_expired, "expired", known["reason"]),
         (verdict.too_late, "expired", _text(reasons.TOO_LATE)),
@@ -142,6 +150,8 @@ class _Verdict:
             pc.and_(unknown, _sure(pc.less(known["unknown_since"], window_start))),
             pa.scalar(policy.unknown == "hold"),
         )
+        # Whatever its payload is by now: it may be at Meta, where it would count once more.
+        self.written_off = pc.equal(state, WRITTEN_OFF)
         self.refused_for_good = pc.and_(pc.equal(state, REJECTED), same_bytes)
         self.refused_as_expired = pc.and_(pc.equal(state, EXPIRED), same_bytes)
         latest = int((now + FUTURE_TOLERANCE).timestamp())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
@@ -34,6 +35,7 @@ class Policy:
     bytes_per_request: int = 8 * 1024 * 1024  # no page names a limit; gateways usually do
     requests_in_flight: int = 4
     requests_per_second: float | None = None  # all datasets together: requests begun
+    requests_per_second_of: Mapping[str, float] = field(default_factory=dict)  # by dataset id
 
     tries: int = 5  # of one request in one run
     backoff_base: timedelta = timedelta(seconds=1)

@@ -23,6 +23,7 @@ REFUSED_TOGETHER = "refused_together"
 CLAIMED_ELSEWHERE = "claimed_elsewhere"
 INTERRUPTED = "interrupted"
 CORRECTED = "corrected"
+RESEND_DECIDED = "resend_decided"
 
 # Unknown: Meta may have accepted it.
 IN_FLIGHT = "in_flight"
@@ -38,4 +39,5 @@ DUPLICATE = "duplicate_event_id"
 PIXEL_REPORTED = "pixel_reported"
 PIXEL_ASSUMED = "pixel_assumed"
 FUTURE = "event_time_in_future"
+WRITTEN_OFF = "written_off"
 PAYLOAD_CHANGED = "payload_changed_since"

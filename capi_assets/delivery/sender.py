@@ -197,7 +197,7 @@ class _Delivery:
             return
         sent = replace(request, events=events.append_column("ref", state["ref"]))
         self._flights[pool.submit(lane.client.post, body)] = _Flight(lane, sent, attempt)
-        lane.in_flight += 1
+        lane.begun(self._monotonic())
         self.summary.requests += 1
         self.summary.bytes += len(body)
         if self._policy.requests_per_second:

@@ -6,23 +6,20 @@ the event in their own rooms. Fields: page "Server event parameters".
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
-from itertools import pairwise
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from capi_assets.meta.custom_data import custom_data_member
+from capi_assets.meta.digests import sha256_column
 from capi_assets.meta.json_text import (
     Columns,
     Member,
     flag_member,
     json_member,
     json_objects,
-    text_bytes,
     text_member,
-    text_offsets,
 )
 from capi_assets.meta.limits import deliver_until
 from capi_assets.meta.privacy import privacy_members
@@ -113,7 +110,7 @@ def _build(orders: pa.RecordBatch) -> pa.RecordBatch:
             reason,
             subcode,
             payload,
-            _sha256(payload),
+            sha256_column(payload),
         ],
         schema=EVENT_SCHEMA,
     )
@@ -144,13 +141,3 @@ def _members(rows: Columns) -> list[Member]:
         "original_event_data": json_member("original_event_data", rows["original_event_data"]),
     }
     return [members[name] for name in EVENT_FIELDS]
-
-
-def _sha256(payloads: pa.Array) -> pa.Array:
-    """Lower-case hex digests of the payloads' bytes; null for null."""
-    data = memoryview(text_bytes(payloads))  # type: ignore[arg-type]  # numpy's stubs are behind
-    bounds = text_offsets(payloads)
-    ends = (bounds - bounds[0]).tolist()
-    digest = hashlib.sha256
-    digests = [digest(data[start:end]).hexdigest() for start, end in pairwise(ends)]
-    return pc.if_else(pc.is_valid(payloads), pa.array(digests, pa.string()), None)

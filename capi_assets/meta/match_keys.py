@@ -19,12 +19,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from capi_assets.meta import digests
-from capi_assets.meta.columns import as_text, map_distinct, map_distinct_pairs
+from capi_assets.meta.columns import as_text, encode, map_distinct, map_distinct_pairs
 from capi_assets.meta.countries import country as country_rule
 from capi_assets.meta.countries import region_of
 from capi_assets.meta.dates import check_format, date_of_birth
+from capi_assets.meta.digests import sha256_column
 from capi_assets.meta.emails import email
 from capi_assets.meta.names import gender, name
+from capi_assets.meta.ordinary import normal_forms
 from capi_assets.meta.phones import phone
 from capi_assets.meta.places import city, postcode, state
 from capi_assets.meta.problems import Problem, problem_words
@@ -231,12 +233,31 @@ def hash_column(
     reading = _Reading(key, date_format, today, hash_external_id)
     default = _default_region(default_country)
     texts = as_text(values)
-    if key not in _BY_COUNTRY:
+    if country is not None and key in _BY_COUNTRY and len(country) != len(texts):
+        raise ValueError(f"{len(texts)} values of {key}, but {len(country)} countries")
+    encoded = encode(texts)
+    forms = normal_forms(key, encoded.dictionary)
+    if forms is None or forms.null_count == len(forms):
+        return _by_rule(reading, texts, country, default)
+    digests_of_ordinary = sha256_column(forms).take(encoded.indices)
+    others = pc.if_else(pc.is_valid(digests_of_ordinary), pa.scalar(None, pa.string()), texts)
+    if others.null_count == len(others):
+        return HashedColumn(digests_of_ordinary, pa.nulls(len(texts), pa.string()))
+    ruled = _by_rule(reading, others, country, default)
+    return HashedColumn(pc.coalesce(digests_of_ordinary, ruled.digests), ruled.problems)
+
+
+def _by_rule(
+    reading: _Reading,
+    texts: pa.Array | pa.ChunkedArray,
+    country: pa.Array | pa.ChunkedArray | None,
+    default: str | None,
+) -> HashedColumn:
+    """Each distinct value through the rule of its key."""
+    if reading.key not in _BY_COUNTRY:
         return HashedColumn(*map_distinct(texts, reading.hashed))
     if country is None:
         regions = pa.repeat(pa.scalar(default, pa.string()), len(texts))
-    elif len(country) != len(texts):
-        raise ValueError(f"{len(texts)} values of {key}, but {len(country)} countries")
     else:
         regions = _regions(country, default)
     return HashedColumn(*map_distinct_pairs(texts, regions, reading.hashed))

@@ -11,8 +11,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import Any
 
+import numpy as np
 import phonenumbers
+import pyarrow as pa
+import pyarrow.compute as pc
 from phonenumbers import PhoneMetadata, PhoneNumberDesc
 
 from capi_assets.meta.problems import Problem
@@ -21,6 +25,7 @@ from capi_assets.meta.text import ascii_digits, whole_number
 _EXTENSION = re.compile(r"(?:;?\s*ext(?:ension|n)?[.:=\s]*|(?<![a-z])[x#][.:\s]*)\d{1,7}\s*$", re.I)
 _SCIENTIFIC = re.compile(r"\d(?:[.,]\d+)?e\+?\d{1,2}", re.I)
 _NOT_DIGITS = re.compile(r"[^0-9]+")
+_PLAIN_AND_FULL = r"^\+[1-9][0-9 -]{6,24}$"
 _SHORTEST, _LONGEST = 7, 15  # E.164, and the shortest complete number of any plan
 
 
@@ -63,6 +68,13 @@ class _Plan:
 
     def fits(self, number: str) -> bool:
         return len(number) in self.lengths and self.pattern.fullmatch(number) is not None
+
+    def fit(self, digits: pa.Array) -> Any:
+        """Which of these numbers, calling code included, `fits` holds of; a bool per number."""
+        numbers = pc.utf8_slice_codeunits(digits, len(self.calling_code))
+        lengths = pc.is_in(pc.binary_length(numbers), pa.array(self.lengths, pa.int32()))
+        matches = pc.match_substring_regex(numbers, f"^(?:{self.pattern.pattern})$")
+        return pc.and_(lengths, matches).to_numpy(zero_copy_only=False)
 
     def without_trunk(self, number: str) -> str | None:
         """What follows the trunk prefix; None where there is none, or a carrier code as well."""
@@ -197,6 +209,27 @@ def phone(text: str, region: str | None) -> str | Problem:
     if digits.startswith("0") or "(" in head:
         return _refusal(digits, Problem.NO_COUNTRY)
     return _fitting(digits) or _refusal(digits, Problem.NO_COUNTRY)
+
+
+def full_numbers(values: pa.Array) -> pa.Array:
+    """`phone` of numbers written with plus and calling code, a column at a time.
+
+    Null for all others, and for those that do not fit their plan as they stand. The row's country
+    is not asked, as `phone` does not ask it for such numbers either.
+    """
+    plain = pc.match_substring_regex(values, _PLAIN_AND_FULL)
+    kept = pc.if_else(plain, values, pa.scalar(None, pa.string()))
+    digits = pc.replace_substring_regex(kept, "[^0-9]+", "")
+    long_enough = pc.greater_equal(pc.binary_length(digits), _SHORTEST)
+    heads = pc.utf8_slice_codeunits(digits, 0, 3).dictionary_encode()
+    plans = [head and _plan_of_number(head) for head in heads.dictionary.to_pylist()]
+    plan_of = pc.fill_null(heads.indices, len(plans)).to_numpy(zero_copy_only=False)
+    fits = np.zeros(len(values), bool)
+    for number, plan in enumerate(plans):
+        if plan:
+            rows = np.flatnonzero(plan_of == number)
+            fits[rows] = plan.fit(digits.take(pa.array(rows)))
+    return pc.if_else(pc.and_(pa.array(fits), long_enough), digits, pa.scalar(None, pa.string()))
 
 
 def _number(written: str) -> tuple[str, str] | Problem:

@@ -32,7 +32,8 @@ def test_the_page_is_written_from_the_models() -> None:
 def test_no_table_is_missing() -> None:
     for module in pkgutil.iter_modules(contracts.__path__):
         importlib.import_module(f"{contracts.__name__}.{module.name}")
-    assert {table.contract for table in TABLES} == set(Contract.__subclasses__())
+    ours = {c for c in Contract.__subclasses__() if c.__module__.startswith("capi_assets.")}
+    assert {table.contract for table in TABLES} == ours
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.heading)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from capi_assets.sandbox.rules.judge import judge
 Door = Callable[..., pa.Table]
 
 POLICY = HashPolicy()
-EMAIL, PHONE = "John_Smith@gmail.com", "(650)555-1212"
+EMAIL = "John_Smith@gmail.com"
 SHA_OF_EMAIL = "62a14e44f765419d10fea99367361a727c12365e2520f32218d505ed9aa0f62f"  # Meta's vectors
 SHA_OF_PHONE = "e323ec626319ca94ee8bff2e4c87cf613be6ea19919ed1364124e16807ab3176"
 
@@ -140,7 +140,7 @@ def test_orders_without_a_browser_need_none(door: Door) -> None:
 def test_a_sale_in_the_shop_keeps_its_goods_and_its_store_and_has_62_days(door: Door) -> None:
     order = of(
         "physical_store",
-        phone=PHONE,
+        phone="(650)555-1212",
         country="United States",
         contents=[{"id": 7, "quantity": 2, "item_price": 24.95, "brand": "B"}],
         custom_data={"store_data": {"store_code": "9"}, "item_number": "1"},
@@ -148,8 +148,7 @@ def test_a_sale_in_the_shop_keeps_its_goods_and_its_store_and_has_62_days(door: 
     events = door(order)
     event = sent(events)
     assert "event_source_url" not in event
-    assert event["user_data"]["ph"] == [SHA_OF_PHONE]
-    assert event["user_data"]["country"] == [digest("us")]
+    assert event["user_data"].items() >= {"ph": [SHA_OF_PHONE], "country": [digest("us")]}.items()
     assert event["custom_data"]["contents"] == [
         {"brand": "B", "id": "7", "item_price": 24.95, "quantity": 2}
     ]
@@ -207,10 +206,8 @@ def test_a_lead_of_metas_own_form_needs_no_money_and_no_contact(door: Door) -> N
 
 
 def test_a_custom_event_keeps_its_name_letter_by_letter(door: Door) -> None:
-    order = of("phone_call", event_name="Angebot geprüft", value=None, currency=None)
-    event = sent(door(order))
-    assert event["event_name"] == "Angebot geprüft"
-    assert event["event_id"] == "Angebot geprüft:o1"
+    event = sent(door(of("phone_call", event_name="Angebot geprüft", value=None, currency=None)))
+    assert (event["event_name"], event["event_id"]) == ("Angebot geprüft", "Angebot geprüft:o1")
 
 
 def test_limited_data_use_reaches_meta_with_its_place(door: Door) -> None:
@@ -318,7 +315,7 @@ def test_a_refund_is_an_event_of_its_own_that_names_the_first(door: Door) -> Non
     assert judge(refunded, H + HOUR) is None
 
 
-NOW = datetime(2026, 11, 20, 15, tzinfo=UTC)
+NOW = H + 2 * HOUR
 
 
 def known(events: pa.Table, state: str) -> pa.Table:

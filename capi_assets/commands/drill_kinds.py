@@ -1,0 +1,75 @@
+"""The outages that can be drilled: how each is staged, mended, and what of it stays lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from capi_assets.sandbox.shop.outages import Kind as ShopOutage
+
+
+@dataclass(frozen=True)
+class Kind:
+    """`meta` is the sandbox's fault or `shop` the shop's outage that stages it. `mended` says what
+    a person does; `lost` what nobody can bring back; `lasting` that no past hour can be mended.
+    `history` is how many good hours must lie before, where only comparison can tell."""
+
+    says: str
+    mended: str
+    meta: str | None = None
+    shop: ShopOutage | None = None
+    lost: str = ""
+    lasting: bool = False
+    history: int = 0
+
+
+KINDS = {
+    "token": Kind(
+        "the access token expires",
+        "The token is renewed, and the gap's hours are materialized again.",
+        meta="expired_token",
+    ),
+    "permission": Kind(
+        "the token's permission is taken away",
+        "The permission is given back, and the gap's hours are materialized again.",
+        meta="permission_lost",
+    ),
+    "throttled": Kind(
+        "Meta limits the calls",
+        "The limit has lifted, and the gap's hours are materialized again.",
+        meta="throttled",
+    ),
+    "meta_down": Kind(
+        "Meta answers with server errors",
+        "Meta answers again, and the gap's hours are materialized again; what may have arrived is"
+        " sent once more inside the 48 hours in which Meta drops the second.",
+        meta="server_error",
+    ),
+    "visits_missing": Kind(
+        "the tracker stores no visits",
+        "The visits are landed from the tracker's backup, and all hours since are materialized"
+        " again, so that orders find them.",
+        shop="visits_missing",
+        lost="orders that went out without their visit keep the match keys they went with: Meta"
+        " keeps the first of two equal events.",
+    ),
+    "match_keys_lost": Kind(
+        "click ids, cookies, addresses and e-mails are lost on the site",
+        "The site is mended; what it did not record in these hours exists nowhere.",
+        shop="match_keys_lost",
+        lost="the match keys of these hours were never recorded. Their orders were delivered with"
+        " what was left, and orders with too little left stay undelivered.",
+        lasting=True,
+        history=144,
+    ),
+    "broken_phones": Kind(
+        "a form sends no phone numbers any more",
+        "The form is mended; the numbers of these hours were never recorded.",
+        shop="broken_phones",
+        lost="the phone numbers of these hours. Their orders were delivered with their other match"
+        " keys.",
+        lasting=True,
+        history=144,
+    ),
+}

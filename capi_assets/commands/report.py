@@ -1,0 +1,145 @@
+"""`capi-assets report`: what is told about a range of hours, gathered from lake and ledger.
+
+How it looks is in report_page.py, its numbers as files in report_numbers.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from capi_assets.contracts.attribution_health import AttributionHealth
+from capi_assets.contracts.base import arrow_schema
+from capi_assets.contracts.delivery_results import DeliveryResults
+from capi_assets.contracts.matched_events import MatchedEvents
+from capi_assets.contracts.quarantine import Quarantine
+from capi_assets.coverage.flags import CoveragePolicy, flag_hours
+from capi_assets.coverage.late import LATE, late_events, late_orders, why_late
+from capi_assets.coverage.match_key_shares import MATCH_KEY_COUNTS, match_key_counts
+from capi_assets.coverage.outcomes import LOSSES, losses
+from capi_assets.coverage.stories import Story, stories
+from capi_assets.defs.resources import LedgerResource, resources_from
+from capi_assets.delivery.ledger_schema import ATTEMPT
+from capi_assets.hours import HOUR, floor_hour, hours_between, span
+from capi_assets.lake import Lake
+from capi_assets.settings import Settings
+
+# Visits are judged by their neighbours, rows at fault by the day that ends with their hour.
+_NEIGHBOURS = timedelta(hours=24)
+_AT_ONCE = 24
+"""Hours whose orders are in memory at the same time."""
+
+_EVENTS = [name for name in arrow_schema(MatchedEvents).names if name != "payload"]
+_DELIVERED = ["occurred_at", "delivered_at", "status"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is told about `hours`.
+
+    Attributes:
+        health: `attribution_health` of these hours.
+        flags: their judgement (`flags.FLAGS`) as of `now`.
+        late: orders delivered after their hour was due (`late.LATE`).
+        losses: orders that were not delivered, per hour and reason (`outcomes.LOSSES`).
+        match_keys: match keys per hour (`match_key_shares.MATCH_KEY_COUNTS`).
+        deliveries: occurred_at, delivered_at and status of every event.
+        stories: the gaps, in time order.
+    """
+
+    hours: Sequence[datetime]
+    now: datetime
+    health: pa.Table
+    flags: pa.Table
+    late: pa.Table
+    losses: pa.Table
+    match_keys: pa.Table
+    deliveries: pa.Table
+    stories: Sequence[Story]
+
+
+def from_settings(settings: Settings, hours: Sequence[datetime]) -> Report:
+    """The report of `hours` by the settings; the ledger is opened only where it has to tell."""
+    rules = resources_from(settings)["rules"]
+    ledger = LedgerResource(url=settings.ledger_url.get_secret_value())
+
+    def attempts_of(events: pa.Table) -> pa.Table:
+        if not events.num_rows:
+            return ATTEMPT.empty_table()
+        with ledger.open() as opened:
+            return opened.attempts_for(events)
+
+    now = settings.now or datetime.now(UTC)
+    return gather(Lake(settings.lake), attempts_of, hours, now, rules.coverage())
+
+
+def gather(
+    lake: Lake,
+    attempts_of: Callable[[pa.Table], pa.Table],
+    hours: Sequence[datetime],
+    now: datetime,
+    policy: CoveragePolicy,
+) -> Report:
+    """Reads `hours` (consecutive) a day at a time; changes nothing.
+
+    `attempts_of` is `Ledger.attempts_for`, called only where orders were late.
+    """
+    start, end = span(hours)
+    around = hours_between(start - _NEIGHBOURS, end + _NEIGHBOURS)
+    health = lake.read("attribution_health", around, arrow_schema(AttributionHealth))
+    known = lake.hours("attribution_health")
+    expected = [h for h in hours if known and known[0] <= h < floor_hour(now) + HOUR]
+    flags = _within(flag_hours(health, policy, now, expected_hours=expected), start, end)
+    parts = [_read(lake, hours[i : i + _AT_ONCE], policy) for i in range(0, len(hours), _AT_ONCE)]
+    late = pa.concat_tables([LATE.empty_table(), *(part.late for part in parts)])
+    events = pa.concat_tables([part.late_events for part in parts])
+    why = why_late(late, events, attempts_of(events)) if late.num_rows else {}
+    return Report(
+        hours=hours,
+        now=now,
+        health=_within(health, start, end),
+        flags=flags,
+        late=late,
+        losses=pa.concat_tables([LOSSES.empty_table(), *(part.losses for part in parts)]),
+        match_keys=pa.concat_tables(
+            [MATCH_KEY_COUNTS.empty_table(), *(part.match_keys for part in parts)]
+        ),
+        deliveries=pa.concat_tables([part.deliveries for part in parts]),
+        stories=stories(flags, late, why),
+    )
+
+
+@dataclass(frozen=True)
+class _Part:
+    late: pa.Table
+    late_events: pa.Table
+    losses: pa.Table
+    match_keys: pa.Table
+    deliveries: pa.Table
+
+
+def _read(lake: Lake, hours: Sequence[datetime], policy: CoveragePolicy) -> _Part:
+    events = lake.read("matched_events", hours, arrow_schema(MatchedEvents), _EVENTS)
+    results = lake.read("delivery_results", hours, arrow_schema(DeliveryResults))
+    refused = lake.read("quarantined_orders", hours, arrow_schema(Quarantine))
+    late = late_orders(results, policy)
+    return _Part(
+        late=late,
+        late_events=late_events(results, late, policy),
+        losses=losses(events, results, refused),
+        match_keys=match_key_counts(events),
+        deliveries=results.select(_DELIVERED),
+    )
+
+
+def _within(rows: pa.Table, start: datetime, end: datetime) -> pa.Table:
+    type_ = pa.timestamp("us", tz="UTC")
+    hour = rows["hour"]
+    inside = pc.and_(
+        pc.greater_equal(hour, pa.scalar(start, type_)), pc.less(hour, pa.scalar(end, type_))
+    )
+    return rows.filter(inside)

@@ -1,0 +1,58 @@
+"""How soon orders reach Meta, over time, held against the ages that Meta names.
+
+Meta's lines (page "End-to-end implementation", data freshness): within one hour helps attribution
+and delivery, beyond two hours performance suffers, from 24 hours on significantly.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from capi_assets.coverage.buckets import Buckets
+from capi_assets.coverage.sql import over, query
+
+META_LINES = {"1 h": 60, "2 h": 120, "24 h": 1440}
+"""Meta's lines in minutes, by the words for them."""
+
+FRESHNESS = pa.schema(
+    [
+        ("bucket", pa.int64()),
+        ("delivered", pa.int64()),
+        ("p50_minutes", pa.float64()),
+        ("p95_minutes", pa.float64()),
+        ("within_1h", pa.int64()),
+        ("within_2h", pa.int64()),
+        ("within_24h", pa.int64()),
+    ]
+)
+
+_FRESHNESS = """
+SELECT bucket, count(*) AS delivered,
+    quantile_cont(minutes, 0.5) AS p50_minutes,
+    quantile_cont(minutes, 0.95) AS p95_minutes,
+    count(*) FILTER (minutes <= 60) AS within_1h,
+    count(*) FILTER (minutes <= 120) AS within_2h,
+    count(*) FILTER (minutes <= 1440) AS within_24h
+FROM (
+    SELECT (epoch_us(occurred_at) - $first) // $length AS bucket,
+        (epoch_us(delivered_at) - epoch_us(occurred_at)) / 6e7 AS minutes
+    FROM delivery_results
+    WHERE status = 'delivered' AND delivered_at IS NOT NULL
+        AND epoch_us(occurred_at) >= $first AND epoch_us(occurred_at) < $last
+)
+GROUP BY GROUPING SETS ((bucket), ())
+HAVING count(*) > 0
+ORDER BY bucket NULLS FIRST
+"""
+
+
+def freshness(delivery_results: pa.Table, buckets: Buckets) -> pa.Table:
+    """Minutes from order to acceptance, per piece of time and (bucket null) over all of it.
+
+    Columns of `FRESHNESS`: delivered orders, the median and the 95th percentile of their minutes,
+    and how many of them were accepted within Meta's lines. Pieces without any are left out.
+    """
+    read = delivery_results.select(["occurred_at", "delivered_at", "status"])
+    with over(delivery_results=read) as connection:
+        rows = query(connection, _FRESHNESS, buckets.parameters)
+    return rows.select(FRESHNESS.names).cast(FRESHNESS)

@@ -1,0 +1,82 @@
+"""How many events carry each match key, over time: what a tracker loses shows here first."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from capi_assets.coverage.buckets import Buckets
+from capi_assets.coverage.sql import over, query
+
+MATCH_KEY_COUNTS = pa.schema(
+    [("hour", pa.timestamp("us", tz="UTC")), ("key", pa.string()), ("events", pa.int64())]
+)
+
+MATCH_KEY_SHARES = pa.schema(
+    [
+        ("bucket", pa.int64()),
+        ("key", pa.string()),
+        ("events", pa.int64()),
+        ("carried", pa.int64()),
+    ]
+)
+
+# Few combinations of keys exist, however many events there are: only those are taken apart.
+_COUNTS = """
+WITH combinations AS (
+    SELECT date_trunc('hour', occurred_at) AS hour, match_keys, count(*) AS events
+    FROM matched_events
+    WHERE verdict <> 'withheld'
+    GROUP BY ALL
+)
+SELECT hour, NULL AS key, sum(events) AS events FROM combinations GROUP BY hour
+UNION ALL
+SELECT hour, key, sum(events) AS events
+FROM (
+    SELECT hour, events, unnest(list_distinct(string_split(match_keys, ' '))) AS key
+    FROM combinations
+)
+WHERE key <> ''
+GROUP BY hour, key
+ORDER BY hour, key NULLS FIRST
+"""
+
+_SHARES = """
+WITH pieces AS (
+    SELECT (epoch_us(hour) - $first) // $length AS bucket, key, sum(events) AS events
+    FROM counts
+    WHERE epoch_us(hour) >= $first AND epoch_us(hour) < $last
+    GROUP BY ALL
+)
+SELECT t.bucket, k.key, t.events::BIGINT AS events, coalesce(c.events, 0)::BIGINT AS carried
+FROM (SELECT bucket, events FROM pieces WHERE key IS NULL) AS t
+CROSS JOIN (SELECT DISTINCT key FROM pieces WHERE key IS NOT NULL) AS k
+LEFT JOIN pieces AS c ON c.bucket = t.bucket AND c.key = k.key
+ORDER BY t.bucket, k.key
+"""
+
+
+def match_key_counts(matched_events: pa.Table) -> pa.Table:
+    """Per hour, how many events carry each match key; key null: how many there are at all.
+
+    Columns occurred_at, verdict and match_keys are read. What is withheld on purpose carries
+    nothing by design and is left out. Tables of different hours may simply be joined.
+    """
+    read = matched_events.select(["occurred_at", "verdict", "match_keys"])
+    with over(matched_events=read) as connection:
+        return query(connection, _COUNTS).select(MATCH_KEY_COUNTS.names).cast(MATCH_KEY_COUNTS)
+
+
+def match_key_shares(counts: pa.Table, buckets: Buckets) -> pa.Table:
+    """Per piece of time and match key: events that ought to go out, and those that carry the key.
+
+    Args:
+        counts: the table of `match_key_counts`.
+        buckets: the pieces of time; hours outside are left out.
+
+    Returns:
+        Columns of `MATCH_KEY_SHARES`, sorted by piece and key: every key that occurs at all has a
+        row in every piece that has events.
+    """
+    with over(counts=counts) as connection:
+        rows = query(connection, _SHARES, buckets.parameters)
+    return rows.select(MATCH_KEY_SHARES.names).cast(MATCH_KEY_SHARES)

@@ -1,0 +1,141 @@
+"""The signals of each hour, as people read and plot them: volumes, match rate, coverage, freshness,
+and how many orders carry each match key. Over all datasets, event names and currencies.
+
+What is usual for an hour, and which hours are bad, is in expectations.py and flags.py.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from capi_assets.coverage.buckets import Buckets
+from capi_assets.coverage.freshness import freshness
+from capi_assets.coverage.hour_signals import HISTORY
+from capi_assets.coverage.sql import over, query
+from capi_assets.hours import HOUR
+
+SIGNALS = pa.schema(
+    [
+        ("hour", pa.timestamp("us", tz="UTC")),
+        ("visits", pa.int64()),
+        ("orders", pa.int64()),
+        ("eligible", pa.int64()),
+        ("delivered", pa.int64()),
+        ("coverage", pa.float64()),
+        ("match_rate", pa.float64()),
+        ("own_event_ids", pa.float64()),
+        ("freshness_p50_minutes", pa.float64()),
+        ("freshness_p95_minutes", pa.float64()),
+        ("within_1h", pa.float64()),
+        ("within_2h", pa.float64()),
+        ("within_24h", pa.float64()),
+    ]
+)
+
+KEY_COMPLETENESS = pa.schema(
+    [
+        ("hour", pa.timestamp("us", tz="UTC")),
+        ("key", pa.string()),
+        ("orders", pa.int64()),
+        ("carried", pa.int64()),
+        ("completeness", pa.float64()),
+    ]
+)
+
+_SIGNALS = """
+WITH totals AS (
+    SELECT hour, max(visits) AS visits, sum(orders)::BIGINT AS orders,
+        sum(eligible)::BIGINT AS eligible, sum(delivered)::BIGINT AS delivered,
+        CASE WHEN count(matched_eligible) = count(*) THEN sum(matched_eligible)
+            ELSE sum(matched) END AS matched,
+        CASE WHEN count(matched_eligible) = count(*) THEN sum(eligible - quarantined)
+            ELSE sum(orders) END AS sendable
+    FROM health
+    GROUP BY hour
+),
+ids AS (
+    SELECT hour, sum(CASE WHEN n = 1 AND event_id <> '' THEN 1 ELSE 0 END) / sum(n) AS own_event_ids
+    FROM (
+        SELECT date_trunc('hour', min(occurred_at)) AS hour, event_id,
+            count(DISTINCT order_id) AS n
+        FROM delivery_results
+        WHERE status NOT IN ('withheld', 'covered_by_pixel')
+        GROUP BY dataset_id, event_name, event_id
+    )
+    GROUP BY hour
+)
+SELECT t.hour, t.visits, t.orders, t.eligible, t.delivered,
+    CASE WHEN t.eligible > 0 THEN t.delivered / t.eligible END AS coverage,
+    CASE WHEN t.sendable > 0 THEN t.matched / t.sendable END AS match_rate,
+    i.own_event_ids,
+    f.p50_minutes AS freshness_p50_minutes, f.p95_minutes AS freshness_p95_minutes,
+    f.within_1h / f.delivered AS within_1h, f.within_2h / f.delivered AS within_2h,
+    f.within_24h / f.delivered AS within_24h
+FROM totals AS t
+LEFT JOIN ids AS i ON i.hour = t.hour
+LEFT JOIN fresh AS f ON f.bucket = date_diff('hour', $first, t.hour)
+ORDER BY t.hour
+"""
+
+_COMPLETENESS = """
+WITH totals AS (
+    SELECT hour, sum(eligible - quarantined)::BIGINT AS orders FROM health
+    WHERE match_keys IS NOT NULL
+    GROUP BY hour
+),
+carried AS (
+    SELECT hour, key, sum(CAST(json_extract_string(match_keys, '$."' || key || '"') AS BIGINT))
+        AS carried
+    FROM (SELECT hour, match_keys, unnest(json_keys(match_keys)) AS key FROM health)
+    GROUP BY hour, key
+)
+SELECT t.hour, k.key, t.orders, coalesce(c.carried, 0)::BIGINT AS carried,
+    CASE WHEN t.orders > 0 THEN coalesce(c.carried, 0) / t.orders END AS completeness
+FROM totals AS t
+CROSS JOIN (SELECT DISTINCT key FROM carried) AS k
+LEFT JOIN carried AS c ON c.hour = t.hour AND c.key = k.key
+ORDER BY t.hour, k.key
+"""
+
+
+def signals(health: pa.Table, delivery_results: pa.Table) -> pa.Table:
+    """One row per hour of `attribution_health`, in time order; columns of SIGNALS.
+
+    Args:
+        health: `attribution_health`.
+        delivery_results: of the same hours; those of other hours are left out.
+
+    Returns:
+        Shares are between 0 and 1, null where there is nothing to share. match_rate: orders with
+        a visit among those neither withheld nor quarantined (among all orders in hours that an
+        older version wrote). own_event_ids: orders whose event id belongs to no other order, among
+        those that ought to be at Meta; every event has an id by contract, but Meta drops the second
+        of two that share one. within_1h, within_2h and within_24h: delivered orders accepted inside
+        Meta's lines.
+    """
+    if not health.num_rows:
+        return SIGNALS.empty_table()
+    with over(
+        health=health.select(HISTORY),
+        delivery_results=delivery_results,
+        fresh=freshness(delivery_results, _hours(health)),
+    ) as connection:
+        rows = query(connection, _SIGNALS, {"first": _hours(health).first})
+    return rows.select(SIGNALS.names).cast(SIGNALS)
+
+
+def key_completeness(health: pa.Table) -> pa.Table:
+    """How many of each hour's orders carry each match key, in time order; columns of
+    KEY_COMPLETENESS.
+
+    `orders` are those neither withheld nor quarantined. Every key that occurs at all has a row in
+    every hour; hours that an older version wrote, without counting keys, have none.
+    """
+    with over(health=health.select(HISTORY)) as connection:
+        rows = query(connection, _COMPLETENESS)
+    return rows.select(KEY_COMPLETENESS.names).cast(KEY_COMPLETENESS)
+
+
+def _hours(health: pa.Table) -> Buckets:
+    found = sorted(set(health["hour"].to_pylist()))
+    return Buckets(found[0], int((found[-1] - found[0]) / HOUR) + 1, 1)

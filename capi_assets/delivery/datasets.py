@@ -1,0 +1,169 @@
+"""Several datasets, each with its own token: the YAML file that `CAPI_DATASETS` names.
+
+```yaml
+datasets:
+  - id: "1234567890123456"
+    token_variable: SHOP_A_TOKEN # or token_file: /run/secrets/shop_a
+    app_secret_variable: SHOP_A_SECRET
+    test_event_code: TEST123
+    requests_per_second: 5
+```
+
+The file names where secrets are and never holds one. A file that cannot be understood is an
+error; a secret that cannot be had costs its own dataset only, whose events stay pending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from capi_assets.delivery.access import DatasetAccess
+
+
+class DatasetsError(ValueError):
+    """The file of datasets cannot be used; the message names the file, the entry and the key."""
+
+
+@dataclass(frozen=True)
+class Datasets:
+    """`accesses` and `requests_per_second` by dataset id; `missing` says, by dataset id, why a
+    dataset that is configured has no access now."""
+
+    accesses: Mapping[str, DatasetAccess]
+    requests_per_second: Mapping[str, float]
+    missing: Mapping[str, str]
+
+
+def read_datasets(
+    path: str | Path, env: Mapping[str, str], *, graph_url: str, version: str
+) -> Datasets:
+    """The datasets of a file, with the secrets that its entries name in `env` or in files.
+
+    Raises:
+        DatasetsError: the file cannot be read or understood.
+    """
+    accesses: dict[str, DatasetAccess] = {}
+    missing: dict[str, str] = {}
+    entries = _entries(path)
+    for entry in entries:
+        try:
+            accesses[entry.id] = DatasetAccess(
+                dataset_id=entry.id,
+                token=entry.token(env),
+                app_secret=entry.app_secret(env),
+                graph_url=graph_url,
+                version=version,
+                test_event_code=entry.test_event_code,
+            )
+        except (LookupError, ValueError) as error:
+            missing[entry.id] = f"{path}: dataset {entry.id}: {error.args[0]}"
+    rates = {e.id: e.requests_per_second for e in entries if e.requests_per_second is not None}
+    return Datasets(accesses, rates, missing)
+
+
+def secret_in(path: str) -> str:
+    """The secret a file holds, without the blanks around it.
+
+    Raises:
+        LookupError: the file cannot be read or is empty; the message names it.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise LookupError(f"{path} cannot be read ({type(error).__name__})") from None
+    if not text:
+        raise LookupError(f"{path} is empty")
+    return text
+
+
+def _text_of_number(value: object) -> object:
+    """An id without quotes is a number to YAML."""
+    return str(value) if type(value) is int else value
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+    id: Annotated[str, BeforeValidator(_text_of_number), Field(pattern=r"^[0-9]+$")]
+    token_variable: str | None = Field(None, min_length=1)
+    token_file: str | None = Field(None, min_length=1)
+    app_secret_variable: str | None = Field(None, min_length=1)
+    test_event_code: str | None = Field(None, min_length=1)
+    requests_per_second: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _one_token(self) -> _Entry:
+        if (self.token_variable is None) == (self.token_file is None):
+            raise ValueError("name either token_variable or token_file")
+        return self
+
+    def token(self, env: Mapping[str, str]) -> str:
+        if self.token_file is not None:
+            try:
+                return secret_in(self.token_file)
+            except LookupError as error:
+                raise LookupError(f"token_file {error.args[0]}") from None
+        return _variable("token_variable", self.token_variable or "", env)
+
+    def app_secret(self, env: Mapping[str, str]) -> str | None:
+        if self.app_secret_variable is None:
+            return None
+        return _variable("app_secret_variable", self.app_secret_variable, env)
+
+
+def _variable(key: str, name: str, env: Mapping[str, str]) -> str:
+    value = env.get(name, "").strip()
+    if not value:
+        raise LookupError(f"{key} {name} is not set")
+    return value
+
+
+def _entries(path: str | Path) -> list[_Entry]:
+    document = _document(path)
+    if not isinstance(document, dict) or set(document) != {"datasets"}:
+        raise DatasetsError(f"{path}: must hold one key, `datasets`, with a list of entries")
+    listed = document["datasets"]
+    if not isinstance(listed, list) or not listed:
+        raise DatasetsError(f"{path}: `datasets` must be a list with an entry per dataset")
+    entries: dict[str, _Entry] = {}
+    for number, fields in enumerate(listed, start=1):
+        where = f"{path}: entry {number}"
+        if not isinstance(fields, dict):
+            raise DatasetsError(f"{where}: must have keys, such as `id` and `token_variable`")
+        try:
+            entry = _Entry.model_validate(fields)
+        except ValidationError as error:
+            raise DatasetsError(f"{where}: {_words(error)}") from None
+        if entry.id in entries:
+            raise DatasetsError(f"{where}: id: dataset {entry.id} is named twice")
+        entries[entry.id] = entry
+    return list(entries.values())
+
+
+def _document(path: str | Path) -> Any:
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetsError(
+            f"{path}: cannot be read ({type(error).__name__}); CAPI_DATASETS names it"
+        ) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" in line {mark.line + 1}" if mark else ""
+        raise DatasetsError(f"{path}: is not YAML{line}") from None
+
+
+def _words(error: ValidationError) -> str:
+    """What is wrong with an entry; values are left out, since one might be a token."""
+    told = []
+    for one in error.errors(include_input=False, include_url=False):
+        key = ".".join(str(part) for part in one["loc"])
+        said = "no such key" if one["type"] == "extra_forbidden" else one["msg"]
+        told.append(f"{key}: {said}" if key else said.removeprefix("Value error, "))
+    return "; ".join(told)

@@ -1,0 +1,54 @@
+"""What a person decided about held events, whose fate is unknown past Meta's 48 hours.
+
+`resend` takes them as never accepted: the next materialization sends them, and Meta may count
+them twice (page "Deduplicate"). `write_off` takes them as lost for good. Which events are held is
+plan.py's to say; that a decision stands in the ledger with its author, ledger_decisions.py's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from capi_assets.delivery import reasons
+
+Kind = Literal["resend", "write_off"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is to become of held events, by whom, and why.
+
+    Raises:
+        ValueError: nobody, or no reason, is named.
+    """
+
+    kind: Kind
+    who: str
+    why: str
+
+    def __post_init__(self) -> None:
+        for name in ("who", "why"):
+            text = getattr(self, name).strip()
+            if not text or "\0" in text:
+                raise ValueError(f"{name} is empty or not a text")
+        if len(self.who) > 256:
+            raise ValueError("who has more than 256 characters")
+
+
+def held(planned: pa.Table) -> pa.Table:
+    """The rows of a plan that wait for a person, the oldest first."""
+    rows = planned.filter(pc.equal(planned["action"], "hold_unknown"))
+    return rows.sort_by([("occurred_at", "ascending"), ("event_id", "ascending")])
+
+
+def decidable(rows: pa.Table, kind: Kind, now: datetime) -> pa.Table:
+    """The held rows that such a decision can help: what is past its deadline cannot be resent."""
+    if kind == "write_off":
+        return rows
+    in_time = pc.greater(rows["deliver_until"], pa.scalar(now, pa.timestamp("us", tz="UTC")))
+    return rows.filter(pc.and_(in_time, pc.not_equal(rows["reason"], reasons.HELD_TOO_LATE)))

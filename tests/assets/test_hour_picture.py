@@ -1,0 +1,29 @@
+"""Each hour's page in the UI has its waterfall as a picture."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+
+import dagster as dg
+from asset_world import World
+
+from capi_assets.hours import hour_key
+
+
+def test_an_hours_materialization_carries_its_waterfall(world: World) -> None:
+    full, empty = world.hour(3), world.hour(2)
+    world.land_orders(full, count=5)
+    assert world.run(full, empty)
+    found = {}
+    for record in world.instance.fetch_materializations(
+        dg.AssetKey("attribution_health"), limit=10
+    ).records:
+        assert record.asset_materialization is not None
+        found[record.partition_key] = record.asset_materialization.metadata
+    picture = found[hour_key(full)]["picture"]
+    assert isinstance(picture, dg.MarkdownMetadataValue)
+    match = re.search(r"data:image/svg\+xml;base64,([^)]+)\)$", str(picture.value))
+    assert match is not None
+    assert "100.0\N{NO-BREAK SPACE}% reached Meta: 5 of 5" in b64decode(match.group(1)).decode()
+    assert "picture" not in found[hour_key(empty)]

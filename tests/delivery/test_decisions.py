@@ -1,0 +1,202 @@
+"""A person decides events of unknown fate: sent once more or given up, and it stays on record."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pyarrow as pa
+import pytest
+from delivery_world import NOW, QUICK, Clock, column, event, orders, table
+
+from capi_assets.delivery.access import EventsClient
+from capi_assets.delivery.decisions import Decision, Kind, decidable, held
+from capi_assets.delivery.ledger import Intent, Ledger
+from capi_assets.delivery.ledger_schema import DECISION
+from capi_assets.delivery.outcome import Outcome
+from capi_assets.delivery.plan import plan, to_send
+from capi_assets.delivery.results import fold
+from capi_assets.delivery.sender import deliver
+from capi_assets.sandbox.run import SandboxServer
+
+LEASE = timedelta(minutes=2)
+POLICY = replace(QUICK, tries=1)
+RESEND = Decision("resend", "Ada", "not in Events Manager")
+WRITE_OFF = Decision("write_off", "Ada", "cannot be told")
+
+
+def intend(ledger: Ledger, events: pa.Table, clock: Clock, holder: str = "run/1") -> int:
+    claimed = ledger.claim(events, holder, clock(), LEASE)
+    number = ledger.intend(events, claimed, Intent(holder, "run", 9, LEASE), clock())
+    assert number is not None
+    return number
+
+
+def stranded(ledger: Ledger, events: pa.Table, clock: Clock) -> int:
+    """One attempt without an answer, 49 hours ago by now; its number."""
+    number = intend(ledger, events, clock)
+    ledger.record(number, Outcome("unknown", "no_answer"), "run/1", clock(), keep_claim=False)
+    clock.move(hours=49)
+    return number
+
+
+def standing(ledger: Ledger, events: pa.Table, clock: Clock) -> set[tuple[str, str | None]]:
+    results = fold(events, ledger.state_of(events), clock(), POLICY)
+    return set(zip(column(results, "status"), column(results, "reason"), strict=True))
+
+
+def actions(ledger: Ledger, events: pa.Table, clock: Clock) -> list[str]:
+    return column(plan(events, ledger.state_of(events), clock(), POLICY), "action")
+
+
+class TestResend:
+    def test_what_is_resent_waits_for_the_next_run_and_says_why(
+        self, any_ledger: Ledger, clock: Clock
+    ) -> None:
+        events = orders(3)
+        stranded(any_ledger, events, clock)
+        assert standing(any_ledger, events, clock) == {("unknown", "held_after_48_hours")}
+        assert any_ledger.decide(any_ledger.state_of(events), RESEND, clock()) == 3
+        assert standing(any_ledger, events, clock) == {("pending", "resend_decided")}
+        assert actions(any_ledger, events, clock) == ["send"] * 3
+
+    def test_it_goes_out_once_and_meta_may_count_it_twice(
+        self,
+        ledger: Ledger,
+        clients: dict[str, EventsClient],
+        box: SandboxServer,
+        clock: Clock,
+    ) -> None:
+        events = orders(5)
+        box.set_fault("hang_up_after_accepting", count=1)
+        deliver(events, ledger, clients, clock, POLICY, run_id="r1")
+        clock.move(hours=49)
+        sends = to_send(events, plan(events, ledger.state_of(events), clock(), POLICY))
+        assert sends.num_rows == 0
+
+        ledger.decide(ledger.state_of(events), RESEND, clock())
+        for _ in range(2):
+            sends = to_send(events, plan(events, ledger.state_of(events), clock(), POLICY))
+            deliver(sends, ledger, clients, clock, POLICY, run_id="r2")
+        rows = box.inbox.rows("select verdict, count(*) from events group by 1 order by 1")
+        assert [tuple(row) for row in rows] == [("accepted", 5), ("doubled", 5)]
+        assert standing(ledger, events, clock) == {("delivered", None)}
+
+    def test_without_an_answer_again_the_48_hours_run_anew_and_then_it_is_held_again(
+        self, any_ledger: Ledger, clock: Clock
+    ) -> None:
+        events = orders(1)
+        stranded(any_ledger, events, clock)
+        any_ledger.decide(any_ledger.state_of(events), RESEND, clock())
+        intend(any_ledger, events, clock, "run/2")
+        clock.move(hours=47)
+        assert actions(any_ledger, events, clock) == ["send"]
+        clock.move(hours=2)
+        assert actions(any_ledger, events, clock) == ["hold_unknown"]
+
+    def test_past_its_deadline_nothing_can_be_resent(
+        self, any_ledger: Ledger, clock: Clock
+    ) -> None:
+        old = NOW - timedelta(days=6)
+        events = table([event("in time"), event("too late", occurred_at=old)])
+        stranded(any_ledger, events, clock)
+        waiting = held(plan(events, any_ledger.state_of(events), clock(), POLICY))
+        assert column(waiting, "order_id") == ["too late", "in time"]
+        assert column(decidable(waiting, "resend", clock()), "order_id") == ["in time"]
+        assert decidable(waiting, "write_off", clock()).num_rows == 2
+
+
+class TestWriteOff:
+    def test_it_is_lost_and_never_sent_even_if_its_payload_changes(
+        self, any_ledger: Ledger, clock: Clock
+    ) -> None:
+        events = orders(2)
+        stranded(any_ledger, events, clock)
+        any_ledger.decide(any_ledger.state_of(events), WRITE_OFF, clock())
+        assert standing(any_ledger, events, clock) == {("rejected", "written_off")}
+        assert actions(any_ledger, orders(2, value=11.0), clock) == ["rejected"] * 2
+        clock.move(days=10)
+        assert standing(any_ledger, events, clock) == {("rejected", "written_off")}
+
+    def test_an_answer_that_comes_after_all_is_believed(
+        self, any_ledger: Ledger, clock: Clock
+    ) -> None:
+        events = orders(1)
+        number = intend(any_ledger, events, clock)
+        clock.move(hours=49)
+        any_ledger.decide(any_ledger.state_of(events), WRITE_OFF, clock())
+        any_ledger.record(number, Outcome("delivered"), "run/1", clock(), keep_claim=False)
+        assert standing(any_ledger, events, clock) == {("delivered", None)}
+
+
+@pytest.mark.parametrize("kind", ["resend", "write_off"])
+def test_a_late_failure_of_the_old_attempt_does_not_undo_the_decision(
+    kind: Kind, any_ledger: Ledger, clock: Clock
+) -> None:
+    events = orders(1)
+    number = intend(any_ledger, events, clock)
+    clock.move(hours=49)
+    any_ledger.decide(any_ledger.state_of(events), Decision(kind, "Ada", "why"), clock())
+    decided = any_ledger.state_of(events)
+    for outcome in (Outcome("unknown", "no_answer"), Outcome("refused", "meta_down")):
+        any_ledger.record(number, outcome, "run/1", clock(), keep_claim=True)
+    assert any_ledger.state_of(events).equals(decided)
+
+
+def test_what_moved_on_since_it_was_shown_is_left_alone(any_ledger: Ledger, clock: Clock) -> None:
+    names = ("stands", "attempted", "delivered", "claimed")
+    rows = {name: table([event(name)]) for name in names}
+    events = pa.concat_tables(rows.values())
+    number = stranded(any_ledger, events, clock)
+    shown = any_ledger.state_of(events)
+
+    again = intend(any_ledger, rows["attempted"], clock)
+    any_ledger.record(again, Outcome("unknown", "x"), "run/1", clock(), keep_claim=False)
+    late = intend(any_ledger, rows["delivered"], clock)
+    any_ledger.record(late, Outcome("delivered"), "run/1", clock(), keep_claim=False)
+    any_ledger.claim(rows["claimed"], "run/3", clock(), LEASE)
+    before = any_ledger.state_of(events)
+
+    assert any_ledger.decide(shown, WRITE_OFF, clock()) == 1
+    after = any_ledger.state_of(events)
+    states = dict(zip(column(after, "order_id"), column(after, "state"), strict=True))
+    assert states.pop("stands") == "written_off"
+    untouched = [row for row in before.to_pylist() if row["order_id"] != "stands"]
+    assert [row for row in after.to_pylist() if row["order_id"] != "stands"] == untouched
+    assert any_ledger.decisions_for(events)["unknown_attempt"].to_pylist() == [number]
+
+
+def test_who_decided_what_when_and_why_is_on_record(any_ledger: Ledger, clock: Clock) -> None:
+    events = orders(1_203)
+    number = stranded(any_ledger, events, clock)
+    any_ledger.decide(any_ledger.state_of(events.slice(3)), WRITE_OFF, clock())
+    clock.move(minutes=5)
+    any_ledger.decide(any_ledger.state_of(events.slice(0, 3)), RESEND, clock())
+
+    told = any_ledger.decisions_for(events)
+    assert told.schema.equals(DECISION)
+    assert told.num_rows == 1_203
+    resent = [row for row in told.to_pylist() if row["kind"] == "resend"]
+    assert sorted(row["event_id"] for row in resent) == sorted(column(events, "event_id")[:3])
+    assert {row["who"] for row in resent} == {"Ada"}
+    assert {row["why"] for row in resent} == {"not in Events Manager"}
+    assert {row["decided_at"] for row in resent} == {clock()}
+    assert {row["unknown_since"] for row in resent} == {NOW}
+    assert {row["unknown_attempt"] for row in resent} == {number}
+    assert {row["events"] for row in resent} == {3}
+
+
+def test_deciding_twice_changes_nothing_the_second_time(any_ledger: Ledger, clock: Clock) -> None:
+    events = orders(2)
+    stranded(any_ledger, events, clock)
+    shown = any_ledger.state_of(events)
+    assert any_ledger.decide(shown, WRITE_OFF, clock()) == 2
+    assert any_ledger.decide(shown, RESEND, clock()) == 0
+    assert any_ledger.decide(any_ledger.state_of(table([])), RESEND, clock()) == 0
+    assert any_ledger.decisions_for(events).num_rows == 2
+
+
+@pytest.mark.parametrize(("who", "why"), [("", "why"), ("Ada", "  "), ("A" * 257, "why")])
+def test_a_decision_has_an_author_and_a_reason(who: str, why: str) -> None:
+    with pytest.raises(ValueError, match=r"who|why"):
+        Decision("resend", who, why)

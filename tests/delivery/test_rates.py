@@ -1,0 +1,83 @@
+"""How fast requests may begin: for all datasets together, and for each of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pyarrow as pa
+import pytest
+from delivery_world import DATASET, OTHER_DATASET, QUICK, Clock, orders
+
+from capi_assets.delivery.access import DatasetAccess
+from capi_assets.delivery.ledger import Ledger
+from capi_assets.delivery.policy import Policy
+from capi_assets.delivery.sender import deliver
+from capi_assets.meta.client import Answer, Arrival
+
+POLICY = replace(QUICK, events_per_request=10, requests_in_flight=4)
+
+
+class Watch:
+    """A monotonic clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+class Meta:
+    """A client that accepts everything at once and notes when."""
+
+    def __init__(self, dataset: str, watch: Watch) -> None:
+        self.access = DatasetAccess(dataset, "token")
+        self.begun: list[float] = []
+        self._watch = watch
+
+    def body(self, events: list[bytes]) -> bytes:
+        return b",".join(events)
+
+    def post(self, body: bytes) -> Answer:
+        self.begun.append(self._watch())
+        received = body.count(b'"event_id"')
+        return Answer(Arrival.ANSWERED, http_status=200, events_received=received)
+
+
+def begun(ledger: Ledger, policy: Policy) -> dict[str, list[float]]:
+    """When each dataset's five requests began, in seconds."""
+    watch = Watch()
+    clients = {name: Meta(name, watch) for name in (DATASET, OTHER_DATASET)}
+    events = pa.concat_tables([orders(50, dataset_id=name) for name in clients])
+    summary = deliver(
+        events, ledger, clients, Clock(), policy, run_id="r", sleep=watch.sleep, monotonic=watch
+    )
+    assert summary.delivered == 100
+    return {name: client.begun for name, client in clients.items()}
+
+
+def gaps(times: list[float]) -> list[float]:
+    return [round(later - earlier, 6) for earlier, later in pairwise(times)]
+
+
+def test_one_datasets_limit_never_slows_another(ledger: Ledger) -> None:
+    policy = replace(POLICY, requests_per_second_of={DATASET: 2.0})
+    times = begun(ledger, policy)
+    assert min(gaps(times[DATASET])) >= 0.5
+    assert times[DATASET][-1] == pytest.approx(2.0)
+    assert set(times[OTHER_DATASET]) == {0.0}
+
+
+def test_the_limit_of_all_holds_beside_that_of_each(ledger: Ledger) -> None:
+    policy = replace(POLICY, requests_per_second=10.0, requests_per_second_of={DATASET: 2.0})
+    times = begun(ledger, policy)
+    assert min(gaps(times[DATASET])) >= 0.5
+    assert min(gaps(sorted([*times[DATASET], *times[OTHER_DATASET]]))) >= 0.1 - 1e-6
+
+
+def test_without_limits_nothing_waits(ledger: Ledger) -> None:
+    assert {time for times in begun(ledger, POLICY).values() for time in times} == {0.0}
