@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -133,7 +134,7 @@ class Books:
             self.reason.get(hour, ("missing_value", "payload")) for hour in range(self.hours)
         ]
         any_lost = eligible > delivered
-        columns = {
+        columns: dict[str, Any] = {
             "hour": [START + hour * HOUR for hour in range(self.hours)],
             "dataset_id": ["1"] * self.hours,
             "event_name": ["Purchase"] * self.hours,

@@ -118,7 +118,7 @@ def hits_at_most(hits: float, trials: float, rate: float, excess: float) -> floa
         return 1.0
     if rate <= 0.0 or rate >= 1.0:
         return 1.0 if rate <= 0.0 else 0.0
-    scale = 1.0 / max(excess, 1e-6) - 1.0
+    scale = 1.0 / min(max(excess, 1e-6), 0.99) - 1.0
     a, b, n = rate * scale, (1.0 - rate) * scale, int(trials)
     i = np.arange(n)
     k = np.arange(int(hits))

@@ -24,6 +24,7 @@ _LEAST = {"count": 0.005, "rate": 0.005}  # Judgement: no shop is steadier than 
 
 _SAMPLES = 3  # Judgement: what a handful of same hours is worth in orders, beside
 _DRAWN = 60.0  # so many orders of all hours
+_EVEN = 2.0
 _PLAUSIBLE = 0.01  # no need to look closer
 
 MUTE = 5.0
@@ -60,7 +61,8 @@ class Expectations:
         self.keys = {key: _FIRST_KEY + n for n, key in enumerate(signals.keys)}
         self.learnable: Flags = np.zeros(len(signals), dtype=bool)
         self.weekday_known: Flags = np.zeros(len(signals), dtype=bool)
-        self.start = 0
+        self.start = 0  # what was before is forgotten
+        self._sums_from = 0  # what was before was expected of another shop
         shape = (len(self.seen), len(signals) + 1)
         self._sums = _Running(np.zeros(shape), np.zeros(shape))
         self._good = np.zeros(shape)
@@ -86,13 +88,14 @@ class Expectations:
 
     def start_anew(self, at: int, good: Flags) -> None:
         """Forgets what came before `at`; of the hours since, `good` ones are learned from."""
-        self.start = at
+        self.start, self._sums_from = at, at + len(good)
+        self._excess.clear()
         for position, is_good in enumerate(good, at):
             self.learn(position, bool(is_good))
 
     def sums(self, at: int, hours: int) -> Sums:
         """The last `hours` hours that end with `at`, as far as they have an expectation."""
-        first = max(at + 1 - hours, self.start)
+        first = min(max(at + 1 - hours, self._sums_from), at + 1)
         s = self._sums
         return Sums(
             hours,
@@ -102,7 +105,7 @@ class Expectations:
 
     def suffixes(self, at: int, hours: int) -> Sums:
         """The sums of the last 1, 2, ... `hours` hours, as columns."""
-        firsts = np.arange(at, max(at - hours, self.start - 1), -1)
+        firsts = np.arange(at, max(at - hours, self._sums_from - 1), -1)
         s = self._sums
         last = at + 1
         return Sums(
@@ -131,7 +134,7 @@ class Expectations:
         """
         overall = self._overall(at, hits, trials)
         own, of = window.expected[hits] * _SAMPLES, window.expected[trials] * _SAMPLES
-        return float(min(own + overall * _DRAWN, of + _DRAWN) / (of + _DRAWN))
+        return float(min(own + overall * _DRAWN, of + _DRAWN - 0.5) / (of + _DRAWN))
 
     def rate_chance(self, at: int, window: Sums, hits: int, trials: int) -> float:
         """The probability that a good window has so few `hits`, or fewer."""
@@ -157,14 +160,14 @@ class Expectations:
             rate = (expected[hits] * _SAMPLES + self._overall(at, hits, trials) * _DRAWN) / of
             n = seen[trials]
             chance = n * rate * (1.0 - rate)
-            use = (chance > 0.5) & (n >= 3.0)
+            use = chance >= _EVEN  # where it is less, chance itself is lopsided
             squares = (seen[hits] - n * rate) ** 2
             self._excess[key] = _fit("rate", squares[use], chance[use], (chance * (n - 1.0))[use])
         return self._excess[key]
 
     def _past(self, at: int, hours: int) -> tuple[Floats, Floats]:
         ends = np.flatnonzero(self.learnable[:at]) + 1
-        ends = ends[ends >= max(at - baselines.WEEK * baselines.WEEKS, self.start + hours)]
+        ends = ends[ends >= max(at - baselines.WEEK * baselines.WEEKS, self._sums_from + hours)]
         s = self._sums
         return s.seen[:, ends] - s.seen[:, ends - hours], (
             s.expected[:, ends] - s.expected[:, ends - hours]

@@ -76,8 +76,8 @@ class HourSignals:
 _COUNTS = ("visits", "orders", "eligible", "delivered", "refused", "sendable", "matched")
 
 
-def hour_signals(tables: Iterable[pa.Table], before: datetime) -> HourSignals | None:
-    """The hours of `tables` (columns of HISTORY) that begin before `before`; None if there is none.
+def hour_signals(tables: Iterable[pa.Table], last: datetime) -> HourSignals | None:
+    """The hours of `tables` (columns of HISTORY) that begin by `last`; None if there is none.
 
     An hour written before match keys were counted has NaN for each of them, and its match rate is
     over all orders.
@@ -85,7 +85,7 @@ def hour_signals(tables: Iterable[pa.Table], before: datetime) -> HourSignals | 
     health = pa.concat_tables([table.select(HISTORY) for table in tables])
     with over(health=health) as connection:
         rows = query(connection, _HOURS).to_pylist()
-    rows = [row for row in rows if row["hour"] < before]
+    rows = [row for row in rows if row["hour"] <= last]
     if not rows:
         return None
     start = rows[0]["hour"].astimezone(UTC)

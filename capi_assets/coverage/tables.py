@@ -66,7 +66,9 @@ def hour_sentence(hour: datetime, flags: pa.Table, now: datetime) -> str:
             f"{hour_key(hour)}: {_reached(row)}, because {cause.headline}",
             f" (about {row['absent']:,} did not arrive)" if row["absent"] else "",
             f" ({row['unmatched']:,} found no visit)" if row["unmatched"] else "",
-            f" (about {row['weakened']:,} without their usual match keys)" if row["weakened"] else "",
+            f" (about {row['weakened']:,} without their usual match keys)"
+            if row["weakened"]
+            else "",
             f"; {saved} can be saved until {deadline(until, now)}" if until else "",
             ".",
         )

@@ -34,7 +34,7 @@ WINDOWS = (1, 2, 3, 6, 12, DAY, 3 * DAY, WEEK)
 # Judgement, tuned on simulated weeks (benchmarks/labelled_weeks.py): the probability that a good
 # window looks as bad. Some twenty looks, which depend on each other, are taken at each hour.
 CHANCE = 1e-4
-CHANCE_OF_KEYS = 4e-6  # there are many keys
+CHANCE_OF_KEYS = 1e-5  # there are many keys
 CHANCE_TOGETHER = 3e-5  # of two signs that point the same way
 CHANCE_OF_EACH = 0.05
 
@@ -45,11 +45,12 @@ QUIET = 1 / 3  # what is left on a very bad day, where visits cannot say how bad
 SLOW = 0.5  # a shop that loses half of its visits may as well sell nothing
 SURGE = 1.4  # so many orders more than usual may be of another kind
 LUCK = 1e-3  # that those which came as usual are so few
+_RARE = 0.01  # that chance alone makes so many
 BUSY = 1.25  # visits beyond this do not promise orders any more: they may be robots
 MOOD = 0.8  # so many of the usual visits are a usual day
 FEWEST = 3  # orders
 
-_NEW_NORMAL = 0.6  # a week most of whose orders came in unusual hours is a changed shop
+_NEW_NORMAL = 0.9  # a week with such a share of its orders in unusual hours is a changed shop
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +179,11 @@ def _visits_missing(usual: Expectations, at: int, window: Sums) -> Unusual | Non
     demand = min(1.0, window.seen[ORDERS] / max(window.expected[ORDERS], 1e-9))
     now = usual.sums(at, 1)
     excess = usual.count_excess(at, window.hours)
-    surge = window.seen[ORDERS] > SURGE * window.expected[ORDERS]
     matched = window.seen[MATCHED], window.expected[MATCHED]
-    if surge and baselines.count_at_most(*matched, excess) > LUCK:
+    if (
+        _is_surge(window.seen[ORDERS], window.expected[ORDERS], excess)
+        and baselines.count_at_most(*matched, excess) > LUCK
+    ):
         return None
     if visits > (1.0 - LOSS) * usual_visits * demand or (
         now.seen[VISITS] > (1.0 - LOSS / 2) * now.expected[VISITS] * demand
@@ -242,8 +245,9 @@ def _hits_lost(
     due = window.expected[hits] * (demand if speak else min(1.0, demand))
     if k > (1.0 - LOSS_OF_KEYS) * due:
         return False
-    surge = n * window.expected[hits] > SURGE * due * window.expected[trials]
-    if surge and baselines.count_at_most(k, due, usual.count_excess(at, window.hours)) > LUCK:
+    moods = usual.count_excess(at, window.hours)
+    of_due = due * window.expected[trials] / max(window.expected[hits], 1e-9)
+    if _is_surge(n, of_due, moods) and baselines.count_at_most(k, due, moods) > LUCK:
         return False
     if usual.rate_chance(at, window, hits, trials) > limit:
         return False
@@ -254,6 +258,10 @@ def _hits_lost(
     fine = min(rate, 0.98)
     back = hit * np.log(fine / poor) + (of - hit) * np.log((1.0 - fine) / (1.0 - poor))
     return not bool(np.any(back > _BACK))
+
+
+def _is_surge(count: float, due: float, moods: float) -> bool:
+    return count > SURGE * due and baselines.count_at_least(count, due, moods) < _RARE
 
 
 def _counts_are_back(usual: Expectations, at: int, window: Sums, mean: float) -> bool:
@@ -267,7 +275,7 @@ def _counts_are_back(usual: Expectations, at: int, window: Sums, mean: float) ->
     return bool(np.any(back > _BACK))
 
 
-_BACK = 1.0  # log-likelihood ratio
+_BACK = 2.0  # log-likelihood ratio
 
 
 def _notice_change(usual: Expectations, at: int, strange: Flags, good: Flags) -> None:

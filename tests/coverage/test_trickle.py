@@ -47,7 +47,9 @@ def test_a_loss_that_stays_small_adds_up_over_a_day() -> None:
 
 def test_hours_after_a_run_of_refusals_are_judged_by_themselves() -> None:
     def change(at: datetime) -> dict[str, Any] | None:
-        return {"invalid": 12} if hour_of(2, 2, 6) <= at < hour_of(2, 2, 10) else None
+        if hour_of(2, 2, 6) <= at < hour_of(2, 2, 10):
+            return {"invalid": 12}
+        return {"invalid": 1} if at.hour in (9, 19) else None
 
     signals = hour_signals([weeks(2.5, change)], hour_of(9, 0, 0))
     assert signals is not None

@@ -13,6 +13,7 @@ from capi_assets.coverage.causes import Cause
 from capi_assets.coverage.flags import CoveragePolicy, flag_hours
 from capi_assets.coverage.gaps import gaps
 from capi_assets.coverage.hour_signals import HISTORY, hour_signals
+from capi_assets.coverage.tables import hour_sentence
 from capi_assets.coverage.unusual import unusual_hours
 from capi_assets.coverage.words import gap_sentence
 
@@ -57,9 +58,14 @@ def test_silence_of_both_is_no_mood() -> None:
 
 
 def test_a_slow_night_is_not_silence() -> None:
-    night = hour_of(4, 2, 2)
-    assert is_night(night)
-    assert causes(weeks(5, during(night, 3, visits=0, orders=0))) == {}
+    tonight = hour_of(4, 2, 2)
+
+    def slow_nights(at: datetime) -> dict[str, int] | None:
+        if tonight <= at < tonight + 3 * HOUR:
+            return {"visits": 0, "orders": 0}
+        return {"visits": 6, "orders": 1} if is_night(at) else None
+
+    assert causes(weeks(5, slow_nights)) == {}
 
 
 def test_visits_that_halve_while_orders_go_on_are_missing() -> None:
@@ -111,8 +117,7 @@ def test_robots_are_no_reason_to_miss_orders() -> None:
 
 def test_a_feed_that_loses_half_is_found_when_there_are_enough_orders() -> None:
     assert causes(weeks(5, during(NOON, 4, orders=20)))
-    small = {hour: cause for hour, cause in causes(weeks(5, half_of_little)).items()}
-    assert small == {}
+    assert causes(weeks(5, half_of_little)) == {}
 
 
 def half_of_little(at: datetime) -> dict[str, int]:
@@ -254,6 +259,19 @@ def test_a_gap_of_orders_that_never_came_says_what_to_do() -> None:
     )
     assert "They can be saved until 2026-12-09 11:30 UTC" in sentence
     assert sentence.endswith("Range: 2026-12-02-12:00...2026-12-02-14:00")
+
+
+def test_an_hour_that_lost_a_key_says_for_how_many_orders() -> None:
+    now = NOON + timedelta(hours=2)
+    health = weeks(5, during(NOON, 1, keys={"em": 0.1})).slice(0, 4 * WEEK + 61)
+    flags = flag_hours(health, CoveragePolicy(), now)
+    said = "because orders carry too few match keys"
+    assert hour_sentence(NOON, flags, now) == (
+        f"2026-12-02-12:00: 40 of 40 eligible orders delivered (100.0 %), {said}"
+        " (about 32 without their usual match keys)."
+    )
+    (gap,) = gaps(flags)
+    assert f"about 32 orders came without their usual match keys, {said}" in gap_sentence(gap, now)
 
 
 @pytest.mark.parametrize("missing", [1, 30])
