@@ -45,6 +45,12 @@ _JOINS = {
         "o.client_ip_address = v.client_ip_address AND o.client_user_agent = v.client_user_agent"
     ),
 }
+# Where and with what the visitor browsed is not where a purchase in a shop took place; who it was is
+# lent all the same (page "Customer Information Parameters": of the browser that the event is of).
+_OF_THE_BROWSER = frozenset(
+    {"client_ip_address", "client_user_agent", "event_source_url", "referrer_url"}
+)
+
 # The rank of a join is its place here: the strongest key first.
 assert tuple(_JOINS) == MATCHED_BY
 
@@ -147,8 +153,8 @@ def match(
 
     `orders` conforms to the Orders contract and `visit_files` hold Visits of at least
     `[first order - lookback, last order]`. The result has the columns of `orders`, with lent
-    values filled in, plus `referrer_url`, `matched_by`, `visit_age_seconds` and `lent` (text:
-    what the visit gave, separated by spaces); `visit_id` is the visit that was found.
+    values filled in, plus `matched_by`, `visit_age_seconds` and `lent` (text: what the visit gave,
+    separated by spaces); `visit_id` is the visit that was found.
     """
     numbered = _gather(orders, visit_files, lookback, engine)
     found = engine.query(best_sql())
@@ -230,13 +236,12 @@ def _wanted_schema() -> pa.Schema:
 def _lend(joined: pa.Table) -> pa.Table:
     """Fills what the order lacks from its visit, and notes what was lent."""
     lent: dict[str, pa.Array] = {}
+    in_a_store = pc.equal(joined.column("action_source"), "physical_store")
     for column, visit_column in LENT_COLUMNS.items():
-        own = (
-            joined.column(column)
-            if column in joined.column_names
-            else pa.nulls(joined.num_rows, pa.string())
-        )
+        own = joined.column(column)
         given = joined.column(f"visit_{visit_column}")
+        if column in _OF_THE_BROWSER:
+            given = pc.if_else(in_a_store, pa.scalar(None, pa.string()), given)
         lent[column] = pc.and_(pc.is_null(own), pc.is_valid(given))
         joined = _with(joined, column, pc.coalesce(own, given))
 
@@ -253,7 +258,7 @@ def _lend(joined: pa.Table) -> pa.Table:
     joined = _with(joined, "visit_age_seconds", age)
     joined = _with(joined, "lent", _words(lent))
     joined = _with(joined, "visit_id", joined.column("visit_id_found"))
-    kept = [*arrow_schema(Orders).names, "referrer_url", "matched_by", "visit_age_seconds", "lent"]
+    kept = [*arrow_schema(Orders).names, "matched_by", "visit_age_seconds", "lent"]
     return joined.select(kept)
 
 

@@ -28,7 +28,6 @@ def matched(*rows: Row) -> pa.Table:
     """Orders as matching leaves them."""
     extra = pa.schema(
         [
-            ("referrer_url", pa.string()),
             ("matched_by", pa.string()),
             ("visit_age_seconds", pa.int64()),
             ("lent", pa.string()),

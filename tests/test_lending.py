@@ -40,10 +40,28 @@ def test_an_orders_own_value_wins(matcher: Matcher) -> None:
         "client_user_agent": "Opera",
         "external_id": digest("u9"),
         "event_source_url": "https://shop.example/thanks",
+        "referrer_url": "https://shop.example/cart",
     }
     found = matcher.one({"em": EM, **own}, {"em": EM, **LENT})
     assert {name: found[name] for name in own} == own
-    assert found["lent"] == "referrer_url"
+    assert found["lent"] is None
+
+
+def test_a_purchase_in_a_shop_is_lent_who_it_was_but_not_where_they_browsed(
+    matcher: Matcher,
+) -> None:
+    click = fbc("IwAR1", at(3))
+    found = matcher.one(
+        {"em": EM, "action_source": "physical_store"}, {"em": EM, "fbc": click, **LENT}
+    )
+    assert found["lent"] == "external_id fbc fbp"
+    assert (found["fbc"], found["fbp"], found["external_id"]) == (
+        click,
+        LENT["fbp"],
+        LENT["external_id"],
+    )
+    for column in ("client_ip_address", "client_user_agent", "event_source_url", "referrer_url"):
+        assert found[column] is None
 
 
 def test_a_visit_that_has_nothing_lends_nothing(matcher: Matcher) -> None:

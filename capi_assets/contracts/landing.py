@@ -139,6 +139,12 @@ class LandedOrders(Contract):
         description="Page of the conversion; lent by the visit.",
         metadata=page.SERVER_EVENT,
     )
+    referrer_url: Series[Text] = pap.Field(
+        nullable=True,
+        str_length=_URL,
+        description="HTTP referrer of that page; lent by the visit.",
+        metadata=page.SERVER_EVENT,
+    )
     email: Series[Text] = _short("E-mail address, raw or SHA-256.", page.CUSTOMER)
     phone: Series[Text] = _short("Phone number, raw or SHA-256.", page.CUSTOMER)
     first_name: Series[Text] = _short("First name, raw or SHA-256.", page.CUSTOMER)

@@ -59,6 +59,9 @@ class Orders(Contract):
     event_source_url: Series[Text] = pap.Field(
         nullable=True, description="Page of the conversion.", metadata=page.SERVER_EVENT
     )
+    referrer_url: Series[Text] = pap.Field(
+        nullable=True, description="HTTP referrer of that page.", metadata=page.SERVER_EVENT
+    )
     em: Series[Text] = _digests("the e-mail addresses")
     ph: Series[Text] = _digests("the phone numbers")
     fn: Series[Text] = _digests("the first name")

@@ -1,5 +1,5 @@
 """The waterfall of each hour: orders, what was lost at every stage by count and by money, and
-coverage. This is the table `attribution_health`; DESIGN.md section 9 defines coverage.
+coverage. This is the table `attribution_health`; docs/architecture.md defines coverage.
 
 What an order's stage, reason and cause are is in outcomes.py; which hours are bad, in flags.py.
 """

@@ -15,6 +15,7 @@ from capi_assets.contracts.orders import Orders
 from capi_assets.ingest.hashing import HashPolicy, add_drops, hash_contacts
 from capi_assets.ingest.landing import Judged
 from capi_assets.ingest.sources import Source
+from capi_assets.ingest.stray_contacts import without_stray_contacts
 from capi_assets.ingest.tables import Finished, Ingested, finished, ingest
 from capi_assets.meta.click_ids import fbc_column, fbclid_from_url_column, fbp_column, ip_column
 from capi_assets.meta.columns import map_distinct
@@ -59,6 +60,9 @@ def _finish(judged: Judged, policy: HashPolicy, today: date, default_dataset_id:
     value = pc.if_else(no_currency, pa.scalar(None, pa.float64()), rows.column("value"))
     value_problems = pc.if_else(no_currency, "no_currency", pa.scalar(None, pa.string()))
     user_data, user_data_problems = map_distinct(rows.column("user_data"), _known_keys)
+    cleaned, removed = without_stray_contacts(
+        rows, ["event_source_url", "referrer_url"], ["custom_data", "contents"]
+    )
     drops = add_drops(
         judged.drops,
         [
@@ -66,6 +70,7 @@ def _finish(judged: Judged, policy: HashPolicy, today: date, default_dataset_id:
             ("fbc", clicks.problems),
             ("fbp", fbp_problems),
             ("client_ip_address", ip_problems),
+            *removed.items(),
             ("value", value_problems),
             ("user_data", user_data_problems),
         ],
@@ -76,6 +81,7 @@ def _finish(judged: Judged, policy: HashPolicy, today: date, default_dataset_id:
     made = {
         **{name: rows.column(name) for name in rows.column_names},
         **digests,
+        **cleaned,
         "event_id": pc.coalesce(rows.column("event_id"), default_id),
         "dataset_id": pc.fill_null(rows.column("dataset_id"), default_dataset_id),
         "value": value,

@@ -14,6 +14,7 @@ from capi_assets.contracts.visits import Visits
 from capi_assets.ingest.hashing import HashPolicy, add_drops, hash_contacts
 from capi_assets.ingest.landing import Judged
 from capi_assets.ingest.sources import Source
+from capi_assets.ingest.stray_contacts import without_stray_contacts
 from capi_assets.ingest.tables import Finished, Ingested, finished, ingest
 from capi_assets.meta.click_ids import fbc_column, fbclid_from_url_column, fbp_column, ip_column
 
@@ -41,6 +42,7 @@ def _finish(judged: Judged, policy: HashPolicy, today: date) -> Finished:
     clicks = fbc_column(rows.column("fbc"), pc.coalesce(given, in_url), occurred)
     fbp, fbp_problems = fbp_column(rows.column("fbp"))
     ip, ip_problems = ip_column(rows.column("client_ip_address"), prefer_ipv6=False)
+    cleaned, removed = without_stray_contacts(rows, ["page_url", "referrer_url"])
     drops = add_drops(
         judged.drops,
         [
@@ -48,11 +50,13 @@ def _finish(judged: Judged, policy: HashPolicy, today: date) -> Finished:
             ("fbc", clicks.problems),
             ("fbp", fbp_problems),
             ("client_ip_address", ip_problems),
+            *removed.items(),
         ],
     )
     made = {
         **{name: rows.column(name) for name in rows.column_names},
         **digests,
+        **cleaned,
         "fbc": clicks.fbc,
         "fbclid": clicks.fbclid,
         "fbp": fbp,

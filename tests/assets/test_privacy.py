@@ -7,7 +7,13 @@ from asset_world import TOKEN, World
 
 def test_no_token_and_no_contact_data_is_ever_written_down(world: World) -> None:
     hour = world.hour(3)
-    world.land_orders(hour, first_name="Zinaida", last_name="Kowalczyk-Unmistakable")
+    world.land_orders(
+        hour,
+        first_name="Zinaida",
+        last_name="Kowalczyk-Unmistakable",
+        event_source_url="https://shop.example/thanks?email=stray.buyer%40mail.example&size=4",
+        custom_data='{"search_string": "stray.buyer@mail.example"}',
+    )
     world.land(
         "orders",
         hour,
@@ -27,6 +33,7 @@ def test_no_token_and_no_contact_data_is_ever_written_down(world: World) -> None
         b"kowalczyk",
         b"broken.person",
         b"555 0199",
+        b"stray.buyer",
     ]
     seen = 0
     for path in world.root.rglob("*"):

@@ -1,4 +1,4 @@
-"""The same events in plain Python, one order at a time, written from META.md without Arrow.
+"""The same events in plain Python, one order at a time, written from Meta's pages without Arrow.
 
 What the column builder must equal, byte for byte, on every order it calls ready.
 """

@@ -426,7 +426,7 @@ def test_every_reason_is_one_word_and_has_words() -> None:
         refusal_words("bad_mood")
 
 
-# Vectors of META.md 14.4 that concern building. Age (B2, B4, B17, B18) needs a clock: the plan's.
+# Vectors from Meta's pages that concern building. Age (B2, B4, B17, B18) needs a clock: the plan's.
 
 
 def test_the_published_batch_vectors_hold() -> None:

@@ -70,6 +70,15 @@ def get(server: SandboxServer, path: str, token: str | None = TOKEN, **asked: An
     return requests.get(server.url + path, params=asked, headers=headers, timeout=10)
 
 
+def inspect(
+    server: SandboxServer, inspected: str, token: str | None = TOKEN, path: str = "/debug_token"
+) -> requests.Response:
+    """Ask /debug_token about a token as our client does: no token in the URL."""
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    form = {"method": "get", "input_token": inspected}
+    return requests.post(server.url + path, data=form, headers=headers, timeout=10)
+
+
 def control(server: SandboxServer, method: str, path: str, body: Any = None) -> Any:
     """Call one of the /_sandbox routes; its JSON."""
     answer = requests.request(method, f"{server.url}/_sandbox{path}", json=body, timeout=10)

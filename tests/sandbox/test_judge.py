@@ -1,4 +1,4 @@
-"""What Meta refuses of one event, by META.md's pages and vectors."""
+"""What Meta refuses of one event, by Meta's pages and worked vectors."""
 
 from __future__ import annotations
 

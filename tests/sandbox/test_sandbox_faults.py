@@ -267,7 +267,7 @@ def test_lost_access_strikes_reads_too(server: SandboxServer, kind: str) -> None
 
 def test_an_expired_token_shows_in_debug_token(server: SandboxServer) -> None:
     switch_on(server, "expired_token")
-    told = get(server, "/debug_token", input_token=TOKEN).json()["data"]
+    told = inspect(server, TOKEN).json()["data"]
     assert (told["is_valid"], told["error"]["subcode"]) == (False, 463)
 
 

@@ -6,9 +6,22 @@ from datetime import timedelta
 
 import pytest
 import requests
-from sandbox_samples import DATASET, NOW, TOKEN, codes, control, counted, error, get, post, purchase
+from sandbox_samples import (
+    DATASET,
+    NOW,
+    TOKEN,
+    codes,
+    control,
+    counted,
+    error,
+    get,
+    inspect,
+    post,
+    purchase,
+)
 
 from capi_assets.sandbox.run import SandboxServer
+from capi_assets.sandbox.tokens import digest_of
 
 
 def test_a_token_expires_in_the_middle_and_is_renewed(server: SandboxServer) -> None:
@@ -63,34 +76,50 @@ def test_tokens_may_be_given_with_their_ends() -> None:
 
 def test_debug_token_tells_the_end_and_the_scopes(server: SandboxServer) -> None:
     server.renew_token(TOKEN, NOW + timedelta(days=3))
-    told = get(server, "/debug_token", input_token=TOKEN).json()["data"]
+    told = inspect(server, TOKEN).json()["data"]
     assert told["is_valid"] is True
     assert told["expires_at"] == int((NOW + timedelta(days=3)).timestamp())
     assert "ads_management" in told["scopes"]
     server.renew_token(TOKEN)
-    told = get(server, "/v26.0/debug_token", input_token=TOKEN).json()["data"]
+    told = inspect(server, TOKEN, path="/v26.0/debug_token").json()["data"]
     assert told["expires_at"] == 0
 
 
 def test_debug_token_says_what_is_wrong_with_another_token(server: SandboxServer) -> None:
     control(server, "PUT", "/tokens", {"token": "other", "expires_at": "2026-11-19T00:00:00Z"})
-    told = get(server, "/debug_token", input_token="other").json()["data"]
+    told = inspect(server, "other").json()["data"]
     assert (told["is_valid"], told["error"]["subcode"]) == (False, 463)
-    told = get(server, "/debug_token", input_token="never seen").json()["data"]
+    told = inspect(server, "never seen").json()["data"]
     assert (told["is_valid"], told["error"]["code"]) == (False, 190)
 
 
 def test_debug_token_wants_a_caller_it_knows(server: SandboxServer) -> None:
-    assert codes(get(server, "/debug_token", token=None, input_token=TOKEN))[1] == 104
+    assert codes(inspect(server, TOKEN, token=None))[1] == 104
     server.expire_token(TOKEN)
-    assert codes(get(server, "/debug_token", input_token=TOKEN))[1:] == (190, 463)
+    assert codes(inspect(server, TOKEN))[1:] == (190, 463)
 
 
 def test_debug_token_answers_the_app_itself() -> None:
     with SandboxServer(clock=lambda: NOW, tokens=[TOKEN], app_secret="quiet") as server:
         app = "1024000000000001|quiet"
-        told = get(server, "/debug_token", token=app, input_token=TOKEN).json()["data"]
+        told = inspect(server, TOKEN, token=app).json()["data"]
         assert told["is_valid"] is True
+
+
+def test_debug_token_takes_no_token_in_a_url(server: SandboxServer) -> None:
+    assert codes(get(server, "/debug_token", input_token=TOKEN))[:2] == (400, 100)
+    form = {"input_token": TOKEN}
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    plain = requests.post(server.url + "/debug_token", data=form, headers=headers, timeout=10)
+    assert codes(plain)[:2] == (400, 100)
+
+
+def test_a_token_of_events_manager_is_told_nothing_of_itself(server: SandboxServer) -> None:
+    server.box.tokens.put(digest_of(TOKEN), NOW, may_inspect=False)
+    answer = inspect(server, TOKEN)
+    assert codes(answer)[:2] == (400, 100)
+    assert "app access token" in error(answer)["message"]
+    assert post(server, purchase()).status_code == 200
 
 
 @pytest.mark.parametrize(
