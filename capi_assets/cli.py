@@ -19,8 +19,20 @@ _WORST_EXIT = {"ok": 0, "warning": 0, "error": 1}
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="capi_assets")
-def main() -> None:
+@click.option(
+    "--stage", type=click.Path(path_type=Path), metavar="FOLDER",
+    help="Look at a demo or drill, such as data/demo, in place of what the settings name.",
+)  # fmt: skip
+def main(stage: Path | None) -> None:
     """Deliver conversions to Meta's Conversions API, and recover what an outage took."""
+    if stage is None:
+        return
+    from capi_assets.commands.stage import load_stage
+
+    staged = load_stage(stage)
+    if staged is None:
+        raise click.ClickException(f"There is no demo or drill in {stage}.")
+    staged.enter()
 
 
 @main.command()
@@ -124,7 +136,13 @@ def gaps() -> None:
     settings = _settings()
     now = settings.now or datetime.now(UTC)
     policy = CoveragePolicy(threshold=settings.coverage_threshold, settle=settings.settle)
-    seen = watch(Lake(settings.lake), policy, now)
+    lake = Lake(settings.lake)
+    if not lake.hours("attribution_health"):
+        raise click.ClickException(
+            f"No hour is judged yet in {settings.lake} (CAPI_LAKE), so nothing can be said of gaps:"
+            " materialize some hours first. The demo's are seen with --stage data/demo."
+        )
+    seen = watch(lake, policy, now)
     Console().print(Markdown(gaps_report(seen.gaps, now)))
     raise SystemExit(1 if seen.gaps else 0)
 

@@ -98,4 +98,4 @@ def _play(stage: Stage, sandbox: SandboxServer, end: datetime, console: Console)
                                  gap.id})  # fmt: skip
                 console.print(f"  {gap.partition_range}: {'finished' if done else 'not finished'}")
         after = health_of(lake, hours)
-    return Ending(gaps, *reckon(before, after, sandbox, console))
+    return Ending(gaps, *reckon(hours, before, after, sandbox, console))

@@ -144,7 +144,8 @@ class _Drill:
             took = self._recover(instance, gaps)
             remaining = self._about_the_outage(self._look(datetime.now(UTC)))
             poorer = self._poorer()
-        reckoning = reckon(before, health_of(self.lake, self.hours), self.sandbox, self.console)
+        after = health_of(self.lake, self.hours)
+        reckoning = reckon(self.hours, before, after, self.sandbox, self.console)
         if as_sent is not None:
             self.console.print(as_sent)
         ending = Ending(self.detected, took, remaining, poorer, reckoning)

@@ -21,6 +21,7 @@ from capi_assets.commands.stage import CURRENCY
 from capi_assets.contracts.attribution_health import AttributionHealth
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.coverage.waterfall import closes
+from capi_assets.coverage.words import count
 from capi_assets.hours import HOUR
 from capi_assets.lake import Lake
 from capi_assets.sandbox.reports import totals
@@ -31,10 +32,12 @@ if TYPE_CHECKING:
 
 STAGES = ("delivered", "withheld", "invalid", "quarantined", "pending", "unknown", "rejected",
           "expired", "not_yet")  # fmt: skip
+WAITING = ("pending", "unknown", "not_yet")
 
 
 class Reckoning(NamedTuple):
-    """The books against Meta's: `reconciled` if every order has one place and both agree."""
+    """The books against Meta's: `reconciled` if there are orders, every one of them has one place
+    and none still waits, every hour was judged, and both sides count the same."""
 
     orders: int
     delivered: int
@@ -65,7 +68,7 @@ def play_hours(
             at = hour + HOUR + settle
             sandbox.set_clock(at)
             undelivered += not run_hours(instance, hour, hour, {"clock": {"at": at.isoformat()}})
-            note = f"[red]{undelivered} hours undelivered" if undelivered else "all delivered"
+            note = f"[red]{count(undelivered, 'hour')} undelivered" if undelivered else "all delivered"
             progress.update(task, advance=1, note=note)
             if after is not None:
                 after(at)
@@ -78,7 +81,11 @@ def health_of(lake: Lake, hours: Sequence[datetime]) -> pa.Table:
 
 
 def reckon(
-    before: pa.Table, after: pa.Table, sandbox: SandboxServer, console: Console
+    hours: Sequence[datetime],
+    before: pa.Table,
+    after: pa.Table,
+    sandbox: SandboxServer,
+    console: Console,
 ) -> Reckoning:
     """Prints what became of the orders, before and after a recovery, and holds it against Meta."""
     console.print(_what_became(before, after))
@@ -87,13 +94,24 @@ def reckon(
     orders, delivered = _sum(after, "orders"), _sum(after, "delivered")
     parts = {name: _sum(after, name) for name in STAGES if _sum(after, name)}
     sums_close = closes(after).num_rows == 0
-    reconciled = sums_close and received == delivered and not doubled
+    agree = sums_close and received == delivered and not doubled
+    waiting = sum(_sum(after, name) for name in WAITING)
+    judged = set(after.column("hour").to_pylist())
+    unjudged = [hour for hour in hours if hour not in judged]
     told = " + ".join(f"{count:,.0f} {name}" for name, count in parts.items())
     console.print(f"{orders:,.0f} orders = {told}" if sums_close else "[red]The sums do not close.")
     console.print(
         f"Meta counts {received:,} events, {doubled} of them twice; the ledger says"
-        f" {delivered:,.0f} were delivered: [bold]{'they agree' if reconciled else 'THEY DIFFER'}."
+        f" {delivered:,.0f} were delivered: [bold]{'they agree' if agree else 'THEY DIFFER'}."
     )
+    for told, is_so in (
+        ("There was not one order: nothing is shown by this.", not orders),
+        (f"{waiting:,.0f} orders still wait to be delivered.", waiting),
+        (f"{len(unjudged)} of {len(hours)} hours were never judged.", unjudged),
+    ):
+        if is_so:
+            console.print(f"[red]{told}")
+    reconciled = bool(agree and orders and not waiting and not unjudged)
     return Reckoning(int(orders), int(delivered), received, doubled, reconciled)
 
 

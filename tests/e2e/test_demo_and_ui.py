@@ -55,6 +55,16 @@ def test_the_demo_loses_orders_finds_them_and_reconciles(played: tuple[Path, str
     assert "pending" not in parts
 
 
+def test_the_commands_can_look_at_the_demo(played: tuple[Path, str], tmp_path: Path) -> None:
+    folder, _ = played
+    done = subprocess.run(
+        [CAPI, "--stage", folder, "gaps"],
+        cwd=tmp_path, env=_environment(), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "No gaps" in done.stdout
+
+
 def test_a_demo_never_deletes_what_is_not_its_own(tmp_path: Path) -> None:
     (tmp_path / "precious.csv").write_text("mine")
     done = subprocess.run(
