@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from itertools import pairwise
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from capi_assets.meta.json_text import text_bytes, text_offsets
 from capi_assets.meta.problems import Problem
 
 APPENDIX = r"\.(?:[A-Za-z0-9_-]{8}|[A-Za-z0-9_-]{2})"
@@ -52,12 +50,9 @@ def sha256(text: str) -> str:
 def sha256_column(texts: pa.Array) -> pa.Array:
     """The same of a whole text column; null stays null."""
     present = texts.drop_null() if texts.null_count else texts
-    data = memoryview(text_bytes(present))  # type: ignore[arg-type]  # numpy's stubs are behind
-    bounds = text_offsets(present)
-    ends = (bounds - bounds[0]).tolist()
     hashed = hashlib.sha256
     digests = pa.array(
-        [hashed(data[start:end]).hexdigest() for start, end in pairwise(ends)], pa.string()
+        [hashed(text).hexdigest() for text in present.cast(pa.binary()).to_pylist()], pa.string()
     )
     if not texts.null_count:
         return digests

@@ -60,7 +60,7 @@ EVENT_SCHEMA = pa.schema(
     ]
 )
 
-BATCH_ROWS = 16_384
+BATCH_ROWS = 8_192
 BATCH_BYTES = 64 * 2**20
 """A batch is halved until it is below both, so that memory does not grow with the table and no
 Arrow text column of a batch nears its 2 GB limit (escapes lengthen text up to six times)."""
