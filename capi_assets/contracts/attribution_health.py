@@ -61,7 +61,7 @@ class AttributionHealth(Contract):
         nullable=True, description="Most frequent reason among what was lost."
     )
     main_reason_kind: Series[Text] = pap.Field(
-        nullable=True, description="The stage that reason belongs to."
+        nullable=True, description="The cause that reason belongs to, such as token."
     )
     freshness_p50_minutes: Series[Money] = pap.Field(
         nullable=True, description="Median minutes from order to acceptance."

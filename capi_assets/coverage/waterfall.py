@@ -12,36 +12,15 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from capi_assets.contracts.attribution_health import AttributionHealth
+from capi_assets.contracts.base import arrow_schema
 from capi_assets.coverage.outcomes import LOST_STAGES, MONEY_UNITS, STAGES, outcomes
 from capi_assets.coverage.sql import query
 from capi_assets.hours import floor_hour
 
 _TIME = pa.timestamp("us", tz="UTC")
 
-ATTRIBUTION_HEALTH = pa.schema(
-    [
-        ("hour", _TIME),
-        ("dataset_id", pa.string()),
-        ("event_name", pa.string()),
-        ("currency", pa.string()),
-        ("visits", pa.int64()),
-        ("orders", pa.int64()),
-        *((name, pa.int64()) for name in ("quarantined", "withheld", "invalid", "matched")),
-        *((name, pa.int64()) for name in STAGES[3:]),
-        ("value_orders", pa.float64()),
-        *((f"value_{name}", pa.float64()) for name in STAGES),
-        ("eligible", pa.int64()),
-        ("coverage", pa.float64()),
-        ("coverage_value", pa.float64()),
-        ("first_deadline", _TIME),
-        ("main_reason", pa.string()),
-        ("main_reason_kind", pa.string()),
-        ("freshness_p50_minutes", pa.float64()),
-        ("freshness_p95_minutes", pa.float64()),
-        ("matched_eligible", pa.int64()),
-        ("match_keys", pa.string()),
-    ]
-)
+ATTRIBUTION_HEALTH = arrow_schema(AttributionHealth)
 
 _GROUP = "hour, dataset_id, event_name, currency"
 _NOT_SENDABLE = "'quarantined', 'withheld'"  # no event could be made of them, or none ought to be

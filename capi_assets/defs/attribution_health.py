@@ -15,7 +15,9 @@ from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.contracts.visits import Visits
 from capi_assets.coverage.flags import ERROR
+from capi_assets.coverage.links import backfill_link
 from capi_assets.coverage.pictures import hour_picture
+from capi_assets.coverage.signals import signals
 from capi_assets.coverage.tables import gaps_report, gaps_sentence, hour_report, hour_sentence
 from capi_assets.coverage.waterfall import closes, waterfall
 from capi_assets.defs.reporting import (
@@ -28,7 +30,7 @@ from capi_assets.defs.reporting import (
 )
 from capi_assets.defs.resources import Clock, LakeResource, Rules
 from capi_assets.defs.watch import flags_of, watch
-from capi_assets.hours import HOUR, floor_hour, hours_between, span
+from capi_assets.hours import HOUR, floor_hour, hour_key, hours_between, span
 from capi_assets.lake import Lake
 
 
@@ -40,7 +42,8 @@ from capi_assets.lake import Lake
     description=(
         "What became of every order of the hour, by count and by money: delivered, withheld on"
         " purpose, or lost for one reason, and until when it can still be saved. Coverage is"
-        " delivered orders over orders that ought to be at Meta."
+        " delivered orders over orders that ought to be at Meta. Where delivery_results was"
+        " materialized alone, coverage_sensor has the hour judged again."
     ),
 )
 def attribution_health(
@@ -49,22 +52,28 @@ def attribution_health(
     """Folds the stored tables of the run's hours; sends nothing."""
     hours = hours_of(context)
     store = lake.open()
+    results = store.read("delivery_results", hours, arrow_schema(DeliveryResults))
     health = conform(
         waterfall(
             hours,
             store.read("matched_events", hours, arrow_schema(MatchedEvents)),
-            store.read("delivery_results", hours, arrow_schema(DeliveryResults)),
+            results,
             store.read("quarantined_orders", hours, arrow_schema(Quarantine)),
             _visits_per_hour(store.read("visits", hours, arrow_schema(Visits), ["occurred_at"])),
         ),
         AttributionHealth,
     )
     metadata = {}
+    plotted = {row["hour"]: row for row in signals(health, results).to_pylist()}
     rebuilt = _visits_rebuilt_since(context.instance, store, hours, rules.lookback)
     for hour in hours:
         rows = health.filter(pc.equal(health.column("hour"), pa.scalar(hour, _TIME)))
         store.write("attribution_health", hour, rows)
-        metadata[hour] = _metadata(rows)
+        metadata[hour] = _metadata(rows) | {
+            name: round(plotted[hour][name], 4)
+            for name in _SIGNALS
+            if plotted[hour][name] is not None
+        }
         if rebuilt[hour]:
             metadata[hour]["visit_hours_rebuilt_since_matching"] = rebuilt[hour]
             metadata[hour]["what_to_do"] = (
@@ -75,6 +84,16 @@ def attribution_health(
 
 
 _TIME = pa.timestamp("us", tz="UTC")
+# The waterfall's own numbers aside, what the UI plots of an hour.
+_SIGNALS = (
+    "match_rate",
+    "own_event_ids",
+    "freshness_p50_minutes",
+    "freshness_p95_minutes",
+    "within_1h",
+    "within_2h",
+    "within_24h",
+)
 
 
 def _visits_per_hour(visits: pa.Table) -> pa.Table:
@@ -141,7 +160,7 @@ def _judge_coverage(
             passed=not rows[hour]["flagged"],
             description=hour_sentence(hour, flags, now),
             severity=_severity(rows[hour]["severity"]),
-            metadata=_hour_metadata(hour, rows[hour], health, flags, now),
+            metadata=_hour_metadata(hour, rows[hour], health, flags, now, rules.ui_url),
         )
         for hour in hours
         if hour in rows
@@ -153,7 +172,12 @@ def _severity(word: str | None) -> dg.AssetCheckSeverity:
 
 
 def _hour_metadata(
-    hour: datetime, row: Mapping[str, Any], health: pa.Table, flags: pa.Table, now: datetime
+    hour: datetime,
+    row: Mapping[str, Any],
+    health: pa.Table,
+    flags: pa.Table,
+    now: datetime,
+    ui_url: str | None,
 ) -> dict[str, Any]:
     found: dict[str, Any] = {
         "waterfall": dg.MetadataValue.md(hour_report(hour, health, flags, now))
@@ -161,10 +185,14 @@ def _hour_metadata(
     if row["coverage"] is not None:
         found["coverage"] = round(row["coverage"], 4)
     if row["flagged"]:
-        found |= {"cause": row["cause"], "evidence": row["evidence"] or ""}
+        found["cause"] = row["cause"]
+        if row["evidence"]:
+            found["evidence"] = row["evidence"]
         found["missing_orders"] = row["missing"] or 0
         if row["first_deadline"]:
             found["can_be_saved_until"] = dg.MetadataValue.timestamp(row["first_deadline"])
+        if link := backfill_link(ui_url, [hour_key(hour)]):
+            found["backfill"] = dg.MetadataValue.url(link)
     return found
 
 
@@ -216,10 +244,10 @@ def coverage_watch(lake: LakeResource, rules: Rules, clock: Clock) -> dg.AssetCh
     """All gaps of the watched hours, as the sensor sees them."""
     now = clock.now()
     seen = watch(lake.open(), rules.coverage(), now)
-    return dg.AssetCheckResult(**watch_words(seen.gaps, now))
+    return dg.AssetCheckResult(**watch_words(seen.gaps, now, rules.ui_url))
 
 
-def watch_words(gaps: Sequence[Any], now: datetime) -> dict[str, Any]:
+def watch_words(gaps: Sequence[Any], now: datetime, ui_url: str | None = None) -> dict[str, Any]:
     """The standing list as the fields of a check's result."""
     severe = any(gap.severity == ERROR for gap in gaps)
     return {
@@ -227,7 +255,7 @@ def watch_words(gaps: Sequence[Any], now: datetime) -> dict[str, Any]:
         "severity": dg.AssetCheckSeverity.ERROR if severe else dg.AssetCheckSeverity.WARN,
         "description": gaps_sentence(gaps, now),
         "metadata": {
-            "gaps": dg.MetadataValue.md(gaps_report(gaps, now)),
+            "gaps": dg.MetadataValue.md(gaps_report(gaps, now, ui_url=ui_url)),
             "flagged_hours": sum(gap.hours for gap in gaps),
             "missing_orders": sum(gap.orders for gap in gaps),
             "recoverable_orders": sum(gap.recoverable for gap in gaps),

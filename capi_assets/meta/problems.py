@@ -199,8 +199,8 @@ class Problem(Enum):
     # addresses of pages, custom_data, contents
     CONTACT_REMOVED = (
         "contact_removed",
-        "The text held contact data (an e-mail address, a phone number or a name), which may only be"
-        " sent hashed; it was taken out and the rest kept. Take it out of links and forms.",
+        "The text held contact data (an e-mail address, a phone number or a name), which may only"
+        " be sent hashed; it was taken out and the rest kept. Take it out of links and forms.",
     )
 
 

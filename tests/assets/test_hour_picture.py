@@ -1,4 +1,4 @@
-"""Each hour's page in the UI has its waterfall as a picture."""
+"""Each hour's page in the UI has its waterfall as a picture, and its signals as numbers."""
 
 from __future__ import annotations
 
@@ -27,3 +27,9 @@ def test_an_hours_materialization_carries_its_waterfall(world: World) -> None:
     assert match is not None
     assert "100.0\N{NO-BREAK SPACE}% reached Meta: 5 of 5" in b64decode(match.group(1)).decode()
     assert "picture" not in found[hour_key(empty)]
+    numbers = {name: value.value for name, value in found[hour_key(full)].items()}
+    assert (numbers["match_rate"], numbers["own_event_ids"]) == (1.0, 1.0)
+    # The hour lies three hours back, and its orders were accepted just now.
+    assert (numbers["within_1h"], numbers["within_24h"]) == (0.0, 1.0)
+    assert 120 < numbers["freshness_p50_minutes"] <= numbers["freshness_p95_minutes"] < 245
+    assert "match_rate" not in found[hour_key(empty)]
