@@ -76,7 +76,8 @@ def run_drill(
         FileExistsError: the folder holds something that is not a stage.
     """
     drilled = KINDS[kind]
-    end = floor_hour(datetime.now(UTC))
+    now = datetime.now(UTC)
+    end = _evening(now) if drilled.history else floor_hour(now)
     played = end - hours * HOUR
     first = played - drilled.history * HOUR
     # Not at a full hour, as in life: the first hour of an outage is half good.
@@ -103,6 +104,12 @@ def run_drill(
         return _Drill(stage, drilled, sandbox, console, start, outage_end, end).play(played)
 
 
+def _evening(now: datetime) -> datetime:
+    """The last end of the busy hours: by night there are too few orders for a comparison."""
+    evening = floor_hour(now).replace(hour=20)
+    return evening if evening <= now else evening - timedelta(days=1)
+
+
 class _Drill:
     """One drill under way; the stage's settings are in force when it is made."""
 
@@ -122,6 +129,8 @@ class _Drill:
 
         self.stage, self.kind, self.sandbox, self.console = stage, kind, sandbox, console
         self.start, self.outage_end = start, outage_end
+        # A drill that ends in the evening is looked at then: nobody played the hours since.
+        self.late = end + HOUR if kind.history else None
         self.hours = hours_between(stage.first, end)
         self.lake = Lake(stage.lake)
         self.settings = read_settings()
@@ -139,10 +148,10 @@ class _Drill:
             play_hours(instance, self.sandbox, live, settle, self.console, self._watch_an_hour)
             before = health_of(self.lake, self.hours)
             as_sent = self._key_shares()
-            gaps = self._about_the_outage(self._look(datetime.now(UTC)))
+            gaps = self._about_the_outage(self._look(self._now()))
             self._tell_gaps(gaps)
             took = self._recover(instance, gaps)
-            remaining = self._about_the_outage(self._look(datetime.now(UTC)))
+            remaining = self._about_the_outage(self._look(self._now()))
             poorer = self._poorer()
         after = health_of(self.lake, self.hours)
         reckoning = reckon(self.hours, before, after, self.sandbox, self.console)
@@ -151,6 +160,9 @@ class _Drill:
         ending = Ending(self.detected, took, remaining, poorer, reckoning)
         self._close(ending)
         return ending
+
+    def _now(self) -> datetime:
+        return self.late or datetime.now(UTC)
 
     def _learn(self, instance: dg.DagsterInstance, hours: list[datetime]) -> None:
         """Materializes what lies before, in one run: good hours to compare with."""
@@ -174,7 +186,7 @@ class _Drill:
         the hour is settled, and when it has had its grace."""
         grace: timedelta = self.resources["rules"].coverage().grace
         for at in (settled, settled + grace + timedelta(minutes=1)):
-            if at <= datetime.now(UTC):
+            if at <= self._now():
                 self._look(at)
 
     def _look(self, at: datetime) -> list[Gap]:
@@ -202,7 +214,7 @@ class _Drill:
 
     def _tell_gaps(self, gaps: list[Gap]) -> None:
         """What a person would see before the backfill: the gaps, and the plan for their hours."""
-        now = datetime.now(UTC)
+        now = self._now()
         for gap in gaps:
             self.console.print(Panel(gap_sentence(gap, now), title=f"Gap: {gap.partition_range}"))
         if not gaps:
@@ -222,7 +234,7 @@ class _Drill:
         events = self.lake.read("matched_events", self.hours, schema, columns)
         policy = self.resources["rules"].delivery()
         with self._ledger() as ledger:
-            planned = plan(events, ledger.state_of(events), datetime.now(UTC), policy)
+            planned = plan(events, ledger.state_of(events), self._now(), policy)
         return int(pc.sum(pc.equal(planned["reason"], reasons.PAYLOAD_CHANGED)).as_py() or 0)
 
     def _ledger(self) -> Ledger:
@@ -258,7 +270,7 @@ class _Drill:
 
     def _close(self, ending: Ending) -> None:
         for gap in ending.remaining:
-            self.console.print(f"[yellow]Still open:[/] {gap_sentence(gap, datetime.now(UTC))}")
+            self.console.print(f"[yellow]Still open:[/] {gap_sentence(gap, self._now())}")
         if ending.poorer:
             self.console.print(
                 f"{count(ending.poorer, 'event')} went to Meta with other match keys than now."
