@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PEERS := $(VENV)/.installed-bench
 
 PYTEST_ARGS ?=
 
@@ -14,6 +15,10 @@ help: ## what can be made
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(PEERS): $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@touch $@
 
 install: $(STAMP) ## the package with its tools, in .venv
@@ -38,7 +43,7 @@ types: $(STAMP) ## mypy, strict
 check: lint types ## what CI runs beside the tests
 	$(BIN)/dagster definitions validate -w workspace.yaml
 
-bench: $(STAMP) ## speed and memory, as ratios against peers in the same run
+bench: $(PEERS) ## speed and memory, as ratios against peers in the same run
 	$(BIN)/python -m benchmarks
 
 constraints: ## pin what is installed now, without addresses

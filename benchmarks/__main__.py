@@ -1,4 +1,4 @@
-"""`python -m benchmarks [events|matching]`: every benchmark, or one, in one run."""
+"""`python -m benchmarks [events|matching|delivery]`: every benchmark, or one, in one run."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import argparse
 import platform
 from datetime import UTC, datetime
 
-from benchmarks import events, matching
+from benchmarks import delivery, events, matching
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("which", nargs="?", choices=("events", "matching", "all"), default="all")
+    parser.add_argument(
+        "which", nargs="?", choices=("events", "matching", "delivery", "all"), default="all"
+    )
     parser.add_argument("--events", type=int, default=200_000, help="events to build")
     parser.add_argument("--visits", type=int, default=2_000_000, help="visits to look among")
     parser.add_argument("--orders", type=int, default=20_000, help="orders to match")
+    parser.add_argument("--pending", type=int, default=50_000, help="events to deliver")
+    parser.add_argument("--many", type=int, default=1_000_000, help="events to deliver, for memory")
     parser.add_argument("--rounds", type=int, default=3, help="the best of so many counts")
     chosen = parser.parse_args()
     print(f"{datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, {platform.machine()}")
@@ -24,6 +28,9 @@ def main() -> None:
     if chosen.which in ("matching", "all"):
         print()
         print(matching.report(chosen.visits, chosen.orders, chosen.rounds))
+    if chosen.which in ("delivery", "all"):
+        print()
+        print(delivery.report(chosen.pending, chosen.pending, chosen.many))
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def _fewer_orders(keep: float) -> Callable[[Books, slice], None]:
 
 TROUBLE = {
     "token death": _lose(1.0, "pending", "token_expired", "token"),
-    "permission lost": _lose(1.0, "pending", "no_access_configured", "permission"),
+    "permission lost": _lose(1.0, "pending", "permission_lost", "permission"),
     "throttled by half": _lose(0.5, "pending", "throttled", "throttled"),
     "throttled by a quarter": _lose(0.25, "pending", "throttled", "throttled"),
     "Meta down": _lose(1.0, "pending", "meta_down", "meta_down"),

@@ -124,6 +124,29 @@ def doctor() -> None:
 
 
 @main.command()
+@click.option("--dataset", "datasets", multiple=True, metavar="ID", help="Only this one.")
+@click.option("--json", "for_programs", is_flag=True, help="Print JSON.")
+def preflight(datasets: tuple[str, ...], for_programs: bool) -> None:
+    """Ask Meta whether it would take events now: token, permission, how long both will last.
+
+    Sends each dataset one event of 30 days ago, which Meta must refuse, so nothing is counted.
+    Ends with status 1 if anything would stop delivery.
+    """
+    from capi_assets.commands.preflight import as_json, as_table, fly
+
+    settings = _settings()
+    try:
+        outlooks = fly(settings, datasets, settings.now or datetime.now(UTC))
+    except (LookupError, ValueError) as error:
+        raise click.ClickException(str(error.args[0])) from None
+    if for_programs:
+        click.echo(json.dumps(as_json(outlooks), indent=2))
+    else:
+        Console().print(as_table(outlooks))
+    raise SystemExit(1 if any(outlook.stops_delivery for outlook in outlooks) else 0)
+
+
+@main.command()
 def gaps() -> None:
     """List the gaps that can still matter: cause, cost, deadline and range to materialize."""
     from rich.markdown import Markdown
@@ -148,15 +171,26 @@ def gaps() -> None:
 
 
 @main.command()
-@click.option("--from", "first", required=True, metavar="HOUR", help="Such as 2026-11-19-19:00.")
-@click.option("--to", "last", required=True, metavar="HOUR", help="The last hour, included.")
+@click.argument("hours_range", metavar="[RANGE]", required=False)
+@click.option("--from", "first", metavar="HOUR", help="Such as 2026-11-19-19:00.")
+@click.option("--to", "last", metavar="HOUR", help="The last hour, included.")
 @click.option("--json", "for_programs", is_flag=True, help="Print JSON.")
-def plan(first: str, last: str, for_programs: bool) -> None:
-    """Show what materializing a range of hours would send, and what it cannot save."""
-    from capi_assets.commands.plan import as_json, as_table, look_ahead
+def plan(hours_range: str | None, first: str | None, last: str | None, for_programs: bool) -> None:
+    """Show what materializing a range of hours would send, and what it cannot save.
+
+    RANGE is a range as alerts and the UI write it, such as
+    2026-11-19-19:00...2026-11-20-03:00, or one hour; or give --from and --to.
+    """
+    from capi_assets.commands.plan import as_json, as_table, look_ahead, range_ends
     from capi_assets.defs.resources import LedgerResource, resources_from
     from capi_assets.lake import Lake
 
+    if (hours_range is None) == (first is None and last is None):
+        raise click.UsageError("give either a RANGE, or --from and --to")
+    if hours_range is not None:
+        first, last = range_ends(hours_range)
+    if first is None or last is None:
+        raise click.UsageError("--from and --to belong together")
     settings = _settings()
     hours = _hours(first, last)
     now = settings.now or datetime.now(UTC)
@@ -169,9 +203,19 @@ def plan(first: str, last: str, for_programs: bool) -> None:
     console = Console()
     console.print(as_table(outlook, now))
     console.print(
-        f"{outlook.requests} requests to Meta; {outlook.doubled_if_forced} events would be counted"
-        " twice if what is held back were sent."
+        f"{'1 request' if outlook.requests == 1 else f'{outlook.requests} requests'} to Meta;"
+        f" {outlook.doubled_if_forced} events would be counted twice if what is held back were"
+        " sent."
     )
+    if outlook.ranges:
+        # Not wrapped and without markup: it is there to be copied, brackets and all.
+        console.print(
+            "To launch in the UI, as custom partitions:",
+            outlook.ranges,
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
     if outlook.not_materialized:
         console.print(
             f"{len(outlook.not_materialized)} hours have no matched_events yet; materialize them"
@@ -270,6 +314,30 @@ def report(first: str, last: str, out: Path, numbers: bool) -> None:
     out.write_text(page(told), encoding="utf-8")
     written = [out, *(write_numbers(told, out) if numbers else [])]
     click.echo(f"Written: {', '.join(str(path) for path in written)}")
+
+
+@main.command()
+@click.option("--from", "first", required=True, metavar="HOUR", help="Such as 2026-11-19-19:00.")
+@click.option("--to", "last", required=True, metavar="HOUR", help="The last hour, included.")
+@click.option("--json", "for_programs", is_flag=True, help="Print JSON.")
+def reconcile(first: str, last: str, for_programs: bool) -> None:
+    """Ask Meta how many events it counts, and show them beside our ledger's. Stores nothing.
+
+    Ends with status 1 if Meta's counts differ for long by more than is known to explain it.
+    """
+    from capi_assets.commands import reconcile as work
+    from capi_assets.lake import LakeError
+
+    settings, hours = _settings(), _hours(first, last)
+    try:
+        told = work.look(settings, hours, settings.now or datetime.now(UTC))
+    except (LakeError, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+    if for_programs:
+        click.echo(json.dumps(work.as_json(told), indent=2))
+    else:
+        work.show(told, Console())
+    raise SystemExit(1 if told.off else 0)
 
 
 @main.command()

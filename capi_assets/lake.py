@@ -11,15 +11,20 @@ import io
 import os
 import re
 import uuid
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from upath import UPath
 
+ROWS_PER_GROUP = 50_000
+"""Rows that `Lake.pieces` holds at a time; only hours busier than this have more than one group."""
+
 _HOUR_PATH = re.compile(r"date=(\d{4}-\d{2}-\d{2})/hour=(\d{2})/part\.parquet$")
+_LEFT_BEHIND = timedelta(days=1)  # no write takes that long, so its writer was killed
 
 
 class LakeError(RuntimeError):
@@ -47,7 +52,12 @@ class Lake:
         """
         target = self.path(table, hour)
         buffer = io.BytesIO()
-        pq.write_table(rows.replace_schema_metadata(None), buffer, compression="zstd")
+        pq.write_table(
+            rows.replace_schema_metadata(None),
+            buffer,
+            compression="zstd",
+            row_group_size=ROWS_PER_GROUP,
+        )
         content = buffer.getvalue()
         if self._holds(target, content):
             return target
@@ -111,24 +121,23 @@ class Lake:
         parts = [self._read_one(path, schema) for path in self.paths(table, hours)]
         return pa.concat_tables(parts) if parts else schema.empty_table()
 
+    def pieces(
+        self, table: str, hour: datetime, schema: pa.Schema, columns: Sequence[str]
+    ) -> Iterator[pa.Table]:
+        """One hour's rows as `read` gives them, in pieces of at most `ROWS_PER_GROUP`.
+
+        Raises:
+            LakeError: the file cannot be read.
+        """
+        asked = pa.schema([schema.field(name) for name in columns])
+        for path in self.paths(table, [hour]):
+            with _opened(path) as stored:
+                for number in range(stored.num_row_groups):
+                    yield _fitted(stored.read_row_group(number, _present(stored, asked)), asked)
+
     def _read_one(self, path: UPath, schema: pa.Schema) -> pa.Table:
-        try:
-            with path.open("rb") as file:
-                stored = pq.ParquetFile(file)
-                known = set(stored.schema_arrow.names)
-                present = [name for name in schema.names if name in known]
-                rows = stored.read(columns=present)
-            arrays = [
-                rows.column(field.name).cast(field.type)
-                if field.name in present
-                else pa.nulls(rows.num_rows, field.type)
-                for field in schema
-            ]
-        except (OSError, pa.ArrowException) as error:
-            raise LakeError(
-                f"Cannot read {path}: {type(error).__name__}. Materialize that hour again."
-            ) from error
-        return pa.table(arrays, schema=schema)
+        with _opened(path) as stored:
+            return _fitted(stored.read(columns=_present(stored, schema)), schema)
 
     def hours(self, table: str) -> list[datetime]:
         """Every hour that a table holds, in time order."""
@@ -157,6 +166,34 @@ class Lake:
         return gone
 
 
+@contextmanager
+def _opened(path: UPath) -> Iterator[pq.ParquetFile]:
+    try:
+        with path.open("rb") as file:
+            yield pq.ParquetFile(file)
+    except (OSError, pa.ArrowException) as error:
+        raise LakeError(
+            f"Cannot read {path}: {type(error).__name__}. Materialize that hour again."
+        ) from error
+
+
+def _present(stored: pq.ParquetFile, schema: pa.Schema) -> list[str]:
+    known = set(stored.schema_arrow.names)
+    return [name for name in schema.names if name in known]
+
+
+def _fitted(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The rows with exactly this schema; a column they lack is null."""
+    known = set(rows.column_names)
+    arrays = [
+        rows.column(field.name).cast(field.type)
+        if field.name in known
+        else pa.nulls(rows.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.table(arrays, schema=schema)
+
+
 def _replace(target: Path, data: bytes) -> None:
     """Writes a local file aside, down to the disk, and renames it."""
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -166,6 +203,17 @@ def _replace(target: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+            written = os.fstat(file.fileno()).st_mtime
         os.replace(aside, target)
     finally:
         aside.unlink(missing_ok=True)
+    _sweep(target.parent, written - _LEFT_BEHIND.total_seconds())
+
+
+def _sweep(folder: Path, before: float) -> None:
+    """Removes what writers that were killed left behind in the hour's folder."""
+    for left in folder.glob(".*.tmp"):
+        # Another writer may sweep as well, and a file it may not remove hinders nobody.
+        with suppress(OSError):
+            if left.stat().st_mtime < before:
+                left.unlink()

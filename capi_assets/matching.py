@@ -45,8 +45,8 @@ _JOINS = {
         "o.client_ip_address = v.client_ip_address AND o.client_user_agent = v.client_user_agent"
     ),
 }
-# Where and with what the visitor browsed is not where a purchase in a shop took place; who it was is
-# lent all the same (page "Customer Information Parameters": of the browser that the event is of).
+# Where and with what the visitor browsed is not where a purchase in a shop took place; who it was
+# is lent all the same (page "Customer Information Parameters": the event's own browser).
 _OF_THE_BROWSER = frozenset(
     {"client_ip_address", "client_user_agent", "event_source_url", "referrer_url"}
 )

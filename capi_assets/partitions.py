@@ -1,4 +1,4 @@
-"""The one partitions definition that all assets share.
+"""The partitions that assets share: hours, and days for what Meta tells once a day.
 
 Keys are UTC only: local hours repeat or vanish when clocks change. Importing this reads the
 settings; arithmetic with hours is in `hours.py`.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from dagster import HourlyPartitionsDefinition
+from dagster import DailyPartitionsDefinition, HourlyPartitionsDefinition
 
 from capi_assets.settings import read_settings
 
@@ -18,4 +18,10 @@ def hourly(start: datetime) -> HourlyPartitionsDefinition:
     return HourlyPartitionsDefinition(start_date=start, timezone="UTC", end_offset=1)
 
 
+def daily(start: datetime) -> DailyPartitionsDefinition:
+    """Days in UTC from the one of `start` up to and including today."""
+    return DailyPartitionsDefinition(start_date=start.replace(hour=0), timezone="UTC", end_offset=1)
+
+
 HOURLY = hourly(read_settings().start_date)
+DAILY = daily(read_settings().start_date)

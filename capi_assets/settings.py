@@ -109,6 +109,11 @@ class Settings(BaseModel):
         "hold",
         description="After 48 h, events whose fate is unknown: hold for a person, or resend.",
     )
+    preflight: Literal["on", "off"] = Field(
+        "off",
+        description="on: the daily look at access sends an event that Meta must refuse, to try"
+        " the token. Whether Events Manager's Diagnostics show it is not known.",
+    )
     requests_in_flight: int = Field(
         4, ge=1, le=64, description="Requests to Meta at the same time."
     )
@@ -128,8 +133,46 @@ class Settings(BaseModel):
     settle_minutes: int = Field(
         5, ge=0, le=55, description="Minutes after the hour before it is materialized and judged."
     )
+    reconcile: bool = Field(
+        True, description="Let the schedules compare Meta's own counts with the ledger."
+    )
+    reconcile_percent: float = Field(
+        5.0, gt=0, le=100, description="Per cent by which Meta's counts may differ without a word."
+    )
+    reconcile_settle_hours: int = Field(
+        3, ge=0, le=72, description="Hours that Meta's counts of an hour are waited for."
+    )
     alert_webhook: SecretStr | None = Field(
-        None, description="Slack-compatible webhook for alerts; alerts are always logged."
+        None,
+        description="Slack-compatible webhooks for alerts, with commas between; they are logged"
+        " anyhow.",
+    )
+    alert_json_url: SecretStr | None = Field(
+        None, description="Addresses that each alert is posted to as a JSON document; see the docs."
+    )
+    alert_email_to: str | None = Field(
+        None, description="Addresses that alerts are mailed to, with commas between."
+    )
+    alert_email_from: str | None = Field(
+        None, description="Sender of alert mails; the first recipient when absent."
+    )
+    smtp_url: SecretStr | None = Field(
+        None,
+        description="Mail server for alerts: smtps://user:password@host:465, or smtp:// with"
+        " STARTTLS.",
+    )
+    ui_url: str | None = Field(
+        None, description="Where people open Dagster; alerts and checks then link to the backfill."
+    )
+    auto_backfill: bool = Field(
+        False,
+        description="on: the coverage sensor launches the backfill itself once a gap's cause is"
+        " gone.",
+    )
+    late_files: Literal["materialize", "propose", "off"] = Field(
+        "materialize",
+        description="Files that land after their hour was materialized: materialize it again,"
+        " propose it, or ignore them.",
     )
     autostart: bool = Field(
         False, description="Start the schedules and the sensor as soon as they are loaded."
@@ -206,6 +249,11 @@ def _words(error: Mapping[str, Any]) -> str:
     # A rule between several settings has no place of its own.
     name = variable(str(error["loc"][0])) if error["loc"] else "CAPI_RETENTION_DAYS"
     return f"{name}: {str(error['msg']).removeprefix('Value error, ')}"
+
+
+def split(text: str | None) -> list[str]:
+    """The entries of a setting that may hold several, with commas or spaces between them."""
+    return (text or "").replace(",", " ").split()
 
 
 def sql_parameters(env: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from upath import UPath
 
+from capi_assets import lake as lake_module
 from capi_assets.lake import Lake, LakeError
 
 SCHEMA = pa.schema([("id", pa.int64()), ("name", pa.string())])
@@ -128,6 +130,8 @@ def test_a_broken_file_is_named_with_the_remedy(tmp_path: Path) -> None:
         Path(path.path).write_bytes(broken)
         with pytest.raises(LakeError, match=r"part\.parquet.*Materialize that hour again"):
             lake.read("visits", [H], SCHEMA)
+        with pytest.raises(LakeError, match=r"part\.parquet.*Materialize that hour again"):
+            list(lake.pieces("visits", H, SCHEMA, ["id"]))
 
 
 def test_a_column_of_another_type_that_does_not_fit_is_an_error_that_names_the_file(
@@ -155,6 +159,31 @@ def test_a_full_disk_leaves_the_former_file(
         lake.write("visits", H, rows(2))
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == ["part.parquet"]
+
+
+def test_what_killed_writers_left_behind_is_swept_after_a_day(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    folder = Path(lake.write("visits", H, rows(1)).path).parent
+    now = time.time()
+    ages = {"old": timedelta(hours=25), "young": timedelta(hours=23)}
+    for name, age in ages.items():
+        (folder / f".{name}.tmp").write_bytes(b"PAR1")
+        os.utime(folder / f".{name}.tmp", (0, now - age.total_seconds()))
+    lake.write("visits", H, rows(2))
+    assert {path.name for path in folder.iterdir()} == {"part.parquet", ".young.tmp"}
+    assert lake.read("visits", [H], SCHEMA).column("id").to_pylist() == [2]
+
+
+def test_an_hour_comes_in_pieces_that_make_up_the_whole(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lake_module, "ROWS_PER_GROUP", 4)
+    lake.write("visits", H, rows(*range(10)).select(["id"]))
+    pieces = list(lake.pieces("visits", H, SCHEMA, ["name", "id"]))
+    assert [piece.num_rows for piece in pieces] == [4, 4, 2]
+    whole = lake.read("visits", [H], SCHEMA, ["name", "id"])
+    assert pa.concat_tables(pieces).equals(whole)
+    assert list(lake.pieces("visits", H + HOUR, SCHEMA, ["id"])) == []
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_that_names_it(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,15 @@ from dotenv import dotenv_values
 from pydantic import SecretStr
 from upath import UPath
 
-from capi_assets.delivery.datasets import read_datasets
+from capi_assets.coverage.channels import smtp_address
+from capi_assets.delivery.datasets import read_datasets, secret_in
+from capi_assets.meta.graph_versions import NEWEST, version_outlook
 from capi_assets.meta.match_keys import hash_column
 from capi_assets.settings import (
     Settings,
     environment,
     read_settings,
+    split,
     sql_parameters,
     variable,
 )
@@ -44,16 +49,17 @@ def examine(env: Mapping[str, str], dotenv: Mapping[str, str | None]) -> list[Fi
     Raises:
         SettingsError: a setting cannot be read at all.
     """
-    settings = read_settings(env)
-    return [
-        Finding(
-            variable(name),
-            _shown(name, getattr(settings, name)),
-            _origin(variable(name), env, dotenv),
-            *_verdict(name, settings),
-        )
-        for name in Settings.model_fields
-    ]
+    # Read without their quotes, so that the other settings can be judged all the same.
+    settings = read_settings({name: _unquoted(value) for name, value in env.items()})
+    found = []
+    for name in Settings.model_fields:
+        there = variable(name)
+        verdict = _quoted(env.get(there, "")) or _verdict(name, settings)
+        if verdict[0] != "error":
+            verdict = _disagreement(there, env, dotenv) or verdict
+        shown = _shown(name, getattr(settings, name))
+        found.append(Finding(there, shown, _origin(there, env, dotenv), *verdict))
+    return found
 
 
 def examine_here() -> list[Finding]:
@@ -65,10 +71,13 @@ def examine_here() -> list[Finding]:
 
 def _shown(name: str, value: Any) -> str:
     if isinstance(value, SecretStr):
-        if name.endswith("_url"):
+        if name.endswith("_url") and name not in _NO_DATABASES:
             return _without_password(value.get_secret_value())
         return f"set ({len(value.get_secret_value())} characters)"
     return "" if value is None else str(value)
+
+
+_NO_DATABASES = ("alert_json_url", "smtp_url")
 
 
 def _without_password(url: str) -> str:
@@ -82,6 +91,30 @@ def _origin(name: str, env: Mapping[str, str], dotenv: Mapping[str, str | None])
     if not env.get(name, "").strip():
         return "default"
     return ".env" if dotenv.get(name) == env[name] else "environment"
+
+
+def _unquoted(value: str) -> str:
+    return value.strip()[1:-1] if _quoted(value) else value
+
+
+def _quoted(value: str) -> tuple[str, str] | None:
+    """Quotes that a shell or a `.env` file would take off, and that `docker --env-file` keeps."""
+    text = value.strip()
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        return "error", "the value holds its quotes; write it without them"
+    return None
+
+
+def _disagreement(
+    name: str, env: Mapping[str, str], dotenv: Mapping[str, str | None]
+) -> tuple[str, str] | None:
+    theirs, ours = (dotenv.get(name) or "").strip(), env.get(name, "").strip()
+    if not theirs or not ours or theirs == ours:
+        return None
+    return (
+        "warning",
+        ".env says otherwise: here the environment wins, under `dagster dev` .env does; keep one",
+    )
 
 
 def _verdict(name: str, settings: Settings) -> tuple[str, str]:
@@ -138,12 +171,31 @@ def _token(s: Settings) -> tuple[str, str] | None:
         return "ok", "not needed if CAPI_DATASETS has an entry for every dataset"
     if s.access_token is None:
         return "error", "set it, or CAPI_ACCESS_TOKEN_FILE: without a token orders stay pending"
-    return None
+    return _TRY
 
 
 def _token_file(s: Settings) -> tuple[str, str] | None:
-    if s.access_token_file and not Path(s.access_token_file).is_file():
-        return "error", "no such file"
+    if not s.access_token_file:
+        return None
+    try:
+        return _quoted(secret_in(s.access_token_file)) or _TRY
+    except LookupError as error:
+        return "error", str(error)
+
+
+_TRY = ("ok", "`capi-assets preflight` asks Meta whether it is accepted")
+
+
+def _version(s: Settings) -> tuple[str, str] | None:
+    if not re.fullmatch(r"v\d+\.\d+", s.graph_version):
+        return "error", f"must look like {NEWEST}"
+    outlook = version_outlook(s.graph_version, s.now or datetime.now(UTC))
+    return outlook.verdict, outlook.words
+
+
+def _preflight(s: Settings) -> tuple[str, str] | None:
+    if s.preflight == "on":
+        return "ok", "one event a day that Meta refuses; see whether Diagnostics count it"
     return None
 
 
@@ -186,7 +238,57 @@ def _start(s: Settings) -> tuple[str, str] | None:
     return None
 
 
+def _addresses(urls: str | None) -> tuple[str, str] | None:
+    found = split(urls)
+    if not all(re.fullmatch(r"https?://[^\s/?#]+\S*", url) for url in found):
+        return "error", "every address must begin with http:// or https://"
+    return ("ok", f"{len(found)} addresses") if len(found) > 1 else None
+
+
+def _email(s: Settings) -> tuple[str, str] | None:
+    to = split(s.alert_email_to)
+    if not all(_MAIL.fullmatch(address) for address in to):
+        return "error", "not a list of mail addresses"
+    if to and s.smtp_url is None:
+        return "error", "set CAPI_SMTP_URL too: no mail is sent without a server"
+    return None
+
+
+def _email_from(s: Settings) -> tuple[str, str] | None:
+    if s.alert_email_from and not _MAIL.fullmatch(s.alert_email_from):
+        return "error", "not a mail address"
+    return None
+
+
+def _smtp(s: Settings) -> tuple[str, str] | None:
+    if s.smtp_url is None:
+        return None
+    try:
+        server = smtp_address(s.smtp_url.get_secret_value())
+    except ValueError as error:
+        return "error", str(error)
+    if s.alert_email_to is None:
+        return "warning", "not used: CAPI_ALERT_EMAIL_TO names nobody"
+    return "ok", f"{server.host}, port {server.port}"
+
+
+def _ui(s: Settings) -> tuple[str, str] | None:
+    if s.ui_url and not re.fullmatch(r"https?://[^\s?#]+", s.ui_url):
+        return "error", "must look like http://127.0.0.1:3000"
+    return None
+
+
+_MAIL = re.compile(r"[^@\s,<>]+@[^@\s,<>]+")
+
 _JUDGES = {
+    "alert_webhook": lambda s: _addresses(s.alert_webhook and s.alert_webhook.get_secret_value()),
+    "alert_json_url": lambda s: _addresses(
+        s.alert_json_url and s.alert_json_url.get_secret_value()
+    ),
+    "alert_email_to": _email,
+    "alert_email_from": _email_from,
+    "smtp_url": _smtp,
+    "ui_url": _ui,
     "landing": _landing,
     "visits_sql": lambda s: _model(s.visits_sql),
     "orders_sql": lambda s: _model(s.orders_sql),
@@ -196,6 +298,8 @@ _JUDGES = {
     "access_token": _token,
     "access_token_file": _token_file,
     "graph_url": _graph,
+    "graph_version": _version,
+    "preflight": _preflight,
     "test_event_code": _test_code,
     "default_country": _country,
     "date_format": _date_format,

@@ -21,6 +21,7 @@ _REFUSED_WORDS = {
     "missing": "A required column is empty.",
     "not_allowed": "The value is none of those the column may have.",
     "wrong_length": "The value is too short or too long.",
+    "nul_character": "The text holds a NUL character, which no database keeps; write it without.",
     "not_a_number": "The value is no number; write 1234.56, without thousands or currency signs.",
     "not_a_time": "The value is no time; write ISO 8601 with its zone, or epoch seconds.",
     "outside_hour": "The row's time lies in another hour than its file; land it in its own hour.",

@@ -11,11 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rich.table import Table
 
-from capi_assets.contracts.base import arrow_schema
-from capi_assets.contracts.matched_events import MatchedEvents
+from capi_assets.coverage.links import pasteable
 from capi_assets.coverage.words import deadline, money
+from capi_assets.delivery.backlog import planned_hours
 from capi_assets.delivery.ledger import Ledger
-from capi_assets.delivery.plan import plan
 from capi_assets.delivery.planner import (
     OUTLOOK_NAMES,
     backfill_plan,
@@ -23,7 +22,7 @@ from capi_assets.delivery.planner import (
     requests_needed,
 )
 from capi_assets.delivery.policy import Policy
-from capi_assets.hours import hour_key
+from capi_assets.hours import hour_key, key_ranges
 from capi_assets.lake import Lake
 
 
@@ -42,16 +41,27 @@ class Outlook:
         found: datetime | None = pc.min(self.rows["first_deadline"]).as_py()
         return found
 
+    @property
+    def ranges(self) -> str:
+        """The hours with something recoverable, as the UI's field of partitions takes them."""
+        rows = self.rows.filter(pc.equal(self.rows["outlook"], "recoverable"))
+        hours = rows["hour"].to_pylist()
+        return pasteable(f"{first}...{last}" for first, last in key_ranges(hours))
+
+
+def range_ends(text: str) -> tuple[str, str]:
+    """First and last key of a range as alerts and the UI write it: `A...B`, `[A...B]` or `A`."""
+    first, dots, last = text.strip().removeprefix("[").removesuffix("]").partition("...")
+    return (first.strip(), last.strip()) if dots else (first, first)
+
 
 def look_ahead(
     lake: Lake, ledger: Ledger, hours: Sequence[datetime], now: datetime, policy: Policy
 ) -> Outlook:
     """Plans `hours` as they are stored; reads the ledger and changes nothing."""
-    columns = [name for name in arrow_schema(MatchedEvents).names if name != "payload"]
-    events = lake.read("matched_events", hours, arrow_schema(MatchedEvents), columns)
     stored = {path.parent for path in lake.paths("matched_events", hours)}
     absent = [h for h in hours if lake.path("matched_events", h).parent not in stored]
-    return outlook_of(plan(events, ledger.state_of(events), now, policy), absent)
+    return outlook_of(planned_hours(lake, ledger, hours, now, policy), absent)
 
 
 def outlook_of(planned: pa.Table, not_materialized: Sequence[datetime] = ()) -> Outlook:
@@ -84,6 +94,7 @@ def as_json(outlook: Outlook) -> dict[str, Any]:
         "requests": outlook.requests,
         "doubled_if_forced": outlook.doubled_if_forced,
         "first_deadline": first.isoformat() if first else None,
+        "ranges": outlook.ranges,
         "not_materialized": [hour_key(hour) for hour in outlook.not_materialized],
     }
 

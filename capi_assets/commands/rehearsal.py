@@ -68,7 +68,9 @@ def play_hours(
             at = hour + HOUR + settle
             sandbox.set_clock(at)
             undelivered += not run_hours(instance, hour, hour, {"clock": {"at": at.isoformat()}})
-            note = f"[red]{count(undelivered, 'hour')} undelivered" if undelivered else "all delivered"
+            note = (
+                f"[red]{count(undelivered, 'hour')} undelivered" if undelivered else "all delivered"
+            )
             progress.update(task, advance=1, note=note)
             if after is not None:
                 after(at)

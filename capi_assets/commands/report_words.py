@@ -134,7 +134,7 @@ def _cause(story: Story) -> str:
         and not story.gap.unknown_hours
     ):
         return "the hours were run late, or their orders landed late"
-    return story.gap.cause.headline
+    return story.gap.headline
 
 
 def _state(story: Story) -> tuple[str, str]:

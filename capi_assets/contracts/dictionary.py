@@ -15,9 +15,12 @@ import pandera.pandas as pap
 
 from capi_assets.contracts.attribution_health import AttributionHealth
 from capi_assets.contracts.base import DIGEST_LIST, Column, Contract, columns
+from capi_assets.contracts.dataset_quality import DatasetQuality
 from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.landing import LandedOrders, LandedVisits
 from capi_assets.contracts.matched_events import MatchedEvents
+from capi_assets.contracts.meta_access import MetaAccess
+from capi_assets.contracts.meta_stats import MetaStats
 from capi_assets.contracts.orders import Orders
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.contracts.visits import Visits
@@ -67,6 +70,21 @@ TABLES = (
         "delivery_results",
         "Lake table `delivery_results`, by the hour of `occurred_at`: the ledger, folded.",
         DeliveryResults,
+    ),
+    Table(
+        "meta_stats",
+        "Lake table `meta_stats`, by the hour: Meta's own counts beside the ledger's.",
+        MetaStats,
+    ),
+    Table(
+        "dataset_quality",
+        "Lake table `dataset_quality`, under hour 00 of the day that Meta was asked.",
+        DatasetQuality,
+    ),
+    Table(
+        "meta_access",
+        "Lake table `meta_access`, by the hour in which Meta was asked.",
+        MetaAccess,
     ),
     Table("attribution_health", "Lake table `attribution_health`, by the hour.", AttributionHealth),
 )

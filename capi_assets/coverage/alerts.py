@@ -18,7 +18,16 @@ from capi_assets.coverage.flags import ERROR, WARN
 from capi_assets.coverage.gaps import Gap, merged
 from capi_assets.hours import HOUR
 
-Kind = Literal["opened", "worse", "about_to_expire", "expired", "recovered", "changed"]
+Kind = Literal[
+    "opened",
+    "worse",
+    "about_to_expire",
+    "expired",
+    "recovered",
+    "changed",
+    "recovery_launched",
+    "recovery_given_up",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +96,12 @@ class Alert:
             `expired` (nothing of it can be saved any more); `recovered` (its hours are good, or at
             most half of its orders are still missing there for other causes); `changed` (its
             cause is gone, but most orders are still missing for another, which has its own alert).
+            `decide` gives these; the other two are told by who launches (recovery.py).
         gap_id: the same from opened to recovered, however the gap grows or shrinks.
         gap: the gap as it is now; of one that is over, what was remembered of it.
         ranges: partition ranges of the hours that are bad now; empty when it is over.
         still: orders still missing in its hours for `other_causes`, when it is over.
+        automatic: whether its hours were materialized again by automatic recovery.
     """
 
     kind: Kind
@@ -99,6 +110,12 @@ class Alert:
     ranges: tuple[str, ...] = ()
     still: int = 0
     other_causes: tuple[Cause, ...] = ()
+    automatic: bool = False
+
+
+def told_as(state: AlertState, gap: Gap) -> str:
+    """The id that a gap's alerts carry: that of the gap told before that it goes on, or its own."""
+    return next((known.id for known in state.standing if _touch(gap, known)), gap.id)
 
 
 def decide(

@@ -7,11 +7,12 @@ words for what delivery decided are in `delivery.reasons`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from capi_assets.delivery import reasons
-from capi_assets.meta.errors import Kind, classify
+from capi_assets.meta.errors import TOKEN_PLACES, Kind, classify
 
 
 class Cause(StrEnum):
@@ -36,6 +37,10 @@ class Cause(StrEnum):
     def headline(self) -> str:
         """What happened, as a clause without capital or full stop."""
         return _ADVICE[self].headline
+
+    def headline_for(self, reasons: Iterable[str]) -> str:
+        """The headline, more precise where the commonest of `reasons` (it comes first) is."""
+        return _PRECISE.get((self, next(iter(reasons), None)), self.headline)
 
     @property
     def remedy(self) -> str:
@@ -64,8 +69,8 @@ _IN_THE_DATA = frozenset({Cause.PAYLOAD, Cause.MATCH_KEYS_LOST, Cause.QUARANTINE
 _ADVICE = {
     Cause.TOKEN: _Advice(
         "the access token is not accepted",
-        "Create a new access token in Events Manager and set CAPI_ACCESS_TOKEN, then materialize"
-        " the range.",
+        f"Create a new access token in Events Manager and set {TOKEN_PLACES}, then materialize the"
+        " range.",
     ),
     Cause.PERMISSION: _Advice(
         "the token may not write to the dataset",
@@ -132,6 +137,10 @@ _ADVICE = {
     ),
 }
 
+_PRECISE: dict[tuple[Cause, str | None], str] = {
+    (Cause.TOKEN, reasons.NO_ACCESS): "no access token is set up for the dataset",
+}
+
 _BY_KIND = {
     Kind.TRANSIENT: Cause.META_DOWN,
     Kind.THROTTLED: Cause.THROTTLED,
@@ -150,7 +159,7 @@ _BY_REASON = {
     reasons.TOKEN_EXPIRED: Cause.TOKEN,
     reasons.TOKEN_INVALID: Cause.TOKEN,
     reasons.PERMISSION_LOST: Cause.PERMISSION,
-    reasons.NO_ACCESS: Cause.PERMISSION,
+    reasons.NO_ACCESS: Cause.TOKEN,
     reasons.THROTTLED: Cause.THROTTLED,
     reasons.META_DOWN: Cause.META_DOWN,
     reasons.REDIRECTED: Cause.META_DOWN,

@@ -84,6 +84,11 @@ class Gap:
         return f"{hour_key(self.first_hour)}...{hour_key(self.last_hour)}"
 
     @property
+    def headline(self) -> str:
+        """What happened, as a clause without capital or full stop."""
+        return self.cause.headline_for(self.reasons)
+
+    @property
     def remedy(self) -> str:
         """What a person should do; the range is `partition_range`."""
         return self.cause.remedy

@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from capi_assets.coverage.causes import Cause
 from capi_assets.coverage.gaps import Gap
+from capi_assets.coverage.links import backfill_link, pasteable
 from capi_assets.coverage.outcomes import STAGES
 from capi_assets.coverage.words import (
     amount,
@@ -63,7 +65,7 @@ def hour_sentence(hour: datetime, flags: pa.Table, now: datetime) -> str:
     saved = f"{row['recoverable']:,}" if row["recoverable"] else "what arrives"
     return "".join(
         (
-            f"{hour_key(hour)}: {_reached(row)}, because {cause.headline}",
+            f"{hour_key(hour)}: {_reached(row)}, because {cause.headline_for(_reasons(row))}",
             f" (about {row['absent']:,} did not arrive)" if row["absent"] else "",
             f" ({row['unmatched']:,} found no visit)" if row["unmatched"] else "",
             f" (about {row['weakened']:,} without their usual match keys)"
@@ -73,6 +75,11 @@ def hour_sentence(hour: datetime, flags: pa.Table, now: datetime) -> str:
             ".",
         )
     )
+
+
+def _reasons(row: Mapping[str, Any]) -> list[str]:
+    counts: dict[str, int] = orjson.loads(row["reasons"] or "{}")
+    return sorted(counts, key=lambda reason: (-counts[reason], reason))
 
 
 def _reached(row: Mapping[str, Any]) -> str:
@@ -147,8 +154,11 @@ def plan_report(rows: pa.Table, now: datetime, at_most: int = 100) -> str:
     return table(header, body) + more
 
 
-def gaps_report(gaps: Sequence[Gap], now: datetime, at_most: int = AT_MOST) -> str:
-    """The standing list of gaps: how many and how much, one row each, and what to do.
+def gaps_report(
+    gaps: Sequence[Gap], now: datetime, at_most: int = AT_MOST, ui_url: str | None = None
+) -> str:
+    """The standing list of gaps: how many and how much, one row each, and what to do, with links
+    to the backfill where the UI's address is known.
 
     Most urgent first: by deadline, then by missing orders. Counts are exact, rows are capped.
     """
@@ -169,9 +179,12 @@ def gaps_report(gaps: Sequence[Gap], now: datetime, at_most: int = AT_MOST) -> s
     for gap in urgent[:at_most]:
         told[gap.cause].append(gap)
     for cause, group in told.items():
-        what = f"- {cause.headline[0].upper()}{cause.headline[1:]}: {cause.remedy}"
-        ranges = [f"`{gap.partition_range}`" for gap in group]
-        parts.append(what if cause is Cause.TOO_LATE else " ".join([what, *ranges]))
+        headline = group[0].headline
+        what = f"- {headline[0].upper()}{headline[1:]}: {cause.remedy}"
+        ranges = [gap.partition_range for gap in group]
+        link = backfill_link(ui_url, ranges)
+        where = [f"`{pasteable(ranges)}`", *([f"[backfill]({link})"] if link else [])]
+        parts.append(what if cause is Cause.TOO_LATE else " ".join([what, *where]))
     return "\n\n".join(parts)
 
 

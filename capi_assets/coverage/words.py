@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 
 from capi_assets.coverage.alerts import Alert
 from capi_assets.coverage.causes import Cause
-from capi_assets.coverage.channels import Message
 from capi_assets.coverage.gaps import Gap
+from capi_assets.coverage.links import backfill_link, pasteable
 from capi_assets.hours import HOUR
 
 _NO_DECIMALS = {
@@ -136,7 +136,7 @@ def savable(gap: Gap, now: datetime) -> str:
 def gap_sentence(gap: Gap, now: datetime) -> str:
     """One paragraph: what is missing since when, why, until when, what to do."""
     return _paragraph(
-        f"{during(gap)}: {missing(gap)}, because {gap.cause.headline}.",
+        f"{during(gap)}: {missing(gap)}, because {gap.headline}.",
         seen(gap),
         savable(gap, now),
         _to_do(gap, (gap.partition_range,)),
@@ -150,25 +150,70 @@ _NEWS = {
     "expired": "Gap can no longer be saved",
     "recovered": "Gap recovered",
     "changed": "Gap has another cause now",
+    "recovery_launched": "Recovery launched",
+    "recovery_given_up": "Automatic recovery has given up",
+}
+
+# The headlines of causes, once they are over.
+_WAS = {
+    Cause.TOKEN: "the access token was not accepted",
+    Cause.PERMISSION: "the token was not allowed to write to the dataset",
+    Cause.THROTTLED: "Meta limited our calls",
+    Cause.META_DOWN: "Meta did not answer as it should",
+    Cause.PAYLOAD: "events were refused for what they carried",
+    Cause.VISITS_MISSING: "visits were missing",
+    Cause.ORDERS_MISSING: "fewer orders had arrived than their visits promised",
+    Cause.NOT_MATERIALIZED: "the hours had not been materialized",
+    Cause.MATCH_KEYS_LOST: "orders carried too few match keys",
+    Cause.QUARANTINE: "orders broke their contract",
+    Cause.TIME_BUDGET: "the run had ended before every event had its turn",
+    Cause.UNKNOWN_OUTCOME: "the fate of events was unknown and they were held",
+    Cause.TOO_LATE: "orders were too old when their turn came",
+    Cause.UNEXPLAINED: "events were undelivered for a reason this version does not know",
 }
 
 
-def alert_text(alert: Alert, now: datetime) -> str:
-    """An alert as one readable paragraph."""
+def alert_text(alert: Alert, now: datetime, ui_url: str | None = None) -> str:
+    """An alert as one readable paragraph, with a link to the backfill where the UI is known."""
     gap, news = alert.gap, _NEWS[alert.kind]
+    if alert.kind == "recovery_launched":
+        return _paragraph(
+            f"{news}, {during(gap)}: {_was(gap)}.",
+            savable(gap, now),
+            f"Now materialized again, the most urgent first: {_shown(alert.ranges)}",
+        )
+    if alert.kind == "recovery_given_up":
+        return _paragraph(
+            f"{news} ({gap.severity}), {during(gap)}: its runs over"
+            f" {_shown(alert.ranges)} delivered nothing more.",
+            seen(gap),
+            savable(gap, now),
+            _to_do(gap, alert.ranges, ui_url),
+        )
     if not alert.ranges:  # over
-        return _paragraph(f"{news}, {during(gap)}: {gap.cause.headline}.", _aftermath(alert))
+        return _paragraph(f"{news}, {during(gap)}: {_was(gap)}.", _aftermath(alert))
     return _paragraph(
-        f"{news} ({gap.severity}), {during(gap)}: {missing(gap)}, because {gap.cause.headline}.",
+        f"{news} ({gap.severity}), {during(gap)}: {missing(gap)}, because {gap.headline}.",
         seen(gap),
         savable(gap, now),
-        _to_do(gap, alert.ranges),
+        _to_do(gap, alert.ranges, ui_url),
     )
 
 
-def message(alert: Alert, now: datetime) -> Message:
-    """An alert ready for the channels."""
-    return Message(alert_text(alert, now), alert.gap.severity, good=alert.kind == "recovered")
+def alert_subject(alert: Alert) -> str:
+    """`New gap: 412 orders (EUR 38,120.40) are missing, 2026-11-20 13:00 to 18:00 UTC`."""
+    what = missing(alert.gap) if alert.ranges else _was(alert.gap)
+    return f"{_NEWS[alert.kind]}: {what}, {during(alert.gap)}"
+
+
+def _was(gap: Gap) -> str:
+    return _WAS.get(gap.cause, gap.cause.headline)
+
+
+_POORER = {
+    Cause.VISITS_MISSING: "went without the match keys of their visits",
+    Cause.MATCH_KEYS_LOST: "went with fewer match keys than usual",
+}
 
 
 def _aftermath(alert: Alert) -> str:
@@ -179,23 +224,33 @@ def _aftermath(alert: Alert) -> str:
     were = (
         f"At its worst {lost} {'was' if gap.orders == 1 else 'were'} missing." if gap.orders else ""
     )
+    how = "Its hours were materialized again automatically." if alert.automatic else ""
     if not alert.other_causes:
-        return _paragraph(were, "Coverage of these hours is good again.")
+        poorer = _POORER.get(gap.cause)
+        good = "Coverage of these hours is good again"
+        end = f"{good}, but what was sent meanwhile {poorer} and stays so." if poorer else good
+        return _paragraph(were, how, end.removesuffix(".") + ".")
     why = listed(cause.headline for cause in alert.other_causes)
     still = count(alert.still, "order") if alert.still else "Orders"
     return _paragraph(
         were,
+        how,
         f"{still} of these hours {'is' if alert.still == 1 else 'are'}"
         f" still missing, because {why}: see the gap of that cause.",
     )
 
 
-def _to_do(gap: Gap, ranges: Sequence[str]) -> str:
+def _to_do(gap: Gap, ranges: Sequence[str], ui_url: str | None = None) -> str:
     if gap.cause is Cause.TOO_LATE:
         return gap.remedy
     noun = "Range" if len(ranges) == 1 else "Ranges"
-    shown = ", ".join(ranges[:5]) + (f" and {len(ranges) - 5} more" if len(ranges) > 5 else "")
-    return f"{gap.remedy} {noun}: {shown}"
+    link = backfill_link(ui_url, ranges)
+    return f"{gap.remedy} {noun}: {_shown(ranges)}{f' {link}' if link else ''}"
+
+
+def _shown(ranges: Sequence[str]) -> str:
+    more = f" and {len(ranges) - 5} more" if len(ranges) > 5 else ""
+    return f"{pasteable(ranges[:5])}{more}"
 
 
 def _paragraph(*sentences: str) -> str:

@@ -250,12 +250,14 @@ def coverage_watch(lake: LakeResource, rules: Rules, clock: Clock) -> dg.AssetCh
 def watch_words(gaps: Sequence[Any], now: datetime, ui_url: str | None = None) -> dict[str, Any]:
     """The standing list as the fields of a check's result."""
     severe = any(gap.severity == ERROR for gap in gaps)
+    link = backfill_link(ui_url, [gap.partition_range for gap in gaps if gap.savable])
     return {
         "passed": not gaps,
         "severity": dg.AssetCheckSeverity.ERROR if severe else dg.AssetCheckSeverity.WARN,
         "description": gaps_sentence(gaps, now),
         "metadata": {
             "gaps": dg.MetadataValue.md(gaps_report(gaps, now, ui_url=ui_url)),
+            **({"backfill": dg.MetadataValue.url(link)} if link else {}),
             "flagged_hours": sum(gap.hours for gap in gaps),
             "missing_orders": sum(gap.orders for gap in gaps),
             "recoverable_orders": sum(gap.recoverable for gap in gaps),

@@ -28,9 +28,9 @@ from capi_assets.defs.reporting import (
     report_nothing_done,
 )
 from capi_assets.defs.resources import Clock, LakeResource, LedgerResource, MetaResource, Rules
-from capi_assets.delivery.access import open_clients
+from capi_assets.delivery.access import clients_for
+from capi_assets.delivery.backlog import planned_hours, results_of, take_stock
 from capi_assets.delivery.ledger import Ledger
-from capi_assets.delivery.plan import plan, to_send
 from capi_assets.delivery.planner import (
     OUTLOOK_NAMES,
     backfill_plan,
@@ -39,10 +39,9 @@ from capi_assets.delivery.planner import (
 )
 from capi_assets.delivery.policy import Policy
 from capi_assets.delivery.reasons import HELD, HELD_TOO_LATE, WRITTEN_OFF
-from capi_assets.delivery.results import fold
 from capi_assets.delivery.sender import deliver
 from capi_assets.delivery.summary import DeliverySummary, Progress
-from capi_assets.delivery.withdrawals import note_withdrawals
+from capi_assets.lake import Lake
 
 # A person decides these; another materialization would not finish them.
 _HELD = pa.array([HELD, HELD_TOO_LATE])
@@ -81,22 +80,23 @@ def delivery_results(
     """One plan and one delivery for all hours of the run, most urgent events first."""
     hours = hours_of(context)
     store = lake.open()
-    events = store.read("matched_events", hours, arrow_schema(MatchedEvents))
     policy = rules.delivery()
     if config.dry_run:
         with ledger.open() as book:
-            planned = plan(events, book.state_of(events), clock.now(), policy)
+            planned = planned_hours(store, book, hours, clock.now(), policy)
         yield from report_nothing_done(context, _outlook_metadata(planned, clock.now()))
         return
+    metadata, unfinished = {}, []
     with ledger.open() as book:
-        summary = _deliver(context, events, book, meta, policy, clock)
-        results = conform(fold(events, book.state_of(events), clock.now(), policy), DeliveryResults)
-    metadata = {}
-    for hour in hours:
-        rows = rows_of(results, hour)
-        store.write("delivery_results", hour, rows)
-        metadata[hour] = _metadata(rows, summary)
-    yield from report_hours(context, metadata, _unfinished(results, hours))
+        summary = _deliver(context, store, hours, book, meta, policy, clock)
+        for some, folded in results_of(store, book, hours, clock.now(), policy):
+            results = conform(folded, DeliveryResults)
+            for hour in some:
+                rows = rows_of(results, hour)
+                store.write("delivery_results", hour, rows)
+                metadata[hour] = _metadata(rows, summary)
+            unfinished += _unfinished(results, some)
+    yield from report_hours(context, metadata, unfinished)
 
 
 def _outlook_metadata(planned: pa.Table, now: datetime) -> dict[str, Any]:
@@ -114,27 +114,23 @@ def _outlook_metadata(planned: pa.Table, now: datetime) -> dict[str, Any]:
 
 def _deliver(
     context: dg.AssetExecutionContext,
-    events: pa.Table,
+    store: Lake,
+    hours: Sequence[datetime],
     book: Ledger,
     meta: MetaResource,
     policy: Policy,
     clock: Clock,
 ) -> DeliverySummary:
-    known = book.state_of(events)
-    withdrawn = note_withdrawals(book, events, known, clock.now())
-    if withdrawn:
-        context.log.info("%d events are withheld since the ledger knew them", withdrawn)
-    planned = plan(events, known, clock.now(), policy)
-    sends = to_send(events, planned)
-    context.log.info(
-        "Plan for %d events: %s", events.num_rows, dict(Counter(planned["action"].to_pylist()))
-    )
+    backlog = take_stock(store, book, hours, clock.now(), policy)
+    if backlog.withdrawn:
+        context.log.info("%d events are withheld since the ledger knew them", backlog.withdrawn)
+    context.log.info("Plan for %d events: %s", backlog.actions.total(), dict(backlog.actions))
 
     def tell(progress: Progress) -> None:
         context.log.info(
             "%d of %d delivered in %d requests, %.1f s",
             progress.delivered,
-            sends.num_rows,
+            backlog.sends.num_rows,
             progress.requests,
             progress.seconds,
         )
@@ -143,15 +139,16 @@ def _deliver(
     for why in datasets.missing.values():
         context.log.error("No access: %s", why)
     policy = replace(policy, requests_per_second_of=datasets.requests_per_second)
-    summary = deliver(
-        sends,
-        book,
-        open_clients(datasets.accesses.values(), policy),
-        clock.now,
-        policy,
-        run_id=context.run.run_id,
-        on_progress=tell,
-    )
+    with clients_for(datasets.accesses.values(), policy) as clients:
+        summary = deliver(
+            backlog.tables(store),
+            book,
+            clients,
+            clock.now,
+            policy,
+            run_id=context.run.run_id,
+            on_progress=tell,
+        )
     for stop in summary.stops:
         context.log.error("%s", stop)
     for warning in summary.warnings:
@@ -199,24 +196,28 @@ def _unfinished(results: pa.Table, hours: Sequence[datetime]) -> list[Unfinished
         rows = rows_of(left, hour)
         if not rows.num_rows:
             continue
-        (status, reason), count = _reasons(rows).most_common(1)[0]
+        (status, reason), most = _reasons(rows).most_common(1)[0]
         cause = cause_of(stage=status, reason=reason, http_status=None, code=None, subcode=None)
-        why = f"{rows.num_rows} events wait, {count} of them because {_words(cause, reason)}."
+        wait = "event waits" if rows.num_rows == 1 else "events wait"
+        of_them = f", {most} of them" if most < rows.num_rows else ""
+        why = f"{rows.num_rows} {wait}{of_them} because {_words(cause, reason)}."
         found.append(Unfinished(hour, why, cause.remedy))
     return found
 
 
 def _words(cause: Cause, reason: str | None) -> str:
-    return f"{cause.headline} ({reason})" if reason else cause.headline
+    return f"{cause.headline_for([reason])} ({reason})" if reason else cause.headline
 
 
 def _judge(hours: Sequence[datetime], lake: LakeResource) -> Mapping[datetime, HourVerdict]:
-    store = lake.open()
-    identity = ["occurred_at", "dataset_id", "event_name", "event_id", "order_id"]
-    events = store.read("matched_events", hours, arrow_schema(MatchedEvents), identity)
-    columns = [*identity, "status", "reason"]
-    results = store.read("delivery_results", hours, arrow_schema(DeliveryResults), columns)
-    return {hour: _verdict(rows_of(events, hour), rows_of(results, hour)) for hour in hours}
+    store, events, results = lake.open(), arrow_schema(MatchedEvents), arrow_schema(DeliveryResults)
+    return {
+        hour: _verdict(
+            store.read("matched_events", [hour], events, ["order_id"]),
+            store.read("delivery_results", [hour], results, ["status", "reason"]),
+        )
+        for hour in hours
+    }
 
 
 def _verdict(events: pa.Table, results: pa.Table) -> HourVerdict:

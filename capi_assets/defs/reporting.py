@@ -7,7 +7,7 @@ by one, and only then does the step fail, which leaves exactly the others "faile
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -22,6 +22,14 @@ from capi_assets.partitions import HOURLY
 
 OWNERS = ["team:analytics-engineering"]
 GROUP = "conversions"
+
+
+FRESHNESS = dg.FreshnessPolicy.time_window(
+    fail_window=timedelta(hours=2), warn_window=timedelta(minutes=75)
+)
+"""Some hour was written lately: the schedules run and their runs end well. Dagster looks at the
+asset's latest materialization, whichever hour it was of, so a backfill counts too; which hours
+lack orders is for `coverage_watch` to say."""
 
 
 def hours_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[datetime]:
@@ -51,13 +59,16 @@ def hourly_asset(
     kinds: set[str],
     description: str,
     deps: Sequence[str] = (),
+    group: str = GROUP,
+    freshness: dg.FreshnessPolicy | None = FRESHNESS,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """`dg.asset` with what all assets here share: hours, one run per range, owners, columns."""
     return dg.asset(
         partitions_def=HOURLY,
         backfill_policy=dg.BackfillPolicy.single_run(),
+        freshness_policy=freshness,
         deps=deps,
-        group_name=GROUP,
+        group_name=group,
         owners=OWNERS,
         kinds=kinds,
         tags={"stage": stage},
@@ -94,16 +105,22 @@ def report_hours(
             context.add_asset_metadata(dict(values), partition_key=hour_key(hour))
         yield dg.MaterializeResult()
         return
-    failed = {entry.hour for entry in unfinished}
+    failed = {entry.hour: entry for entry in unfinished}
     for hour, values in metadata.items():
-        if hour not in failed:
-            yield dg.AssetMaterialization(
-                context.asset_key, partition=hour_key(hour), metadata=dict(values)
+        key, entry = hour_key(hour), failed.get(hour)
+        if entry is None:
+            yield dg.AssetMaterialization(context.asset_key, partition=key, metadata=dict(values))
+        else:
+            yield dg.AssetObservation(
+                context.asset_key,
+                partition=key,
+                description=f"Not finished: {entry.why}",
+                metadata={**values, "what_to_do": entry.remedy},
             )
     # Hands on the step's output without a materialization of its own for every hour.
     yield dg.MaterializeResult(metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
     raise dg.Failure(
-        description=_unfinished_words(unfinished, len(metadata)),
+        description=unfinished_words(unfinished, len(metadata)),
         metadata={
             "unfinished_hours": len(unfinished),
             "hours": dg.MetadataValue.md(_unfinished_table(unfinished)),
@@ -126,14 +143,25 @@ def report_nothing_done(
     yield dg.MaterializeResult(metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
 
 
-def _unfinished_words(unfinished: Sequence[Unfinished], total: int) -> str:
-    reasons = list(dict.fromkeys(f"{entry.why} {entry.remedy}" for entry in unfinished))
-    more = f" (and {len(reasons) - 3} more reasons)" if len(reasons) > 3 else ""
-    first, last = unfinished[0].hour, unfinished[-1].hour
-    return (
-        f"{len(unfinished)} of {total} hours are not finished, between {hour_key(first)} and"
-        f" {hour_key(last)}; the others are. {' '.join(reasons[:3])}{more}"
-    )
+def unfinished_words(unfinished: Sequence[Unfinished], total: int) -> str:
+    """Why a run failed, in a few sentences: hours that need the same done are told together."""
+    first, last = hour_key(unfinished[0].hour), hour_key(unfinished[-1].hour)
+    if total == 1:
+        where = f"The hour {first} is not finished."
+    else:
+        number = f"{len(unfinished)} of {total} hours"
+        between = f", {first}" if first == last else f", between {first} and {last}"
+        others = "; the others are" if len(unfinished) < total else ""
+        where = f"{number} {'is' if len(unfinished) == 1 else 'are'} not finished{between}{others}."
+    alike: dict[str, list[Unfinished]] = {}
+    for entry in unfinished:
+        alike.setdefault(entry.remedy, []).append(entry)
+    said = []
+    for remedy, group in list(alike.items())[:3]:
+        hours = "1 more hour" if len(group) == 2 else f"{len(group) - 1} more hours"
+        said.append(f"{group[0].why}{f' (And {hours} alike.)' if group[1:] else ''} {remedy}")
+    more = f" (And {len(alike) - 3} more reasons.)" if len(alike) > 3 else ""
+    return f"{where} {' '.join(said)}{more}"
 
 
 def _unfinished_table(unfinished: Sequence[Unfinished]) -> str:
@@ -190,10 +218,16 @@ def hourly_check(
 
 
 def latest_materialization(
-    instance: dg.DagsterInstance, asset: str, hour: datetime | None = None
+    instance: dg.DagsterInstance,
+    asset: str,
+    hour: datetime | None = None,
+    *,
+    partition: str | None = None,
 ) -> AssetCheckEvaluationTargetMaterializationData | None:
-    """What a check of an asset, or of one of its hours, speaks of; None before the first."""
-    keys = [hour_key(hour)] if hour is not None else None
+    """What a check of an asset, of one of its hours, or of another partition speaks of; None
+    before the first."""
+    key = hour_key(hour) if hour is not None else partition
+    keys = [key] if key is not None else None
     found = instance.fetch_materializations(
         dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=keys), limit=1
     ).records

@@ -13,8 +13,9 @@ import dagster as dg
 from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
-from capi_assets.coverage.channels import Channel, WebhookChannel
+from capi_assets.coverage.channels import Channel, EmailChannel, JsonChannel, WebhookChannel
 from capi_assets.coverage.flags import CoveragePolicy
+from capi_assets.coverage.reconciliation import Tolerance
 from capi_assets.delivery.datasets import Datasets, read_datasets, secret_in
 from capi_assets.delivery.ledger import Ledger
 from capi_assets.delivery.policy import Policy
@@ -22,7 +23,7 @@ from capi_assets.ingest.hashing import HashPolicy
 from capi_assets.ingest.sources import LandingFolder, Source, SqlModel
 from capi_assets.lake import Lake
 from capi_assets.meta.client import DatasetAccess
-from capi_assets.settings import Settings, environment, sql_parameters, variable
+from capi_assets.settings import Settings, environment, split, sql_parameters, variable
 
 
 class Clock(dg.ConfigurableResource[Any]):
@@ -95,6 +96,7 @@ class MetaResource(dg.ConfigurableResource[Any]):
     graph_version: str
     test_event_code: str | None = None
     datasets: str | None = None
+    preflight: str = "off"
 
     def accesses(self) -> dict[str, DatasetAccess]:
         """Access by dataset id; empty while no dataset or token is set."""
@@ -124,10 +126,9 @@ class MetaResource(dg.ConfigurableResource[Any]):
         if not self.dataset_id:
             return Datasets({}, {}, {})
         try:
-            token = secret_in(self.access_token_file) if self.access_token_file else None
             access = DatasetAccess(
                 dataset_id=self.dataset_id,
-                token=token or self.access_token or "",
+                token=self._token(),
                 app_secret=self.app_secret,
                 graph_url=self.graph_url,
                 version=self.graph_version,
@@ -136,6 +137,13 @@ class MetaResource(dg.ConfigurableResource[Any]):
         except (LookupError, ValueError) as error:
             return Datasets({}, {}, {self.dataset_id: str(error.args[0])})
         return Datasets({self.dataset_id: access}, {}, {})
+
+    def _token(self) -> str:
+        if self.access_token_file:
+            return secret_in(self.access_token_file)
+        if not self.access_token:
+            raise LookupError("neither CAPI_ACCESS_TOKEN nor CAPI_ACCESS_TOKEN_FILE is set")
+        return self.access_token
 
 
 T = TypeVar("T")
@@ -146,13 +154,29 @@ def _without(of: Mapping[str, T], names: Collection[str]) -> dict[str, T]:
 
 
 class Alerts(dg.ConfigurableResource[Any]):
-    """Where alerts go beside the log."""
+    """Where alerts go beside the log; several addresses have commas or spaces between them."""
 
     webhook: str | None = Field(None, repr=False)
+    json_url: str | None = Field(None, repr=False)
+    email_to: str | None = Field(None, repr=False)
+    email_from: str | None = None
+    smtp_url: str | None = Field(None, repr=False)
 
     def channels(self) -> list[Channel]:
         """The channels that are set up."""
-        return [WebhookChannel(self.webhook)] if self.webhook else []
+        found: list[Channel] = [
+            *(WebhookChannel(url, _nth("webhook", n)) for n, url in enumerate(split(self.webhook))),
+            *(JsonChannel(url, _nth("json", n)) for n, url in enumerate(split(self.json_url))),
+        ]
+        to = split(self.email_to)
+        if to and self.smtp_url:
+            sender = self.email_from or to[0]
+            found.append(EmailChannel(self.smtp_url, sender, to))
+        return found
+
+
+def _nth(name: str, place: int) -> str:
+    return f"{name} {place + 1}" if place else name
 
 
 class Rules(dg.ConfigurableResource[Any]):
@@ -171,6 +195,11 @@ class Rules(dg.ConfigurableResource[Any]):
     coverage_threshold: float = 0.95
     settle_minutes: int = 5
     retention_days: int = 90
+    reconcile_percent: float = 5.0
+    reconcile_settle_hours: int = 3
+    ui_url: str | None = None
+    auto_backfill: bool = False
+    late_files: str = "materialize"
 
     @property
     def lookback(self) -> timedelta:
@@ -192,6 +221,13 @@ class Rules(dg.ConfigurableResource[Any]):
             time_budget=timedelta(seconds=self.time_budget_seconds),
         )
 
+    def reconciliation(self) -> Tolerance:
+        """When Meta's counts and ours are taken to agree."""
+        return Tolerance(
+            share=self.reconcile_percent / 100,
+            settle=timedelta(hours=self.reconcile_settle_hours),
+        )
+
     def coverage(self) -> CoveragePolicy:
         """When an hour is flagged."""
         return CoveragePolicy(
@@ -211,7 +247,13 @@ def resources_from(settings: Settings) -> dict[str, Any]:
     if "ledger_url" in settings.model_fields_set:
         ledger_url = dg.EnvVar(variable("ledger_url"))
     return {
-        "alerts": Alerts(webhook=secret("alert_webhook")),
+        "alerts": Alerts(
+            webhook=secret("alert_webhook"),
+            json_url=secret("alert_json_url"),
+            email_to=settings.alert_email_to,
+            email_from=settings.alert_email_from,
+            smtp_url=secret("smtp_url"),
+        ),
         "clock": Clock(at=settings.now.isoformat() if settings.now else None),
         # Row order is ours to set, by sorting; DuckDB may use memory better without keeping it.
         "duckdb": DuckDBResource(database=":memory:"),
@@ -226,6 +268,7 @@ def resources_from(settings: Settings) -> dict[str, Any]:
             graph_version=settings.graph_version,
             test_event_code=settings.test_event_code,
             datasets=settings.datasets,
+            preflight=settings.preflight,
         ),
         "rules": Rules(
             **{name: getattr(settings, name) for name in Rules.model_fields},

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 
@@ -15,6 +15,7 @@ from capi_assets.coverage.gaps import Gap, gaps
 from capi_assets.coverage.hour_signals import HISTORY
 from capi_assets.hours import HOUR, floor_hour, hours_between, span
 from capi_assets.lake import Lake
+from capi_assets.listing import files_below
 from capi_assets.meta.limits import WINDOW
 
 # What happened before cannot be saved any more, save for physical stores, and would be noise.
@@ -25,13 +26,18 @@ NEIGHBOURS = timedelta(hours=24)
 LEARNED = timedelta(weeks=5)
 
 
+# What a verdict is made from. `orders` is not read: what became of them is in matched_events.
+_JUDGED_FROM = ("visits", "quarantined_orders", "matched_events", "delivery_results")
+
+
 @dataclass(frozen=True)
 class Seen:
-    """What a look at the watched hours found."""
+    """What a look at the watched hours found; `health` is `attribution_health` as it was judged."""
 
     watched_from: datetime
     flags: pa.Table
     gaps: list[Gap]
+    health: pa.Table
 
 
 def flags_of(
@@ -59,7 +65,44 @@ def watch(lake: Lake, policy: CoveragePolicy, now: datetime) -> Seen:
         health, policy, now, expected_hours=expected, history=_history(lake, looked_at[0])
     )
     recent = [gap for gap in gaps(flags) if gap.last_hour >= start]
-    return Seen(start, flags, recent)
+    return Seen(start, flags, recent, health)
+
+
+def older_than_results(
+    lake: Lake, judged_at: Callable[[list[datetime]], Mapping[datetime, datetime]], now: datetime
+) -> dict[datetime, datetime]:
+    """Watched hours whose verdict was made before what it is made from last changed, each with the
+    time of that change; as when `delivery_results` was materialized alone.
+
+    `judged_at` tells when hours were last judged. It is asked only about hours whose stored
+    verdict is older than its sources, which it also is where judging again changed nothing.
+    """
+    days = hours_between(floor_hour(now - WATCHED), floor_hour(now) + HOUR)
+    verdicts = _changed_at(lake, "attribution_health", days)
+    newest: dict[datetime, datetime] = {}
+    for table in _JUDGED_FROM:
+        for hour, changed in _changed_at(lake, table, days).items():
+            if hour in verdicts and changed > verdicts[hour]:
+                newest[hour] = max(changed, newest.get(hour, changed))
+    judged = judged_at(sorted(newest)) if newest else {}
+    return {
+        hour: changed
+        for hour, changed in sorted(newest.items())
+        if hour not in judged or judged[hour] < changed
+    }
+
+
+def _changed_at(lake: Lake, table: str, hours: Sequence[datetime]) -> dict[datetime, datetime]:
+    """When the stored hours of a table last changed, by one listing per day."""
+    found = {}
+    for day in sorted({hour.date() for hour in hours}):
+        for file in files_below(lake.root / table / f"date={day:%Y-%m-%d}", depth=2):
+            folder, _, name = file.parts[0].partition("=")
+            stored = file.parts[1:] == ("part.parquet",) and folder == "hour" and name.isdigit()
+            if stored and file.changed_at:
+                start = datetime(day.year, day.month, day.day, int(name), tzinfo=UTC)
+                found[start] = file.changed_at
+    return {hour: found[hour] for hour in hours if hour in found}
 
 
 # The sensor looks every minute, and a thousand small files take a second: what was read is kept

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from typing import Protocol
 
 from capi_assets.delivery.policy import Policy
 from capi_assets.meta.client import Answer, DatasetAccess, MetaClient
 
-__all__ = ["DatasetAccess", "EventsClient", "open_clients"]
+__all__ = ["DatasetAccess", "EventsClient", "clients_for", "open_clients"]
 
 
 class EventsClient(Protocol):
@@ -37,3 +38,15 @@ def open_clients(accesses: Iterable[DatasetAccess], policy: Policy) -> dict[str,
             raise ValueError(f"dataset {access.dataset_id} is named twice")
         clients[access.dataset_id] = MetaClient(access, connections=policy.requests_in_flight)
     return clients
+
+
+@contextmanager
+def clients_for(
+    accesses: Iterable[DatasetAccess], policy: Policy
+) -> Iterator[dict[str, MetaClient]]:
+    """`open_clients` for as long as the `with` block runs; their connections are closed after."""
+    with ExitStack() as opened:
+        clients = open_clients(accesses, policy)
+        for client in clients.values():
+            opened.enter_context(closing(client))
+        yield clients

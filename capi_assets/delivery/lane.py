@@ -213,6 +213,7 @@ class Lane:
 
 
 _NO_ACCESS_REMEDY = (
-    "No access token for this dataset can be found: set CAPI_ACCESS_TOKEN (and CAPI_DATASET_ID), "
-    "or its entry in the file of CAPI_DATASETS, then materialize the hour again."
+    "No access token is set up for this dataset: set CAPI_DATASET_ID and CAPI_ACCESS_TOKEN (or the "
+    "file CAPI_ACCESS_TOKEN_FILE names), or list the dataset in the file CAPI_DATASETS names, then "
+    "materialize the hour again."
 )

@@ -34,7 +34,7 @@ COLUMNS = (
 
 
 def by_urgency(events: pa.Table) -> pa.Table:
-    """The events in the order in which they are sent."""
+    """The events (of which `deliver_until` and `value` are read) in the order of their sending."""
     keys = pa.table(
         {
             "hour": pc.floor_temporal(events["deliver_until"], unit="hour"),

@@ -114,7 +114,9 @@ def to_text(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> pa.Array
 
 def _text(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> Cast:
     text = to_text(values, connection)
-    return Cast(text, pa.nulls(len(text), pa.string()))
+    # PostgreSQL keeps no NUL, and neither do most databases that would be asked about it.
+    kept = _where(pc.invert(pc.match_substring(text, "\0")), text)
+    return Cast(kept, _misfit(text, kept, "nul_character"))
 
 
 def _money(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> Cast:

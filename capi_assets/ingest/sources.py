@@ -78,6 +78,11 @@ class Source(Protocol):
         """Everything that landed for `hours`."""
 
 
+def is_landed(name: str) -> bool:
+    """Whether a file of this name is whole, not one that is still being written."""
+    return not name.startswith((".", "_")) and not name.endswith(".tmp")
+
+
 class LandingFolder:
     """`{root}/{table}/YYYY-MM-DD/HH/*` in any mix of Parquet, CSV and JSON lines.
 
@@ -99,13 +104,7 @@ class LandingFolder:
         if not folder.exists():
             return []
         return sorted(
-            (
-                path
-                for path in folder.iterdir()
-                if not path.name.startswith((".", "_"))
-                and not path.name.endswith(".tmp")
-                and path.is_file()
-            ),
+            (path for path in folder.iterdir() if is_landed(path.name) and path.is_file()),
             key=lambda path: path.name,
         )
 

@@ -31,7 +31,7 @@ DEADLINE = 45.0
 giving up early makes an unknown outcome of what was accepted."""
 
 _ANSWER_LIMIT = 1024 * 1024  # bytes; Meta's answers have a few hundred
-_TOKEN = re.compile(r"[\x21-\x7e]+")
+_TOKEN = re.compile(r"[!#-&(-_a-~]+")  # what is printed, without blanks and quotes
 _NO_ERROR = MetaError(Body.EMPTY)
 _KEPT_HEADERS = (
     "Retry-After",

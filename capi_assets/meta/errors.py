@@ -29,6 +29,7 @@ __all__ = [
     "MetaError",
     "Subcode",
     "classify",
+    "cure",
     "parse_error",
     "remedy",
     "subcode_name",
@@ -99,15 +100,22 @@ class Kind(Enum):
         return self is Kind.UNKNOWN_OUTCOME
 
 
+TOKEN_PLACES = (
+    "CAPI_ACCESS_TOKEN (or the file CAPI_ACCESS_TOKEN_FILE names, or the dataset's variable in"
+    " CAPI_DATASETS)"
+)
+"""Where an access token is set, for remedies."""
+
+_AGAIN = " Then materialize the hour again."
+
 _REMEDIES = {
     Kind.TRANSIENT: "Wait: the events stay pending and go with the next materialization. "
     "If it lasts, look at metastatus.com and at any proxy in between.",
     Kind.THROTTLED: "Wait until the limit lifts; calling on prolongs the block. "
     "If it recurs, send fewer and larger requests.",
-    Kind.TOKEN: "Create a new access token in Events Manager, set CAPI_ACCESS_TOKEN, "
-    "and materialize the hour again.",
+    Kind.TOKEN: f"Create a new access token in Events Manager and set {TOKEN_PLACES}.{_AGAIN}",
     Kind.PERMISSION: "Give the token's system user access to the dataset in Business Settings, "
-    "check CAPI_DATASET_ID, and materialize the hour again.",
+    f"and check CAPI_DATASET_ID.{_AGAIN}",
     Kind.PAYLOAD: "Correct the order at its source and materialize the hour again; "
     "the other events of the request are not affected.",
     Kind.EXPIRED: "Too late: Meta takes no event this old. "
@@ -122,7 +130,7 @@ _SPECIAL_REMEDIES: dict[tuple[int, int | None], str] = {
     (104, None): "The appsecret_proof is wrong: CAPI_APP_SECRET must be the secret of the app "
     "that issued the token.",
     (190, 463): "The token has expired: create one without expiry in Events Manager (system user) "
-    "and set CAPI_ACCESS_TOKEN.",
+    f"and set {TOKEN_PLACES}.{_AGAIN}",
     (368, None): "Meta has blocked this app or account for policy or abuse. A person must look at "
     "Account Quality; do not retry by hand.",
     (613, None): "Meta suspects abuse: find what else calls with this token, then wait.",
@@ -194,6 +202,11 @@ def remedy(kind: Kind, code: int | None = None, subcode: int | None = None) -> s
         return kind.remedy
     exact = _SPECIAL_REMEDIES.get((code, subcode))
     return exact or _SPECIAL_REMEDIES.get((code, None)) or kind.remedy
+
+
+def cure(kind: Kind, code: int | None = None, subcode: int | None = None) -> str:
+    """The remedy without the hour to materialize, where no hour is spoken of."""
+    return remedy(kind, code, subcode).removesuffix(_AGAIN)
 
 
 @dataclass(frozen=True, slots=True)

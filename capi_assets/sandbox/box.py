@@ -9,6 +9,7 @@ from threading import Event
 
 from capi_assets.sandbox.answers import Usage
 from capi_assets.sandbox.clock import SandboxClock, utc_now
+from capi_assets.sandbox.counting import Counting
 from capi_assets.sandbox.faults import FaultBoard
 from capi_assets.sandbox.inbox import Inbox
 from capi_assets.sandbox.tokens import TokenBook
@@ -47,6 +48,7 @@ class Box:
         self.faults = FaultBoard()
         self.inbox = Inbox(state_path)
         self.usage: Usage | None = None
+        self.counting = Counting()
         self.closing = Event()
 
     def dataset_name(self, dataset: str) -> str | None:

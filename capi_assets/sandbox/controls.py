@@ -19,6 +19,7 @@ from capi_assets.sandbox import reports
 from capi_assets.sandbox.answers import Usage
 from capi_assets.sandbox.box import Box
 from capi_assets.sandbox.clock import moment
+from capi_assets.sandbox.counting import Counting, read_counting
 from capi_assets.sandbox.faults import read_fault
 from capi_assets.sandbox.graph import box_of
 from capi_assets.sandbox.tokens import Token, digest_of
@@ -147,6 +148,26 @@ def delete_usage(box: Box, request: Request, body: Any) -> Any:
 
 
 @control
+def show_counting(box: Box, request: Request, body: Any) -> Any:
+    """How /stats counts."""
+    return {"counting": box.counting}
+
+
+@control
+def put_counting(box: Box, request: Request, body: Any) -> Any:
+    """Let /stats count as the body says; what it leaves out is as usual."""
+    box.counting = read_counting(body)
+    return {"counting": box.counting}
+
+
+@control
+def delete_counting(box: Box, request: Request, body: Any) -> Any:
+    """Let /stats count as usual."""
+    box.counting = Counting()
+    return {"counting": box.counting}
+
+
+@control
 def show_received(box: Box, request: Request, body: Any) -> Any:
     """Counts and worth per hour of event_time, `?hour=` and `?dataset=` narrow it."""
     asked = request.query_params
@@ -225,6 +246,9 @@ ROUTES = [
     Route("/_sandbox/usage", show_usage),
     Route("/_sandbox/usage", put_usage, methods=["PUT"]),
     Route("/_sandbox/usage", delete_usage, methods=["DELETE"]),
+    Route("/_sandbox/counting", show_counting),
+    Route("/_sandbox/counting", put_counting, methods=["PUT"]),
+    Route("/_sandbox/counting", delete_counting, methods=["DELETE"]),
     Route("/_sandbox/received", show_received),
     Route("/_sandbox/received", delete_received, methods=["DELETE"]),
     Route("/_sandbox/events", show_events),

@@ -1,7 +1,8 @@
 """Faults that can be switched on while the sandbox runs: what they are, and when they strike.
 
 How a fault looks on the wire stands in `misbehaviour`. Faults strike calls of `/events`; those of
-token and permission strike reads too.
+token and permission strike reads too; those of insights strike nothing but /stats and
+/dataset_quality.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class Kind:
     says: str
     accepts: bool = False
     strikes_reads: bool = False
+    only_insights: bool = False
 
 
 KINDS: dict[str, Kind] = {
@@ -45,6 +47,8 @@ KINDS: dict[str, Kind] = {
     "read_timeout": Kind("Never answers", accepts=True),
     "slow": Kind("Slow", accepts=True),
     "slow_drip": Kind("Answers byte by byte", accepts=True),
+    "insights_refused": Kind("Counts may not be read", only_insights=True),
+    "insights_throttled": Kind("Counts are throttled", only_insights=True),
 }
 
 
@@ -211,7 +215,7 @@ class FaultBoard:
         latency = 0
 
         def fits(fault: Fault) -> bool:
-            if fault.kind == "hang_up_before_reading":
+            if fault.kind == "hang_up_before_reading" or KINDS[fault.kind].only_insights:
                 return False
             return fault.event_id is None or fault.event_id in event_ids()
 
@@ -223,6 +227,14 @@ class FaultBoard:
     def on_read(self, dataset: str, now: datetime) -> Fault | None:
         """The token or permission fault that strikes a read, if one does."""
         return self._draw(dataset, now, lambda fault: KINDS[fault.kind].strikes_reads)
+
+    def on_insights(self, dataset: str, now: datetime) -> Fault | None:
+        """The fault that strikes a read of counts or quality, if one does."""
+
+        def fits(fault: Fault) -> bool:
+            return KINDS[fault.kind].strikes_reads or KINDS[fault.kind].only_insights
+
+        return self._draw(dataset, now, fits)
 
     def _draw(self, dataset: str, now: datetime, fits: Callable[[Fault], bool]) -> Fault | None:
         with self._lock:

@@ -18,7 +18,7 @@ from capi_assets.sandbox.field_selection import read_fields, select
 from capi_assets.sandbox.misbehaviour import graph_error, out_of_reach
 from capi_assets.sandbox.tokens import Token, describe
 from capi_assets.sandbox.versions import CURRENT, answering_version
-from capi_assets.sandbox.wire import Call
+from capi_assets.sandbox.wire import Call, read_call
 
 Read = Callable[[Box, Request, datetime], dict[str, Any]]
 
@@ -79,8 +79,11 @@ def reading(read: Read) -> Callable[[Request], Awaitable[Response]]:
     return endpoint
 
 
-def _admitted(box: Box, request: Request, dataset: str, now: datetime) -> None:
-    fault = box.faults.on_read(dataset, now)
+def _admitted(
+    box: Box, request: Request, dataset: str, now: datetime, *, insights_too: bool = False
+) -> None:
+    draw = box.faults.on_insights if insights_too else box.faults.on_read
+    fault = draw(dataset, now)
     error = None if fault is None else graph_error(fault, dataset, now)
     if error is not None:
         raise error
@@ -110,8 +113,8 @@ def node(box: Box, request: Request, now: datetime) -> dict[str, Any]:
 def stats(box: Box, request: Request, now: datetime) -> dict[str, Any]:
     """Hourly counts in the shape of the Pixel's /stats edge."""
     dataset = request.path_params["dataset"]
-    _admitted(box, request, dataset, now)
-    return insights.stats(box.inbox, dataset, request.query_params, now)
+    _admitted(box, request, dataset, now, insights_too=True)
+    return insights.stats(box.inbox, dataset, request.query_params, now, box.counting)
 
 
 @reading
@@ -120,21 +123,45 @@ def dataset_quality(box: Box, request: Request, now: datetime) -> dict[str, Any]
     dataset = request.query_params.get("dataset_id")
     if not dataset:
         raise GraphError("(#100) The parameter dataset_id is required", 100)
-    _admitted(box, request, dataset, now)
+    _admitted(box, request, dataset, now, insights_too=True)
     fields = read_fields(request.query_params.get("fields", "web"))
     return dict(select(insights.quality(box.inbox, dataset, now), fields))
 
 
-@reading
-def debug_token(box: Box, request: Request, now: datetime) -> dict[str, Any]:
-    """What Meta knows of `input_token`; asked with that token, another valid one, or the app's."""
-    call = call_of(request)
-    asking = call.token(request.headers.get("authorization"))
-    inspected = request.query_params.get("input_token")
-    if not inspected:
+async def debug_token(request: Request) -> Response:
+    """What Meta knows of `input_token`; asked with that token, another valid one, or the app's.
+
+    Meta reads it from the query of a GET, or from the form of a POST with `method=get`, as its
+    JavaScript and PHP SDKs send every read. Only the second is taken here: this box is to show
+    that no token of ours travels in a URL, where proxies and logs keep it.
+    """
+    body = await request.body()
+
+    def read(box: Box, request: Request, now: datetime) -> dict[str, Any]:
+        if "input_token" in request.query_params:
+            raise GraphError("(#100) The sandbox takes no input_token in a URL; POST it", 100)
+        call = read_call(body, request.headers.get("content-type", ""), request.query_params)
+        if request.method != "POST" or str(call.params.get("method", "")).lower() != "get":
+            raise GraphError("Unsupported request: POST input_token with method=get", 100)
+        return _token_facts(box, call, request.headers.get("authorization"), now)
+
+    return await reading(read)(request)
+
+
+def _token_facts(box: Box, call: Call, authorization: str | None, now: datetime) -> dict[str, Any]:
+    asking = call.token(authorization)
+    inspected = call.params.get("input_token")
+    if not isinstance(inspected, str) or not inspected:
         raise GraphError("(#100) The parameter input_token is required", 100)
-    if not box.tokens.is_app_token(asking):
-        box.tokens.admit(asking, call.proof, now)
+    if (
+        not box.tokens.is_app_token(asking)
+        and not box.tokens.admit(asking, call.proof, now).may_inspect
+    ):
+        raise GraphError(
+            "(#100) You must provide an app access token, or a user access token that is an owner"
+            " or developer of the app",
+            100,
+        )
     token = box.tokens.find(inspected, now)
     if token is None:
         error = {"code": 190, "message": "Invalid OAuth access token - Cannot parse access token"}

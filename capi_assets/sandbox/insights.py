@@ -1,8 +1,8 @@
 """What Meta would tell about the events it received: /stats and /dataset_quality.
 
 Shapes from the Pixel stats reference and the Dataset Quality API page. Where those are silent the
-sandbox decides: buckets are hours of event_time, and counts are taken after deduplication. The
-score and the frequency words are the sandbox's own reckoning, not Meta's.
+sandbox decides: buckets are hours of event_time, and counts are taken after deduplication, unless
+`counting` is told otherwise. The score and the frequency words are the sandbox's own reckoning.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from capi_assets.sandbox.answers import GraphError
+from capi_assets.sandbox.counting import Counting, counted
 from capi_assets.sandbox.dedup import DUPLICATE
 from capi_assets.sandbox.inbox import Inbox
 
@@ -41,8 +42,15 @@ MATCH_KEYS: dict[str, tuple[str, float]] = {
 }
 
 
-def stats(inbox: Inbox, dataset: str, asked: Mapping[str, str], now: datetime) -> dict[str, Any]:
-    """The answer of `/{dataset}/stats`: one item per hour of event_time that holds events."""
+def stats(
+    inbox: Inbox,
+    dataset: str,
+    asked: Mapping[str, str],
+    now: datetime,
+    way: Counting | None = None,
+) -> dict[str, Any]:
+    """The answer of `/{dataset}/stats`: one item per hour that holds events."""
+    way = way or Counting()
     aggregation = asked.get("aggregation", "event")
     if aggregation not in AGGREGATIONS:
         raise GraphError(f"(#100) aggregation must be one of {', '.join(AGGREGATIONS)}", 100)
@@ -50,17 +58,7 @@ def stats(inbox: Inbox, dataset: str, asked: Mapping[str, str], now: datetime) -
     start = max(_time(asked, "start_time") or end - WEEK, now - WEEK)
     if asked.get("event_source") == "WEB_ONLY":
         return {"data": []}
-    rows = inbox.rows(
-        """select hour, event_name, keys, sum(events) as events from tally
-        where dataset = ?1 and hour >= ?2 and hour < ?3 and verdict <> ?4
-            and (?5 is null or event_name = ?5)
-        group by hour, event_name, keys""",
-        dataset,
-        start.timestamp() // 3600 * 3600,
-        end.timestamp(),
-        DUPLICATE,
-        asked.get("event"),
-    )
+    rows = counted(inbox, dataset, start, end, asked.get("event"), way, now)
     buckets: defaultdict[int, Counter[str]] = defaultdict(Counter)
     for row in rows:
         match aggregation:
@@ -80,7 +78,7 @@ def stats(inbox: Inbox, dataset: str, asked: Mapping[str, str], now: datetime) -
                 "aggregation": aggregation,
                 "start_time": graph_time(datetime.fromtimestamp(hour, UTC)),
                 "data": [
-                    {"value": value, "count": count}
+                    {"value": value, "count": way.shown(datetime.fromtimestamp(hour, UTC), count)}
                     for value, count in counts.most_common(TOP_EVENTS)
                 ],
             }

@@ -40,6 +40,11 @@ def graph_error(fault: Fault, dataset: str, now: datetime) -> GraphError | None:
         case "throttled":
             error = GraphError("(#4) Application request limit reached", 4, is_transient=True)
             error.headers = throttle_headers(fault, dataset)
+        case "insights_refused":
+            error = GraphError("(#200) Requires ads_read permission on the dataset", 200, 403)
+        case "insights_throttled":
+            error = GraphError("(#80004) There have been too many calls", 80004, subcode=2446079)
+            error.headers = throttle_headers(fault, dataset)
         case "server_error":
             error = GraphError("Service temporarily unavailable", 2, status=503, is_transient=True)
         case "error":

@@ -53,6 +53,7 @@ GROUPS = (
         ),
     ),
     ("Slow", "Accepted, but it takes a while", ("slow", "slow_drip")),
+    ("Counts", "Events go through", ("insights_refused", "insights_throttled")),
 )
 
 

@@ -55,6 +55,7 @@ def create_app(
             Route("/login/", login, methods=["GET", "POST"]),
             *controls.ROUTES,
             *both("/debug_token", graph.debug_token, "GET"),
+            *both("/debug_token", graph.debug_token, "POST"),
             *both("/dataset_quality", graph.dataset_quality, "GET"),
             *both("/{dataset}/events", events, "POST"),
             *both("/{dataset}/stats", graph.stats, "GET"),

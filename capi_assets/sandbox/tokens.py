@@ -22,13 +22,19 @@ APP_ID = "1024000000000001"
 
 @dataclass(frozen=True)
 class Token:
-    """What Meta knows of one token; `datasets` None means every dataset."""
+    """What Meta knows of one token; `datasets` None means every dataset.
+
+    `may_inspect`: whether /debug_token answers it. Tokens made in Events Manager have no app of
+    their owner's behind them, and are not answered.
+    """
 
     digest: str
     issued_at: datetime
     expires_at: datetime | None = None
     datasets: frozenset[str] | None = None
     scopes: tuple[str, ...] = SCOPES
+    data_access_expires_at: datetime | None = None
+    may_inspect: bool = True
 
     @property
     def fingerprint(self) -> str:
@@ -71,11 +77,18 @@ class TokenBook:
         *,
         expires_at: datetime | None = None,
         datasets: Iterable[str] | None = None,
+        data_access_expires_at: datetime | None = None,
+        may_inspect: bool = True,
     ) -> Token:
-        """Add a token, or set an old one's end; `datasets` None keeps what was set before."""
+        """Add a token, or set an old one's ends; `datasets` None keeps what was set before."""
         with self._lock:
             token = self._tokens.get(digest) or Token(digest, now)
-            token = replace(token, expires_at=expires_at)
+            token = replace(
+                token,
+                expires_at=expires_at,
+                data_access_expires_at=data_access_expires_at,
+                may_inspect=may_inspect,
+            )
             if datasets is not None:
                 token = replace(token, datasets=frozenset(datasets))
             self._tokens[digest] = token
@@ -154,13 +167,12 @@ def session_expired(ended: datetime, now: datetime) -> GraphError:
 
 def describe(token: Token, now: datetime) -> dict[str, Any]:
     """The `data` object of Meta's /debug_token for a known token (times in Unix seconds)."""
-    ends = 0 if token.expires_at is None else int(token.expires_at.timestamp())
     described: dict[str, Any] = {
         "app_id": APP_ID,
         "type": "SYSTEM_USER",
         "application": "Meta in a box",
-        "data_access_expires_at": 0,
-        "expires_at": ends,
+        "data_access_expires_at": _unix(token.data_access_expires_at),
+        "expires_at": _unix(token.expires_at),
         "is_valid": not token.expired(now),
         "issued_at": int(token.issued_at.timestamp()),
         "scopes": list(token.scopes),
@@ -179,3 +191,8 @@ def describe(token: Token, now: datetime) -> dict[str, Any]:
             "subcode": error.subcode,
         }
     return described
+
+
+def _unix(moment: datetime | None) -> int:
+    """Unix seconds, as Meta writes an end; 0 for none."""
+    return 0 if moment is None else int(moment.timestamp())

@@ -107,6 +107,12 @@ class World:
         dry_run: bool = False,
     ) -> bool:
         """Materializes all assets of the hours, as the job does; true if none is unfinished."""
+        resources = self.resources(at)
+        ops = {"delivery_results": {"config": {"dry_run": dry_run}}}
+        return run_hours(self.instance, first, last or first, resources, ops=ops)
+
+    def resources(self, at: datetime | None = None) -> dict[str, dict[str, Any]]:
+        """Resource configuration by key."""
         resources: dict[str, dict[str, Any]] = {
             "clock": {"at": (at or self.now).isoformat()},
             "lake": {"root": str(self.root / "lake")},
@@ -121,8 +127,17 @@ class World:
         }
         for key, values in self.overrides.items():
             resources[key] = {**resources.get(key, {}), **values}
-        ops = {"delivery_results": {"config": {"dry_run": dry_run}}}
-        return run_hours(self.instance, first, last or first, resources, ops=ops)
+        return resources
+
+    def materialize_alone(self, asset: str, hour: datetime) -> None:
+        """Materializes one asset alone, as a person might."""
+        config = {key: {"config": values} for key, values in self.resources().items()}
+        build_definitions().resolve_job_def("deliver_hour").execute_in_process(
+            instance=self.instance,
+            partition_key=hour_key(hour),
+            asset_selection=[dg.AssetKey(asset)],
+            run_config={"resources": config},
+        )
 
     def judge(self, hour: datetime) -> None:
         """Materializes attribution_health alone, as a person might."""

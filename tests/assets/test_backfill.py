@@ -46,6 +46,14 @@ def test_a_dead_token_leaves_its_hours_failed_and_only_those(world: World) -> No
     assert world.statuses("attribution_health") == ({good, bad}, set())
     waiting = world.read("delivery_results", [bad])
     assert {(row["status"], row["reason"]) for row in waiting} == {("pending", "token_expired")}
+    # A failed hour has no materialization to carry its numbers: its page shows them all the same.
+    notes = world.instance.fetch_observations(dg.AssetKey("delivery_results"), limit=9).records
+    (note,) = [record.asset_observation for record in notes]
+    assert note is not None
+    assert note.partition == hour_key(bad)
+    assert "the access token is not accepted" in str(note.description)
+    assert note.metadata["pending"].value == 3
+    assert "token" in str(note.metadata["what_to_do"].value)
 
     world.meta.renew_token(TOKEN)
     assert world.run(bad)
@@ -78,6 +86,7 @@ def test_an_empty_hour_is_an_hour(world: World) -> None:
 def test_the_open_hour_can_be_delivered_while_it_fills(world: World) -> None:
     hour = world.hour(0)
     world.now = hour + timedelta(minutes=30)
+    world.meta.set_clock(world.now)
     world.land_orders(hour, count=2)
     assert world.run(hour)
     world.land_orders(hour, count=2, name="more.jsonl")
@@ -148,7 +157,7 @@ def test_a_dry_run_shows_the_plan_and_touches_nothing(world: World) -> None:
     assert world.requests() == requests
     done, _ = world.statuses("delivery_results")
     assert done == set()
-    (observed,) = world.instance.fetch_observations(
+    observed, *_ = world.instance.fetch_observations(
         dg.AssetKey("delivery_results"), limit=5
     ).records
     metadata = observed.asset_observation.metadata

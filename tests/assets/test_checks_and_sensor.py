@@ -100,6 +100,7 @@ def _tick(world: World, cursor: str | None, hook: str | None, at: datetime) -> d
             "rules": resources_from(read_settings({}))["rules"],
             "clock": Clock(at=at.isoformat()),
             "alerts": Alerts(webhook=hook),
+            "meta": resources_from(read_settings({}))["meta"],
         },
     )
     result = coverage_sensor(context)

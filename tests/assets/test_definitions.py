@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pyarrow as pa
 import pytest
+import yaml
 
 from capi_assets.definitions import build_definitions
 from capi_assets.defs.automation import every_hour, open_hour
@@ -19,10 +20,13 @@ DEFS = build_definitions()
 ASSETS = ["visits", "orders", "matched_events", "delivery_results", "attribution_health"]
 
 
-def test_the_five_assets_are_there_with_their_lineage() -> None:
+BESIDE = ["meta_access", "meta_stats", "dataset_quality"]
+
+
+def test_the_assets_are_there_with_their_lineage() -> None:
     graph = DEFS.resolve_asset_graph()
     keys = {key.to_user_string() for key in graph.get_all_asset_keys()}
-    assert keys == set(ASSETS)
+    assert keys == {*ASSETS, *BESIDE}
     parents = {
         key.to_user_string(): {p.to_user_string() for p in graph.get(key).parent_keys}
         for key in graph.get_all_asset_keys()
@@ -42,10 +46,16 @@ def test_every_asset_tells_what_it_is(name: str) -> None:
     assert node.group_name == "conversions"
     assert node.partitions_def == HOURLY
     assert node.backfill_policy == dg.BackfillPolicy.single_run()
+    assert node.freshness_policy is not None, "nobody would see that it stands still"
     schema = node.metadata["dagster/column_schema"]
     assert schema.columns
     assert all(column.description for column in schema.columns)
     assert node.check_keys
+
+
+def test_freshness_is_evaluated_where_dagster_dev_starts() -> None:
+    instance = yaml.safe_load((Path(__file__).parents[2] / "dagster.yaml").read_text())
+    assert instance["freshness"] == {"enabled": True}, "policies without it say nothing"
 
 
 def test_every_check_job_schedule_and_sensor_is_described() -> None:
@@ -56,8 +66,10 @@ def test_every_check_job_schedule_and_sensor_is_described() -> None:
     for job in repository.get_all_jobs():
         if not job.name.startswith("__"):
             assert job.description, job.name
-    assert {s.name for s in repository.schedule_defs} == {"every_hour", "open_hour", "every_night"}
-    assert {s.name for s in repository.sensor_defs} == {"coverage_sensor"}
+    schedules = {s.name for s in repository.schedule_defs}
+    assert schedules >= {"every_hour", "open_hour", "every_morning", "every_night"}
+    sensors = {s.name for s in repository.sensor_defs}
+    assert sensors == {"coverage_sensor", "late_files_sensor"}
     for automation in (*repository.schedule_defs, *repository.sensor_defs):
         assert automation.description, automation.name
 

@@ -8,7 +8,10 @@ import pytest
 from asset_world import DATASET, TOKEN, World
 
 from capi_assets.commands.doctor import examine
+from capi_assets.coverage.causes import Cause
+from capi_assets.coverage.flags import CoveragePolicy
 from capi_assets.defs.resources import resources_from
+from capi_assets.defs.watch import watch
 from capi_assets.settings import read_settings
 
 OTHER = "9876543210987654"
@@ -75,6 +78,9 @@ def test_a_token_that_is_not_set_never_stops_the_other_dataset(
     assert not world.run(world.hour(3))
     assert standing(world, OTHER) == {("pending", "no_access_configured")}
     assert standing(world, DATASET) == {("delivered", None)}
+    found = watch(world.lake, CoveragePolicy(), world.now).gaps
+    (gap,) = [gap for gap in found if world.hour(3) in gap.missing]
+    assert (gap.cause, gap.headline) == (Cause.TOKEN, "no access token is set up for the dataset")
 
 
 def test_settings_fill_the_policy_and_the_way_to_meta(world: World, file: Path) -> None:

@@ -6,16 +6,19 @@ import json
 import logging
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from capi_assets.coverage.channels import (
     Failure,
+    JsonChannel,
     LogChannel,
     Message,
     WebhookChannel,
+    deliver,
     send_all,
     webhook_text,
 )
@@ -174,3 +177,105 @@ def test_a_failing_channel_does_not_silence_the_others(
         failures = send_all([channel(hook.url), LogChannel(logging.getLogger("capi"))], NEWS)
     assert [f.reason for f in failures] == ["HTTP 404, tried once"]
     assert "10 orders" in caplog.text
+
+
+def test_programs_get_a_document_per_alert(hook: Hook) -> None:
+    documents = [{"schema": "capi_assets.alert", "kind": "opened", "gap_id": n} for n in "ab"]
+    told = [Message("x", document=document) for document in documents]
+    assert JsonChannel(hook.url, timeout=(1, 1)).send(told) is None
+    assert hook.received == documents
+
+
+def test_what_is_no_gap_is_a_document_too(hook: Hook) -> None:
+    assert JsonChannel(hook.url, timeout=(1, 1)).send([Message("token ends", "error")]) is None
+    assert hook.received == [
+        {
+            "schema": "capi_assets.alert",
+            "version": 1,
+            "kind": "notice",
+            "good": False,
+            "severity": "error",
+            "text": "token ends",
+        }
+    ]
+
+
+def test_documents_that_were_not_delivered_are_counted(hook: Hook) -> None:
+    hook.answers = [(200, {}), (503, {}), (404, {})]
+    pauses: list[float] = []
+    channel = JsonChannel(hook.url, timeout=(1, 1), sleep=pauses.append)
+    failure = channel.send([Message("a"), Message("b"), Message("c")])
+    assert failure == Failure("json", "2 of 3 alerts not delivered: HTTP 404, tried 2 times")
+    assert [body["text"] for body in hook.received] == ["a", "b", "b"]
+
+
+class Stuck:
+    """A channel that hangs, and one that breaks its promise never to raise."""
+
+    name = "stuck"
+
+    def __init__(self, until: threading.Event | None) -> None:
+        self._until = until
+
+    def send(self, messages: Sequence[Message]) -> Failure | None:
+        if self._until is None:
+            raise OSError("https://secret.example/hook")
+        self._until.wait()
+        return None
+
+
+def test_neither_a_stuck_nor_a_broken_channel_holds_up_the_others(hook: Hook) -> None:
+    free = threading.Event()
+    try:
+        failures = send_all([Stuck(free), Stuck(None), channel(hook.url)], NEWS, longest=1.0)
+    finally:
+        free.set()
+    assert failures == [Failure("stuck", "not through after 1 s"), Failure("stuck", "OSError")]
+    assert len(hook.received) == 1
+
+
+NOW = datetime(2026, 11, 20, 13, tzinfo=UTC)
+
+
+def test_an_alert_that_could_not_be_sent_is_sent_later(hook: Hook) -> None:
+    hook.answers = [(404, {}), (404, {})]
+    web = channel(hook.url)
+    failures, unsent = deliver([web], [Message("first")], {}, NOW)
+    assert len(failures) == 1
+    unsent = json.loads(json.dumps(unsent))
+    # With news it is tried at once, without any only after a pause.
+    failures, unsent = deliver([web], [Message("second")], unsent, NOW + timedelta(minutes=1))
+    assert len(failures) == 1
+    failures, unsent = deliver([web], [], unsent, NOW + timedelta(minutes=2))
+    assert not failures
+    assert len(hook.received) == 2
+    failures, unsent = deliver([web], [], unsent, NOW + timedelta(minutes=7))
+    assert (failures, unsent) == ([], {})
+    assert hook.received[-1] == {"text": "first\n\nsecond"}
+
+
+def test_only_what_is_left_is_sent_again(hook: Hook) -> None:
+    hook.answers = [(200, {}), (404, {})]
+    programs = JsonChannel(hook.url, timeout=(1, 1))
+    _, unsent = deliver([programs], [Message("a"), Message("b", "error")], {}, NOW)
+    assert deliver([programs], [], unsent, NOW + timedelta(hours=1)) == ([], {})
+    assert [body["text"] for body in hook.received] == ["a", "b", "b"]
+    assert hook.received[1] == hook.received[2]
+
+
+def test_old_news_and_floods_are_not_kept_for_ever(hook: Hook) -> None:
+    hook.answers = [(404, {})] * 9
+    flood = [Message(f"gap {n}") for n in range(100)]
+    _, unsent = deliver([channel(hook.url)], flood, {}, NOW)
+    assert len(unsent["webhook"]["messages"]) == 20
+    assert unsent["webhook"]["messages"][-1][1] == "gap 99"
+    posts = len(hook.received)
+    assert deliver([channel(hook.url)], [], unsent, NOW + timedelta(hours=13)) == ([], {})
+    assert len(hook.received) == posts
+    assert deliver([], [], unsent, NOW) == ([], {})  # its address was taken out of the settings
+
+
+@pytest.mark.parametrize("saved", [None, 3, {}, {"messages": [[1]], "tried": 2}])
+def test_an_outbox_that_cannot_be_read_is_empty(hook: Hook, saved: object) -> None:
+    assert deliver([channel(hook.url)], NEWS, {"webhook": saved}, NOW) == ([], {})
+    assert len(hook.received) == 1

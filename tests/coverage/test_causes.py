@@ -13,7 +13,8 @@ from capi_assets.delivery import reasons
     [
         ("pending", "token_expired", 401, 190, 463, Cause.TOKEN),
         ("pending", "a_word_of_a_later_version", 401, 190, None, Cause.TOKEN),
-        ("pending", "no_access_configured", 400, 100, 33, Cause.PERMISSION),
+        ("pending", "permission_lost", 400, 100, 33, Cause.PERMISSION),
+        ("pending", "no_access_configured", None, None, None, Cause.TOKEN),
         ("pending", None, 403, 200, None, Cause.PERMISSION),
         ("pending", "throttled", 400, 4, None, Cause.THROTTLED),
         ("pending", None, 429, None, None, Cause.THROTTLED),
@@ -48,6 +49,18 @@ def test_evidence_leads_to_its_cause(
         stage=stage, reason=reason, http_status=http_status, code=code, subcode=subcode
     )
     assert found is cause
+
+
+def test_a_token_that_is_missing_is_not_called_refused() -> None:
+    assert Cause.TOKEN.headline_for(["token_expired"]) == "the access token is not accepted"
+    missing = Cause.TOKEN.headline_for(["no_access_configured", "throttled"])
+    assert missing == "no access token is set up for the dataset"
+    assert Cause.THROTTLED.headline_for([]) == Cause.THROTTLED.headline
+
+
+def test_a_token_may_be_set_in_three_places_and_the_remedy_names_them() -> None:
+    for place in ("CAPI_ACCESS_TOKEN ", "CAPI_ACCESS_TOKEN_FILE", "CAPI_DATASETS"):
+        assert place in Cause.TOKEN.remedy
 
 
 def test_an_event_that_the_token_lost_stays_lost_to_the_token_once_it_expired() -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pytest
 from books import Books, H, hour
 
 from capi_assets.coverage.alerts import Alert, AlertState, decide
+from capi_assets.coverage.alerts_document import message
 from capi_assets.coverage.causes import Cause
 from capi_assets.coverage.flags import CoveragePolicy, flag_hours
 from capi_assets.coverage.gaps import gaps
+from capi_assets.coverage.links import backfill_link, hour_link, pasteable
 from capi_assets.coverage.tables import (
     escape,
     gaps_report,
@@ -25,7 +29,6 @@ from capi_assets.coverage.words import (
     count,
     deadline,
     gap_sentence,
-    message,
     moment,
     money,
     moneys,
@@ -105,8 +108,9 @@ def test_an_alert_is_one_paragraph_that_says_it_all() -> None:
         " are missing, because the access token is not accepted. Seen: token_expired."
         " 413 orders (EUR 12,340.00 and JPY 5,000) can still be saved, the first until"
         " 2026-11-27 12:30 UTC (in 6 d 20 h). Create a new access token in Events Manager and set"
-        " CAPI_ACCESS_TOKEN, then materialize the range."
-        " Range: 2026-11-20-13:00...2026-11-20-14:00"
+        " CAPI_ACCESS_TOKEN (or the file CAPI_ACCESS_TOKEN_FILE names, or the dataset's variable in"
+        " CAPI_DATASETS), then materialize the range."
+        " Range: [2026-11-20-13:00...2026-11-20-14:00]"
     )
     assert message(alert, NOW).severity == "error"
 
@@ -115,11 +119,94 @@ def test_good_news_says_what_it_was() -> None:
     _, state = decide(AlertState(), gaps(flags_of(outage())), NOW)
     ((alert,), _) = decide(state, [], NOW)
     assert alert_text(alert, NOW) == (
-        "Gap recovered, 2026-11-20 13:00 to 15:00 UTC: the access token is not accepted."
+        "Gap recovered, 2026-11-20 13:00 to 15:00 UTC: the access token was not accepted."
         " At its worst 413 orders (EUR 12,340.00 and JPY 5,000) were missing. Coverage of these"
         " hours is good again."
     )
     assert message(alert, NOW).good
+
+
+def test_good_news_of_match_keys_admits_what_stays_poorer() -> None:
+    (gap,) = gaps(flags_of(outage()))
+    over = Alert("recovered", gap.id, replace(gap, cause=Cause.VISITS_MISSING))
+    assert alert_text(over, NOW).endswith(
+        "Coverage of these hours is good again, but what was sent meanwhile went without the match"
+        " keys of their visits and stays so."
+    )
+
+
+def test_what_recovery_does_is_told_from_its_launch_to_its_end() -> None:
+    (gap,) = gaps(flags_of(outage()))
+    ranges = (gap.partition_range,)
+    launched = Alert("recovery_launched", gap.id, gap, ranges, automatic=True)
+    assert alert_text(launched, NOW) == (
+        "Recovery launched, 2026-11-20 13:00 to 15:00 UTC: the access token was not accepted."
+        " 413 orders (EUR 12,340.00 and JPY 5,000) can still be saved, the first until"
+        " 2026-11-27 12:30 UTC (in 6 d 20 h). Now materialized again, the most urgent first:"
+        " [2026-11-20-13:00...2026-11-20-14:00]"
+    )
+    assert message(launched, NOW).good
+    given_up = alert_text(Alert("recovery_given_up", gap.id, gap, ranges), NOW)
+    assert given_up.startswith("Automatic recovery has given up (error), 2026-11-20 13:00")
+    assert "delivered nothing more. Seen: token_expired." in given_up
+    over = alert_text(Alert("recovered", gap.id, gap, automatic=True), NOW)
+    assert "Its hours were materialized again automatically." in over
+
+
+def test_an_alert_links_to_the_backfill_where_the_ui_is_known() -> None:
+    ((alert,), _) = decide(AlertState(), gaps(flags_of(outage())), NOW)
+    address = (
+        "https://dagster.example/guess/deliver_hour"
+        "?default_range=%5B2026-11-20-13:00...2026-11-20-14:00%5D"
+    )
+    assert alert_text(alert, NOW, "https://dagster.example/").endswith(f" {address}")
+    report = gaps_report(gaps(flags_of(outage())), NOW, ui_url="https://dagster.example")
+    assert f"[backfill]({address})" in report
+
+
+def test_ranges_can_be_pasted_into_the_field_of_partitions() -> None:
+    ranges = ["2026-11-20-13:00...2026-11-20-14:00", "2026-11-20-17:00...2026-11-20-17:00"]
+    assert pasteable(ranges) == "[2026-11-20-13:00...2026-11-20-14:00], 2026-11-20-17:00"
+    link = backfill_link("http://127.0.0.1:3000", ranges)
+    assert link is not None
+    assert link.endswith("=%5B2026-11-20-13:00...2026-11-20-14:00%5D,2026-11-20-17:00")
+    assert backfill_link(None, ranges) is None
+    assert hour_link("http://127.0.0.1:3000/", H) == (
+        "http://127.0.0.1:3000/assets/attribution_health?view=partitions&partition=2026-11-20-13:00"
+    )
+
+
+def test_programs_are_told_every_field_always() -> None:
+    ((opened,), state) = decide(AlertState(), gaps(flags_of(outage())), NOW)
+    ((over,), _) = decide(state, [], NOW)
+    documents = [orjson.loads(orjson.dumps(message(a, NOW).document)) for a in (opened, over)]
+    assert documents[0].keys() == documents[1].keys()
+    first, last = documents
+    assert (first["schema"], first["version"]) == ("capi_assets.alert", 1)
+    assert (first["kind"], last["kind"]) == ("opened", "recovered")
+    assert first["gap_id"] == last["gap_id"] == "token-2026-11-20T13"
+    assert first["told_at"] == "2026-11-20T16:00:00+00:00"
+    assert (first["from"], first["to"]) == (
+        "2026-11-20T13:00:00+00:00",
+        "2026-11-20T15:00:00+00:00",
+    )
+    assert (first["cause"], first["severity"], first["hours"]) == ("token", "error", 2)
+    assert first["money"] == {"EUR": 12340.0, "JPY": 5000.0}
+    assert first["recoverable"]["orders"] == first["orders"] == 413
+    assert first["deadline"] == "2026-11-27T12:30:00+00:00"
+    assert first["ranges"] == ["2026-11-20-13:00...2026-11-20-14:00"]
+    assert first["evidence"] == {"reasons": {"token_expired": 413}, "seen": None}
+    assert first["text"] == alert_text(opened, NOW)
+    assert last["good"]
+    assert (last["ranges"], last["remedy"]) == ([], None)
+
+
+def test_a_mails_subject_says_what_happened() -> None:
+    ((alert,), _) = decide(AlertState(), gaps(flags_of(outage())), NOW)
+    assert message(alert, NOW).subject == (
+        "New gap: 413 orders (EUR 12,340.00 and JPY 5,000) are missing,"
+        " 2026-11-20 13:00 to 15:00 UTC"
+    )
 
 
 def test_a_gap_with_another_cause_now_does_not_sound_like_good_news() -> None:
@@ -139,7 +226,7 @@ def test_hours_that_were_not_materialized_claim_no_number() -> None:
         " hours were not materialized. Seen: attribution_health has no data for this hour. They"
         " can be saved until 2026-11-27 12:30 UTC (in 6 d 14 h). Materialize the range. If the"
         " schedule should have done it, see that it and the Dagster daemon run."
-        " Range: 2026-11-20-13:00...2026-11-20-13:00"
+        " Range: 2026-11-20-13:00"
     )
 
 
@@ -211,7 +298,7 @@ def test_the_standing_list_counts_all_gaps_and_shows_the_most_urgent() -> None:
     assert report.startswith("30 gaps in 30 hours: 465 orders (EUR 4,650.00) missing, 465 can")
     assert sum(line.startswith(("| WARN", "| ERROR")) for line in report.splitlines()) == 20
     assert "And 10 more gaps, less urgent." in report
-    assert "`2026-11-20-13:00...2026-11-20-13:00`" in report
+    assert "`2026-11-20-13:00, 2026-11-20-15:00, " in report
     assert report.count(Cause.TOKEN.remedy) == 1
 
 
@@ -221,7 +308,7 @@ def test_the_standing_list_admits_what_is_not_counted() -> None:
     report = gaps_report(gaps(flags), hour(9))
     assert "4 orders (EUR 40.00) missing (2 hours not counted yet), 0 can" in report
     assert "| 2 | not counted | – | not counted |" in report
-    assert "`2026-11-20-13:00...2026-11-20-14:00`" in report
+    assert "`[2026-11-20-13:00...2026-11-20-14:00]`" in report
     assert "`2026-11-20-17:00...2026-11-20-17:00`" not in report, "nothing to materialize"
 
 

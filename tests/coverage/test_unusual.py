@@ -258,7 +258,7 @@ def test_a_gap_of_orders_that_never_came_says_what_to_do() -> None:
         " arrived than their visits promise. Seen: 0 orders"
     )
     assert "They can be saved until 2026-12-09 11:30 UTC" in sentence
-    assert sentence.endswith("Range: 2026-12-02-12:00...2026-12-02-14:00")
+    assert sentence.endswith("Range: [2026-12-02-12:00...2026-12-02-14:00]")
 
 
 def test_an_hour_that_lost_a_key_says_for_how_many_orders() -> None:

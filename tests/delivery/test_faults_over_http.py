@@ -19,6 +19,7 @@ from delivery_world import (
     Clock,
     column,
     event,
+    ids,
     orders,
     table,
 )
@@ -211,6 +212,14 @@ class TestPoison:
         )
         assert house.received() == {"accepted": 999}
 
+    def test_metas_own_words_stand_with_the_bad_event_and_no_other(self, house: House) -> None:
+        rows = [*orders(9).to_pylist(), event("bad", custom_data={"currency": None})]
+        house.materialize(table(rows))
+        known = house.ledger.state_of(table(rows))
+        said = dict(zip(ids(known), column(known, "message"), strict=True))
+        assert said.pop("bad")
+        assert set(said.values()) == {None}
+
     def test_two_bad_events(self, house: House) -> None:
         house.policy = QUICK
         rows = orders(1_000).to_pylist()
@@ -277,7 +286,44 @@ class TestPoison:
         assert house.standing(events) == {("delivered", None): 9, ("expired", "expired"): 1}
 
 
+def test_a_request_of_more_events_than_meta_takes_is_halved_until_it_fits(house: House) -> None:
+    house.policy = replace(POLICY, events_per_request=1_200)
+    events = orders(1_200)
+    assert house.materialize(events).delivered == 1_200
+    assert house.received() == {"accepted": 1_200}
+    assert house.requests() <= 13  # it cannot know that no event is to blame
+
+
+def test_a_gateway_that_finds_a_request_too_large_gets_smaller_ones(house: House) -> None:
+    house.box.set_fault("html", count=3, http_status=413, accepts=False)
+    assert house.materialize(orders(10)).delivered == 10
+    assert house.received() == {"accepted": 10}
+
+
 class TestTime:
+    def test_what_waits_while_others_are_under_way_expires_unsent(self, house: House) -> None:
+        soon = house.clock() + timedelta(minutes=1)
+        last = [event(f"last {i}", deliver_until=soon) for i in range(30)]
+        events = table([*last, *orders(10).to_pylist()])
+        posted = house.clients[DATASET].post
+
+        class Slow:
+            access = house.clients[DATASET].access
+            body = staticmethod(house.clients[DATASET].body)
+
+            @staticmethod
+            def post(body: bytes) -> Any:
+                answer = posted(body)
+                house.clock.move(minutes=2)
+                return answer
+
+        house.clients = {DATASET: Slow()}
+        summary = house.materialize(events)
+        assert summary.delivered == 20
+        assert summary.not_sent == {"expired": 20}
+        assert house.received() == {"accepted": 20}
+        assert house.standing(events) == {("delivered", None): 20, ("expired", "too_late"): 20}
+
     def test_what_expires_while_it_waits_is_never_sent(self, house: House) -> None:
         events = table(
             [

@@ -149,6 +149,18 @@ class TestDelivery:
             deliver(orders(10), ledger, clients, clock, QUICK, run_id="r")
         assert box.inbox.rows("select * from requests") == []
 
+    def test_with_a_read_only_ledger_nothing_is_sent(
+        self, box: SandboxServer, sqlite_url: str, clients: dict[str, EventsClient], clock: Clock
+    ) -> None:
+        with Ledger(sqlite_url) as ledger:
+            ledger.register(orders(5))
+        with (
+            Ledger(f"sqlite:///file:{file_of(sqlite_url)}?mode=ro&uri=true") as frozen,
+            pytest.raises(LedgerError, match=r"read-only.*Nothing is sent without it"),
+        ):
+            deliver(orders(10), frozen, clients, clock, QUICK, run_id="r")
+        assert box.inbox.rows("select * from requests") == []
+
     def test_a_disk_that_fills_up_before_the_outcome_leaves_the_truth(
         self,
         box: SandboxServer,

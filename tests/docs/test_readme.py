@@ -23,9 +23,11 @@ PAGES = [
     PROJECT / "CONTRIBUTING.md",
     PROJECT / "CHANGELOG.md",
     BACKFILL,
+    PROJECT / "docs" / "monitoring.md",
+    PROJECT / "docs" / "alerts.md",
     PROJECT / "docs" / "architecture.md",
 ]
-MOST_LINES = 300
+MOST_LINES = 280
 MOST_BYTES_OF_A_PICTURE = 200_000
 
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -77,7 +79,9 @@ def test_the_generator_refuses_a_page_without_its_place() -> None:
 
 
 def test_the_readme_is_short_enough_to_be_read() -> None:
-    assert len(README.read_text(encoding="utf-8").splitlines()) < MOST_LINES
+    text = README.read_text(encoding="utf-8")
+    table = text[text.index("<!-- settings") : text.index("<!-- end of settings")]
+    assert len(text.splitlines()) - len(table.splitlines()) < MOST_LINES
 
 
 @every_page

@@ -105,6 +105,7 @@ def test_a_visit_outside_its_folders_hour_is_quarantined(door: Door) -> None:
     [
         ({"visit_id": ""}, "visit_id:missing"),
         ({"visit_id": "x" * 257}, "visit_id:wrong_length"),
+        ({"visit_id": "v\0"}, "visit_id:nul_character"),
         ({"occurred_at": ""}, "occurred_at:missing"),
         ({"occurred_at": "yesterday"}, "occurred_at:not_a_time"),
         ({"consent": "perhaps"}, "consent:not_true_or_false"),

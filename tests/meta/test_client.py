@@ -247,7 +247,9 @@ class TestSecrets:
         for secret in (TOKEN, SECRET, "Bearer", "Purchase"):
             assert secret not in told
 
-    @pytest.mark.parametrize("token", ["", "two words", '"quoted"\n', "käse", "tab\there"])
+    @pytest.mark.parametrize(
+        "token", ["", "two words", '"quoted"', "'quoted'", "ended\n", "käse", "tab\there"]
+    )
     def test_a_token_that_cannot_be_one_is_refused_without_repeating_it(self, token: str) -> None:
         with pytest.raises(ValueError, match="access token of dataset 42") as caught:
             DatasetAccess("42", token)

@@ -19,6 +19,7 @@ from sandbox_samples import (
     counted,
     error,
     get,
+    inspect,
     post,
     purchase,
 )

@@ -101,9 +101,9 @@ def test_every_button_does_what_it_says(server: SandboxServer) -> None:
             method, server.url + "/_sandbox" + path, data=body.replace("&#34;", '"'), timeout=5
         )
         assert answer.status_code == 200, (method, path, body)
-    assert len(control(server, "GET", "/faults")["faults"]) == 17
+    assert len(control(server, "GET", "/faults")["faults"]) == 19
     assert control(server, "GET", "/tokens")["tokens"][0]["valid"] is False
-    assert page(server).count('aria-pressed="true" data-method') == 17
+    assert page(server).count('aria-pressed="true" data-method') == 19
 
 
 def test_the_chart_shows_empty_hours_as_gaps() -> None:

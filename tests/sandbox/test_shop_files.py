@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
@@ -187,3 +188,16 @@ def test_the_sample_in_the_repository_is_the_shops_and_holds_every_format(tmp_pa
         assert formats == set(FORMATS)
     truth = SAMPLE.truth(START, END).sum()
     assert (truth[["broken", "broken_email", "impossible_phone", "ambiguous_birth_date"]] > 0).all()
+
+
+def test_a_file_that_would_be_the_same_is_left_alone(tmp_path: Path) -> None:
+    end = MONDAY + 2 * HOUR
+    write_landing(tmp_path, MONDAY, end, SHOP)
+    paths = [path for path in tmp_path.rglob("shop-*") if path.is_file()]
+    for path in paths:
+        os.utime(path, (1_000, 1_000))
+    write_landing(tmp_path, MONDAY, end, SHOP)
+    # Otherwise a shop that goes on selling would make every file a late one.
+    assert {path.stat().st_mtime for path in paths} == {1_000}
+    write_landing(tmp_path, MONDAY, end, SHOP, formats=("csv",))
+    assert any(path.stat().st_mtime > 1_000 for path in tmp_path.rglob("shop-*"))

@@ -120,7 +120,10 @@ def _replace_hour(
 
 
 def _write(path: Any, content: bytes) -> None:
-    """Whole or not at all: aside and renamed on disk, one PUT on an object store."""
+    """Whole or not at all: aside and renamed on disk, one PUT on an object store. What is there
+    already is left alone: a new time would make it a late file."""
+    if path.exists() and path.read_bytes() == content:
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     if not isinstance(path, Path):
         path.write_bytes(content)

@@ -80,7 +80,8 @@ class Shop:
     def visits(self, start: datetime, end: datetime, until: datetime | None = None) -> Any:
         """Landing rows of `visits` in `[start, end)` that have landed by `until`, in that order.
 
-        Columns are those that may land (docs/data-dictionary.md); `occurred_at` is timestamp[us, UTC], `consent` bool,
+        Columns are those that may land (docs/data-dictionary.md);
+        `occurred_at` is timestamp[us, UTC], `consent` bool,
         all else text. Contact data is raw.
         """
         return _landing_columns(self.landings("visits", start, end, until))

@@ -1,0 +1,97 @@
+"""`capi-assets preflight`: asks Meta by hand whether every dataset's events would be taken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from capi_assets.coverage import foresight
+from capi_assets.coverage.foresight import Outlook, Said
+from capi_assets.defs.resources import MetaResource
+from capi_assets.delivery.datasets import Datasets
+from capi_assets.settings import Settings
+
+
+def datasets_of(settings: Settings) -> Datasets:
+    """Every dataset that is set up, with its token or why there is none.
+
+    Raises:
+        DatasetsError: the file of datasets cannot be understood.
+    """
+
+    def secret(name: str) -> str | None:
+        value = getattr(settings, name)
+        return value.get_secret_value() if value is not None else None
+
+    return MetaResource(
+        dataset_id=settings.dataset_id,
+        access_token=secret("access_token"),
+        access_token_file=settings.access_token_file,
+        app_secret=secret("app_secret"),
+        graph_url=settings.graph_url,
+        graph_version=settings.graph_version,
+        test_event_code=settings.test_event_code,
+        datasets=settings.datasets,
+    ).open()
+
+
+def fly(settings: Settings, only: Sequence[str], now: datetime) -> list[Outlook]:
+    """Sends every dataset, or `only` those, the event that Meta must refuse.
+
+    Raises:
+        DatasetsError: the file of datasets cannot be understood.
+        LookupError: no dataset is set up, or one of `only` is not; the message names it.
+    """
+    found = datasets_of(settings)
+    known = {*found.accesses, *found.missing}
+    if not known:
+        raise LookupError("No dataset is set up: set CAPI_DATASET_ID, or CAPI_DATASETS.")
+    strange = [dataset for dataset in only if dataset not in known]
+    if strange:
+        raise LookupError(f"Not set up: dataset {', '.join(strange)}.")
+    wanted = set(only) or known
+    chosen = Datasets(
+        {name: access for name, access in found.accesses.items() if name in wanted},
+        {},
+        {name: why for name, why in found.missing.items() if name in wanted},
+    )
+    return foresight.look(chosen, now, canary=True, version=settings.graph_version)
+
+
+_COLOURS = {"ok": "green", "unknown": "white", "warning": "yellow", "error": "red"}
+
+
+def as_table(outlooks: Sequence[Outlook]) -> Table:
+    """A row per dataset and question, for people."""
+    table = Table()
+    for name in ("dataset", "question", "answer"):
+        table.add_column(name, overflow="fold")
+    for outlook in outlooks:
+        for question, said in _answers(outlook).items():
+            colour = _COLOURS[said.verdict]
+            words = f"[{colour}]{said.verdict}[/] {escape(said.words)}"
+            table.add_row(outlook.dataset_id, question, words)
+        table.add_section()
+    return table
+
+
+def _answers(outlook: Outlook) -> dict[str, Said]:
+    found = {"token accepted?": foresight.access(outlook)}
+    if outlook.missing is None:
+        found["until when?"] = foresight.token_end(outlook)
+    return {**found, "version?": foresight.version(outlook)}
+
+
+def as_json(outlooks: Sequence[Outlook]) -> list[dict[str, Any]]:
+    """The columns of table `meta_access`, and `stops_delivery`; times in ISO 8601."""
+    documents = []
+    for outlook in outlooks:
+        row = foresight.row(outlook)
+        del row["told"]
+        told = {k: v.isoformat() if isinstance(v, datetime) else v for k, v in row.items()}
+        documents.append({**told, "stops_delivery": outlook.stops_delivery})
+    return documents

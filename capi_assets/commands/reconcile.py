@@ -1,0 +1,175 @@
+"""`capi-assets reconcile`: Meta's own counts of a range of hours beside our ledger's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from capi_assets.coverage.reconciliation import Fit, Reconciliation
+from capi_assets.coverage.reconciliation_words import (
+    OFF,
+    advice,
+    fit_sentence,
+    foreign_sentence,
+    hour_off,
+    hour_sentence,
+    ours,
+    verdict_words,
+)
+from capi_assets.defs.both_sides import counts_beside
+from capi_assets.defs.resources import resources_from
+from capi_assets.hours import hour_key
+from capi_assets.lake import Lake
+from capi_assets.settings import Settings
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What was found; `rows` have the columns of `meta_stats`."""
+
+    hours: Sequence[datetime]
+    rows: Sequence[Row]
+    found: Reconciliation
+
+    def of(self, hour: datetime) -> list[Row]:
+        """The rows of an hour."""
+        return [row for row in self.rows if row["hour"] == hour]
+
+    @property
+    def off(self) -> list[datetime]:
+        """The hours whose difference lasts and is not explained."""
+        return [hour for hour in self.hours if hour_off(self.of(hour))]
+
+
+def look(settings: Settings, hours: Sequence[datetime], now: datetime) -> Told:
+    """Asks Meta and the lake about `hours`; writes nothing."""
+    resources = resources_from(settings)
+    # Outside of Dagster the variables behind the resources' secrets are read here.
+    meta = resources["meta"].model_copy(
+        update={
+            name: secret.get_secret_value() if secret is not None else None
+            for name, secret in (
+                ("access_token", settings.access_token),
+                ("app_secret", settings.app_secret),
+            )
+        }
+    )
+    rules = resources["rules"]
+    found = counts_beside(
+        Lake(settings.lake),
+        meta.open(),
+        hours,
+        now,
+        rules.reconciliation(),
+        pixel_redundant=rules.pixel == "redundant",
+    )
+    return Told(hours, found.rows.to_pylist(), found)
+
+
+def show(told: Told, console: Console) -> None:
+    """A line per hour, what both sides sum up to, and what to know."""
+    table = Table(title="Meta's counts beside our ledger's", title_justify="left")
+    several = len({row["dataset_id"] for row in told.rows}) > 1
+    table.add_column("hour", no_wrap=True)
+    if several:
+        table.add_column("dataset", no_wrap=True)
+    for name in ("Meta", "by event", "by receipt", "differ"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict")
+    groups: dict[tuple[datetime, str], list[Row]] = {}
+    for row in told.rows:
+        groups.setdefault((row["hour"], row["dataset_id"]), []).append(row)
+    for (hour, dataset), rows in groups.items():
+        worst = min(rows, key=lambda row: (not row["sustained"], _WORST.index(row["verdict"])))
+        table.add_row(
+            hour_key(hour), *([dataset] if several else []), *_sums(rows), verdict_words(worst)
+        )
+    table.add_section()
+    table.add_row("total", *([""] if several else []), *_sums(told.rows), "")
+    console.print(table)
+    for sentence in _sentences(told):
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+
+
+_WORST = (*OFF, "too_early", "not_materialized", "cannot_read", "agree")
+
+
+def _sums(rows: Sequence[Row]) -> list[str]:
+    totals = _totals(rows)
+    return [
+        _number(totals["meta_events"]),
+        _number(totals["our_delivered_by_event_time"]),
+        _number(totals["our_delivered_by_receipt_time"]),
+        _number(totals["difference"]),
+    ]
+
+
+def as_json(told: Told) -> dict[str, Any]:
+    """The same for programs; times as ISO 8601."""
+    return {
+        "agrees": not told.off,
+        "hours_off": [hour_key(hour) for hour in told.off],
+        "total": _totals(told.rows),
+        "basis": {dataset: _fit(fit) for dataset, fit in told.found.fits.items()},
+        "not_ours": {dataset: list(names) for dataset, names in told.found.foreign.items()},
+        "hours": [
+            {
+                name: value.isoformat() if isinstance(value, datetime) else value
+                for name, value in row.items()
+            }
+            for row in told.rows
+        ],
+        "said": _sentences(told),
+    }
+
+
+def _fit(fit: Fit) -> dict[str, Any]:
+    return {
+        "basis": fit.basis,
+        "unexplained_by_event_time": fit.by_event_time,
+        "unexplained_by_receipt_time": fit.by_receipt_time,
+        "settled_hours": fit.hours,
+    }
+
+
+def _totals(rows: Sequence[Row]) -> dict[str, int | None]:
+    """Sums; Meta's side and the difference only over what could be read."""
+    read = [row for row in rows if row["meta_events"] is not None]
+    totals: dict[str, int | None] = {
+        name: sum(row[name] for row in rows)
+        for name in ("our_delivered_by_event_time", "our_delivered_by_receipt_time")
+    }
+    totals["our_delivered"] = sum(ours(row) for row in rows)
+    for name in ("meta_events", "difference", "unexplained"):
+        totals[name] = sum(row[name] or 0 for row in read) if read else None
+    return totals
+
+
+def _sentences(told: Told) -> list[str]:
+    fits, foreign = told.found.fits, told.found.foreign
+    said = [f"Dataset {dataset}: {fit_sentence(fit)}" for dataset, fit in fits.items()]
+    said += [f"Dataset {dataset}: {foreign_sentence(names)}" for dataset, names in foreign.items()]
+    unread = [row["why"] for row in told.rows if row["verdict"] == "cannot_read"]
+    said += [f"{why}; nothing to compare." for why in dict.fromkeys(unread)]
+    off = told.off
+    said += [hour_sentence(hour, told.of(hour)) for hour in off[:10]]
+    if len(off) > 10:
+        said.append(f"And {len(off) - 10} more hours that differ.")
+    if off:
+        said.append(advice(told.rows))
+    if not told.rows:
+        said.append("No dataset has a token, so there is nothing to compare.")
+    elif not off and not unread:
+        said.append("No difference that lasts and is not explained.")
+    return said
+
+
+def _number(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"

@@ -1,0 +1,102 @@
+"""What our ledger says Meta should count, by the hour: by event time and by time of receipt."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from capi_assets.coverage.sql import over, query
+
+EVENT_TIME = "event_time"
+RECEIPT_TIME = "receipt_time"
+
+_TIME = pa.timestamp("us", tz="UTC")
+
+DELIVERY_COLUMNS = (
+    "dataset_id",
+    "event_name",
+    "event_id",
+    "occurred_at",
+    "status",
+    "attempts",
+    "first_attempt_at",
+    "last_attempt_at",
+    "delivered_at",
+)
+"""Columns of `delivery_results` that are read."""
+
+OUR_DELIVERIES = pa.schema(
+    [
+        ("dataset_id", pa.string()),
+        ("event_name", pa.string()),
+        ("basis", pa.string()),
+        ("hour", _TIME),
+        ("delivered", pa.int64()),
+        ("may_be_more", pa.int64()),
+        ("may_be_fewer", pa.int64()),
+        ("newest", _TIME),
+    ]
+)
+
+# An event that was repeated after no answer counts in the hour of the first attempt if Meta took
+# it then, and it may count as often as it was tried where duplicates are not removed. What was
+# refused or never tried cannot be there at all.
+_COUNTS = """
+WITH seen AS (
+    SELECT d.dataset_id, d.event_name, d.attempts, d.status = 'delivered' AS delivered,
+        date_trunc('hour', d.occurred_at) AS event_hour,
+        date_trunc('hour', d.first_attempt_at) AS first_hour,
+        date_trunc('hour', coalesce(d.delivered_at, d.last_attempt_at)) AS last_hour,
+        coalesce(d.delivered_at, d.last_attempt_at) AS newest,
+        p.event_id IS NOT NULL AS by_pixel
+    FROM delivery_results AS d
+    LEFT JOIN (SELECT DISTINCT dataset_id, event_name, event_id FROM pixel_reported) AS p
+        ON p.dataset_id = d.dataset_id AND p.event_name = d.event_name AND p.event_id = d.event_id
+    WHERE d.status = 'delivered'
+        OR (d.attempts > 0 AND d.status IN ('unknown', 'expired', 'covered_by_pixel'))
+),
+booked AS (
+    SELECT dataset_id, event_name, 'event_time' AS basis, event_hour AS hour, delivered,
+        CASE WHEN delivered THEN greatest(attempts - 1, 0) ELSE attempts END AS more,
+        delivered AND by_pixel AS fewer, newest
+    FROM seen
+    UNION ALL
+    SELECT dataset_id, event_name, 'receipt_time', last_hour, delivered,
+        CASE WHEN delivered THEN greatest(attempts - 1, 0) ELSE attempts END,
+        delivered AND (by_pixel OR first_hour IS DISTINCT FROM last_hour), newest
+    FROM seen
+    UNION ALL
+    SELECT dataset_id, event_name, 'receipt_time', first_hour, FALSE,
+        CASE WHEN delivered THEN greatest(attempts - 1, 0) ELSE attempts END, FALSE, NULL
+    FROM seen
+    WHERE first_hour <> last_hour
+)
+SELECT dataset_id, event_name, basis, hour,
+    count(*) FILTER (delivered) AS delivered,
+    sum(more)::BIGINT AS may_be_more,
+    count(*) FILTER (fewer) AS may_be_fewer,
+    max(newest) AS newest
+FROM booked
+WHERE hour IS NOT NULL
+GROUP BY ALL
+ORDER BY dataset_id, event_name, basis, hour
+"""
+
+
+def our_deliveries(delivery_results: pa.Table, pixel_reported: pa.Table) -> pa.Table:
+    """Per dataset, event name, basis and hour: what Meta accepted, and what bounds its count.
+
+    Args:
+        delivery_results: at least `DELIVERY_COLUMNS`, of every hour whose events may have been
+            received in the hours of interest.
+        pixel_reported: dataset_id, event_name, event_id of events that the Pixel reported too;
+            Meta may count those as the Pixel's.
+
+    Returns:
+        Columns of `OUR_DELIVERIES`. `may_be_more` and `may_be_fewer` are how far Meta's count may
+        lie above and below `delivered` for reasons that we know; `newest` is when the last of them
+        was sent.
+    """
+    with over(
+        delivery_results=delivery_results.select(DELIVERY_COLUMNS), pixel_reported=pixel_reported
+    ) as connection:
+        return query(connection, _COUNTS).select(OUR_DELIVERIES.names).cast(OUR_DELIVERIES)

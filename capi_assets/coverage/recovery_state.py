@@ -1,0 +1,84 @@
+"""What automatic recovery remembers between two looks, as text for a sensor's cursor.
+
+What it means is decided in recovery.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from capi_assets.coverage.causes import Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """What was launched for an hour: how often without effect, when last, and what it met then."""
+
+    fruitless: int
+    at: datetime
+    cause: Cause
+    orders: int | None
+    given_up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A dataset whose canary does not pass: how often in a row, and when to ask again."""
+
+    failed: int
+    again_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryState:
+    """What must be remembered between two looks."""
+
+    hours: Mapping[datetime, Try] = field(default_factory=dict)
+    probes: Mapping[str, Probe] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """Compact text for a sensor's cursor, some 50 bytes an hour under recovery."""
+        return orjson.dumps({"v": 1, "hours": _packed(self), "probes": _probes(self)}).decode()
+
+    @classmethod
+    def from_json(cls, text: str | None) -> RecoveryState:
+        """The state of `to_json`; the empty state of nothing, or of what cannot be read: at worst
+        hours are launched once more, which sends nothing twice."""
+        try:
+            return _unpacked(orjson.loads(text or "{}"))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return cls()
+
+
+def _packed(state: RecoveryState) -> list[list[Any]]:
+    return [
+        [_seconds(hour), t.fruitless, _seconds(t.at), str(t.cause), t.orders, t.given_up]
+        for hour, t in sorted(state.hours.items())
+    ]
+
+
+def _probes(state: RecoveryState) -> dict[str, list[int]]:
+    return {name: [p.failed, _seconds(p.again_at)] for name, p in sorted(state.probes.items())}
+
+
+def _unpacked(saved: Mapping[str, Any]) -> RecoveryState:
+    return RecoveryState(
+        {
+            _moment(hour): Try(fruitless, _moment(at), Cause(cause), orders, given_up)
+            for hour, fruitless, at, cause, orders, given_up in saved["hours"]
+        },
+        {name: Probe(failed, _moment(again)) for name, (failed, again) in saved["probes"].items()},
+    )
+
+
+def _seconds(moment: datetime) -> int:
+    return int(moment.timestamp())
+
+
+def _moment(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,36 @@
+"""The channels that the settings name, any number of each."""
+
+from __future__ import annotations
+
+from capi_assets.coverage.channels import EmailChannel, JsonChannel, WebhookChannel
+from capi_assets.defs.resources import Alerts
+
+
+def test_addresses_may_have_commas_or_spaces_between_them() -> None:
+    made = Alerts(
+        webhook="https://a.example/1, https://b.example/2",
+        json_url="https://c.example/3\nhttps://d.example/4",
+        email_to="ops@shop.example ana@shop.example",
+        smtp_url="smtps://mail.example",
+    ).channels()
+    assert [channel.name for channel in made] == [
+        "webhook",
+        "webhook 2",
+        "json",
+        "json 2",
+        "email",
+    ]
+    hook, _, _, program, mail = made
+    assert isinstance(hook, WebhookChannel)
+    assert hook.url == "https://a.example/1"
+    assert isinstance(program, JsonChannel)
+    assert program.url == "https://d.example/4"
+    assert isinstance(mail, EmailChannel)
+    assert mail.to == ["ops@shop.example", "ana@shop.example"]
+    assert mail.sender == "ops@shop.example"
+
+
+def test_without_settings_there_is_no_channel() -> None:
+    assert Alerts().channels() == []
+    assert Alerts(email_to="ops@shop.example").channels() == []
+    assert "mail.example" not in repr(Alerts(smtp_url="smtps://u:p@mail.example"))

@@ -1,0 +1,287 @@
+"""Both sides through Dagster against the sandbox: agreement, loss at Meta, no right to read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from asset_world import DATASET, TOKEN, World
+from click.testing import CliRunner
+
+from capi_assets.cli import main
+from capi_assets.contracts.base import arrow_schema
+from capi_assets.contracts.dataset_quality import DatasetQuality
+from capi_assets.contracts.meta_stats import MetaStats
+from capi_assets.definitions import build_definitions
+from capi_assets.defs import reconciling
+from capi_assets.defs.automation import ALL_ASSETS
+from capi_assets.defs.both_sides import counts_beside, quality_beside, week_of
+from capi_assets.defs.reconciling import (
+    RANGE_END,
+    RANGE_START,
+    every_hour_compare,
+    every_night_compare,
+    every_night_quality,
+)
+from capi_assets.defs.resources import Clock, Rules
+from capi_assets.delivery.datasets import Datasets
+from capi_assets.hours import HOUR, floor_hour, hour_key, hours_between
+from capi_assets.lake import Lake
+from capi_assets.sandbox.counting import Counting
+from capi_assets.settings import Settings, variable
+
+
+@cache
+def job(name: str) -> dg.JobDefinition:
+    return build_definitions().resolve_job_def(name)
+
+
+def run_job(world: World, name: str, tags: Mapping[str, str], at: datetime) -> Any:
+    resources: dict[str, dict[str, Any]] = {
+        "clock": {"at": at.isoformat()},
+        "lake": {"root": str(world.root / "lake")},
+        "meta": {
+            "dataset_id": DATASET,
+            "access_token": TOKEN,
+            "graph_url": world.meta.url,
+            "graph_version": "v26.0",
+        },
+    }
+    config = {key: {"config": values} for key, values in resources.items()}
+    return job(name).execute_in_process(
+        instance=world.instance, tags=dict(tags), run_config={"resources": config}
+    )
+
+
+def compare(world: World, first: datetime, last: datetime, at: datetime | None = None) -> Any:
+    tags = {RANGE_START: hour_key(first), RANGE_END: hour_key(last)}
+    return run_job(world, "compare_counts", tags, at or world.now)
+
+
+def verdicts(result: Any) -> dict[str, dg.AssetCheckEvaluation]:
+    return {e.partition: e for e in result.get_asset_check_evaluations() if e.partition}
+
+
+def stored(world: World, hours: list[datetime]) -> list[dict[str, Any]]:
+    return world.lake.read("meta_stats", hours, arrow_schema(MetaStats)).to_pylist()
+
+
+def test_both_sides_through_dagster(world: World) -> None:
+    hours = [world.hour(back) for back in (9, 8, 7, 6)]
+    for hour in hours:
+        world.land_orders(hour, 9)
+    # Deliveries of now settle three hours from now.
+    assert world.run(hours[0], hours[-1])
+    later = world.now + 4 * HOUR
+    world.meta.set_clock(later)
+    assert world.requests() > 0
+
+    result = compare(world, hours[0], hours[-1], later)
+    assert result.success
+    found = verdicts(result)
+    assert set(found) == {hour_key(hour) for hour in hours}
+    assert all(e.passed for e in found.values())
+    assert "both sides agree" in (found[hour_key(hours[0])].description or "")
+    rows = stored(world, hours)
+    assert [(r["meta_events"], r["our_delivered_by_event_time"], r["verdict"]) for r in rows] == [
+        (9, 9, "agree")
+    ] * 4
+    [event] = [
+        e
+        for e in result.asset_materializations_for_node("meta_stats")
+        if e.partition == hour_key(hours[0])
+    ]
+    assert event.metadata["meta_events"].value == 9
+    assert event.metadata["our_delivered"].value == 9
+    assert "| Meta |" in event.metadata["both_sides"].value
+
+    # Meta has lost most of two hours: a warning on both, and on no other.
+    world.meta.box.counting = Counting(lost_share=0.7, lost_from=hours[1], lost_until=hours[3])
+    found = verdicts(compare(world, hours[0], hours[-1], later))
+    assert [found[hour_key(hour)].passed for hour in hours] == [True, False, False, True]
+    bad = found[hour_key(hours[1])]
+    assert bad.severity is dg.AssetCheckSeverity.WARN
+    assert "fewer than we can explain" in (bad.description or "")
+
+    # Meta counts by time of receipt: found out, and no alarm.
+    world.meta.box.counting = Counting(basis="receipt")
+    assert all(e.passed for e in verdicts(compare(world, hours[0], hours[-1], later)).values())
+    before = stored(world, hours)
+    assert {row["basis"] for row in before} == {"receipt_time"}
+
+    # Reading fails: passed, with words, and what was read before stays.
+    empty = hours[0] - HOUR
+    for fault, words in (
+        ("insights_refused", "cannot be read with this token: it may not read them (error 200)"),
+        ("insights_throttled", "cannot be read now: Meta limits our calls"),
+    ):
+        world.meta.set_fault(fault)
+        result = compare(world, empty, hours[-1], later)
+        assert result.success
+        found = verdicts(result)
+        assert all(e.passed for e in found.values())
+        assert stored(world, hours) == before
+        said = found[hour_key(empty)].description or ""
+        assert words in said
+        assert "nothing to compare" in said
+        assert TOKEN not in str(found)
+        world.meta.clear_faults()
+
+
+def test_dataset_quality_through_dagster(world: World) -> None:
+    hour = world.hour(2)
+    world.land_orders(hour, 8)
+    assert world.run(hour)
+    world.meta.set_clock(world.now)
+    day = f"{world.now:%Y-%m-%d}"
+    start = world.now.replace(hour=0, minute=0, second=0, microsecond=0)
+    tags = {"dagster/partition": day}
+
+    def read() -> list[dict[str, Any]]:
+        table = world.lake.read("dataset_quality", [start], arrow_schema(DatasetQuality))
+        return table.to_pylist()
+
+    world.meta.set_fault("insights_refused")
+    result = run_job(world, "read_quality", tags, world.now)
+    assert result.success
+    [verdict] = verdicts(result).values()
+    assert verdict.passed
+    assert "Meta's Dataset Quality cannot be read with this token" in (verdict.description or "")
+    assert [row["verdict"] for row in read()] == ["cannot_read"]
+    world.meta.clear_faults()
+
+    result = run_job(world, "read_quality", tags, world.now)
+    [verdict] = verdicts(result).values()
+    assert verdict.passed, verdict.description
+    shares = {r["key"]: r for r in read() if r["measure"] == "match_key"}
+    assert shares["em"]["meta_value"] == shares["em"]["our_value"] == 100
+    assert shares["em"]["our_events"] == 8
+    [event] = result.asset_materializations_for_node("dataset_quality")
+    assert 0 < event.metadata["score_purchase"].value <= 10
+
+    # Meta sees as many events again, without phone numbers: not what we sent.
+    inbox = world.meta.inbox
+    names = [row["name"] for row in inbox.rows("select name from pragma_table_info('tally')")]
+    copied = ", ".join("replace(keys, ' ph', '')" if n == "keys" else n for n in names)
+    with inbox.lock:
+        inbox.db.execute(f"insert into tally select {copied} from tally")
+    result = run_job(world, "read_quality", tags, world.now)
+    assert result.success
+    [verdict] = verdicts(result).values()
+    assert not verdict.passed
+    assert verdict.severity is dg.AssetCheckSeverity.WARN
+    assert "ph of Purchase 50.0 % at Meta and 100.0 % in our events" in str(verdict.description)
+    kept = read()
+    world.meta.set_fault("insights_throttled")
+    run_job(world, "read_quality", tags, world.now)
+    assert read() == kept
+
+
+def test_reconcile_shows_both_sides_in_a_terminal(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hour = world.hour(5)
+    world.land_orders(hour, 9)
+    assert world.run(hour)
+    later = world.now + 4 * HOUR
+    world.meta.set_clock(later)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(variable(name), raising=False)
+    given = {
+        "CAPI_LAKE": str(world.root / "lake"),
+        "CAPI_DATASET_ID": DATASET,
+        "CAPI_ACCESS_TOKEN": TOKEN,
+        "CAPI_GRAPH_URL": world.meta.url,
+        "CAPI_NOW": later.isoformat(),
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.chdir(world.root)
+    before = world.stored_bytes("delivery_results")
+    asked = ["reconcile", "--from", hour_key(hour), "--to", hour_key(hour + HOUR)]
+    told = CliRunner().invoke(main, asked)
+    assert told.exit_code == 0, told.output
+    assert TOKEN not in told.output
+    assert hour_key(hour) in told.output
+    assert "No difference that lasts" in told.output
+    told = CliRunner().invoke(main, [*asked, "--json"])
+    assert told.exit_code == 0, told.output
+    document = json.loads(told.output)
+    assert document["agrees"] is True
+    assert document["total"]["meta_events"] == document["total"]["our_delivered"] == 9
+    assert document["hours"][0]["verdict"] == "agree"
+    assert world.stored_bytes("delivery_results") == before
+    assert world.lake.hours("meta_stats") == []
+
+    world.meta.set_fault("insights_refused")
+    told = CliRunner().invoke(main, asked)
+    assert told.exit_code == 0
+    assert "nothing to compare" in told.output
+
+
+def test_reconciliation_is_no_part_of_delivery() -> None:
+    graph = build_definitions().resolve_asset_graph()
+    selected = {key.to_user_string() for key in ALL_ASSETS.resolve(graph)}
+    assert not selected & {"meta_stats", "dataset_quality"}
+    for name in ("deliver_hour", "judge_hour"):
+        ops = {node.name for node in job(name).graph.node_defs}
+        assert not [op for op in ops if "meta_stats" in op or "dataset_quality" in op], name
+    for name in ("meta_stats", "dataset_quality"):
+        node = graph.get(dg.AssetKey(name))
+        assert not node.child_keys
+        assert node.group_name == "reconciliation"
+        assert node.backfill_policy == dg.BackfillPolicy.single_run()
+        assert node.freshness_policy is not None
+        schema = node.metadata["dagster/column_schema"]
+        assert all(column.description for column in schema.columns)
+        assert len(node.description or "") > 80
+        assert node.check_keys
+
+
+def test_the_schedules_ask_for_hours_that_meta_still_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reconciling, "read_settings", lambda: Settings.model_validate({}))
+    tick = floor_hour(reconciling.HOURLY.start) + timedelta(days=30, minutes=35)
+    context = dg.build_schedule_context(scheduled_execution_time=tick)
+    request = every_hour_compare(context)
+    assert isinstance(request, dg.RunRequest)
+    assert request.tags[RANGE_END] == hour_key(tick - HOUR)
+    assert request.tags[RANGE_START] == hour_key(tick - 6 * HOUR)
+    request = every_night_compare(context)
+    assert isinstance(request, dg.RunRequest)
+    week = hours_between(tick - timedelta(days=7) + HOUR, tick)
+    assert (request.tags[RANGE_START], request.tags[RANGE_END]) == (
+        hour_key(week[0]),
+        hour_key(week[-1]),
+    )
+    request = every_night_quality(context)
+    assert isinstance(request, dg.RunRequest)
+    assert request.partition_key == f"{tick:%Y-%m-%d}"
+    early = dg.build_schedule_context(scheduled_execution_time=reconciling.HOURLY.start)
+    assert isinstance(every_hour_compare(early), dg.SkipReason)
+    off = Settings.model_validate({"reconcile": False})
+    monkeypatch.setattr(reconciling, "read_settings", lambda: off)
+    for schedule in (every_hour_compare, every_night_compare, every_night_quality):
+        assert isinstance(schedule(context), dg.SkipReason)
+
+
+def test_nothing_is_asked_where_nothing_is_set_up(tmp_path: Path) -> None:
+    now = Clock().now()
+    rules = Rules(lookback_hours=168)
+    hours = week_of(now)[-3:]
+    told = counts_beside(Lake(tmp_path), Datasets({}, {}, {}), hours, now, rules.reconciliation())
+    assert told.rows.num_rows == 0
+    missing = Datasets({}, {}, {DATASET: "token_variable SHOP is not set"})
+    told = counts_beside(Lake(tmp_path), missing, hours, now, rules.reconciliation())
+    assert [row["verdict"] for row in told.rows.to_pylist()] == ["cannot_read"] * 3
+    day = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    [row] = quality_beside(Lake(tmp_path), missing, day, now).to_pylist()
+    assert row["why"] == "Meta's Dataset Quality cannot be read: token_variable SHOP is not set"

@@ -1,0 +1,68 @@
+"""The doctor sees two sources that disagree, quotes that would be sent, and versions that end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from capi_assets.commands.doctor import Finding, examine
+
+DEAF = {"CAPI_GRAPH_URL": "http://127.0.0.1:9"}
+
+
+def found(
+    name: str, env: Mapping[str, str], dotenv: Mapping[str, str | None] | None = None
+) -> Finding:
+    dotenv = dotenv or {}
+    known = {key: value for key, value in dotenv.items() if value is not None}
+    findings = {f.name: f for f in examine({**DEAF, **known, **env}, dotenv)}
+    return findings[name]
+
+
+def test_environment_and_dotenv_that_disagree_are_told() -> None:
+    both = found("CAPI_DATASET_ID", {"CAPI_DATASET_ID": "1"}, {"CAPI_DATASET_ID": "2"})
+    assert (both.verdict, both.value, both.origin) == ("warning", "1", "environment")
+    assert "dagster dev" in both.words
+
+
+@pytest.mark.parametrize("env", [{}, {"CAPI_DATASET_ID": "2"}])
+def test_environment_and_dotenv_that_agree_are_fine(env: dict[str, str]) -> None:
+    assert found("CAPI_DATASET_ID", env, {"CAPI_DATASET_ID": "2"}).verdict == "ok"
+
+
+def test_a_secret_that_disagrees_is_not_shown() -> None:
+    env, dotenv = {"CAPI_ACCESS_TOKEN": "one-token"}, {"CAPI_ACCESS_TOKEN": "other-token"}
+    both = found("CAPI_ACCESS_TOKEN", env, dotenv)
+    assert both.verdict == "warning"
+    assert "token" not in both.value + both.words
+
+
+@pytest.mark.parametrize("value", ['"42"', "'42'", ' "42" '])
+@pytest.mark.parametrize("name", ["CAPI_DATASET_ID", "CAPI_LOOKBACK_HOURS", "CAPI_ACCESS_TOKEN"])
+def test_quotes_in_a_value_are_refused(name: str, value: str) -> None:
+    quoted = found(name, {name: value})
+    assert quoted.verdict == "error"
+    assert "quotes" in quoted.words
+
+
+def test_quotes_in_a_token_file_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text('"EAAB"\n')
+    quoted = found("CAPI_ACCESS_TOKEN_FILE", {"CAPI_ACCESS_TOKEN_FILE": str(file)})
+    assert quoted.verdict == "error"
+    assert "EAAB" not in quoted.words
+    file.write_text("EAAB\n")
+    good = found("CAPI_ACCESS_TOKEN_FILE", {"CAPI_ACCESS_TOKEN_FILE": str(file)})
+    assert good.verdict == "ok"
+    assert "capi-assets preflight" in good.words
+
+
+@pytest.mark.parametrize(
+    ("version", "verdict"),
+    [("v26.0", "ok"), ("v22.0", "warning"), ("v20.0", "error"), ("26", "error")],
+)
+def test_the_end_of_the_version_is_told(version: str, verdict: str) -> None:
+    env = {"CAPI_GRAPH_VERSION": version, "CAPI_NOW": "2027-05-01T00:00:00Z"}
+    assert found("CAPI_GRAPH_VERSION", env).verdict == verdict
