@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 from capi_assets.contracts.attribution_health import AttributionHealth
 from capi_assets.contracts.base import arrow_schema, conform
 from capi_assets.contracts.delivery_results import DeliveryResults
-from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.contracts.visits import Visits
 from capi_assets.coverage.flags import ERROR
@@ -30,6 +29,7 @@ from capi_assets.defs.reporting import (
 )
 from capi_assets.defs.resources import Clock, LakeResource, Rules
 from capi_assets.defs.watch import flags_of, watch
+from capi_assets.delivery.backlog import batches
 from capi_assets.hours import HOUR, floor_hour, hour_key, hours_between, span
 from capi_assets.lake import Lake
 
@@ -52,34 +52,30 @@ def attribution_health(
     """Folds the stored tables of the run's hours; sends nothing."""
     hours = hours_of(context)
     store = lake.open()
-    results = store.read("delivery_results", hours, arrow_schema(DeliveryResults))
-    health = conform(
-        waterfall(
-            hours,
-            store.read("matched_events", hours, arrow_schema(MatchedEvents)),
-            results,
-            store.read("quarantined_orders", hours, arrow_schema(Quarantine)),
-            _visits_per_hour(store.read("visits", hours, arrow_schema(Visits), ["occurred_at"])),
-        ),
-        AttributionHealth,
-    )
-    metadata = {}
-    plotted = {row["hour"]: row for row in signals(health, results).to_pylist()}
     rebuilt = _visits_rebuilt_since(context.instance, store, hours, rules.lookback)
-    for hour in hours:
-        rows = health.filter(pc.equal(health.column("hour"), pa.scalar(hour, _TIME)))
-        store.write("attribution_health", hour, rows)
-        metadata[hour] = _metadata(rows) | {
-            name: round(plotted[hour][name], 4)
-            for name in _SIGNALS
-            if plotted[hour][name] is not None
-        }
-        if rebuilt[hour]:
-            metadata[hour]["visit_hours_rebuilt_since_matching"] = rebuilt[hour]
-            metadata[hour]["what_to_do"] = (
-                "Visits that these orders may have come from were rebuilt after they were matched:"
-                " materialize matched_events of this hour again."
-            )
+    metadata = {}
+    for some, events in batches(store, hours):
+        results = store.read("delivery_results", some, arrow_schema(DeliveryResults))
+        visits = store.read("visits", some, arrow_schema(Visits), ["occurred_at"])
+        refused = store.read("quarantined_orders", some, arrow_schema(Quarantine))
+        health = conform(
+            waterfall(some, events, results, refused, _visits_per_hour(visits)), AttributionHealth
+        )
+        plotted = {row["hour"]: row for row in signals(health, results).to_pylist()}
+        for hour in some:
+            rows = health.filter(pc.equal(health.column("hour"), pa.scalar(hour, _TIME)))
+            store.write("attribution_health", hour, rows)
+            metadata[hour] = _metadata(rows) | {
+                name: round(plotted[hour][name], 4)
+                for name in _SIGNALS
+                if plotted[hour][name] is not None
+            }
+            if rebuilt[hour]:
+                metadata[hour]["visit_hours_rebuilt_since_matching"] = rebuilt[hour]
+                metadata[hour]["what_to_do"] = (
+                    "Visits that these orders may have come from were rebuilt after they were"
+                    " matched: materialize matched_events of this hour again."
+                )
     yield from report_hours(context, metadata)
 
 

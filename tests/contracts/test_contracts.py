@@ -41,9 +41,9 @@ client_user_agent external_id email phone consent"""
 ORDERS = """order_id occurred_at event_name event_id action_source status value currency contents
 content_ids content_type num_items event_source_url referrer_url email phone first_name last_name
 date_of_birth gender city state zip country external_id visit_id client_ip_address
-client_user_agent fbc fbp fbclid subscription_id lead_id fb_login_id anon_id madid consent opt_out data_processing_options
-data_processing_options_country data_processing_options_state pixel_reported_at custom_data app_data
-user_data messaging_channel dataset_id"""
+client_user_agent fbc fbp fbclid subscription_id lead_id fb_login_id anon_id madid consent opt_out
+data_processing_options data_processing_options_country data_processing_options_state
+pixel_reported_at custom_data app_data user_data messaging_channel dataset_id"""
 
 
 @by_name
