@@ -1,4 +1,4 @@
-"""`python -m benchmarks [events|matching|delivery]`: every benchmark, or one, in one run."""
+"""`python -m benchmarks [events|matching|delivery|weeks]`: every benchmark, or one, in one run."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import argparse
 import platform
 from datetime import UTC, datetime
 
-from benchmarks import delivery, events, matching
+from benchmarks import delivery, events, labelled_weeks, matching
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "which", nargs="?", choices=("events", "matching", "delivery", "all"), default="all"
+        "which",
+        nargs="?",
+        choices=("events", "matching", "delivery", "weeks", "all"),
+        default="all",
     )
     parser.add_argument("--events", type=int, default=200_000, help="events to build")
     parser.add_argument("--visits", type=int, default=2_000_000, help="visits to look among")
@@ -31,6 +34,9 @@ def main() -> None:
     if chosen.which in ("delivery", "all"):
         print()
         print(delivery.report(chosen.pending, chosen.pending, chosen.many))
+    if chosen.which in ("weeks", "all"):
+        print()
+        print(labelled_weeks.report(*labelled_weeks.run(1)))
 
 
 if __name__ == "__main__":
