@@ -6,8 +6,6 @@ logged or kept. What an answer means is errors.py's, whether to try again the se
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import re
 import ssl
@@ -19,10 +17,10 @@ from urllib.parse import quote
 
 import requests
 import urllib3
-from requests.auth import AuthBase
 
-from capi_assets.meta.deadline import DeadlineAdapter, within
+from capi_assets.meta.deadline import within
 from capi_assets.meta.errors import Body, MetaError, parse_error
+from capi_assets.meta.session import open_session, proof
 
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 30.0
@@ -124,13 +122,8 @@ class MetaClient:
         self._timeout = (connect_timeout, read_timeout)
         self._deadline = deadline
         self._tail = _tail(access)
-        self._session = requests.Session()
-        self._session.auth = _Bearer(access.token)
-        self._session.headers.update(
-            {"Content-Type": "application/json", "Accept-Encoding": "identity"}
-        )
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, DeadlineAdapter(connections))
+        self._session = open_session(access.token, connections)
+        self._session.headers["Content-Type"] = "application/json"
 
     def __repr__(self) -> str:
         return f"MetaClient({self.access!r})"
@@ -162,17 +155,6 @@ class MetaClient:
         return _answer(response, content, fault)
 
 
-class _Bearer(AuthBase):
-    """An `auth` object, because requests lets a ~/.netrc replace a plain Authorization header."""
-
-    def __init__(self, token: str) -> None:
-        self._header = f"Bearer {token}"
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = self._header
-        return request
-
-
 def _tail(access: DatasetAccess) -> bytes:
     """The fields beside `data`, as JSON to follow it."""
     fields: dict[str, str] = {}
@@ -180,10 +162,7 @@ def _tail(access: DatasetAccess) -> bytes:
         fields["test_event_code"] = access.test_event_code
     if access.partner_agent:
         fields["partner_agent"] = access.partner_agent
-    if access.app_secret:
-        fields["appsecret_proof"] = hmac.new(
-            access.app_secret.encode(), access.token.encode(), hashlib.sha256
-        ).hexdigest()
+    fields |= proof(access.token, access.app_secret)
     return b"".join(b"," + json.dumps({k: v}).encode()[1:-1] for k, v in fields.items())
 
 

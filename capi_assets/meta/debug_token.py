@@ -15,12 +15,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-import requests
-
 from capi_assets.meta.client import CONNECT_TIMEOUT, DatasetAccess
-from capi_assets.meta.deadline import DeadlineAdapter, within
+from capi_assets.meta.deadline import within
 from capi_assets.meta.errors import Kind, parse_error
-from capi_assets.meta.signing import bearer, proof
+from capi_assets.meta.session import open_session, proof
 
 READ_TIMEOUT = 15.0
 DEADLINE = 20.0
@@ -66,23 +64,19 @@ def debug_token(access: DatasetAccess) -> TokenFacts:
 
 
 def _post(access: DatasetAccess, form: dict[str, str]) -> tuple[int, str | None, bytes]:
-    with requests.Session() as session:
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, DeadlineAdapter(1))
-        with (
-            within(DEADLINE),
-            session.post(
-                f"{access.graph_url.rstrip('/')}/{access.version}/debug_token",
-                data=form,
-                auth=bearer(access.token),
-                timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
-                headers={"Accept-Encoding": "identity"},
-                allow_redirects=False,  # a redirect would carry the token elsewhere
-                stream=True,
-            ) as answer,
-        ):
-            content = answer.raw.read(_ANSWER_LIMIT, decode_content=True)
-        return answer.status_code, answer.headers.get("facebook-api-version"), content
+    with (
+        open_session(access.token) as session,
+        within(DEADLINE),
+        session.post(
+            f"{access.graph_url.rstrip('/')}/{access.version}/debug_token",
+            data=form,
+            timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+            allow_redirects=False,  # a redirect would carry the token elsewhere
+            stream=True,
+        ) as answer,
+    ):
+        content = answer.raw.read(_ANSWER_LIMIT, decode_content=True)
+    return answer.status_code, answer.headers.get("facebook-api-version"), content
 
 
 def _facts(status: int, version: str | None, content: bytes) -> TokenFacts:

@@ -28,6 +28,7 @@ __all__ = [
     "Kind",
     "MetaError",
     "Subcode",
+    "answered",
     "classify",
     "cure",
     "parse_error",
@@ -207,6 +208,13 @@ def remedy(kind: Kind, code: int | None = None, subcode: int | None = None) -> s
 def cure(kind: Kind, code: int | None = None, subcode: int | None = None) -> str:
     """The remedy without the hour to materialize, where no hour is spoken of."""
     return remedy(kind, code, subcode).removesuffix(_AGAIN)
+
+
+def answered(code: int | None, subcode: int | None, http_status: int | None) -> str:
+    """What Meta answered, to stand behind a clause: ` (error 100/33)`, ` (HTTP 503)` or nothing."""
+    if code is not None:
+        return f" (error {code}/{subcode})" if subcode is not None else f" (error {code})"
+    return f" (HTTP {http_status})" if http_status is not None else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from capi_assets.meta.client import Answer, Arrival, DatasetAccess
-from capi_assets.meta.errors import Kind, cure
+from capi_assets.meta.errors import Kind, answered, cure
 from capi_assets.meta.subcodes import is_payload_subcode
 
 EVENT_NAME = "capi_assets_preflight"
@@ -86,14 +86,8 @@ class Preflight:
             )
         if self.kind is None:
             return f"Meta accepts the token and lets it send to dataset {self.dataset_id}."
-        return f"{_SENTENCES[self.kind].format(self.dataset_id)}{self._answered}. {self._helps}"
-
-    @property
-    def _answered(self) -> str:
-        if self.code is not None:
-            subcode = f"/{self.subcode}" if self.subcode is not None else ""
-            return f" (error {self.code}{subcode})"
-        return f" (HTTP {self.http_status})" if self.http_status is not None else ""
+        said = answered(self.code, self.subcode, self.http_status)
+        return f"{_SENTENCES[self.kind].format(self.dataset_id)}{said}. {self._helps}"
 
     @property
     def _helps(self) -> str:

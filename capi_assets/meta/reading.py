@@ -7,10 +7,8 @@ it, are taken apart and never called as they are.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from types import TracebackType
@@ -20,8 +18,9 @@ from urllib.parse import parse_qsl, urlsplit
 import requests
 
 from capi_assets.meta.client import DatasetAccess
-from capi_assets.meta.deadline import DeadlineAdapter, within
-from capi_assets.meta.errors import Kind, cure, parse_error
+from capi_assets.meta.deadline import within
+from capi_assets.meta.errors import Kind, answered, cure, parse_error
+from capi_assets.meta.session import open_session, proof
 
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 30.0
@@ -72,10 +71,7 @@ class Unread:
 
     @property
     def _answered(self) -> str:
-        if self.code is not None:
-            subcode = f"/{self.subcode}" if self.subcode is not None else ""
-            return f" (error {self.code}{subcode})"
-        return f" (HTTP {self.http_status})" if self.http_status is not None else ""
+        return answered(self.code, self.subcode, self.http_status)
 
     @property
     def _cure(self) -> str:
@@ -117,11 +113,7 @@ class GraphReader:
         self._timeout = (connect_timeout, read_timeout)
         self._deadline = deadline
         self._base = f"{access.graph_url.rstrip('/')}/{access.version}"
-        self._session = requests.Session()
-        self._session.auth = _bearer(access.token)
-        self._session.headers.update({"Accept-Encoding": "identity"})
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, DeadlineAdapter(1))
+        self._session = open_session(access.token)
 
     def __repr__(self) -> str:
         return f"GraphReader({self.access!r})"
@@ -144,7 +136,7 @@ class GraphReader:
                 within(self._deadline),
                 self._session.get(
                     self._base + path,
-                    params={**asked, **_proof(self.access)},
+                    params={**asked, **proof(self.access.token, self.access.app_secret)},
                     timeout=self._timeout,
                     allow_redirects=False,  # a redirect would carry the token elsewhere
                     stream=True,
@@ -174,24 +166,6 @@ class GraphReader:
                 break
             wanted = further
         return NOT_UNDERSTOOD
-
-
-def _bearer(token: str) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
-    """An `auth`, because requests lets a ~/.netrc replace a plain Authorization header."""
-
-    def sign(request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {token}"
-        return request
-
-    return sign
-
-
-def _proof(access: DatasetAccess) -> dict[str, str]:
-    """`appsecret_proof` where the app demands it: worth nothing without the token."""
-    if not access.app_secret:
-        return {}
-    digest = hmac.new(access.app_secret.encode(), access.token.encode(), hashlib.sha256)
-    return {"appsecret_proof": digest.hexdigest()}
 
 
 def _content(response: requests.Response) -> bytes | None:
