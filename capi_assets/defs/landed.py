@@ -17,6 +17,7 @@ from capi_assets.defs.reporting import HourVerdict, Unfinished, hourly_check, re
 from capi_assets.defs.resources import LakeResource
 from capi_assets.ingest.tables import Ingested, IngestedHour
 from capi_assets.lake import Lake
+from capi_assets.meta.event_names import meant_names
 
 _CONTRACTS: dict[str, type[Contract]] = {"visits": Visits, "orders": Orders}
 
@@ -38,6 +39,9 @@ def report_landed(
     for name in ingested.unknown_columns:
         context.log.warning("Landed %s carry a column that is not known: %s", table, name)
     metadata = {hour.hour: _metadata(hour) for hour in ingested.hours}
+    meant = {name: std for hour in ingested.hours for name, std in _meant(hour).items()}
+    for name, standard in meant.items():
+        context.log.warning("Event %r is a custom event to Meta; %r is meant?", name, standard)
     yield from report_hours(context, metadata, _unreadable(ingested))
 
 
@@ -53,11 +57,21 @@ def _metadata(hour: IngestedHour) -> dict[str, Any]:
     }
     if "value" in hour.rows.column_names:
         found |= money_metadata(hour.rows, "value")
+    if meant := _meant(hour):
+        found["custom_events_to_check"] = ", ".join(
+            f"{name} (custom to Meta; {standard} is meant?)" for name, standard in meant.items()
+        )
     if refused:
         found["quarantined_by_reason"] = dg.MetadataValue.md(_reason_table(refused, "rows"))
     if drops:
         found["dropped_by_reason"] = dg.MetadataValue.md(_reason_table(drops, "fields"))
     return found
+
+
+def _meant(hour: IngestedHour) -> dict[str, str]:
+    if "event_name" not in hour.rows.column_names:
+        return {}
+    return meant_names(hour.rows.column("event_name").unique().to_pylist())
 
 
 def money_metadata(rows: pa.Table, prefix: str) -> dict[str, float]:

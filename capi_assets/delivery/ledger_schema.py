@@ -36,7 +36,6 @@ DELIVERED = "delivered"
 REJECTED = "rejected"
 EXPIRED = "expired"
 WRITTEN_OFF = "written_off"  # by a person, who gave up knowing what became of it
-STATES = (PENDING, UNKNOWN, DELIVERED, REJECTED, EXPIRED, WRITTEN_OFF)
 
 EVENTS = Table(
     "events",

@@ -58,6 +58,7 @@ def test_each_hour_of_a_range_has_its_own_verdict(world: World) -> None:
 def test_refused_rows_show_in_the_check_of_their_hour(world: World) -> None:
     hour = world.hour(3)
     world.land_orders(hour)
+    world.land_orders(hour, 1, "rental.jsonl", event_name="purchase")
     world.land("orders", hour, "bad.csv", f"order_id,occurred_at,value\nb1,{hour.isoformat()},x\n")
     world.run(hour)
     verdict = _evaluations(world, "orders", "orders_keep_their_contract")[hour_key(hour)]
@@ -65,6 +66,10 @@ def test_refused_rows_show_in_the_check_of_their_hour(world: World) -> None:
     assert verdict.severity == dg.AssetCheckSeverity.WARN
     assert "value:not_a_number" in verdict.metadata["rows"].value
     assert "bad.csv" in verdict.metadata["rows"].value
+    (landed,) = world.instance.fetch_materializations(dg.AssetKey("orders"), limit=1).records
+    assert landed.asset_materialization is not None
+    noticed = landed.asset_materialization.metadata["custom_events_to_check"].value
+    assert noticed == "purchase (custom to Meta; Purchase is meant?)"
 
 
 @contextmanager
