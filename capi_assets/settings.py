@@ -87,6 +87,9 @@ class Settings(BaseModel):
     test_event_code: str | None = Field(
         None, description="Shows events under Test Events. They still count: unset in production."
     )
+    partner_agent: str | None = Field(
+        None, description="Names your platform to Meta, so that Dataset Quality can tell it apart."
+    )
     lookback_hours: int = Field(
         168, ge=1, le=24 * 90, description="How far back an order looks for its visit."
     )

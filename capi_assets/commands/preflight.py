@@ -11,7 +11,7 @@ from rich.table import Table
 
 from capi_assets.coverage import foresight
 from capi_assets.coverage.foresight import Outlook, Said
-from capi_assets.defs.resources import MetaResource
+from capi_assets.defs.resources import meta_resource
 from capi_assets.delivery.datasets import Datasets
 from capi_assets.settings import Settings
 
@@ -27,16 +27,7 @@ def datasets_of(settings: Settings) -> Datasets:
         value = getattr(settings, name)
         return value.get_secret_value() if value is not None else None
 
-    return MetaResource(
-        dataset_id=settings.dataset_id,
-        access_token=secret("access_token"),
-        access_token_file=settings.access_token_file,
-        app_secret=secret("app_secret"),
-        graph_url=settings.graph_url,
-        graph_version=settings.graph_version,
-        test_event_code=settings.test_event_code,
-        datasets=settings.datasets,
-    ).open()
+    return meta_resource(settings, secret).open()
 
 
 def fly(settings: Settings, only: Sequence[str], now: datetime) -> list[Outlook]:

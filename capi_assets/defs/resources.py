@@ -4,7 +4,7 @@ Each is made from the settings by `resources_from`; tests and the demo change a 
 Secrets are kept out of `repr`, and shown as variables in the UI.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -16,6 +16,7 @@ from pydantic import Field
 from capi_assets.coverage.channels import Channel, EmailChannel, JsonChannel, WebhookChannel
 from capi_assets.coverage.flags import CoveragePolicy
 from capi_assets.coverage.reconciliation import Tolerance
+from capi_assets.coverage.visits_clock import VisitsKept
 from capi_assets.delivery.datasets import Datasets, read_datasets, secret_in
 from capi_assets.delivery.ledger import Ledger
 from capi_assets.delivery.policy import Policy
@@ -95,6 +96,7 @@ class MetaResource(dg.ConfigurableResource[Any]):
     graph_url: str
     graph_version: str
     test_event_code: str | None = None
+    partner_agent: str | None = None
     datasets: str | None = None
     preflight: str = "off"
 
@@ -133,6 +135,7 @@ class MetaResource(dg.ConfigurableResource[Any]):
                 graph_url=self.graph_url,
                 version=self.graph_version,
                 test_event_code=self.test_event_code,
+                partner_agent=self.partner_agent,
             )
         except (LookupError, ValueError) as error:
             return Datasets({}, {}, {self.dataset_id: str(error.args[0])})
@@ -231,8 +234,25 @@ class Rules(dg.ConfigurableResource[Any]):
     def coverage(self) -> CoveragePolicy:
         """When an hour is flagged."""
         return CoveragePolicy(
-            threshold=self.coverage_threshold, settle=timedelta(minutes=self.settle_minutes)
+            threshold=self.coverage_threshold,
+            settle=timedelta(minutes=self.settle_minutes),
+            visits=VisitsKept(self.lookback, timedelta(days=self.retention_days)),
         )
+
+
+def meta_resource(settings: Settings, secret: Callable[[str], str | None]) -> MetaResource:
+    """The way to Meta, with what `secret` gives for the settings that are secrets."""
+    return MetaResource(
+        dataset_id=settings.dataset_id,
+        access_token=secret("access_token"),
+        access_token_file=settings.access_token_file,
+        app_secret=secret("app_secret"),
+        graph_url=settings.graph_url,
+        graph_version=settings.graph_version,
+        test_event_code=settings.test_event_code,
+        partner_agent=settings.partner_agent,
+        datasets=settings.datasets,
+    )
 
 
 def resources_from(settings: Settings) -> dict[str, Any]:
@@ -259,17 +279,7 @@ def resources_from(settings: Settings) -> dict[str, Any]:
         "duckdb": DuckDBResource(database=":memory:"),
         "lake": LakeResource(root=settings.lake),
         "ledger": LedgerResource(url=ledger_url),
-        "meta": MetaResource(
-            dataset_id=settings.dataset_id,
-            access_token=secret("access_token"),
-            access_token_file=settings.access_token_file,
-            app_secret=secret("app_secret"),
-            graph_url=settings.graph_url,
-            graph_version=settings.graph_version,
-            test_event_code=settings.test_event_code,
-            datasets=settings.datasets,
-            preflight=settings.preflight,
-        ),
+        "meta": meta_resource(settings, secret),
         "rules": Rules(
             **{name: getattr(settings, name) for name in Rules.model_fields},
         ),

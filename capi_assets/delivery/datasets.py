@@ -60,6 +60,7 @@ def read_datasets(
                 graph_url=graph_url,
                 version=version,
                 test_event_code=entry.test_event_code,
+                partner_agent=entry.partner_agent,
             )
         except (LookupError, ValueError) as error:
             missing[entry.id] = f"{path}: dataset {entry.id}: {error.args[0]}"
@@ -95,6 +96,7 @@ class _Entry(BaseModel):
     token_file: str | None = Field(None, min_length=1)
     app_secret_variable: str | None = Field(None, min_length=1)
     test_event_code: str | None = Field(None, min_length=1)
+    partner_agent: str | None = Field(None, min_length=1)
     requests_per_second: Annotated[float, Field(gt=0)] | None = None
 
     @model_validator(mode="after")

@@ -68,6 +68,10 @@ class DatasetAccess:
             )
         if not re.fullmatch(r"https?://[^\s?#]+", self.graph_url):
             raise ValueError("graph_url must be an http(s) address without query")
+        agent = self.partner_agent
+        if agent is not None and not (len(agent) < 23 and len(re.findall("[A-Za-z]", agent)) > 1):
+            # Page "End-to-end implementation".
+            raise ValueError("partner_agent needs two letters and at most 22 characters")
         if not re.fullmatch(r"v\d+\.\d+", self.version):
             raise ValueError("version must look like v26.0")
 

@@ -33,6 +33,7 @@ datasets:
     token_variable: SHOP_A_TOKEN
     app_secret_variable: SHOP_A_SECRET
     test_event_code: TEST1
+    partner_agent: shop-a
     requests_per_second: 0.5
   - id: 2222
     token_file: {path.parent}/token
@@ -41,6 +42,7 @@ datasets:
     a, b = found.accesses["1111"], found.accesses["2222"]
     assert (a.token, a.app_secret, a.test_event_code) == ("EAAshopA", "hush", "TEST1")
     assert (b.token, b.app_secret, b.test_event_code) == ("EAAshopB", None, None)
+    assert (a.partner_agent, b.partner_agent) == ("shop-a", None)
     assert {a.graph_url, b.graph_url} == {"https://meta.example"}
     assert found.requests_per_second == {"1111": 0.5}
     assert found.missing == {}

@@ -262,6 +262,8 @@ class TestSecrets:
             {"graph_url": "https://x/?access_token=1"},
             {"version": "26"},
             {"dataset_id": ""},
+            {"partner_agent": "a-name-that-goes-on-too-long"},
+            {"partner_agent": "7-1"},
         ],
     )
     def test_an_access_that_leads_nowhere_is_refused_at_once(self, changes: dict[str, str]) -> None:
