@@ -27,6 +27,7 @@ from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.coverage.alerts import Alert, AlertState, decide
 from capi_assets.coverage.gaps import Gap
+from capi_assets.coverage.links import pasteable
 from capi_assets.coverage.words import alert_text, count, gap_sentence, moment, span
 from capi_assets.delivery import reasons
 from capi_assets.delivery.ledger import Ledger
@@ -145,7 +146,10 @@ class _Drill:
         with dg.DagsterInstance.get() as instance:
             self._learn(instance, [hour for hour in self.hours if hour < played])
             live = [hour for hour in self.hours if hour >= played]
-            play_hours(instance, self.sandbox, live, settle, self.console, self._watch_an_hour)
+            asleep = (self.start, self.outage_end) if self.kind.asleep else None
+            play_hours(
+                instance, self.sandbox, live, settle, self.console, self._watch_an_hour, asleep
+            )
             before = health_of(self.lake, self.hours)
             as_sent = self._key_shares()
             gaps = self._about_the_outage(self._look(self._now()))
@@ -216,7 +220,8 @@ class _Drill:
         """What a person would see before the backfill: the gaps, and the plan for their hours."""
         now = self._now()
         for gap in gaps:
-            self.console.print(Panel(gap_sentence(gap, now), title=f"Gap: {gap.partition_range}"))
+            title = f"Gap of {count(gap.hours, 'hour')}"
+            self.console.print(Panel(gap_sentence(gap, now), title=title))
         if not gaps:
             self.console.print("No gap is seen in these hours.")
             return
@@ -226,7 +231,8 @@ class _Drill:
         with self._ledger() as ledger:
             policy = self.resources["rules"].delivery()
             outlook = look_ahead(self.lake, ledger, hours, now, policy)
-        self.console.print(as_table(outlook, now))
+        if outlook.rows.num_rows:
+            self.console.print(as_table(outlook, now))
 
     def _poorer(self) -> int:
         schema = arrow_schema(MatchedEvents)
@@ -264,8 +270,8 @@ class _Drill:
         started = time.monotonic()
         for first, last in ranges:
             done = run_hours(instance, first, last)
-            keys = f"{hour_key(first)}...{hour_key(last)}"
-            self.console.print(f"  {keys}: {'finished' if done else 'not finished'}")
+            shown = pasteable([f"{hour_key(first)}...{hour_key(last)}"])
+            self.console.print(f"  {shown}: {'finished' if done else 'not finished'}")
         return timedelta(seconds=time.monotonic() - started)
 
     def _close(self, ending: Ending) -> None:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 class Kind:
     """`meta` is the sandbox's fault or `shop` the shop's outage that stages it. `mended` says what
     a person does; `lost` what nobody can bring back; `lasting` that no past hour can be mended.
-    `history` is how many good hours must lie before, where only comparison can tell."""
+    `history` is how many good hours must lie before, where only comparison can tell; `asleep` that
+    Dagster's daemon does not run in the outage."""
 
     says: str
     mended: str
@@ -22,6 +23,7 @@ class Kind:
     lost: str = ""
     lasting: bool = False
     history: int = 0
+    asleep: bool = False
 
 
 KINDS = {
@@ -45,6 +47,17 @@ KINDS = {
         "Meta answers again, and the gap's hours are materialized again; what may have arrived is"
         " sent once more inside the 48 hours in which Meta drops the second.",
         meta="server_error",
+    ),
+    "not_materialized": Kind(
+        "Dagster's daemon does not run",
+        "The daemon runs again, and the hours that nobody materialized are made up for.",
+        asleep=True,
+    ),
+    "orders_missing": Kind(
+        "the export of the books fails",
+        "The export is run again: its files land late, and their hours are materialized again.",
+        shop="orders_missing",
+        history=144,
     ),
     "visits_missing": Kind(
         "the tracker stores no visits",

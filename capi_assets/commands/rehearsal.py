@@ -53,8 +53,11 @@ def play_hours(
     settle: timedelta,
     console: Console,
     after: Callable[[datetime], object] | None = None,
+    asleep: tuple[datetime, datetime] | None = None,
 ) -> None:
     """Materializes hour by hour, `settle` after its end; `after` is called with that moment.
+
+    Nothing is materialized from `asleep[0]` until `asleep[1]`: the daemon does not run then.
 
     When it returns, the sandbox goes by the real clock again.
     """
@@ -67,7 +70,10 @@ def play_hours(
         for hour in hours:
             at = hour + HOUR + settle
             sandbox.set_clock(at)
-            undelivered += not run_hours(instance, hour, hour, {"clock": {"at": at.isoformat()}})
+            sleeps = asleep is not None and asleep[0] <= at < asleep[1]
+            undelivered += sleeps or not run_hours(
+                instance, hour, hour, {"clock": {"at": at.isoformat()}}
+            )
             note = (
                 f"[red]{count(undelivered, 'hour')} undelivered" if undelivered else "all delivered"
             )

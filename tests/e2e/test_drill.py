@@ -45,6 +45,15 @@ def test_an_expired_token_is_told_planned_and_recovered(tmp_path: Path) -> None:
     assert re.search(r"recovered in [\d.]+ s \(real time\)", told)
 
 
+def test_hours_that_nobody_ran_are_told_and_made_up_for(tmp_path: Path) -> None:
+    status, told = drill("not_materialized", tmp_path / "stage")
+    assert status == 0, told
+    assert "because the hours were not materialized" in told
+    assert "Gap recovered" in told
+    assert "they agree" in told
+    assert "Detected after 1 h 6 min" in told
+
+
 def test_missing_visits_come_back_but_not_to_events_that_were_sent(tmp_path: Path) -> None:
     status, told = drill("visits_missing", tmp_path / "stage")
     assert status == 0, told
