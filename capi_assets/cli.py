@@ -112,7 +112,8 @@ def doctor() -> None:
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
     table = Table()
-    for name in ("setting", "value", "origin", "verdict"):
+    table.add_column("setting", no_wrap=True)
+    for name in ("value", "origin", "verdict"):
         table.add_column(name, overflow="fold")
     colours = {"ok": "green", "warning": "yellow", "error": "red"}
     for finding in findings:
@@ -151,14 +152,14 @@ def gaps() -> None:
     """List the gaps that can still matter: cause, cost, deadline and range to materialize."""
     from rich.markdown import Markdown
 
-    from capi_assets.coverage.flags import CoveragePolicy
     from capi_assets.coverage.tables import gaps_report
+    from capi_assets.defs.resources import resources_from
     from capi_assets.defs.watch import watch
     from capi_assets.lake import Lake
 
     settings = _settings()
     now = settings.now or datetime.now(UTC)
-    policy = CoveragePolicy(threshold=settings.coverage_threshold, settle=settings.settle)
+    policy = resources_from(settings)["rules"].coverage()
     lake = Lake(settings.lake)
     if not lake.hours("attribution_health"):
         raise click.ClickException(
@@ -182,6 +183,7 @@ def plan(hours_range: str | None, first: str | None, last: str | None, for_progr
     2026-11-19-19:00...2026-11-20-03:00, or one hour; or give --from and --to.
     """
     from capi_assets.commands.plan import as_json, as_table, look_ahead, range_ends
+    from capi_assets.coverage.words import count
     from capi_assets.defs.resources import LedgerResource, resources_from
     from capi_assets.lake import Lake
 
@@ -202,11 +204,13 @@ def plan(hours_range: str | None, first: str | None, last: str | None, for_progr
         return
     console = Console()
     console.print(as_table(outlook, now))
-    console.print(
-        f"{'1 request' if outlook.requests == 1 else f'{outlook.requests} requests'} to Meta;"
-        f" {outlook.doubled_if_forced} events would be counted twice if what is held back were"
-        " sent."
-    )
+    told = f"{count(outlook.requests, 'request')} to Meta."
+    if outlook.doubled_if_forced:
+        told += (
+            f" {count(outlook.doubled_if_forced, 'event')} would be counted twice if what is held"
+            " back were sent."
+        )
+    console.print(told)
     if outlook.ranges:
         # Not wrapped and without markup: it is there to be copied, brackets and all.
         console.print(
@@ -218,8 +222,8 @@ def plan(hours_range: str | None, first: str | None, last: str | None, for_progr
         )
     if outlook.not_materialized:
         console.print(
-            f"{len(outlook.not_materialized)} hours have no matched_events yet; materialize them"
-            " to know what they hold."
+            f"matched_events of {count(len(outlook.not_materialized), 'hour')} does not exist yet;"
+            " materialize to know what would be sent."
         )
 
 

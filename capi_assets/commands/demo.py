@@ -16,7 +16,8 @@ from rich.panel import Panel
 from capi_assets.commands.rehearsal import free_port, health_of, play_hours, reckon
 from capi_assets.commands.stage import DATASET_ID, Stage, set_up
 from capi_assets.coverage.gaps import Gap
-from capi_assets.coverage.words import gap_sentence
+from capi_assets.coverage.links import pasteable
+from capi_assets.coverage.words import count, gap_sentence
 from capi_assets.hours import HOUR, floor_hour, hour_key, hours_between
 from capi_assets.lake import Lake
 from capi_assets.sandbox.run import SandboxServer
@@ -49,7 +50,7 @@ def play(
     first = end - hours * HOUR
     # Not at a full hour: the hour in which a token dies is half delivered.
     token_ends = first + timedelta(hours=hours * 5 // 9, minutes=20)
-    stage = Stage(root, first, seed, visits_per_day, port=free_port())
+    stage = Stage(root, first, seed, visits_per_day, port=free_port(), token_ends=token_ends)
     set_up(stage, TOKEN)
     stage.enter()
 
@@ -71,7 +72,7 @@ def _play(stage: Stage, sandbox: SandboxServer, end: datetime, console: Console)
     # Only now: these modules read the settings that the stage has just set.
     import dagster as dg
 
-    from capi_assets.commands.runs import run_hours
+    from capi_assets.commands.runs import ask_meta, run_hours
     from capi_assets.defs.resources import resources_from
     from capi_assets.defs.watch import watch
     from capi_assets.settings import read_settings
@@ -86,7 +87,7 @@ def _play(stage: Stage, sandbox: SandboxServer, end: datetime, console: Console)
         before = health_of(lake, hours)
         gaps = watch(lake, rules.coverage(), now).gaps
         for gap in gaps:
-            console.print(Panel(gap_sentence(gap, now), title=f"Gap: {gap.partition_range}",
+            console.print(Panel(gap_sentence(gap, now), title=f"Gap of {count(gap.hours, 'hour')}",
                                 border_style="red"))  # fmt: skip
 
         console.print("The token is renewed, and the gap's hours are materialized again.")
@@ -96,6 +97,9 @@ def _play(stage: Stage, sandbox: SandboxServer, end: datetime, console: Console)
             if gap.recoverable:
                 done = run_hours(instance, gap.first_hour, gap.last_hour, tags={"capi_assets/gap":
                                  gap.id})  # fmt: skip
-                console.print(f"  {gap.partition_range}: {'finished' if done else 'not finished'}")
+                shown = pasteable([gap.partition_range])
+                console.print(f"  {shown}: {'finished' if done else 'not finished'}")
+        # What the schedules would write tonight, so that the UI has it to show.
+        ask_meta(instance, hours[0], hours[-1])
         after = health_of(lake, hours)
     return Ending(gaps, *reckon(hours, before, after, sandbox, console))

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,10 @@ from pydantic import SecretStr
 from upath import UPath
 
 from capi_assets.coverage.channels import smtp_address
+from capi_assets.coverage.words import span
 from capi_assets.delivery.datasets import read_datasets, secret_in
 from capi_assets.meta.graph_versions import NEWEST, version_outlook
+from capi_assets.meta.limits import WINDOW
 from capi_assets.meta.match_keys import hash_column
 from capi_assets.settings import (
     Settings,
@@ -238,6 +240,16 @@ def _start(s: Settings) -> tuple[str, str] | None:
     return None
 
 
+def _retention(s: Settings) -> tuple[str, str] | None:
+    spare = timedelta(days=s.retention_days) - s.lookback
+    if spare < WINDOW:
+        return "warning", (
+            f"{span(spare) if spare else 'no'} longer than orders look back: those matched again"
+            " later find fewer visits, while Meta takes them for seven days"
+        )
+    return None
+
+
 def _addresses(urls: str | None) -> tuple[str, str] | None:
     found = split(urls)
     if not all(re.fullmatch(r"https?://[^\s/?#]+\S*", url) for url in found):
@@ -293,6 +305,7 @@ _JUDGES = {
     "visits_sql": lambda s: _model(s.visits_sql),
     "orders_sql": lambda s: _model(s.orders_sql),
     "start_date": _start,
+    "retention_days": _retention,
     "dataset_id": _dataset,
     "datasets": _datasets,
     "access_token": _token,

@@ -25,7 +25,8 @@ from capi_assets.commands.rehearsal import Reckoning, free_port, health_of, play
 from capi_assets.commands.stage import DATASET_ID, Stage, set_up
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.matched_events import MatchedEvents
-from capi_assets.coverage.alerts import Alert, AlertState, decide
+from capi_assets.coverage.alert_state import AlertState
+from capi_assets.coverage.alerts import Alert, decide
 from capi_assets.coverage.gaps import Gap
 from capi_assets.coverage.links import pasteable
 from capi_assets.coverage.words import alert_text, count, gap_sentence, moment, span

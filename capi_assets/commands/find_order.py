@@ -113,7 +113,32 @@ def _unknown(
         f"No order {order_id!r}{name} among the orders and refused rows of {where}.{hint}"
         f" {narrowed}If it was sold in another hour, materialize that hour; if in one of these, it"
         " did not land: look for it in the landing files or the SQL model."
+        f"{_unreadable(lake, None if hour is None else [hour], connection)}"
     )
+
+
+def _unreadable(
+    lake: Lake, hours: Sequence[datetime] | None, connection: duckdb.DuckDBPyConnection
+) -> str:
+    """Where rows without an id were refused: the order may be among them."""
+    rows = _rows(
+        lake,
+        "quarantined_orders",
+        Quarantine,
+        hours,
+        connection,
+        "row_id IS NULL",
+        [],
+        _SIMILAR + 1,
+    )
+    places = [
+        row["source"] if row["line"] is None else f"{row['source']} line {row['line']}"
+        for row in rows[:_SIMILAR]
+    ]
+    more = ["and more"] if len(rows) > _SIMILAR else []
+    if not places:
+        return ""
+    return f" It may be in what could not be read: {', '.join([*places, *more])}."
 
 
 def _similar(lake: Lake, order_id: str, connection: duckdb.DuckDBPyConnection) -> list[str]:

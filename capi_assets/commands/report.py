@@ -5,9 +5,10 @@ How it looks is in report_page.py, its numbers as files in report_numbers.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,6 +17,7 @@ from capi_assets.contracts.attribution_health import AttributionHealth
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.matched_events import MatchedEvents
+from capi_assets.contracts.meta_stats import MetaStats
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.coverage.flags import CoveragePolicy, flag_hours
 from capi_assets.coverage.late import LATE, late_events, late_orders, why_late
@@ -24,6 +26,7 @@ from capi_assets.coverage.outcomes import LOSSES, losses
 from capi_assets.coverage.stories import Story, stories
 from capi_assets.defs.resources import LedgerResource, resources_from
 from capi_assets.delivery.ledger_schema import ATTEMPT
+from capi_assets.delivery.reasons import PAYLOAD_CHANGED
 from capi_assets.hours import HOUR, floor_hour, hours_between, span
 from capi_assets.lake import Lake
 from capi_assets.settings import Settings
@@ -47,6 +50,8 @@ class Report:
         late: orders delivered after their hour was due (`late.LATE`).
         losses: orders that were not delivered, per hour and reason (`outcomes.LOSSES`).
         match_keys: match keys per hour (`match_key_shares.MATCH_KEY_COUNTS`).
+        changed: delivered orders that would be sent otherwise today.
+        meta_stats: Meta's own counts beside ours, as far as they were read.
         deliveries: occurred_at, delivered_at and status of every event.
         stories: the gaps, in time order.
     """
@@ -58,6 +63,8 @@ class Report:
     late: pa.Table
     losses: pa.Table
     match_keys: pa.Table
+    changed: int
+    meta_stats: Sequence[Mapping[str, Any]]
     deliveries: pa.Table
     stories: Sequence[Story]
 
@@ -108,6 +115,8 @@ def gather(
         match_keys=pa.concat_tables(
             [MATCH_KEY_COUNTS.empty_table(), *(part.match_keys for part in parts)]
         ),
+        changed=sum(part.changed for part in parts),
+        meta_stats=lake.read("meta_stats", hours, arrow_schema(MetaStats)).to_pylist(),
         deliveries=pa.concat_tables([part.deliveries for part in parts]),
         stories=stories(flags, late, why),
     )
@@ -119,6 +128,7 @@ class _Part:
     late_events: pa.Table
     losses: pa.Table
     match_keys: pa.Table
+    changed: int
     deliveries: pa.Table
 
 
@@ -132,8 +142,14 @@ def _read(lake: Lake, hours: Sequence[datetime], policy: CoveragePolicy) -> _Par
         late_events=late_events(results, late, policy),
         losses=losses(events, results, refused),
         match_keys=match_key_counts(events),
+        changed=pc.sum(pc.fill_null(_was_changed(results), False)).as_py() or 0,
         deliveries=results.select(_DELIVERED),
     )
+
+
+def _was_changed(results: pa.Table) -> pa.ChunkedArray:
+    delivered = pc.equal(results["status"], "delivered")
+    return pc.and_(delivered, pc.equal(results["reason"], PAYLOAD_CHANGED))
 
 
 def _within(rows: pa.Table, start: datetime, end: datetime) -> pa.Table:

@@ -14,6 +14,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from capi_assets.commands import report_words as words
 from capi_assets.commands.report import Report
+from capi_assets.commands.report_glossary import GLOSSARY
+from capi_assets.commands.report_meta import agreement
 from capi_assets.coverage.buckets import buckets_of
 from capi_assets.coverage.freshness import freshness
 from capi_assets.coverage.match_key_shares import match_key_shares
@@ -60,12 +62,14 @@ def page(report: Report) -> str:
             tiles=words.tiles(report, found),
             stories=[words.told(story, n, report.now) for n, story in shown],
             stories_left_out=len(report.stories) - len(shown),
+            changed_since=words.changed_since(report),
+            agreement=agreement(report.meta_stats),
             pictures=_figures(report),
             totals_header=header,
             totals=rows,
             texts=header.index("Currency") + 1,
             reasons=words.reasons_table(report),
-            glossary=words.GLOSSARY,
+            glossary=GLOSSARY,
         )
     )
 

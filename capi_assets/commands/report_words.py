@@ -1,4 +1,4 @@
-"""What the report says: its headline, the story of each gap, its tables and its glossary."""
+"""What the report says: its headline, the story of each gap and its tables."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from capi_assets.commands.report import Report
 from capi_assets.coverage.causes import Cause
+from capi_assets.coverage.gaps import Gap
 from capi_assets.coverage.outcomes import STAGES
 from capi_assets.coverage.pictures.waterfall import Totals
 from capi_assets.coverage.stage_words import LOST_FOR_GOOD, STAGE_WORDS, WAITING, reason_words
@@ -24,6 +25,7 @@ from capi_assets.coverage.words import (
     moneys,
     percent,
     span,
+    visits,
 )
 from capi_assets.hours import HOUR
 
@@ -110,12 +112,15 @@ def told(story: Story, number: int, now: datetime) -> Told:
         ("Can still be saved", _savable(story, now)),
         ("Could be saved by corrected input", _worth(gap.correctable, gap.correctable_money)),
         ("Gone for good", _gone(story)),
+        ("Visits", visits(gap, now) if gap.matched_again else ""),
         ("Without a visit", _unmatched(story)),
+        ("Did not arrive", f"About {count(gap.absent, 'order')}" if gap.absent else ""),
+        ("Without their usual match keys", _weakened(gap.weakened)),
         ("Not counted yet", count(gap.unknown_hours, "hour") if gap.unknown_hours else ""),
     ]
     if gap.evidence and gap.cause is not Cause.NOT_MATERIALIZED:  # which says no more than that
         facts.insert(4, ("Evidence", f"{gap.evidence[0].upper()}{gap.evidence[1:]}."))
-    to_do = "" if story.over or cause_is_past(story) else f"{gap.remedy} ({gap.partition_range})"
+    to_do = "" if story.over or cause_is_past(story) else _to_do(gap, now)
     return Told(
         number, during(gap), state, mood, _sentence(story, cause), [f for f in facts if f[1]], to_do
     )
@@ -124,7 +129,8 @@ def told(story: Story, number: int, now: datetime) -> Told:
 def cause_is_past(story: Story) -> bool:
     """Whether there is nothing to do about it: what is missing can be saved by nobody."""
     gap = story.gap
-    return gap.cause is Cause.TOO_LATE or not (gap.savable or gap.correctable or gap.unmatched)
+    left = gap.savable or gap.correctable or gap.unmatched or gap.weakened
+    return gap.cause is Cause.TOO_LATE or not left
 
 
 def _cause(story: Story) -> str:
@@ -142,12 +148,17 @@ def _state(story: Story) -> tuple[str, str]:
         return "recovered", "good"
     if story.gap.savable or story.gap.correctable:
         return "open", "warn"
-    return ("poorer", "warn") if not story.gone and story.gap.unmatched else ("lost", "bad")
+    poorer = story.gap.unmatched or story.gap.weakened
+    return (
+        ("poorer", "warn") if poorer and not (story.gone or story.gap.absent) else ("lost", "bad")
+    )
 
 
 def _sentence(story: Story, cause: str) -> str:
     if not story.lost and story.gap.unknown_hours:
         return f"Nobody knows yet what these hours hold, because {cause}."
+    if not story.lost and story.gap.absent:
+        return f"About {count(story.gap.absent, 'order')} did not arrive here, because {cause}."
     if not story.lost:
         return f"All orders arrived, but with fewer match keys, because {cause}."
     verb = "was" if story.lost == 1 else "were"
@@ -188,6 +199,15 @@ def _unmatched(story: Story) -> str:
     if not story.gap.unmatched:
         return ""
     return f"{count(story.gap.unmatched, 'order')}, sent with what the order itself carries"
+
+
+def _to_do(gap: Gap, now: datetime) -> str:
+    stored = "" if gap.matched_again else visits(gap, now)
+    return f"{' '.join(part for part in (gap.remedy, stored) if part)} ({gap.partition_range})"
+
+
+def _weakened(orders: int) -> str:
+    return f"About {count(orders, 'order')}" if orders else ""
 
 
 def _worth(orders: int, money: Mapping[str, float]) -> str:
@@ -233,6 +253,18 @@ def totals_table(report: Report) -> tuple[list[str], list[list[str]]]:
             ]
         )
     return header, body
+
+
+def changed_since(report: Report) -> str:
+    """That Meta keeps what it was sent first; empty where nothing changed since."""
+    if not report.changed:
+        return ""
+    are = "is" if report.changed == 1 else "are"
+    return (
+        f"{count(report.changed, 'order')} {are} at Meta as first sent, and would go out with other"
+        " data today: visits or corrections came later. Meta keeps the first of two equal events,"
+        " so match keys that were found since did not reach it."
+    )
 
 
 def reasons_table(report: Report) -> list[tuple[str, str, str, str]]:
@@ -292,28 +324,3 @@ def tiles(report: Report, found: Totals) -> list[dict[str, Any]]:
             "mood": "" if recovered else "zero",
         },
     ]
-
-
-GLOSSARY = (
-    ("Order", "One conversion in your books: a purchase, a lead, a registration."),
-    ("Withheld", "Not sent on purpose: no consent, cancelled, a test, or already reported by the "
-     "browser’s Pixel."),
-    ("Eligible", "An order that ought to be at Meta: every order that is not withheld."),
-    ("Coverage", "The share of eligible orders that reached Meta."),
-    ("Gap", "Hours on end in which too few eligible orders reached Meta, for one cause."),
-    ("Recovered", "Missing when its hour was due, and delivered later with its original time and "
-     "match keys, so that Meta counts it where it belongs."),
-    ("Quarantined", "A row that did not keep to the agreed format; it is set aside with its file, "
-     "line and reason."),
-    ("Invalid", "An order that lacks something Meta insists on; it is not sent, since Meta would "
-     "refuse all that is sent with it."),
-    ("Too old", "Meta takes an event for seven days (sales in a physical store for 62)."),
-    ("Fate unknown", "Sent, but no readable answer came: Meta may have it or not."),
-    ("Deadline", "The moment after which the first waiting order of a gap is too old."),
-    ("Match key", "Anything by which Meta can recognise a person: an e-mail address (hashed), a "
-     "click on an ad, a browser cookie."),
-    ("Freshness", "Minutes from the order to Meta’s acceptance. Meta advises an hour, warns from "
-     "two hours on, and calls 24 hours a serious problem."),
-    ("Hour", "Hours are in UTC and hold the orders that happened in them, whenever they were "
-     "sent."),
-)  # fmt: skip

@@ -38,6 +38,7 @@ class Stage:
     """A rehearsal in `root`: the sample shop that plays, since `first`, and its sandbox's port.
 
     `outages` are what the shop's tracking loses; their factor and delay are the usual ones.
+    `token_ends` is when the token that it was set up with stops being taken; None: never.
     """
 
     root: Path
@@ -46,6 +47,7 @@ class Stage:
     visits_per_day: int
     port: int
     outages: tuple[Outage, ...] = ()
+    token_ends: datetime | None = None
 
     @property
     def landing(self) -> Path:
@@ -116,6 +118,7 @@ class Stage:
             "visits_per_day": self.visits_per_day,
             "port": self.port,
             "outages": [[each.kind, each.start, each.end] for each in self.outages],
+            "token_ends": self.token_ends,
         }
         (self.root / _MARK).write_bytes(orjson.dumps(values))
 
@@ -127,11 +130,15 @@ def load_stage(root: Path) -> Stage | None:
     except OSError:
         return None
     first = datetime.fromisoformat(saved.pop("first"))
+    token_ends = saved.pop("token_ends", None)
     outages = tuple(
         Outage(kind, datetime.fromisoformat(start), datetime.fromisoformat(end))
         for kind, start, end in saved.pop("outages", [])
     )
-    return Stage(**{**saved, "root": root, "first": first, "outages": outages})
+    return Stage(
+        **{**saved, "root": root, "first": first, "outages": outages},
+        token_ends=datetime.fromisoformat(token_ends) if token_ends else None,
+    )
 
 
 def set_up(stage: Stage, token: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from types import FrameType
 import requests
 from rich.console import Console
 
+from capi_assets.commands.demo import NEW_TOKEN
 from capi_assets.commands.stage import DATASET_ID, Stage
 from capi_assets.hours import HOUR, floor_hour
 from capi_assets.sandbox.run import SandboxServer
@@ -28,8 +30,15 @@ def run_ui(stage: Stage, console: Console, *, port: int = 3000) -> int:
     The shop goes on selling: each minute, what it has landed since is written, so that schedules
     and sensor have something to do.
     """
+    if _taken(port):
+        console.print(
+            f"[red]Port {port} of this machine is taken[/red], perhaps by another Dagster: stop"
+            " that one, or choose another port with --port."
+        )
+        return 1
     stage.enter()
     token = stage.token_file.read_text(encoding="utf-8").strip()
+    tokens = tokens_of(stage, token)
     stopping = False
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -41,7 +50,7 @@ def run_ui(stage: Stage, console: Console, *, port: int = 3000) -> int:
     with ExitStack() as stack:
         sandbox = stack.enter_context(
             SandboxServer(
-                tokens=[token],
+                tokens=tokens,
                 datasets={DATASET_ID: "Sample shop"},
                 state_path=stage.sandbox_state,
                 port=stage.port,
@@ -71,11 +80,25 @@ def run_ui(stage: Stage, console: Console, *, port: int = 3000) -> int:
             f"\n[bold]Meta     {sandbox.url}[/bold]   (the sandbox: what arrived, and faults to"
             " switch on)\nCtrl-C stops everything.\n"
         )
+        if tokens[token] is not None:
+            console.print(
+                "[yellow]The demo was interrupted before its token was renewed, so Meta refuses"
+                f" it.[/yellow]\nRenew it with:  echo {NEW_TOKEN} > {stage.token_file}\n",
+                soft_wrap=True,
+            )
         while not stopping and dagster.poll() is None:
             if datetime.now(UTC) - fed >= _FEED_EVERY:
                 fed = _feed(stage, since=fed)
             time.sleep(0.5)
     return 0 if stopping else (dagster.returncode or 0)
+
+
+def tokens_of(stage: Stage, token: str) -> dict[str, datetime | None]:
+    """What the sandbox takes, until when (None: for ever), while the stage's token is `token`.
+
+    A demo that was interrupted before its token was renewed goes on with the expired one.
+    """
+    return {token: stage.token_ends if token != NEW_TOKEN else None, NEW_TOKEN: None}
 
 
 def _feed(stage: Stage, since: datetime | None) -> datetime:
@@ -84,6 +107,13 @@ def _feed(stage: Stage, since: datetime | None) -> datetime:
     start = stage.first if since is None else floor_hour(since) - HOUR
     stage.land(max(stage.first, start), floor_hour(now) + HOUR, until=now)
     return now
+
+
+def _taken(port: int) -> bool:
+    """Whether something else answers there: its pages would be taken for the demo's."""
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _answers(address: str, process: subprocess.Popen[bytes], stopped: Callable[[], bool]) -> bool:

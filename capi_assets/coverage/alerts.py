@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from datetime import datetime, timedelta
+from typing import Literal
 
-import orjson
-
+from capi_assets.coverage.alert_state import AlertState, Standing
 from capi_assets.coverage.causes import Cause
 from capi_assets.coverage.flags import ERROR, WARN
 from capi_assets.coverage.gaps import Gap, merged
@@ -35,7 +34,8 @@ class AlertPolicy:
     """What counts as a change worth telling.
 
     Attributes:
-        about_to_expire: told once when the first order can be saved for no longer than this.
+        about_to_expire: told once when the first order can be saved for no longer than this, and
+            once when the visits that orders must be matched with are kept no longer.
         factor, by_orders, by_hours: a gap is worse when its missing orders, or its hours of
             which nobody knows the orders, grew by `factor` and by at least so many.
         calm: when a gap's hours are still bad for another cause, its own must be gone for this
@@ -47,44 +47,6 @@ class AlertPolicy:
     by_orders: int = 5
     by_hours: int = 3
     calm: timedelta = timedelta(hours=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """A gap that was told and is not over: what must be remembered of it between two looks."""
-
-    id: str
-    cause: Cause
-    severity: str  # the worst told
-    first_hour: datetime
-    last_hour: datetime  # the hours it ever covered
-    told_orders: int
-    told_hours: int
-    orders: int  # the most ever missing
-    money: dict[str, float]
-    deadline: datetime | None  # when nothing of it can be saved any more, as last seen
-    expiring_told: bool = False
-    gone_since: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AlertState:
-    """All gaps that were told and are not over; the oldest first."""
-
-    standing: tuple[Standing, ...] = ()
-
-    def to_json(self) -> str:
-        """Compact text for a sensor's cursor, some 250 bytes a gap."""
-        return orjson.dumps({"v": 1, "standing": [_pack(s) for s in self.standing]}).decode()
-
-    @classmethod
-    def from_json(cls, text: str | None) -> AlertState:
-        """The state of `to_json`. Nothing, or what cannot be read, is the empty state: alerts
-        are then told once more, where an exception would silence them for ever."""
-        try:
-            return cls(tuple(_unpack(item) for item in orjson.loads(text or "{}")["standing"]))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return cls()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +155,8 @@ def _joined(known: Sequence[Standing]) -> Standing:
         told_hours=sum(s.told_hours for s in known),
         deadline=max((s.deadline for s in known if s.deadline), default=None),
         expiring_told=any(s.expiring_told for s in known),
+        visits_told=any(s.visits_told for s in known),
+        fewer_visits=max(s.fewer_visits for s in known),
     )
 
 
@@ -210,7 +174,9 @@ def _open(
         orders=gap.orders,
         money=dict(gap.money),
         deadline=gap.last_deadline,
-        expiring_told=_expiring(gap, now, policy),
+        expiring_told=_soon(gap.first_deadline, now, policy),
+        visits_told=_soon(gap.visits_until, now, policy),
+        fewer_visits=_fewer_visits(gap),
     )
     return Alert("opened", gap.id, gap, _ranges(parts)), remembered
 
@@ -223,11 +189,12 @@ def _go_on(
     watched_from: datetime | None,
 ) -> tuple[Alert | None, Standing]:
     gap = merged(parts)
-    expiring = _expiring(gap, now, policy)
+    expiring = _soon(gap.first_deadline, now, policy)
+    fading = _soon(gap.visits_until, now, policy)
     kind: Kind | None = None
     if _is_past(known.deadline, now) and not gap.savable:
         kind = "expired"
-    elif expiring and not known.expiring_told:
+    elif (expiring and not known.expiring_told) or (fading and not known.visits_told):
         kind = "about_to_expire"
     elif _is_worse(gap, known, policy):
         kind = "worse"
@@ -244,6 +211,8 @@ def _go_on(
         money=dict(gap.money) if at_its_worst else known.money,
         deadline=gap.last_deadline if kind == "expired" or gap.savable else known.deadline,
         expiring_told=known.expiring_told or expiring,
+        visits_told=known.visits_told or fading,
+        fewer_visits=max(known.fewer_visits, _fewer_visits(gap)),
         gone_since=None,
     )
     return (Alert(kind, known.id, gap, _ranges(parts)) if kind else None), remembered
@@ -295,9 +264,13 @@ def _is_worse(gap: Gap, known: Standing, policy: AlertPolicy) -> bool:
     )
 
 
-def _expiring(gap: Gap, now: datetime, policy: AlertPolicy) -> bool:
-    deadline = gap.first_deadline
-    return deadline is not None and deadline - now <= policy.about_to_expire
+def _soon(moment: datetime | None, now: datetime, policy: AlertPolicy) -> bool:
+    return moment is not None and moment - now <= policy.about_to_expire
+
+
+def _fewer_visits(gap: Gap) -> int:
+    """Hours whose orders can no longer be matched with all their visits."""
+    return gap.fewer_visits + gap.no_visits if gap.matched_again else 0
 
 
 def _is_past(deadline: datetime | None, now: datetime) -> bool:
@@ -327,19 +300,5 @@ def _remembered(known: Standing) -> Gap:
         last_deadline=None,
         reasons={},
         evidence="",
+        fewer_visits=known.fewer_visits,
     )
-
-
-_TIMES = ("first_hour", "last_hour", "deadline", "gone_since")
-
-
-def _pack(standing: Standing) -> dict[str, Any]:
-    fields = {name: getattr(standing, name) for name in Standing.__slots__}
-    for name in _TIMES:
-        fields[name] = fields[name] and int(fields[name].timestamp())
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def _unpack(fields: dict[str, Any]) -> Standing:
-    times = {name: datetime.fromtimestamp(fields[name], UTC) for name in _TIMES if fields.get(name)}
-    return Standing(**{**fields, "deadline": None, **times, "cause": Cause(fields["cause"])})

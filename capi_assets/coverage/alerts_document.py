@@ -40,6 +40,8 @@ def alert_document(
     `from` and `to`, the moments the gap begins and ends; `hours` flagged; `orders` missing and
     `money` per currency; `uncounted_hours`; `recoverable` and `correctable` (orders, money);
     `deadline` and `last_deadline`, until when the first and the last hour can be saved;
+    `visits_until`, when visits are deleted that its orders must be matched with, and
+    `hours_short_of_visits`, hours of which some or all are deleted already;
     `ranges` of partitions, `A...B`; `remedy`; `evidence` (missing orders per reason, and what else
     was seen); `still_missing` and `other_causes` once it is over; `automatic`; `link` to the
     backfill; `text` for people. Times are ISO 8601 in UTC.
@@ -62,13 +64,15 @@ def alert_document(
         "correctable": {"orders": gap.correctable, "money": dict(gap.correctable_money)},
         "deadline": _iso(gap.first_deadline),
         "last_deadline": _iso(gap.last_deadline),
+        "visits_until": _iso(gap.visits_until),
+        "hours_short_of_visits": gap.fewer_visits + gap.no_visits,
         "ranges": list(alert.ranges),
         "remedy": gap.remedy if alert.ranges else None,
         "evidence": {"reasons": dict(gap.reasons), "seen": gap.evidence or None},
         "still_missing": alert.still,
         "other_causes": [str(cause) for cause in alert.other_causes],
         "automatic": alert.automatic,
-        "link": backfill_link(ui_url, alert.ranges),
+        "link": None if gap.as_stored else backfill_link(ui_url, alert.ranges),
     }
 
 

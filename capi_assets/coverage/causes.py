@@ -47,10 +47,19 @@ class Cause(StrEnum):
         """What a person should do, without the range to materialize."""
         return _ADVICE[self].remedy
 
+    def remedy_for(self, reasons: Iterable[str]) -> str:
+        """The remedy, more precise where the commonest of `reasons` (it comes first) is."""
+        return _PRECISE_REMEDY.get((self, next(iter(reasons), None)), self.remedy)
+
     @property
     def cured_by_data(self) -> bool:
         """Whether the fault lies in single rows: a trickle is normal, and needs other input."""
         return self in _IN_THE_DATA
+
+    @property
+    def matched_again(self) -> bool:
+        """Whether its cure begins before delivery, so that orders look for their visits again."""
+        return self in _BEFORE_DELIVERY
 
     @property
     def certain(self) -> bool:
@@ -65,6 +74,8 @@ class _Advice:
 
 
 _IN_THE_DATA = frozenset({Cause.PAYLOAD, Cause.MATCH_KEYS_LOST, Cause.QUARANTINE})
+
+_BEFORE_DELIVERY = _IN_THE_DATA | {Cause.VISITS_MISSING, Cause.ORDERS_MISSING}
 
 _ADVICE = {
     Cause.TOKEN: _Advice(
@@ -139,6 +150,14 @@ _ADVICE = {
 
 _PRECISE: dict[tuple[Cause, str | None], str] = {
     (Cause.TOKEN, reasons.NO_ACCESS): "no access token is set up for the dataset",
+    (Cause.NOT_MATERIALIZED, reasons.FUTURE): "orders are dated in the future",
+}
+
+_PRECISE_REMEDY: dict[tuple[Cause, str | None], str] = {
+    (Cause.NOT_MATERIALIZED, reasons.FUTURE): (
+        "Check clock and time zone of where these orders come from, or materialize the range once"
+        " their time has come."
+    ),
 }
 
 _BY_KIND = {
@@ -150,6 +169,9 @@ _BY_KIND = {
     Kind.EXPIRED: Cause.TOO_LATE,
     Kind.UNKNOWN_OUTCOME: Cause.META_DOWN,
 }
+
+LENT_BY_VISITS = frozenset({"missing_client_user_agent", "missing_event_source_url"})
+"""Reasons of invalid events that lack what a visit lends: see `meta.refusals`."""
 
 NOT_PLANNED = "not_planned"
 """The reason of an event that has no delivery result: its delivery was never materialized."""

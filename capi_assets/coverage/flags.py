@@ -15,12 +15,13 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from capi_assets.coverage.causes import Cause
+from capi_assets.coverage.causes import LENT_BY_VISITS, Cause
 from capi_assets.coverage.hour_signals import hour_signals
 from capi_assets.coverage.hour_totals import HourTotals, hour_totals, window_end
 from capi_assets.coverage.missing_visits import HourOfVisits, missing_visits
 from capi_assets.coverage.trickle import Trickle
 from capi_assets.coverage.unusual import Unusual, unusual_hours
+from capi_assets.coverage.visits_clock import VisitsKept
 from capi_assets.hours import HOUR, floor_hour
 
 WARN, ERROR = "warn", "error"
@@ -40,7 +41,9 @@ class CoveragePolicy:
         min_missing_data: the same when the fault lies in single rows (refused, quarantined,
             weak match keys): a trickle of those is normal. An hour too small to lose so many is
             judged by the 24 hours that it ends.
-        error_within: ERROR instead of WARN when the first event expires within this time.
+        error_within: ERROR instead of WARN when the first event expires, or the visits that it
+            must be matched with are deleted, within this time.
+        visits: how long visits are kept; None for ever.
     """
 
     threshold: float = 0.95
@@ -49,6 +52,20 @@ class CoveragePolicy:
     min_missing: int = 1
     min_missing_data: int = 3
     error_within: timedelta = timedelta(hours=24)
+    visits: VisitsKept | None = None
+
+    def expires_soon(
+        self, hour: datetime, deadline: datetime | None, visits: datetime | None, now: datetime
+    ) -> bool:
+        """Whether time runs out for an hour: Meta's, or that of its visits.
+
+        Visits that were never kept for longer than `error_within` are no alarm of every hour.
+        """
+        if deadline is not None and deadline - now <= self.error_within:
+            return True
+        if visits is None or visits - now > self.error_within:
+            return False
+        return visits - (hour + HOUR) > self.error_within
 
 
 FLAGS = pa.schema(
@@ -72,6 +89,8 @@ FLAGS = pa.schema(
         ("absent", pa.int64()),
         ("weakened", pa.int64()),
         ("first_deadline", pa.timestamp("us", tz="UTC")),
+        ("visits_until", pa.timestamp("us", tz="UTC")),
+        ("visits_left", pa.string()),
         ("reasons", pa.string()),
         ("evidence", pa.string()),
     ]
@@ -112,7 +131,10 @@ def flag_hours(
         missing or orders find them less than usual); absent (about how many orders never arrived,
         where orders are missing); weakened (about how many orders lack a match key that they
         usually carry, where keys are lost); first_deadline of what is recoverable, or of what
-        could still arrive; where flagged, reasons (JSON text, missing orders per reason) and
+        could still arrive; visits_until (where flagged orders must be matched again: the next
+        moment at which visits that they may have come from are deleted, if before Meta's deadline)
+        and visits_left (where something can be saved: whether `all`, `some` or `none` of those
+        visits are stored); where flagged, reasons (JSON text, missing orders per reason) and
         evidence (a phrase, where there is more to say than the reasons).
     """
     settled = now - HOUR - policy.settle - policy.grace
@@ -157,19 +179,28 @@ class _Judge:
     def row(self, hour: datetime, totals: HourTotals) -> dict[str, Any]:
         """The hour's row of FLAGS."""
         odd = self.oddities.get(hour)
-        if odd and odd.cause is Cause.VISITS_MISSING and totals.costs[Cause.MATCH_KEYS_LOST]:
-            totals.costs[Cause.VISITS_MISSING] += totals.costs.pop(Cause.MATCH_KEYS_LOST)
+        if odd and odd.cause is Cause.VISITS_MISSING:
+            _blame_visits(totals)
         settled = self.now >= hour + HOUR + self.policy.settle
         cause = self._lost(hour, totals, settled)
         if odd and settled and self._is_worse(odd, totals, cause):
             cause = odd.cause
         if cause is Cause.ORDERS_MISSING and self.now < window_end(hour):
             totals.first_deadline = min(totals.first_deadline or window_end(hour), window_end(hour))
+        savable = totals.first_deadline is not None or totals.correctable > 0
+        visits = _visits(
+            self.policy,
+            hour,
+            totals.first_deadline or window_end(hour),
+            self.now,
+            needed=cause is not None and savable,
+            matched_again=cause is not None and cause.matched_again,
+        )
         return {
             "hour": hour,
             "judged": settled or cause is not None,
             "flagged": cause is not None,
-            "severity": self._severity(totals, cause) if cause else None,
+            "severity": self._severity(hour, totals, visits.until) if cause else None,
             "cause": cause and str(cause),
             "coverage": totals.coverage,
             "orders": totals.orders,
@@ -185,6 +216,8 @@ class _Judge:
             "absent": odd.absent if odd and cause is odd.cause else 0,
             "weakened": odd.weakened if odd and cause is odd.cause else 0,
             "first_deadline": totals.first_deadline,
+            "visits_until": visits.until,
+            "visits_left": visits.left,
             "reasons": orjson.dumps(totals.reasons).decode() if cause else None,
             "evidence": odd.evidence if cause and odd else None,
         }
@@ -232,12 +265,18 @@ class _Judge:
             return False
         return cause is None
 
-    def _severity(self, totals: HourTotals, cause: Cause) -> str:
-        first = totals.first_deadline
-        soon = first and first - self.now <= self.policy.error_within
+    def _severity(self, hour: datetime, totals: HourTotals, visits: datetime | None) -> str:
+        soon = self.policy.expires_soon(hour, totals.first_deadline, visits, self.now)
         # One order of one is no catastrophe; none of several is.
         nothing = totals.delivered == 0 and totals.missing >= self.policy.min_missing_data
         return ERROR if soon or nothing else WARN
+
+
+def _blame_visits(totals: HourTotals) -> None:
+    """Orders that were refused for want of what their visits would have lent them."""
+    lent = min(totals.costs[Cause.PAYLOAD], sum(totals.reasons[r] for r in LENT_BY_VISITS))
+    totals.costs[Cause.PAYLOAD] -= lent
+    totals.costs[Cause.VISITS_MISSING] += lent + totals.costs.pop(Cause.MATCH_KEYS_LOST, 0)
 
 
 def _judge_absent(hour: datetime, policy: CoveragePolicy, now: datetime) -> dict[str, Any]:
@@ -245,7 +284,8 @@ def _judge_absent(hour: datetime, policy: CoveragePolicy, now: datetime) -> dict
     deadline = window_end(hour)
     savable = now < deadline
     flagged = now >= due
-    soon = savable and deadline - now <= policy.error_within
+    visits = _visits(policy, hour, deadline, now, needed=flagged and savable, matched_again=flagged)
+    soon = savable and policy.expires_soon(hour, deadline, visits.until, now)
     return {
         "hour": hour,
         "judged": flagged,
@@ -253,8 +293,33 @@ def _judge_absent(hour: datetime, policy: CoveragePolicy, now: datetime) -> dict
         "severity": (ERROR if soon else WARN) if flagged else None,
         "cause": str(Cause.NOT_MATERIALIZED) if flagged else None,
         "first_deadline": deadline if savable else None,
+        "visits_until": visits.until,
+        "visits_left": visits.left,
         "evidence": "attribution_health has no data for this hour" if flagged else None,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Visits:
+    until: datetime | None
+    left: str | None
+
+
+def _visits(
+    policy: CoveragePolicy,
+    hour: datetime,
+    deadline: datetime,
+    now: datetime,
+    *,
+    needed: bool,
+    matched_again: bool,
+) -> _Visits:
+    """What is left of the visits of a bad hour, and until when, if that is before its deadline."""
+    if policy.visits is None or not needed:
+        return _Visits(None, None)
+    until = policy.visits.next_loss(hour, now)
+    binds = matched_again and until is not None and until < deadline
+    return _Visits(until if binds else None, policy.visits.left(hour, now))
 
 
 def money_text(money: Mapping[str, float]) -> str:

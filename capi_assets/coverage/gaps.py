@@ -35,6 +35,10 @@ class Gap:
         weakened: about how many orders lack a match key that they usually carry.
         first_deadline: until when the first recoverable order can be saved; None if none can.
         last_deadline: the same for the last hour that holds one.
+        visits_until: the next moment at which visits are deleted that its orders must be matched
+            with, if that is before Meta's deadline; None where nothing is matched again.
+        fewer_visits, no_visits: hours with something to save of whose visits the oldest, or all,
+            are deleted already.
         reasons: missing orders per reason, the most frequent first.
         evidence: what was seen beside the reasons, in the hour that lost most.
     """
@@ -57,6 +61,9 @@ class Gap:
     evidence: str
     absent: int = 0
     weakened: int = 0
+    visits_until: datetime | None = None
+    fewer_visits: int = 0
+    no_visits: int = 0
 
     @property
     def hours(self) -> int:
@@ -79,6 +86,22 @@ class Gap:
         return self.first_deadline is not None
 
     @property
+    def clock(self) -> datetime | None:
+        """When it first gets worse by waiting: an order is too old, or its visits are deleted."""
+        return min((at for at in (self.first_deadline, self.visits_until) if at), default=None)
+
+    @property
+    def matched_again(self) -> bool:
+        """Whether saving it begins before delivery, so that orders look for their visits again.
+        Otherwise its events are stored as they will be sent, with all their match keys."""
+        return self.cause.matched_again or self.unknown_hours > 0
+
+    @property
+    def as_stored(self) -> bool:
+        """Whether it is better not matched again: its events are stored, its visits are not."""
+        return not self.matched_again and self.fewer_visits + self.no_visits > 0
+
+    @property
     def partition_range(self) -> str:
         """The range as `dagster asset materialize --partition-range` takes it."""
         return f"{hour_key(self.first_hour)}...{hour_key(self.last_hour)}"
@@ -91,7 +114,7 @@ class Gap:
     @property
     def remedy(self) -> str:
         """What a person should do; the range is `partition_range`."""
-        return self.cause.remedy
+        return self.cause.remedy_for(self.reasons)
 
 
 def gaps(flags: pa.Table) -> list[Gap]:
@@ -122,6 +145,7 @@ def gaps(flags: pa.Table) -> list[Gap]:
 def _gap(run: Sequence[Mapping[str, Any]]) -> Gap:
     first, last = (row["hour"].astimezone(UTC) for row in (run[0], run[-1]))
     deadlines = [row["first_deadline"].astimezone(UTC) for row in run if row["first_deadline"]]
+    visits = [row["visits_until"].astimezone(UTC) for row in run if row["visits_until"]]
     worst = max(
         run,
         key=lambda row: tuple(row[n] or 0 for n in ("missing", "absent", "unmatched", "weakened")),
@@ -145,6 +169,9 @@ def _gap(run: Sequence[Mapping[str, Any]]) -> Gap:
         evidence=worst["evidence"] or "",
         absent=sum(row["absent"] or 0 for row in run),
         weakened=sum(row["weakened"] or 0 for row in run),
+        visits_until=min(visits, default=None),
+        fewer_visits=sum(row["visits_left"] == "some" for row in run),
+        no_visits=sum(row["visits_left"] == "none" for row in run),
     )
 
 
@@ -173,6 +200,9 @@ def merged(parts: Sequence[Gap]) -> Gap:
         evidence=worst.evidence,
         absent=sum(gap.absent for gap in parts),
         weakened=sum(gap.weakened for gap in parts),
+        visits_until=min((g.visits_until for g in parts if g.visits_until), default=None),
+        fewer_visits=sum(gap.fewer_visits for gap in parts),
+        no_visits=sum(gap.no_visits for gap in parts),
     )
 
 

@@ -8,10 +8,7 @@ the job in whatever code location it was loaded.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from urllib.parse import quote
-
-from capi_assets.hours import hour_key
 
 JOB = "deliver_hour"
 _AT_MOST = 20  # ranges in an address
@@ -28,14 +25,6 @@ def backfill_link(ui_url: str | None, ranges: Sequence[str]) -> str | None:
         return None
     asked = quote(",".join(_one(keys) for keys in ranges[:_AT_MOST]), safe=":,")
     return f"{ui_url.rstrip('/')}/guess/{JOB}?default_range={asked}"
-
-
-def hour_link(ui_url: str | None, hour: datetime) -> str | None:
-    """The page of an hour's verdict; None without the UI's address."""
-    if not ui_url:
-        return None
-    key = quote(hour_key(hour), safe=":")
-    return f"{ui_url.rstrip('/')}/assets/attribution_health?view=partitions&partition={key}"
 
 
 def _one(keys: str) -> str:

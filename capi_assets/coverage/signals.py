@@ -1,5 +1,5 @@
-"""The signals of each hour, as people read and plot them: volumes, match rate, coverage, freshness,
-and how many orders carry each match key. Over all datasets, event names and currencies.
+"""The signals of each hour, as people read and plot them: volumes, match rate, coverage, freshness.
+Over all datasets, event names and currencies; how many orders carry each key, match_key_shares.py.
 
 What is usual for an hour, and which hours are bad, is in expectations.py and flags.py.
 """
@@ -29,16 +29,6 @@ SIGNALS = pa.schema(
         ("within_1h", pa.float64()),
         ("within_2h", pa.float64()),
         ("within_24h", pa.float64()),
-    ]
-)
-
-KEY_COMPLETENESS = pa.schema(
-    [
-        ("hour", pa.timestamp("us", tz="UTC")),
-        ("key", pa.string()),
-        ("orders", pa.int64()),
-        ("carried", pa.int64()),
-        ("completeness", pa.float64()),
     ]
 )
 
@@ -77,26 +67,6 @@ LEFT JOIN fresh AS f ON f.bucket = date_diff('hour', $first, t.hour)
 ORDER BY t.hour
 """
 
-_COMPLETENESS = """
-WITH totals AS (
-    SELECT hour, sum(eligible - quarantined)::BIGINT AS orders FROM health
-    WHERE match_keys IS NOT NULL
-    GROUP BY hour
-),
-carried AS (
-    SELECT hour, key, sum(CAST(json_extract_string(match_keys, '$."' || key || '"') AS BIGINT))
-        AS carried
-    FROM (SELECT hour, match_keys, unnest(json_keys(match_keys)) AS key FROM health)
-    GROUP BY hour, key
-)
-SELECT t.hour, k.key, t.orders, coalesce(c.carried, 0)::BIGINT AS carried,
-    CASE WHEN t.orders > 0 THEN coalesce(c.carried, 0) / t.orders END AS completeness
-FROM totals AS t
-CROSS JOIN (SELECT DISTINCT key FROM carried) AS k
-LEFT JOIN carried AS c ON c.hour = t.hour AND c.key = k.key
-ORDER BY t.hour, k.key
-"""
-
 
 def signals(health: pa.Table, delivery_results: pa.Table) -> pa.Table:
     """One row per hour of `attribution_health`, in time order; columns of SIGNALS.
@@ -122,18 +92,6 @@ def signals(health: pa.Table, delivery_results: pa.Table) -> pa.Table:
     ) as connection:
         rows = query(connection, _SIGNALS, {"first": _hours(health).first})
     return rows.select(SIGNALS.names).cast(SIGNALS)
-
-
-def key_completeness(health: pa.Table) -> pa.Table:
-    """How many of each hour's orders carry each match key, in time order; columns of
-    KEY_COMPLETENESS.
-
-    `orders` are those neither withheld nor quarantined. Every key that occurs at all has a row in
-    every hour; hours that an older version wrote, without counting keys, have none.
-    """
-    with over(health=health.select(HISTORY)) as connection:
-        rows = query(connection, _COMPLETENESS)
-    return rows.select(KEY_COMPLETENESS.names).cast(KEY_COMPLETENESS)
 
 
 def _hours(health: pa.Table) -> Buckets:

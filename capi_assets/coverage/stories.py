@@ -61,8 +61,10 @@ class Story:
 
     @property
     def over(self) -> bool:
-        """Whether nothing of it is missing any more."""
-        return not self.gap.orders and not self.gap.unknown_hours and not self.gap.unmatched
+        """Whether nothing of it is missing, and nothing poorer than usual, any more."""
+        gap = self.gap
+        still = (gap.orders, gap.unknown_hours, gap.unmatched, gap.absent, gap.weakened)
+        return not any(still)
 
 
 def stories(flags: pa.Table, late: pa.Table, why: Mapping[datetime, Lateness]) -> list[Story]:
@@ -89,10 +91,12 @@ def _as_of(row: Mapping[str, Any], cause: Cause, lateness: Lateness | None) -> d
         return dict(row)
     if lateness is None or lateness.cause is not cause:
         return {**row, "flagged": False}
-    nothing = dict.fromkeys(("missing", "recoverable", "correctable", "unmatched"), 0)
+    nothing = dict.fromkeys(
+        ("missing", "recoverable", "correctable", "unmatched", "absent", "weakened"), 0
+    )
     unsaid = dict.fromkeys(
-        ("missing_money", "recoverable_money", "correctable_money", "first_deadline", "reasons",
-         "evidence")
+        ("missing_money", "recoverable_money", "correctable_money", "first_deadline",
+         "visits_until", "visits_left", "reasons", "evidence")
     )  # fmt: skip
     return {**row, **nothing, **unsaid, "flagged": True, "severity": WARN, "cause": str(cause)}
 

@@ -26,6 +26,7 @@ from capi_assets.coverage.words import (
     moment,
     moneys,
     percent,
+    visits,
 )
 from capi_assets.hours import hour_key
 
@@ -60,7 +61,7 @@ def hour_sentence(hour: datetime, flags: pa.Table, now: datetime) -> str:
     if row["missing"] is None:
         until = row["first_deadline"]
         end = f"can be saved until {deadline(until, now)}" if until else "can no longer be saved"
-        return f"{hour_key(hour)} was not materialized; its orders {end}."
+        return f"{hour_key(hour)} was not materialized; its orders {end}{_visits(row, now)}."
     until = row["first_deadline"]
     saved = f"{row['recoverable']:,}" if row["recoverable"] else "what arrives"
     return "".join(
@@ -72,9 +73,18 @@ def hour_sentence(hour: datetime, flags: pa.Table, now: datetime) -> str:
             if row["weakened"]
             else "",
             f"; {saved} can be saved until {deadline(until, now)}" if until else "",
+            _visits(row, now),
             ".",
         )
     )
+
+
+def _visits(row: Mapping[str, Any], now: datetime) -> str:
+    until = row["visits_until"]
+    if until is None:
+        return ""
+    which = "more" if row["visits_left"] == "some" else "the oldest"
+    return f"; {which} of their visits are deleted {deadline(until, now)}"
 
 
 def _reasons(row: Mapping[str, Any]) -> list[str]:
@@ -160,11 +170,12 @@ def gaps_report(
     """The standing list of gaps: how many and how much, one row each, and what to do, with links
     to the backfill where the UI's address is known.
 
-    Most urgent first: by deadline, then by missing orders. Counts are exact, rows are capped.
+    Most urgent first: by deadline or the deletion of visits, then by missing orders. Counts are
+    exact, rows are capped.
     """
     if not gaps:
         return f"No gaps at {moment(now)}: every judged hour is covered."
-    urgent = sorted(gaps, key=lambda g: (g.first_deadline or _NEVER, -g.orders, g.first_hour))
+    urgent = sorted(gaps, key=lambda g: (g.clock or _NEVER, -g.orders, g.first_hour))
     parts = [gaps_sentence(gaps, now)]
     parts.append(
         table(
@@ -175,16 +186,20 @@ def gaps_report(
     if len(gaps) > at_most:
         parts.append(f"And {count(len(gaps) - at_most, 'more gap')}, less urgent.")
     parts.append("**What to do**")
-    told: dict[Cause, list[Gap]] = defaultdict(list)
+    told: dict[str, list[Gap]] = defaultdict(list)
     for gap in urgent[:at_most]:
-        told[gap.cause].append(gap)
-    for cause, group in told.items():
-        headline = group[0].headline
-        what = f"- {headline[0].upper()}{headline[1:]}: {cause.remedy}"
+        told[gap.headline].append(gap)
+    for headline, group in told.items():
+        what = f"- {headline[0].upper()}{headline[1:]}: {group[0].remedy}"
+        kept = {visits(gap, now) for gap in group}
+        if kept != {""}:  # where they differ, the table tells them apart
+            what += f" {kept.pop() if len(kept) == 1 else _DELETED}"
         ranges = [gap.partition_range for gap in group]
-        link = backfill_link(ui_url, ranges)
+        launchable = [gap.partition_range for gap in group if not gap.as_stored]
+        link = backfill_link(ui_url, launchable)
         where = [f"`{pasteable(ranges)}`", *([f"[backfill]({link})"] if link else [])]
-        parts.append(what if cause is Cause.TOO_LATE else " ".join([what, *where]))
+        over = group[0].cause is Cause.TOO_LATE
+        parts.append(what if over else " ".join([what, *where]))
     return "\n\n".join(parts)
 
 
@@ -203,6 +218,8 @@ def gaps_sentence(gaps: Sequence[Gap], now: datetime) -> str:
     first = min((gap.first_deadline for gap in gaps if gap.first_deadline), default=None)
     worth = f" ({moneys(lost)})" if lost else ""
     until = f", the first until {deadline(first, now)}" if first else ""
+    kept = min((gap.visits_until for gap in gaps if gap.visits_until), default=None)
+    until += f"; visits to match with are deleted {deadline(kept, now)}" if kept else ""
     unknown = sum(gap.unknown_hours for gap in gaps)
     uncounted = f" ({count(unknown, 'hour')} not counted yet)" if unknown else ""
     return (
@@ -212,6 +229,10 @@ def gaps_sentence(gaps: Sequence[Gap], now: datetime) -> str:
     )
 
 
+_DELETED = (
+    "Orders whose visits are deleted (CAPI_RETENTION_DAYS) go with only the match keys that they"
+    " carry themselves."
+)
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -230,8 +251,17 @@ def _gap_row(gap: Gap, now: datetime) -> list[str]:
         " + ".join(orders),
         moneys(gap.money) or "–",
         ", ".join(saved) or "nothing",
-        deadline(gap.first_deadline, now) if gap.first_deadline else "–",
+        _until(gap, now),
     ]
+
+
+def _until(gap: Gap, now: datetime) -> str:
+    said = [deadline(gap.first_deadline, now)] if gap.first_deadline else []
+    if gap.visits_until:
+        said.append(f"visits until {deadline(gap.visits_until, now)}")
+    elif gap.matched_again and (gap.fewer_visits or gap.no_visits):
+        said.append("visits are deleted")
+    return "; ".join(said) or "–"
 
 
 def _breakdown(rows: Sequence[Mapping[str, Any]]) -> list[tuple[tuple[str, str], list[str]]]:

@@ -133,12 +133,43 @@ def savable(gap: Gap, now: datetime) -> str:
     return " ".join(said)
 
 
+def visits(gap: Gap, now: datetime) -> str:
+    """What is lost because visits are deleted before a gap is saved; empty where nothing is."""
+    if gap.as_stored:
+        return (
+            "Their events are stored with all their match keys, but visits of these hours are"
+            " deleted (CAPI_RETENTION_DAYS): materialize delivery_results and attribution_health"
+            " alone, without matching again."
+        )
+    if not gap.matched_again:
+        return ""
+    said = []
+    short = gap.fewer_visits + gap.no_visits
+    if short:
+        of_all = "" if short == gap.hours else f" of {count(short, 'hour')}"
+        which = f"{'Visits' if gap.no_visits == short else 'The oldest visits'}{of_all}"
+        if gap.no_visits and gap.fewer_visits:
+            which += f", and all of {count(gap.no_visits, 'hour')},"
+        said.append(
+            f"{which} are deleted already (CAPI_RETENTION_DAYS): orders that came from them go with"
+            " only the match keys that they carry themselves."
+        )
+    if gap.visits_until:
+        which = "more visits" if short else "the oldest visits"
+        said.append(
+            f"From {deadline(gap.visits_until, now)} on, {which} are deleted that could lend these"
+            f" orders match keys{'' if short else ' (CAPI_RETENTION_DAYS)'}."
+        )
+    return " ".join(said)
+
+
 def gap_sentence(gap: Gap, now: datetime) -> str:
     """One paragraph: what is missing since when, why, until when, what to do."""
     return _paragraph(
         f"{during(gap)}: {missing(gap)}, because {gap.headline}.",
         seen(gap),
         savable(gap, now),
+        visits(gap, now),
         _to_do(gap, (gap.partition_range,)),
     )
 
@@ -175,7 +206,7 @@ _WAS = {
 
 def alert_text(alert: Alert, now: datetime, ui_url: str | None = None) -> str:
     """An alert as one readable paragraph, with a link to the backfill where the UI is known."""
-    gap, news = alert.gap, _NEWS[alert.kind]
+    gap, news = alert.gap, _news(alert)
     if alert.kind == "recovery_launched":
         return _paragraph(
             f"{news}, {during(gap)}: {_was(gap)}.",
@@ -188,6 +219,7 @@ def alert_text(alert: Alert, now: datetime, ui_url: str | None = None) -> str:
             f" {_shown(alert.ranges)} delivered nothing more.",
             seen(gap),
             savable(gap, now),
+            visits(gap, now),
             _to_do(gap, alert.ranges, ui_url),
         )
     if not alert.ranges:  # over
@@ -196,6 +228,7 @@ def alert_text(alert: Alert, now: datetime, ui_url: str | None = None) -> str:
         f"{news} ({gap.severity}), {during(gap)}: {missing(gap)}, because {gap.headline}.",
         seen(gap),
         savable(gap, now),
+        visits(gap, now),
         _to_do(gap, alert.ranges, ui_url),
     )
 
@@ -203,7 +236,14 @@ def alert_text(alert: Alert, now: datetime, ui_url: str | None = None) -> str:
 def alert_subject(alert: Alert) -> str:
     """`New gap: 412 orders (EUR 38,120.40) are missing, 2026-11-20 13:00 to 18:00 UTC`."""
     what = missing(alert.gap) if alert.ranges else _was(alert.gap)
-    return f"{_NEWS[alert.kind]}: {what}, {during(alert.gap)}"
+    return f"{_news(alert)}: {what}, {during(alert.gap)}"
+
+
+def _news(alert: Alert) -> str:
+    visits_first = alert.gap.visits_until is not None and alert.gap.clock == alert.gap.visits_until
+    if alert.kind == "about_to_expire" and visits_first:
+        return "Visits of a gap are about to be deleted"
+    return _NEWS[alert.kind]
 
 
 def _was(gap: Gap) -> str:
@@ -225,11 +265,10 @@ def _aftermath(alert: Alert) -> str:
         f"At its worst {lost} {'was' if gap.orders == 1 else 'were'} missing." if gap.orders else ""
     )
     how = "Its hours were materialized again automatically." if alert.automatic else ""
+    poorer = _poorer(gap)
     if not alert.other_causes:
-        poorer = _POORER.get(gap.cause)
         good = "Coverage of these hours is good again"
-        end = f"{good}, but what was sent meanwhile {poorer} and stays so." if poorer else good
-        return _paragraph(were, how, end.removesuffix(".") + ".")
+        return _paragraph(were, how, f"{good}, but {poorer}." if poorer else f"{good}.")
     why = listed(cause.headline for cause in alert.other_causes)
     still = count(alert.still, "order") if alert.still else "Orders"
     return _paragraph(
@@ -237,14 +276,28 @@ def _aftermath(alert: Alert) -> str:
         how,
         f"{still} of these hours {'is' if alert.still == 1 else 'are'}"
         f" still missing, because {why}: see the gap of that cause.",
+        f"{poorer}." if poorer else "",
     )
+
+
+def _poorer(gap: Gap) -> str:
+    """What Meta got with fewer match keys than usual, and keeps so."""
+    meanwhile = _POORER.get(gap.cause)
+    if meanwhile:
+        return f"what was sent meanwhile {meanwhile} and stays so"
+    if gap.fewer_visits or gap.no_visits:
+        return (
+            "some of its visits were deleted before (CAPI_RETENTION_DAYS), so orders that came from"
+            " them went with the match keys that they carry themselves"
+        )
+    return ""
 
 
 def _to_do(gap: Gap, ranges: Sequence[str], ui_url: str | None = None) -> str:
     if gap.cause is Cause.TOO_LATE:
         return gap.remedy
     noun = "Range" if len(ranges) == 1 else "Ranges"
-    link = backfill_link(ui_url, ranges)
+    link = None if gap.as_stored else backfill_link(ui_url, ranges)  # it matches again
     return f"{gap.remedy} {noun}: {_shown(ranges)}{f' {link}' if link else ''}"
 
 

@@ -14,6 +14,7 @@ from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.contracts.visits import Visits
 from capi_assets.coverage.flags import ERROR
+from capi_assets.coverage.gaps import gaps
 from capi_assets.coverage.links import backfill_link
 from capi_assets.coverage.pictures import hour_picture
 from capi_assets.coverage.signals import signals
@@ -187,7 +188,11 @@ def _hour_metadata(
         found["missing_orders"] = row["missing"] or 0
         if row["first_deadline"]:
             found["can_be_saved_until"] = dg.MetadataValue.timestamp(row["first_deadline"])
-        if link := backfill_link(ui_url, [hour_key(hour)]):
+        if row["visits_until"]:
+            found["visits_until"] = dg.MetadataValue.timestamp(row["visits_until"])
+        gap = gaps(flags.filter(pc.equal(flags["hour"], pa.scalar(hour, _TIME))))[0]
+        link = backfill_link(ui_url, [hour_key(hour)])
+        if link and not gap.as_stored:
             found["backfill"] = dg.MetadataValue.url(link)
     return found
 
@@ -246,7 +251,9 @@ def coverage_watch(lake: LakeResource, rules: Rules, clock: Clock) -> dg.AssetCh
 def watch_words(gaps: Sequence[Any], now: datetime, ui_url: str | None = None) -> dict[str, Any]:
     """The standing list as the fields of a check's result."""
     severe = any(gap.severity == ERROR for gap in gaps)
-    link = backfill_link(ui_url, [gap.partition_range for gap in gaps if gap.savable])
+    link = backfill_link(
+        ui_url, [gap.partition_range for gap in gaps if gap.savable and not gap.as_stored]
+    )
     return {
         "passed": not gaps,
         "severity": dg.AssetCheckSeverity.ERROR if severe else dg.AssetCheckSeverity.WARN,

@@ -13,7 +13,8 @@ from datetime import datetime
 
 import dagster as dg
 
-from capi_assets.coverage.alerts import Alert, AlertState, Kind, told_as
+from capi_assets.coverage.alert_state import AlertState
+from capi_assets.coverage.alerts import Alert, Kind, told_as
 from capi_assets.coverage.recovery import (
     Launch,
     datasets_to_ask,
@@ -31,6 +32,7 @@ from capi_assets.meta.preflight import Preflight, preflight
 from capi_assets.partitions import HOURLY
 
 TAG = "capi_assets/auto_backfill"
+_FROM_DELIVERY = [dg.AssetKey("delivery_results"), dg.AssetKey("attribution_health")]
 _AT_ONCE = 8
 # A sensor has a minute, and alerts take up to half of it.
 _CONNECT, _READ, _IN_ALL = 3.05, 8.0, 10.0
@@ -67,7 +69,7 @@ def recover(
     for launch in decided.launches:
         log.info("Recovery of %s: %s", launch.gap or "hours too small to flag", _words(launch))
     return Recovering(
-        [request for launch in decided.launches for request in _requests(launch, now)],
+        [request for launch in decided.launches for request in _requests(launch, seen, now)],
         [
             *_alerts("recovery_launched", decided.launches, seen, told),
             *_alerts("recovery_given_up", decided.given_up, seen, told),
@@ -108,10 +110,14 @@ def _canary(access: DatasetAccess, now: datetime) -> Preflight:
         client.close()
 
 
-def _requests(launch: Launch, now: datetime) -> list[dg.RunRequest]:
+def _requests(launch: Launch, seen: Seen, now: datetime) -> list[dg.RunRequest]:
+    gap = next((gap for gap in seen.gaps if gap.id == launch.gap), None)
+    # What is stored has all its match keys; matched again, it would find fewer visits.
+    as_stored = gap is not None and gap.as_stored
     return [
         dg.RunRequest(
             job_name="deliver_hour",
+            asset_selection=_FROM_DELIVERY if as_stored else None,
             run_key=f"recover-{first}-{last}-{now:%Y-%m-%dT%H:%M}",
             tags={
                 **range_tags(key_hour(first), key_hour(last)),

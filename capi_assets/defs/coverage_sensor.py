@@ -13,7 +13,8 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
 )
 
-from capi_assets.coverage.alerts import Alert, AlertState, decide
+from capi_assets.coverage.alert_state import AlertState
+from capi_assets.coverage.alerts import Alert, decide
 from capi_assets.coverage.alerts_document import message
 from capi_assets.coverage.causes import Cause
 from capi_assets.coverage.channels import LogChannel, deliver
@@ -185,7 +186,7 @@ def _note(gap: Gap, ui_url: str | None) -> dict[str, Any]:
     }
     if gap.evidence:
         found["evidence"] = gap.evidence
-    if link := backfill_link(ui_url, [gap.partition_range]):
+    if not gap.as_stored and (link := backfill_link(ui_url, [gap.partition_range])):
         found["backfill"] = dg.MetadataValue.url(link)
     return found
 

@@ -201,7 +201,7 @@ def _unfinished(results: pa.Table, hours: Sequence[datetime]) -> list[Unfinished
         wait = "event waits" if rows.num_rows == 1 else "events wait"
         of_them = f", {most} of them" if most < rows.num_rows else ""
         why = f"{rows.num_rows} {wait}{of_them} because {_words(cause, reason)}."
-        found.append(Unfinished(hour, why, cause.remedy))
+        found.append(Unfinished(hour, why, cause.remedy_for([reason] if reason else [])))
     return found
 
 

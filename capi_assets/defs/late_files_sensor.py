@@ -178,7 +178,7 @@ def _subject(late: Sequence[LateHour]) -> str:
 
 def _look(late: Sequence[LateHour]) -> str:
     if not late:
-        return "No file is newer than its hour's materialization."
+        return "No file that is quiet for a minute is newer than its hour's materialization."
     return f"Nothing new: {count(len(late), 'late hour')}, dealt with before or under way."
 
 

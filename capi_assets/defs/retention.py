@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import dagster as dg
 
+from capi_assets.coverage.visits_clock import NIGHT
 from capi_assets.defs.resources import Clock, LakeResource, Rules
 from capi_assets.hours import floor_hour
 from capi_assets.settings import read_settings
@@ -34,7 +35,7 @@ def expire_visits() -> None:
 every_night = dg.ScheduleDefinition(
     name="every_night",
     job=expire_visits,
-    cron_schedule="30 3 * * *",
+    cron_schedule=f"{NIGHT.minute} {NIGHT.hour} * * *",
     execution_timezone="UTC",
     description="Deletes visits that are older than CAPI_RETENTION_DAYS.",
     default_status=(

@@ -15,6 +15,8 @@ PARTITION = "dagster/partition"
 
 # A run that has been at it for longer was lost: its hours must not be blocked for good.
 _LONGEST = timedelta(hours=6)
+# No step is longer at its work without an event: deliveries tell their progress.
+_SILENCE = timedelta(minutes=30)
 _AT_MOST = 500
 
 
@@ -26,8 +28,28 @@ def range_tags(first: datetime, last: datetime) -> dict[str, str]:
 def under_way(instance: dg.DagsterInstance, now: datetime) -> frozenset[datetime]:
     """Hours that a run works on, or that wait for one in the queue."""
     asked = dg.RunsFilter(statuses=list(NOT_FINISHED_STATUSES), created_after=now - _LONGEST)
-    runs = instance.get_runs(asked, limit=_AT_MOST)
-    return frozenset(hour for run in runs for hour in hours_of_run(run))
+    records = instance.get_run_records(asked, limit=_AT_MOST)
+    return frozenset(
+        hour
+        for record in records
+        if not _is_lost(instance, record, now)
+        for hour in hours_of_run(record.dagster_run)
+    )
+
+
+def _is_lost(instance: dg.DagsterInstance, record: dg.RunRecord, now: datetime) -> bool:
+    """Whether a run that began has been silent for so long that it was killed.
+
+    Run monitoring finds those that the daemon launched; of a killed `dagster asset materialize`
+    Dagster itself says for ever that it runs.
+    """
+    if record.dagster_run.status is dg.DagsterRunStatus.QUEUED:
+        return False
+    silent_since = now - _SILENCE
+    if record.create_timestamp.astimezone(UTC) > silent_since:
+        return False
+    last = instance.get_records_for_run(record.dagster_run.run_id, limit=1, ascending=False).records
+    return not last or datetime.fromtimestamp(last[0].timestamp, UTC) < silent_since
 
 
 def failure_words(instance: dg.DagsterInstance, hours: Iterable[datetime]) -> dict[datetime, str]:

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import pyarrow as pa
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from capi_assets.delivery import ledger_decisions as decisions
@@ -24,7 +24,7 @@ from capi_assets.delivery import ledger_rows as rows
 from capi_assets.delivery import ledger_writes as writes
 from capi_assets.delivery.decisions import Decision
 from capi_assets.delivery.ledger_engine import WRITES, LedgerError, migrate, open_engine
-from capi_assets.delivery.ledger_schema import CHUNK, EVENTS, STATE
+from capi_assets.delivery.ledger_schema import CHUNK, STATE
 from capi_assets.delivery.ledger_writes import Intent
 from capi_assets.delivery.outcome import Outcome
 
@@ -162,12 +162,6 @@ class Ledger:
                 [STATE.empty_table()]
                 + [rows.state(rows.find(connection, part)) for part in rows.chunks(events, CHUNK)]
             )
-
-    def states_between(self, start: datetime, end: datetime) -> pa.Table:
-        """The states of all events whose hour lies in `[start, end)`."""
-        hours = EVENTS.c.hour.between(rows.micros(start), rows.micros(end) - 1)
-        with self._reading() as connection:
-            return rows.fetch(connection, select(EVENTS).where(hours).order_by(EVENTS.c.ref), STATE)
 
     def attempts_for(self, events: pa.Table) -> pa.Table:
         """Every attempt that carried any of these events: one row per event and attempt."""

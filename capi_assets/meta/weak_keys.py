@@ -25,13 +25,9 @@ _WEAK_BITS = tuple(bits_of(keys) for keys in WEAK_SETS)
 _BUSINESS_BITS = bits_of(BUSINESS_KEYS)
 
 
-def is_weak(keys: frozenset[str]) -> bool:
-    """Whether an event with just these `user_data` keys is refused."""
-    return any(keys - BUSINESS_KEYS <= weak for weak in WEAK_SETS)
-
-
 def weak(key_bits: pa.Array) -> pa.Array:
-    """The same for a column of key bits (see `user_data.read_user_data`)."""
+    """Whether events with just these `user_data` keys are refused, by their key bits (see
+    `user_data.read_user_data`)."""
     bits = key_bits.to_numpy() & ~np.int64(_BUSINESS_BITS)
     refused = np.zeros(len(bits), bool)
     for allowed in _WEAK_BITS:

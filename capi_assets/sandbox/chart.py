@@ -38,8 +38,11 @@ class Chart:
     labels: list[tuple[float, str]]
 
 
-def hourly_chart(rows: Iterable[Mapping[str, Any]]) -> Chart | None:
-    """The last seven days that hold events, from rows of `reports.received`; None without any."""
+def hourly_chart(rows: Iterable[Mapping[str, Any]], now: datetime) -> Chart | None:
+    """At most seven days up to `now`, from rows of `reports.received`; None without any rows.
+
+    It ends now and not with the last event: that nothing comes any more is what people look for.
+    """
     counts: dict[int, list[int]] = {}
     for row in rows:
         sums = counts.setdefault(hour_of(row["hour"]), [0, 0, 0])
@@ -47,8 +50,8 @@ def hourly_chart(rows: Iterable[Mapping[str, Any]]) -> Chart | None:
             sums[position] += row[name]
     if not counts:
         return None
-    last = max(counts)
-    first = min(hour for hour in counts if hour > last - LONGEST * HOUR)
+    last = max(*counts, int(now.timestamp()) // HOUR * HOUR)
+    first = min((hour for hour in counts if hour > last - LONGEST * HOUR), default=last)
     first = min(first, last - (SHORTEST - 1) * HOUR)
     hours = range(first, last + HOUR, HOUR)
     top = ceiling(max(sum(counts.get(hour, ())) for hour in hours))

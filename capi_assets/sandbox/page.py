@@ -82,7 +82,7 @@ def contents(box: Box, url: str) -> dict[str, Any]:
             for title, hint, kinds in GROUPS
         ],
         "totals": reports.totals(box.inbox),
-        "chart": hourly_chart(reports.received(box.inbox)),
+        "chart": hourly_chart(reports.received(box.inbox), now),
         "requests": reports.requests(box.inbox, NEWEST),
         "events": reports.events(box.inbox, limit=NEWEST),
     }

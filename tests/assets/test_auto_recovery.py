@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
@@ -11,10 +11,11 @@ from asset_world import TOKEN, World
 from sensor_looks import Looks, Receiver, hours_of, receiver
 
 from capi_assets.definitions import build_definitions
-from capi_assets.defs.runs_seen import range_tags
+from capi_assets.defs.runs_seen import range_tags, under_way
 from capi_assets.hours import hour_key
 
 MINUTE = timedelta(minutes=1)
+GAP = "capi_assets/gap"
 
 
 @pytest.fixture
@@ -123,6 +124,21 @@ def test_an_hour_with_a_run_under_way_is_left_alone(world: World) -> None:
     world.instance.delete_run(run.run_id)
 
 
+def test_a_run_that_fell_silent_was_killed_and_blocks_nothing(world: World) -> None:
+    """Dagster itself believes for ever in a killed `dagster asset materialize`."""
+    hour = world.hour(5)
+    run = world.instance.create_run_for_job(
+        build_definitions().resolve_job_def("deliver_hour"),
+        tags=range_tags(hour, hour),
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    world.instance.report_engine_event("alive", run)
+    now = datetime.now(UTC)
+    assert under_way(world.instance, now + 29 * MINUTE) == {hour}
+    assert under_way(world.instance, now + 31 * MINUTE) == set()
+    world.instance.delete_run(run.run_id)
+
+
 def test_results_newer_than_their_verdict_are_judged_again_once(world: World) -> None:
     hour = world.hour(3)
     world.land_orders(hour)
@@ -141,6 +157,34 @@ def test_results_newer_than_their_verdict_are_judged_again_once(world: World) ->
     assert hours_of(over, "judge_hour") == []
     (health,) = world.read("attribution_health", [hour])
     assert health["delivered"] == 3
+
+
+def test_what_is_stored_is_not_matched_again_once_its_visits_are_deleted(world: World) -> None:
+    hour = world.hour(3)
+    world.land_orders(hour)
+    world.meta.expire_token(TOKEN)
+    world.run(hour)
+    before = world.stored_bytes("matched_events")
+    world.meta.renew_token(TOKEN)
+    soon, late = world.now + 31 * MINUTE, world.now + timedelta(hours=50)
+
+    def launched(at: datetime) -> dg.RunRequest:
+        looks = Looks(world, auto_backfill="on", lookback_hours="24", retention_days="1")
+        found = [r for r in looks.look(at).run_requests or [] if r.tags[GAP].startswith("token-")]
+        assert len(found) == 1
+        return found[0]
+
+    assert launched(soon).asset_selection is None
+    request = launched(late)
+    (world.root / "landing" / "visits").rename(world.root / "visits")
+    build_definitions().resolve_job_def("deliver_hour").execute_in_process(
+        instance=world.instance,
+        partition_key=hour_key(hour),
+        asset_selection=request.asset_selection,
+        run_config={"resources": {k: {"config": v} for k, v in world.resources().items()}},
+    )
+    assert world.stored_bytes("matched_events") == before
+    assert world.received()["accepted"] == 3
 
 
 def test_a_failed_run_is_named_in_the_evidence(world: World, told: Receiver) -> None:

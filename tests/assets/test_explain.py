@@ -217,6 +217,19 @@ def test_an_unknown_order_is_an_error_with_a_remedy(world: World, cli: Explained
     assert "Traceback" not in told
     narrowed = cli("SHOP-1001", "--hour", hour_key(world.hour(9)), fails=True).output
     assert "Leave out --hour" in narrowed
+    assert "could not be read" not in narrowed
+
+
+def test_an_order_may_be_in_what_could_not_be_read(world: World, cli: Explained) -> None:
+    hour = world.hour(3)
+    land(world, hour, order_of(hour), name="good.jsonl")
+    world.land("orders", hour, "cut.jsonl", '{"order_id": "o2", "occurred')
+    world.land("orders", hour, "open.csv", 'order_id,occurred_at\n"o3,now\n')
+    world.run(hour)
+    told = " ".join(cli("o3", fails=True).output.split())
+    assert "It may be in what could not be read: " in told
+    assert "cut.jsonl line 1" in told
+    assert "open.csv" in told
 
 
 def test_hash_names_the_spelling_that_makes_the_digest(world: World, cli: Explained) -> None:

@@ -66,3 +66,18 @@ def test_quotes_in_a_token_file_are_refused(tmp_path: Path) -> None:
 def test_the_end_of_the_version_is_told(version: str, verdict: str) -> None:
     env = {"CAPI_GRAPH_VERSION": version, "CAPI_NOW": "2027-05-01T00:00:00Z"}
     assert found("CAPI_GRAPH_VERSION", env).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("days", "verdict", "words"),
+    [
+        ("90", "ok", ""),
+        ("14", "ok", ""),
+        ("10", "warning", "3 d longer"),
+        ("7", "warning", "no lo"),
+    ],
+)
+def test_visits_deleted_before_metas_deadline_are_told(days: str, verdict: str, words: str) -> None:
+    finding = found("CAPI_RETENTION_DAYS", {"CAPI_RETENTION_DAYS": days})
+    assert finding.verdict == verdict
+    assert finding.words.startswith(words)

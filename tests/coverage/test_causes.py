@@ -58,6 +58,13 @@ def test_a_token_that_is_missing_is_not_called_refused() -> None:
     assert Cause.THROTTLED.headline_for([]) == Cause.THROTTLED.headline
 
 
+def test_an_order_dated_in_the_future_is_not_called_unmaterialized() -> None:
+    cause = Cause.NOT_MATERIALIZED
+    assert cause.headline_for(["event_time_in_future"]) == "orders are dated in the future"
+    assert "time zone" in cause.remedy_for(["event_time_in_future", "not_planned"])
+    assert cause.remedy_for(["not_planned"]) == cause.remedy == cause.remedy_for([])
+
+
 def test_a_token_may_be_set_in_three_places_and_the_remedy_names_them() -> None:
     for place in ("CAPI_ACCESS_TOKEN ", "CAPI_ACCESS_TOKEN_FILE", "CAPI_DATASETS"):
         assert place in Cause.TOKEN.remedy

@@ -11,12 +11,13 @@ import pyarrow as pa
 import pytest
 from books import Books, H, hour
 
-from capi_assets.coverage.alerts import Alert, AlertState, decide
+from capi_assets.coverage.alert_state import AlertState
+from capi_assets.coverage.alerts import Alert, decide
 from capi_assets.coverage.alerts_document import message
 from capi_assets.coverage.causes import Cause
 from capi_assets.coverage.flags import CoveragePolicy, flag_hours
 from capi_assets.coverage.gaps import gaps
-from capi_assets.coverage.links import backfill_link, hour_link, pasteable
+from capi_assets.coverage.links import backfill_link, pasteable
 from capi_assets.coverage.tables import (
     escape,
     gaps_report,
@@ -171,9 +172,6 @@ def test_ranges_can_be_pasted_into_the_field_of_partitions() -> None:
     assert link is not None
     assert link.endswith("=%5B2026-11-20-13:00...2026-11-20-14:00%5D,2026-11-20-17:00")
     assert backfill_link(None, ranges) is None
-    assert hour_link("http://127.0.0.1:3000/", H) == (
-        "http://127.0.0.1:3000/assets/attribution_health?view=partitions&partition=2026-11-20-13:00"
-    )
 
 
 def test_programs_are_told_every_field_always() -> None:

@@ -195,6 +195,22 @@ def test_a_dataset_that_never_has_visits_is_not_accused() -> None:
     assert not any(flag_hours(from_rows(*rows), POLICY, hour(30))["flagged"].to_pylist())
 
 
+@pytest.mark.parametrize(
+    ("reason", "cause"),
+    [("missing_client_user_agent", "visits_missing"), ("contents_without_id", "payload")],
+)
+def test_what_a_visit_would_have_lent_is_missed_by_the_visits(reason: str, cause: str) -> None:
+    rows = ordinary_day()
+    rows[12] |= {
+        "delivered": 3,
+        "invalid": 7,
+        "main_reason": reason,
+        "main_reason_kind": "payload",
+    }
+    (row,) = [r for r in flag_hours(from_rows(*rows), POLICY, hour(30)).to_pylist() if r["flagged"]]
+    assert (row["cause"], row["missing"], row["correctable"]) == (cause, 7, 7)
+
+
 def test_weak_match_keys_are_blamed_on_the_visits_where_these_are_missing() -> None:
     lost = {
         "delivered": 4,

@@ -53,7 +53,7 @@ def test_a_registered_event_is_pending_and_registering_again_changes_nothing(
     assert column(before, "hour") == [NOW.replace(hour=11)] * 3
 
 
-def test_states_are_found_by_identity_and_by_hour(any_ledger: Ledger) -> None:
+def test_states_are_found_by_identity(any_ledger: Ledger) -> None:
     early = event("early", occurred_at=NOW - timedelta(hours=5))
     same_id_elsewhere = [
         event("x", event_id="id", dataset_id=OTHER_DATASET),
@@ -63,9 +63,7 @@ def test_states_are_found_by_identity_and_by_hour(any_ledger: Ledger) -> None:
     any_ledger.register(table([early, *same_id_elsewhere]))
     assert ids(any_ledger.state_of(table([event("z", event_id="id")]))) == ["z"]
     assert ids(any_ledger.state_of(table([event("never")]))) == []
-    hour = NOW - timedelta(hours=5)
-    assert ids(any_ledger.states_between(hour, hour + timedelta(hours=1))) == ["early"]
-    assert any_ledger.states_between(hour, NOW).num_rows == 4
+    assert ids(any_ledger.state_of(table([early]))) == ["early"]
     assert any_ledger.state_of(table([])).num_rows == 0
 
 

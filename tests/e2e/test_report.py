@@ -21,6 +21,7 @@ from capi_assets.contracts.attribution_health import AttributionHealth
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.matched_events import MatchedEvents
+from capi_assets.contracts.meta_stats import MetaStats
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.coverage.outcomes import QUARANTINED_ORDERS
 from capi_assets.coverage.waterfall import closes, waterfall
@@ -57,7 +58,8 @@ def _hour(n: int) -> list[tuple[dict[str, Any], dict[str, Any]]]:
         result = {
             **{k: v for k, v in event.items() if k in arrow_schema(DeliveryResults).names},
             "status": status, "attempts": 1,
-            "reason": "no_consent" if withheld else "token_expired" if waits else None,
+            "reason": "no_consent" if withheld else "token_expired" if waits
+            else "payload_changed_since" if (n, i) == (1, 0) else None,
             "delivered_at": delivered if status == "delivered" else None,
         }  # fmt: skip
         found.append((event, result))
@@ -81,7 +83,23 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
         lake.write("delivery_results", hour, tables[1])
         lake.write("quarantined_orders", hour, arrow_schema(Quarantine).empty_table())
         lake.write("attribution_health", hour, health)
+        theirs = [_counted(hour, n, 7 if n in (4, 5) else 10)]
+        lake.write("meta_stats", hour, pa.Table.from_pylist(theirs, arrow_schema(MetaStats)))
     return lake
+
+
+def _counted(hour: datetime, n: int, theirs: int) -> dict[str, Any]:
+    """Meta's counts of an hour beside ours: less than ours twice, and not yet settled in hour 9."""
+    off = theirs - 10
+    compared = n not in (6, 7, 9)
+    return {
+        "hour": hour, "dataset_id": "42", "event_name": "Purchase" if compared else "",
+        "meta_events": theirs if compared else None, "our_delivered_by_event_time": 10,
+        "our_delivered_by_receipt_time": 10, "basis": "event_time", "difference": off,
+        "may_be_more": 0, "may_be_fewer": 0, "unexplained": off, "tolerance": 2,
+        "verdict": ("meta_has_less" if off else "agree") if compared else "too_early",
+        "sustained": off != 0, "why": None, "checked_at": NOW,
+    }  # fmt: skip
 
 
 def _report(
@@ -143,6 +161,11 @@ def test_the_page_in_a_browser_tells_the_figures_and_asks_for_nothing(
     assert "The access token had expired." in told
     assert "Nobody knows yet what these hours hold" in told
     assert "The person refused to share data with Meta." in told
+    assert "1 order is at Meta as first sent, and would go out with other data today" in told
+    assert "In 6 hours that could be compared, Meta counts 54 events where our books have" in told
+    assert "where our books have 60 delivered; in 2 of them the two differ for long" in told
+    assert "Look in Events Manager under Diagnostics" in told
+    assert "3 hours not compared: Meta's counts had not settled yet." in told
     for word in ("token_expired", "no_consent", "not_materialized", "client_ip"):
         assert word not in told
     assert done.stdout.count('<svg xmlns="http://www.w3.org/2000/svg" class="cp"') == 8

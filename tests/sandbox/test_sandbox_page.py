@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 
 import pytest
@@ -111,12 +111,12 @@ def test_the_chart_shows_empty_hours_as_gaps() -> None:
         {"hour": f"2026-11-{day:02}-{hour:02}:00", "accepted": 5, "doubled": 0, "duplicates": 1}
         for day, hour in [(18, 0), (18, 1), (20, 23)]
     ]
-    chart = hourly_chart(rows)
+    chart = hourly_chart(rows, datetime(2026, 11, 20, 23, 59, tzinfo=UTC))
     assert chart is not None
     assert [round(bar.left * 72 / 100) for bar in chart.bars] == [0, 1, 71]
     assert {text for _, text in chart.labels} == {"18 Nov", "12:00", "19 Nov", "20 Nov"}
     assert chart.lines == [(50.0, "3"), (0.0, "6")]
-    assert hourly_chart([]) is None
+    assert hourly_chart([], NOW) is None
 
 
 def test_the_chart_keeps_to_a_week() -> None:
@@ -124,9 +124,18 @@ def test_the_chart_keeps_to_a_week() -> None:
         {"hour": f"2026-{month}-20-00:00", "accepted": 1, "doubled": 0, "duplicates": 0}
         for month in ("09", "11")
     ]
-    chart = hourly_chart(rows)
+    chart = hourly_chart(rows, datetime(2026, 11, 20, 0, 30, tzinfo=UTC))
     assert chart is not None
     assert len(chart.bars) == 1
+
+
+@pytest.mark.parametrize(("later", "left"), [(1, 100 * 22 / 24), (30, 0), (24 * 9, None)])
+def test_the_chart_ends_now_and_not_with_the_last_event(later: int, left: float | None) -> None:
+    rows = [{"hour": "2026-11-20-00:00", "accepted": 1, "doubled": 0, "duplicates": 0}]
+    now = datetime(2026, 11, 20, 0, 30, tzinfo=UTC) + timedelta(hours=later)
+    chart = hourly_chart(rows, now)
+    assert chart is not None
+    assert [bar.left for bar in chart.bars] == ([] if left is None else [pytest.approx(left, 0.01)])
 
 
 @pytest.mark.parametrize(
