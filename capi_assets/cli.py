@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from capi_assets.commands.drill_kinds import KINDS
+from capi_assets.commands.rehearsal.drill_kinds import KINDS
 from capi_assets.settings import Settings, SettingsError, read_settings
 
 STAGE = Path("data/demo")
@@ -27,7 +27,7 @@ def main(stage: Path | None) -> None:
     """Deliver conversions to Meta's Conversions API, and recover what an outage took."""
     if stage is None:
         return
-    from capi_assets.commands.stage import load_stage
+    from capi_assets.commands.rehearsal.stage import load_stage
 
     staged = load_stage(stage)
     if staged is None:
@@ -42,7 +42,7 @@ def main(stage: Path | None) -> None:
 @click.option("--visits-per-day", default=12_000, show_default=True)
 def demo(folder: Path, hours: int, seed: int, visits_per_day: int) -> None:
     """Play three days of a sample shop with an outage in the middle, and recover it."""
-    from capi_assets.commands.demo import play
+    from capi_assets.commands.rehearsal.demo import play
 
     try:
         ending = play(folder, Console(), hours=hours, seed=seed, visits_per_day=visits_per_day)
@@ -56,8 +56,8 @@ def demo(folder: Path, hours: int, seed: int, visits_per_day: int) -> None:
 @click.option("--port", default=3000, show_default=True, help="Where Dagster's UI listens.")
 def ui(folder: Path, port: int) -> None:
     """Open the demo's state in Dagster: sandbox, shop, webserver, daemon, schedules, sensor."""
-    from capi_assets.commands.stage import load_stage
-    from capi_assets.commands.ui import run_ui
+    from capi_assets.commands.rehearsal.stage import load_stage
+    from capi_assets.commands.rehearsal.ui import run_ui
 
     stage = load_stage(folder)
     if stage is None:
@@ -309,9 +309,9 @@ _OF_DECISION = {
 @click.option("--numbers", is_flag=True, help="Write its numbers beside it, as CSV and Parquet.")
 def report(first: str, last: str, out: Path, numbers: bool) -> None:
     """Write what became of a range of hours as one HTML page, for colleagues."""
-    from capi_assets.commands.report import from_settings
-    from capi_assets.commands.report_numbers import write_numbers
-    from capi_assets.commands.report_page import page
+    from capi_assets.commands.report.facts import from_settings
+    from capi_assets.commands.report.numbers import write_numbers
+    from capi_assets.commands.report.page import page
 
     told = from_settings(_settings(), _hours(first, last))
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -379,7 +379,7 @@ def explain(
     for_programs: bool,
 ) -> None:
     """Tell an order's whole life: what came in, its visit, its event, every attempt, what to do."""
-    from capi_assets.commands.explain_here import explain_here
+    from capi_assets.commands.explain.here import explain_here
 
     at = _hours(hour, hour)[0] if hour else None
     explain_here(_settings(), order_id, at, event_name, typed, country, for_programs=for_programs)
@@ -398,7 +398,7 @@ def drill(kind: str, folder: Path, hours: int, seed: int, visits_per_day: int) -
 
     Ends with status 0 if the outage was detected and the books agree with Meta's.
     """
-    from capi_assets.commands.drill import run_drill
+    from capi_assets.commands.rehearsal.drill import run_drill
 
     try:
         ending = run_drill(

@@ -18,7 +18,7 @@ from dotenv import dotenv_values
 from pydantic import SecretStr
 from upath import UPath
 
-from capi_assets.coverage.channels import smtp_address
+from capi_assets.coverage.alerting.channels import smtp_address
 from capi_assets.coverage.words import span
 from capi_assets.delivery.datasets import read_datasets, secret_in
 from capi_assets.meta.graph_versions import NEWEST, version_outlook

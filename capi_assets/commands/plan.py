@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rich.table import Table
 
-from capi_assets.coverage.links import pasteable
+from capi_assets.coverage.alerting.links import pasteable
 from capi_assets.coverage.words import deadline, money
 from capi_assets.delivery.backlog import planned_hours
 from capi_assets.delivery.ledger import Ledger

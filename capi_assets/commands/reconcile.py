@@ -10,8 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from capi_assets.coverage.reconciliation import Fit, Reconciliation
-from capi_assets.coverage.reconciliation_words import (
+from capi_assets.coverage.two_sides.reconciliation import Fit, Reconciliation
+from capi_assets.coverage.two_sides.reconciliation_words import (
     OFF,
     advice,
     fit_sentence,

@@ -16,11 +16,11 @@ import orjson
 import pyarrow as pa
 
 from capi_assets.coverage.causes import LENT_BY_VISITS, Cause
-from capi_assets.coverage.hour_signals import hour_signals
 from capi_assets.coverage.hour_totals import HourTotals, hour_totals, window_end
-from capi_assets.coverage.missing_visits import HourOfVisits, missing_visits
-from capi_assets.coverage.trickle import Trickle
-from capi_assets.coverage.unusual import Unusual, unusual_hours
+from capi_assets.coverage.usual.hour_signals import hour_signals
+from capi_assets.coverage.usual.missing_visits import HourOfVisits, missing_visits
+from capi_assets.coverage.usual.trickle import Trickle
+from capi_assets.coverage.usual.unusual import Unusual, unusual_hours
 from capi_assets.coverage.visits_clock import VisitsKept
 from capi_assets.hours import HOUR, floor_hour
 

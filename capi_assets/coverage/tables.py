@@ -14,9 +14,9 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from capi_assets.coverage.alerting.links import backfill_link, pasteable
 from capi_assets.coverage.causes import Cause
 from capi_assets.coverage.gaps import Gap
-from capi_assets.coverage.links import backfill_link, pasteable
 from capi_assets.coverage.outcomes import STAGES
 from capi_assets.coverage.words import (
     amount,

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from capi_assets.coverage.alerts import Alert
+from capi_assets.coverage.alerting.alerts import Alert
+from capi_assets.coverage.alerting.links import backfill_link, pasteable
 from capi_assets.coverage.causes import Cause
 from capi_assets.coverage.gaps import Gap
-from capi_assets.coverage.links import backfill_link, pasteable
 from capi_assets.hours import HOUR
 
 _NO_DECIMALS = {

@@ -13,9 +13,9 @@ from capi_assets.contracts.base import arrow_schema, conform
 from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.contracts.visits import Visits
+from capi_assets.coverage.alerting.links import backfill_link
 from capi_assets.coverage.flags import ERROR
 from capi_assets.coverage.gaps import gaps
-from capi_assets.coverage.links import backfill_link
 from capi_assets.coverage.pictures import hour_picture
 from capi_assets.coverage.signals import signals
 from capi_assets.coverage.tables import gaps_report, gaps_sentence, hour_report, hour_sentence

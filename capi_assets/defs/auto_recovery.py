@@ -1,6 +1,6 @@
 """Automatic recovery as Dagster sees it: canaries asked, runs requested, what is told of it.
 
-When to launch what is decided in coverage/recovery.py.
+When to launch what is decided in coverage/recovery/decisions.py.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from datetime import datetime
 
 import dagster as dg
 
-from capi_assets.coverage.alert_state import AlertState
-from capi_assets.coverage.alerts import Alert, Kind, told_as
-from capi_assets.coverage.recovery import (
+from capi_assets.coverage.alerting.alert_state import AlertState
+from capi_assets.coverage.alerting.alerts import Alert, Kind, told_as
+from capi_assets.coverage.recovery.decisions import (
     Launch,
     datasets_to_ask,
     decide_recovery,
     savable_hours,
 )
-from capi_assets.coverage.recovery_state import RecoveryState
+from capi_assets.coverage.recovery.state import RecoveryState
 from capi_assets.coverage.words import count, listed
 from capi_assets.defs.resources import MetaResource
 from capi_assets.defs.runs_seen import range_tags

@@ -12,10 +12,10 @@ from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.dataset_quality import DatasetQuality
 from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.matched_events import MatchedEvents
-from capi_assets.coverage.our_deliveries import DELIVERY_COLUMNS, our_deliveries
-from capi_assets.coverage.quality import REACH, SHARE_COLUMNS, compare_quality, our_shares
-from capi_assets.coverage.reconciliation import Reconciliation, Tolerance, reconcile
-from capi_assets.coverage.reconciliation_words import no_access_words, unread_words
+from capi_assets.coverage.two_sides.our_deliveries import DELIVERY_COLUMNS, our_deliveries
+from capi_assets.coverage.two_sides.quality import REACH, SHARE_COLUMNS, compare_quality, our_shares
+from capi_assets.coverage.two_sides.reconciliation import Reconciliation, Tolerance, reconcile
+from capi_assets.coverage.two_sides.reconciliation_words import no_access_words, unread_words
 from capi_assets.delivery.datasets import Datasets
 from capi_assets.hours import HOUR, floor_hour, hours_between
 from capi_assets.lake import Lake

@@ -13,14 +13,14 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
 )
 
-from capi_assets.coverage.alert_state import AlertState
-from capi_assets.coverage.alerts import Alert, decide
-from capi_assets.coverage.alerts_document import message
+from capi_assets.coverage.alerting.alert_state import AlertState
+from capi_assets.coverage.alerting.alerts import Alert, decide
+from capi_assets.coverage.alerting.alerts_document import message
+from capi_assets.coverage.alerting.channels import LogChannel, deliver
+from capi_assets.coverage.alerting.links import backfill_link, pasteable
 from capi_assets.coverage.causes import Cause
-from capi_assets.coverage.channels import LogChannel, deliver
 from capi_assets.coverage.gaps import Gap
-from capi_assets.coverage.links import backfill_link, pasteable
-from capi_assets.coverage.recovery_state import RecoveryState
+from capi_assets.coverage.recovery.state import RecoveryState
 from capi_assets.coverage.tables import hour_sentence
 from capi_assets.coverage.words import count
 from capi_assets.defs.attribution_health import watch_words

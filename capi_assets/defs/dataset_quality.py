@@ -8,7 +8,7 @@ import dagster as dg
 
 from capi_assets.contracts.base import arrow_schema, conform
 from capi_assets.contracts.dataset_quality import DatasetQuality
-from capi_assets.coverage.reconciliation_words import (
+from capi_assets.coverage.two_sides.reconciliation_words import (
     quality_off,
     quality_sentence,
     quality_table,

@@ -12,9 +12,9 @@ from typing import Any
 import dagster as dg
 import orjson
 
-from capi_assets.coverage.alerts_document import note
-from capi_assets.coverage.channels import LogChannel, send_all
-from capi_assets.coverage.links import backfill_link, pasteable
+from capi_assets.coverage.alerting.alerts_document import note
+from capi_assets.coverage.alerting.channels import LogChannel, send_all
+from capi_assets.coverage.alerting.links import backfill_link, pasteable
 from capi_assets.coverage.words import count, listed
 from capi_assets.defs.automation import deliver_hour
 from capi_assets.defs.resources import Alerts, Clock, LakeResource, Rules, Sources

@@ -9,10 +9,10 @@ import dagster as dg
 
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.meta_access import MetaAccess
-from capi_assets.coverage import foresight
-from capi_assets.coverage.channels import LogChannel, Message, send_all
-from capi_assets.coverage.foresight import Outlook, Said
-from capi_assets.coverage.foresight_alerts import tell, told_before
+from capi_assets.coverage.alerting.channels import LogChannel, Message, send_all
+from capi_assets.coverage.foresight import findings as foresight
+from capi_assets.coverage.foresight.alerts import tell, told_before
+from capi_assets.coverage.foresight.findings import Outlook, Said
 from capi_assets.defs.reporting import OWNERS, column_schema
 from capi_assets.defs.resources import Alerts, Clock, LakeResource, MetaResource
 from capi_assets.hours import floor_hour

@@ -11,8 +11,8 @@ import dagster as dg
 
 from capi_assets.contracts.base import arrow_schema, conform
 from capi_assets.contracts.meta_stats import MetaStats
-from capi_assets.coverage.reconciliation import Reconciliation
-from capi_assets.coverage.reconciliation_words import (
+from capi_assets.coverage.two_sides.reconciliation import Reconciliation
+from capi_assets.coverage.two_sides.reconciliation_words import (
     advice,
     fit_sentence,
     foreign_sentence,

@@ -13,9 +13,14 @@ import dagster as dg
 from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
-from capi_assets.coverage.channels import Channel, EmailChannel, JsonChannel, WebhookChannel
+from capi_assets.coverage.alerting.channels import (
+    Channel,
+    EmailChannel,
+    JsonChannel,
+    WebhookChannel,
+)
 from capi_assets.coverage.flags import CoveragePolicy
-from capi_assets.coverage.reconciliation import Tolerance
+from capi_assets.coverage.two_sides.reconciliation import Tolerance
 from capi_assets.coverage.visits_clock import VisitsKept
 from capi_assets.delivery.datasets import Datasets, read_datasets, secret_in
 from capi_assets.delivery.ledger import Ledger

@@ -12,7 +12,7 @@ from capi_assets.contracts.attribution_health import AttributionHealth
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.coverage.flags import CoveragePolicy, flag_hours
 from capi_assets.coverage.gaps import Gap, gaps
-from capi_assets.coverage.hour_signals import HISTORY
+from capi_assets.coverage.usual.hour_signals import HISTORY
 from capi_assets.hours import HOUR, floor_hour, hours_between, span
 from capi_assets.lake import Lake
 from capi_assets.listing import files_below
@@ -22,7 +22,7 @@ from capi_assets.meta.limits import WINDOW
 WATCHED = WINDOW + timedelta(days=1)
 # Visits are judged by their neighbours, rows at fault by the day that ends with their hour.
 NEIGHBOURS = timedelta(hours=24)
-# What is usual for an hour is learned from the same hour of so many weeks (coverage/baselines.py).
+# What is usual for an hour is learned from so many weeks (coverage/usual/baselines.py).
 LEARNED = timedelta(weeks=5)
 
 

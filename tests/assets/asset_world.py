@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
-from capi_assets.commands.runs import run_hours
+from capi_assets.commands.rehearsal.runs import run_hours
 from capi_assets.contracts.attribution_health import AttributionHealth
 from capi_assets.contracts.base import Contract, arrow_schema
 from capi_assets.contracts.delivery_results import DeliveryResults

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from capi_assets.coverage.channels import EmailChannel, JsonChannel, WebhookChannel
+from capi_assets.coverage.alerting.channels import EmailChannel, JsonChannel, WebhookChannel
 from capi_assets.defs.resources import Alerts
 
 

@@ -13,7 +13,7 @@ from asset_world import DATASET, TOKEN, World
 
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.meta_access import MetaAccess
-from capi_assets.coverage.channels import Message
+from capi_assets.coverage.alerting.channels import Message
 from capi_assets.definitions import build_definitions
 from capi_assets.defs import resources as given
 from capi_assets.hours import floor_hour

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from capi_assets.commands.rehearsal import Reckoning, reckon
+from capi_assets.commands.rehearsal.play import Reckoning, reckon
 from capi_assets.contracts.attribution_health import AttributionHealth
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.hours import HOUR

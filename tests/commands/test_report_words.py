@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from capi_assets.commands.report_meta import Agreement, agreement
-from capi_assets.commands.report_words import told
+from capi_assets.commands.report.two_sides import Agreement, agreement
+from capi_assets.commands.report.words import told
 from capi_assets.coverage.causes import Cause
 from capi_assets.coverage.flags import WARN
 from capi_assets.coverage.gaps import Gap

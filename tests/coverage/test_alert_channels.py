@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from capi_assets.coverage.channels import (
+from capi_assets.coverage.alerting.channels import (
     Failure,
     JsonChannel,
     LogChannel,

@@ -14,7 +14,7 @@ from email.message import EmailMessage
 
 import pytest
 
-from capi_assets.coverage.channels import EmailChannel, Failure, Message, smtp_address
+from capi_assets.coverage.alerting.channels import EmailChannel, Failure, Message, smtp_address
 
 TO = ["ops@shop.example", "ana@shop.example"]
 NEWS = [Message("412 orders are missing – say 38.000 €.", subject="New gap: 412 orders")]

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 import pytest
 from books import H, hour
 
-from capi_assets.coverage.alert_state import AlertState
-from capi_assets.coverage.alerts import Alert, decide
+from capi_assets.coverage.alerting.alert_state import AlertState
+from capi_assets.coverage.alerting.alerts import Alert, decide
 from capi_assets.coverage.causes import Cause
 from capi_assets.coverage.gaps import Gap
 

@@ -10,8 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from capi_assets.coverage.alert_state import AlertState
-from capi_assets.coverage.alerts import decide
+from capi_assets.coverage.alerting.alert_state import AlertState
+from capi_assets.coverage.alerting.alerts import decide
 from capi_assets.coverage.causes import Cause
 from capi_assets.coverage.flags import CoveragePolicy, flag_hours
 from capi_assets.coverage.gaps import gaps

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capi_assets.coverage.baselines import (
+from capi_assets.coverage.usual.baselines import (
     DAY,
     WEEK,
     count_at_least,

@@ -11,13 +11,13 @@ import pyarrow as pa
 import pytest
 from books import Books, H, hour
 
-from capi_assets.coverage.alert_state import AlertState
-from capi_assets.coverage.alerts import Alert, decide
-from capi_assets.coverage.alerts_document import message
+from capi_assets.coverage.alerting.alert_state import AlertState
+from capi_assets.coverage.alerting.alerts import Alert, decide
+from capi_assets.coverage.alerting.alerts_document import message
+from capi_assets.coverage.alerting.links import backfill_link, pasteable
 from capi_assets.coverage.causes import Cause
 from capi_assets.coverage.flags import CoveragePolicy, flag_hours
 from capi_assets.coverage.gaps import gaps
-from capi_assets.coverage.links import backfill_link, pasteable
 from capi_assets.coverage.tables import (
     escape,
     gaps_report,

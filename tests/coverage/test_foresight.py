@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from capi_assets.coverage.foresight import (
+from capi_assets.coverage.foresight.alerts import tell, told_before
+from capi_assets.coverage.foresight.findings import (
     Outlook,
     access,
     look,
@@ -18,7 +19,6 @@ from capi_assets.coverage.foresight import (
     token_end,
     words_of,
 )
-from capi_assets.coverage.foresight_alerts import tell, told_before
 from capi_assets.delivery.datasets import Datasets
 from capi_assets.meta.client import DatasetAccess
 from capi_assets.meta.debug_token import TokenFacts

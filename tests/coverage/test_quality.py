@@ -10,8 +10,8 @@ import pytest
 
 from capi_assets.contracts.base import conform
 from capi_assets.contracts.dataset_quality import DatasetQuality
-from capi_assets.coverage.quality import OurShares, compare_quality, our_shares
-from capi_assets.coverage.reconciliation_words import (
+from capi_assets.coverage.two_sides.quality import OurShares, compare_quality, our_shares
+from capi_assets.coverage.two_sides.reconciliation_words import (
     advice,
     hour_off,
     hour_sentence,

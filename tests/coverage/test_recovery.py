@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from capi_assets.coverage.causes import Cause
 from capi_assets.coverage.flags import CoveragePolicy, flag_hours
 from capi_assets.coverage.gaps import gaps
-from capi_assets.coverage.recovery import (
+from capi_assets.coverage.recovery.decisions import (
     NEEDS_CANARY,
     ONLY_LAUNCH,
     Recovery,
@@ -24,7 +24,7 @@ from capi_assets.coverage.recovery import (
     decide_recovery,
     savable_hours,
 )
-from capi_assets.coverage.recovery_state import RecoveryState
+from capi_assets.coverage.recovery.state import RecoveryState
 
 WINDOW = timedelta(days=6, hours=23, minutes=30)
 MINUTE = timedelta(minutes=1)

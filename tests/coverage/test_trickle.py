@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from weeks import hour_of, weeks
 
-from capi_assets.coverage.hour_signals import hour_signals
-from capi_assets.coverage.trickle import Trickle
+from capi_assets.coverage.usual.hour_signals import hour_signals
+from capi_assets.coverage.usual.trickle import Trickle
 
 NOON = hour_of(2, 2, 12)
 

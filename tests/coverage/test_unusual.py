@@ -12,9 +12,9 @@ from weeks import MONDAY, WEEK, during, flagged, hour_of, is_night, ordinary, we
 from capi_assets.coverage.causes import Cause
 from capi_assets.coverage.flags import CoveragePolicy, flag_hours
 from capi_assets.coverage.gaps import gaps
-from capi_assets.coverage.hour_signals import HISTORY, hour_signals
 from capi_assets.coverage.tables import hour_sentence
-from capi_assets.coverage.unusual import unusual_hours
+from capi_assets.coverage.usual.hour_signals import HISTORY, hour_signals
+from capi_assets.coverage.usual.unusual import unusual_hours
 from capi_assets.coverage.words import gap_sentence
 
 NOON = hour_of(4, 2, 12)

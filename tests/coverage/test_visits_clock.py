@@ -10,9 +10,9 @@ from books import Books, H, hour
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capi_assets.coverage.alert_state import AlertState
-from capi_assets.coverage.alerts import Alert, decide
-from capi_assets.coverage.alerts_document import message
+from capi_assets.coverage.alerting.alert_state import AlertState
+from capi_assets.coverage.alerting.alerts import Alert, decide
+from capi_assets.coverage.alerting.alerts_document import message
 from capi_assets.coverage.flags import CoveragePolicy, flag_hours
 from capi_assets.coverage.gaps import Gap, gaps, merged
 from capi_assets.coverage.tables import gaps_report, hour_sentence

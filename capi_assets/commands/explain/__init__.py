@@ -1,0 +1,1 @@
+"""`capi-assets explain`: an order's whole life."""

@@ -1,0 +1,255 @@
+"""Which spelling of a typed value makes a digest that was sent: ours, another system's, or none.
+
+The typed value lives in this process only: what leaves here names spellings and shortened digests,
+never the value or a part of it. How values ought to be spelled is `meta.match_keys`' business.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import phonenumbers
+import pycountry
+
+from capi_assets.commands.explain.masks import short
+from capi_assets.coverage.words import listed
+from capi_assets.ingest.hashing import CONTACT_FIELDS, HashPolicy
+from capi_assets.meta.digests import digest, sha256
+from capi_assets.meta.match_keys import HASHED_KEYS, normalise, problem_words
+
+OURS = "as capi-assets spells it"
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """One way to write the value; `sent_as` are the match keys whose digest it makes."""
+
+    name: str
+    digest: str = field(repr=False)
+    sent_as: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Inquiry:
+    """The answer to `--hash`: every spelling that was tried, and the answer in one sentence."""
+
+    key: str
+    tried: list[Spelling]
+    sentence: str
+
+    @property
+    def matching(self) -> list[Spelling]:
+        """The spellings that make a digest of the key that was asked for."""
+        return [each for each in self.tried if self.key in each.sent_as]
+
+
+def key_named(name: str) -> str:
+    """The match key of a name, which may be the landing column's (`email` for `em`).
+
+    Raises:
+        ValueError: it is neither.
+    """
+    key = CONTACT_FIELDS.get(name.lower(), name.lower())
+    if key not in HASHED_KEYS:
+        raise ValueError(f"{name!r} is no hashed match key: {', '.join(HASHED_KEYS)}")
+    return key
+
+
+def inquire(
+    key: str,
+    typed: str,
+    country: str | None,
+    policy: HashPolicy,
+    sent: Mapping[str, Sequence[str]],
+) -> Inquiry:
+    """Tries the spellings of `typed` against `sent`, the digests of the event per match key."""
+    by_digest: dict[str, list[str]] = {}
+    for name, values in sent.items():
+        for value in values:
+            # Meta's param builder appends a mark behind a dot.
+            by_digest.setdefault(value[:64] if len(value) > 64 else value, []).append(name)
+    tried: list[Spelling] = []
+    seen: set[str] = set()
+    for name, made in _digests(key, typed, country, policy):
+        if made not in seen:
+            seen.add(made)
+            tried.append(Spelling(name, made, tuple(by_digest.get(made, ()))))
+    if not any(each.sent_as for each in tried) and key == "ph":
+        tried += _of_other_countries(typed, policy, by_digest)
+    return Inquiry(key, tried, _sentence(key, typed, country, policy, tried, sent))
+
+
+def _digests(
+    key: str, typed: str, country: str | None, policy: HashPolicy
+) -> Iterator[tuple[str, str]]:
+    """Names of spellings with their digests; the first of equal ones is the one to tell."""
+    forms = _forms(key, typed, country, policy)
+    for form in forms:
+        yield _ours(key, country, policy), digest(form)
+    if key in ("ph", "st", "zp"):
+        for form in normalise(key, typed, "").forms:
+            yield f"{OURS}, without a country", digest(form)
+    for name, text in _texts(key, typed, forms):
+        if text:
+            yield name, sha256(text)
+    if key == "external_id":
+        yield "not hashed at all", typed.strip()
+    for form in forms:
+        yield "hashed twice", sha256(sha256(form))
+        yield "with a line feed behind it", sha256(f"{form}\n")
+
+
+def _forms(key: str, typed: str, country: str | None, policy: HashPolicy) -> tuple[str, ...]:
+    return normalise(
+        key,
+        typed,
+        country,
+        default_country=policy.default_country,
+        date_format=policy.date_format,
+    ).forms
+
+
+def _ours(key: str, country: str | None, policy: HashPolicy) -> str:
+    if key not in ("ph", "st", "zp"):
+        return OURS
+    if country:
+        return f"{OURS}, with the country given"
+    return f"{OURS}, with CAPI_DEFAULT_COUNTRY" if policy.default_country else OURS
+
+
+def _texts(key: str, typed: str, forms: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Spellings that systems before us hash, from the plain to the odd."""
+    trimmed = typed.strip()
+    lower = trimmed.lower()
+    yield "as typed", typed
+    yield "trimmed", trimmed
+    yield "trimmed and in lower case (as Meta's SDKs spell most keys)", lower
+    yield "trimmed and in upper case", trimmed.upper()
+    yield "in lower case, blanks kept", typed.lower()
+    if key == "em":
+        yield from _of_address(lower)
+    if key == "ph":
+        yield from _of_phone(lower, forms)
+    if key == "db" and forms:
+        yield from _of_date(forms[0])
+    if key in ("fn", "ln", "ct", "st"):
+        bare = "".join(c for c in unicodedata.normalize("NFKD", lower) if c.isascii())
+        yield "lower case without accents", bare
+        yield "lower case, letters a to z only", re.sub(r"[^a-z]", "", bare)
+        yield "lower case without blanks", re.sub(r"\s", "", lower)
+        yield "the first word in lower case", lower.split()[0] if lower.split() else ""
+    if key == "zp":
+        yield "lower case without blanks and dashes", re.sub(r"[\s-]", "", lower)
+        yield "what stands before the dash", lower.partition("-")[0].strip()
+        yield "without leading zeros", lower.lstrip("0")
+    if key == "ge":
+        yield "the first letter in lower case", lower[:1]
+    if key == "country" and forms:
+        code = pycountry.countries.get(alpha_2=forms[0].upper())
+        yield "the code in upper case", forms[0].upper()
+        if code:
+            yield "the three-letter code in lower case", code.alpha_3.lower()
+            yield "the English name in lower case", code.name.lower()
+
+
+def _of_address(lower: str) -> Iterator[tuple[str, str]]:
+    local, at, domain = lower.rpartition("@")
+    if not at:
+        return
+    untagged = local.partition("+")[0]
+    yield "without its plus-tag", f"{untagged}@{domain}"
+    yield "without dots before the @", f"{local.replace('.', '')}@{domain}"
+    yield "without plus-tag and dots", f"{untagged.replace('.', '')}@{domain}"
+    yield "without blanks", re.sub(r"\s", "", lower)
+    other = {"gmail.com": "googlemail.com", "googlemail.com": "gmail.com"}.get(domain)
+    if other:
+        yield f"at {other}", f"{local}@{other}"
+
+
+def _of_phone(lower: str, forms: Sequence[str]) -> Iterator[tuple[str, str]]:
+    digits = re.sub(r"\D", "", lower)
+    yield "its digits (as Meta's SDKs spell phones)", digits
+    yield "its digits without leading zeros", digits.lstrip("0")
+    yield "a plus and its digits", f"+{digits}"
+    yield "without blanks", re.sub(r"\s", "", lower)
+    for full in forms:
+        yield "with country code and a plus", f"+{full}"
+        yield "with country code and 00", f"00{full}"
+        try:
+            number = phonenumbers.parse(f"+{full}")
+        except phonenumbers.NumberParseException:
+            continue
+        national = phonenumbers.national_significant_number(number)
+        yield "without its country code", national
+        yield "without its country code, with a leading zero", f"0{national}"
+        yield "with country code and a leading zero", f"{number.country_code}0{national}"
+
+
+def _of_date(form: str) -> Iterator[tuple[str, str]]:
+    if not re.fullmatch(r"\d{8}", form):
+        return
+    year, month, day = form[:4], form[4:6], form[6:]
+    yield "YYYY-MM-DD", f"{year}-{month}-{day}"
+    yield "DDMMYYYY", f"{day}{month}{year}"
+    yield "MMDDYYYY", f"{month}{day}{year}"
+    yield "YYYYDDMM: day and month changed places", f"{year}{day}{month}"
+    yield "DD/MM/YYYY", f"{day}/{month}/{year}"
+    yield "MM/DD/YYYY", f"{month}/{day}/{year}"
+    yield "DD.MM.YYYY", f"{day}.{month}.{year}"
+
+
+def _of_other_countries(
+    typed: str, policy: HashPolicy, by_digest: Mapping[str, Sequence[str]]
+) -> list[Spelling]:
+    """Readings as a national number of some other country that make a digest that was sent."""
+    found: dict[str, list[str]] = {}
+    for each in pycountry.countries:
+        for form in _forms("ph", typed, each.alpha_2, policy):
+            made = digest(form)
+            if made in by_digest:
+                found.setdefault(made, []).append(each.alpha_2)
+    return [
+        Spelling(f"read as a number of {listed(sorted(regions)[:4])}", made, tuple(by_digest[made]))
+        for made, regions in found.items()
+    ]
+
+
+def _sentence(
+    key: str,
+    typed: str,
+    country: str | None,
+    policy: HashPolicy,
+    tried: Sequence[Spelling],
+    sent: Mapping[str, Sequence[str]],
+) -> str:
+    ours = [each for each in tried if each.name.startswith(OURS)]
+    hits = [each for each in tried if key in each.sent_as]
+    if any(each in ours for each in hits):
+        name = next(each.name for each in hits if each in ours)
+        return f"Yes: {name}, the value makes a digest of {key} that the event carries."
+    if hits:
+        return (
+            f"The event carries the digest of the value {hits[0].name}, not {OURS}: it was hashed"
+            " before it landed, or read with another country. Land it unhashed, or hash the normal"
+            " form, so that Meta can match it."
+        )
+    elsewhere = [each for each in tried if each.sent_as]
+    if elsewhere:
+        return (
+            f"Not as {key}, but the event's {listed(elsewhere[0].sent_as)} is the digest of the"
+            f" value {elsewhere[0].name}: columns may be mixed up."
+        )
+    if not sent.get(key):
+        return f"The event carries no {key} at all, so nothing could equal it."
+    problem = normalise(
+        key, typed, country, default_country=policy.default_country, date_format=policy.date_format
+    ).problem
+    why = f" As {key} the value could not be sent: {problem_words(problem)}" if problem else ""
+    carried = listed(short(value) for value in sent[key])
+    return (
+        f"No: none of {len(tried)} spellings of the value makes {carried}. The order was placed"
+        f" with another value, or with another spelling hashed before it landed.{why}"
+    )

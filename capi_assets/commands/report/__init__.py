@@ -1,0 +1,1 @@
+"""`capi-assets report`: what became of some hours, as one page."""

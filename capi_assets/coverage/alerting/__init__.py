@@ -1,0 +1,1 @@
+"""When something is worth a word, how it is told, and where."""

@@ -1,0 +1,1 @@
+"""What will stop delivery soon: tokens, permissions, API versions."""

@@ -1,0 +1,1 @@
+"""Which hours are materialized again without being asked, and when."""

@@ -1,0 +1,279 @@
+"""Automatic recovery: which hours to materialize again, when, and when to give up.
+
+Pure: `datasets_to_ask` says whose canary is needed, `decide_recovery` what to launch; both take
+what was remembered and a clock. Only hours whose cause lies outside the data are ever launched,
+and where Meta or the token is at fault, only after the canary (meta/preflight.py) has passed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+
+from capi_assets.coverage.causes import Cause
+from capi_assets.coverage.gaps import Gap
+from capi_assets.coverage.recovery.state import Probe, RecoveryState, Try
+from capi_assets.hours import HOUR, key_ranges
+
+NEEDS_CANARY = frozenset({Cause.TOKEN, Cause.PERMISSION, Cause.META_DOWN, Cause.THROTTLED})
+"""Gone only when Meta takes events again."""
+
+ONLY_LAUNCH = frozenset({Cause.NOT_MATERIALIZED, Cause.TIME_BUDGET})
+"""A run is all that was missing. Every other cause waits for other input, or for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryPolicy:
+    """How patient recovery is.
+
+    Attributes:
+        settle: an hour is left to its schedules for this long after its end.
+        cool_down: the least time between two launches of an hour; doubles with each fruitless one.
+        tries: launches of an hour without a single order less missing, before it is given up.
+        first_pause, longest_pause: between two canaries of a dataset; doubles from one to the
+            other, since calling on prolongs a block.
+        at_most: ranges launched per look; the others have their turn at the next.
+    """
+
+    settle: timedelta = timedelta(minutes=30)
+    cool_down: timedelta = timedelta(minutes=15)
+    tries: int = 4
+    first_pause: timedelta = timedelta(minutes=1)
+    longest_pause: timedelta = timedelta(minutes=30)
+    at_most: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class SavableHour:
+    """An hour that a materialization can still do something for.
+
+    Attributes:
+        orders: how many it could deliver; None where nobody has counted them yet.
+        datasets: those that orders wait for.
+        gap: the id of its gap; None where it misses too few orders to be flagged.
+    """
+
+    hour: datetime
+    cause: Cause
+    orders: int | None
+    deadline: datetime
+    datasets: frozenset[str] = frozenset()
+    gap: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Hours to materialize now; `gap` as in `SavableHour`."""
+
+    gap: str | None
+    cause: Cause
+    hours: tuple[datetime, ...]
+
+    @property
+    def ranges(self) -> list[tuple[str, str]]:
+        """Runs of consecutive hours, inclusive: a Dagster run each."""
+        return key_ranges(self.hours)
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What `decide_recovery` found: launches and given-up hours by gap, the most urgent first."""
+
+    launches: tuple[Launch, ...]
+    given_up: tuple[Launch, ...]
+    state: RecoveryState
+
+
+def savable_hours(
+    flags: pa.Table, gaps: Sequence[Gap], health: pa.Table, now: datetime
+) -> list[SavableHour]:
+    """The hours that a materialization can still do something for, whatever their cause.
+
+    Args:
+        flags: the table of `flags.flag_hours`.
+        gaps: the gaps among them.
+        health: `attribution_health` of the same hours: which datasets orders wait for, and, of
+            hours that lose too few orders to be flagged, why.
+    """
+    names = {hour: gap.id for gap in gaps for hour in gap.missing}
+    waiting = _waiting(health)
+    found = []
+    for row in flags.to_pylist():
+        hour, deadline = row["hour"].astimezone(UTC), row["first_deadline"]
+        if not row["judged"] or deadline is None or deadline <= now:
+            continue
+        cause, orders = _cause(row["cause"]), row["recoverable"]
+        datasets = frozenset(dataset for dataset, _ in waiting.get(hour, ()))
+        if not row["flagged"]:
+            causes = sorted({name for _, name in waiting.get(hour, ())})
+            cause = next((c for c in map(_cause, causes) if c in NEEDS_CANARY | ONLY_LAUNCH), None)
+        elif hour not in names:
+            continue
+        if cause is not None and orders != 0:
+            found.append(
+                SavableHour(
+                    hour, cause, orders, deadline.astimezone(UTC), datasets, names.get(hour)
+                )
+            )
+    return found
+
+
+def _waiting(health: pa.Table) -> dict[datetime, list[tuple[str, str]]]:
+    """Per hour the datasets that orders wait for, each with the main reasons' causes."""
+    found: dict[datetime, list[tuple[str, str]]] = defaultdict(list)
+    columns = ["hour", "dataset_id", "pending", "unknown", "not_yet", "main_reason_kind"]
+    for row in health.select(columns).to_pylist():
+        if row["pending"] + row["unknown"] + row["not_yet"]:
+            of_hour = found[row["hour"].astimezone(UTC)]
+            of_hour.append((row["dataset_id"], row["main_reason_kind"] or ""))
+    return found
+
+
+def _cause(name: str | None) -> Cause | None:
+    try:
+        return Cause(name or "")
+    except ValueError:
+        return None
+
+
+def datasets_to_ask(
+    state: RecoveryState,
+    savable: Sequence[SavableHour],
+    now: datetime,
+    under_way: Collection[datetime],
+    policy: RecoveryPolicy | None = None,
+) -> list[str]:
+    """The datasets whose canary is needed now: one that failed lately is given its pause."""
+    due = _due(state, savable, now, under_way, policy or RecoveryPolicy())
+    asked = {name for hour in due if hour.cause in NEEDS_CANARY for name in hour.datasets}
+    return sorted(
+        name for name in asked if name not in state.probes or state.probes[name].again_at <= now
+    )
+
+
+def decide_recovery(
+    state: RecoveryState,
+    savable: Sequence[SavableHour],
+    now: datetime,
+    canaries: Mapping[str, bool],
+    under_way: Collection[datetime],
+    policy: RecoveryPolicy | None = None,
+) -> Recovery:
+    """What to launch now, and what to remember.
+
+    Args:
+        state: the state of the former look.
+        savable: what `savable_hours` found; an hour that is not given is recovered, or lost.
+        canaries: the answers for `datasets_to_ask`; a dataset that is not given is not ready.
+        under_way: hours that a run works on, or that wait for one in the queue.
+    """
+    policy = policy or RecoveryPolicy()
+    state = _kept(state, savable, now)
+    tries = dict(state.hours)
+    due = _due(state, savable, now, under_way, policy)
+    given_up = [hour for hour in due if _fruitless(tries, hour) >= policy.tries]
+    for hour in given_up:
+        tries[hour.hour] = replace(tries[hour.hour], given_up=True)
+    ready = [
+        hour
+        for hour in due
+        if hour not in given_up
+        and (hour.cause in ONLY_LAUNCH or any(canaries.get(name) for name in hour.datasets))
+    ]
+    launches = _grouped(ready, policy.at_most)
+    launched = {hour for launch in launches for hour in launch.hours}
+    for hour in ready:
+        if hour.hour in launched:
+            fruitless = _fruitless(tries, hour) + 1
+            tries[hour.hour] = Try(fruitless, now, hour.cause, hour.orders)
+    probes = _asked(state.probes, canaries, now, policy)
+    return Recovery(
+        tuple(launches), tuple(_grouped(given_up, len(given_up))), RecoveryState(tries, probes)
+    )
+
+
+def _due(
+    state: RecoveryState,
+    savable: Sequence[SavableHour],
+    now: datetime,
+    under_way: Collection[datetime],
+    policy: RecoveryPolicy,
+) -> list[SavableHour]:
+    """Hours that may be launched as far as they themselves are concerned, the most urgent first."""
+    due = []
+    for hour in savable:
+        if hour.cause not in NEEDS_CANARY | ONLY_LAUNCH or hour.deadline <= now:
+            continue
+        if hour.hour in under_way or now < hour.hour + HOUR + policy.settle:
+            continue
+        last = state.hours.get(hour.hour)
+        if last:
+            fruitless = _fruitless(state.hours, hour)
+            if last.given_up and fruitless >= policy.tries:
+                continue
+            if now - last.at < policy.cool_down * 2 ** max(0, fruitless - 1):
+                continue
+        due.append(hour)
+    return sorted(due, key=lambda hour: (hour.deadline, hour.hour))
+
+
+def _fruitless(tries: Mapping[datetime, Try], hour: SavableHour) -> int:
+    """Launches in a row after which nothing had changed for the better."""
+    last = tries.get(hour.hour)
+    if last is None or last.cause != hour.cause:
+        return 0
+    if last.orders is None:
+        return last.fruitless if hour.orders is None else 0
+    return last.fruitless if hour.orders is None or hour.orders >= last.orders else 0
+
+
+def _kept(state: RecoveryState, savable: Iterable[SavableHour], now: datetime) -> RecoveryState:
+    """Without the hours that need nothing any more."""
+    still = {hour.hour for hour in savable if hour.deadline > now}
+    return replace(state, hours={hour: t for hour, t in state.hours.items() if hour in still})
+
+
+def _asked(
+    probes: Mapping[str, Probe],
+    canaries: Mapping[str, bool],
+    now: datetime,
+    policy: RecoveryPolicy,
+) -> dict[str, Probe]:
+    kept = {name: probe for name, probe in probes.items() if name not in canaries}
+    for name, passed in canaries.items():
+        if not passed:
+            failed = probes[name].failed if name in probes else 0
+            pause = min(policy.longest_pause, policy.first_pause * 2 ** min(failed, 16))
+            kept[name] = Probe(failed + 1, now + pause)
+    return kept
+
+
+def _grouped(hours: Sequence[SavableHour], at_most: int) -> list[Launch]:
+    """Launches by gap, the most urgent first, of `at_most` ranges in all."""
+    by_gap: dict[tuple[str, str | None], list[SavableHour]] = defaultdict(list)
+    for hour in hours:
+        by_gap[hour.cause if hour.gap else "", hour.gap].append(hour)
+    launches, left = [], at_most
+    for (_, gap), group in by_gap.items():
+        ranges = _ranges(group)[:left]
+        left -= len(ranges)
+        if ranges:
+            launched = tuple(sorted(hour for part in ranges for hour in part))
+            launches.append(Launch(gap, group[0].cause, launched))
+    return launches
+
+
+def _ranges(group: Sequence[SavableHour]) -> list[list[datetime]]:
+    """Runs of consecutive hours, that with the earliest deadline first."""
+    deadlines = {hour.hour: hour.deadline for hour in group}
+    runs: list[list[datetime]] = []
+    for hour in sorted(deadlines):
+        if runs and hour - runs[-1][-1] == HOUR:
+            runs[-1].append(hour)
+        else:
+            runs.append([hour])
+    return sorted(runs, key=lambda run: min(deadlines[hour] for hour in run))
