@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from capi_assets.coverage.causes import LENT_BY_VISITS, Cause
 from capi_assets.coverage.hour_totals import HourTotals, hour_totals, window_end
+from capi_assets.coverage.outcomes import UNREADABLE_FILE
 from capi_assets.coverage.usual.hour_signals import hour_signals
 from capi_assets.coverage.usual.missing_visits import HourOfVisits, missing_visits
 from capi_assets.coverage.usual.trickle import Trickle
@@ -219,13 +220,15 @@ class _Judge:
             "visits_until": visits.until,
             "visits_left": visits.left,
             "reasons": orjson.dumps(totals.reasons).decode() if cause else None,
-            "evidence": odd.evidence if cause and odd else None,
+            "evidence": _evidence(cause, odd, totals),
         }
 
     def _lost(self, hour: datetime, totals: HourTotals, settled: bool) -> Cause | None:
         """The costliest cause among undelivered orders that is reason enough to flag the hour."""
+        # A file holds nobody knows how many orders: no share of what was read says that it is few.
+        unreadable = Cause.QUARANTINE if settled and totals.reasons[UNREADABLE_FILE] else None
         if totals.coverage is None or totals.coverage >= self.policy.threshold:
-            return None
+            return unreadable
         for cause, cost in sorted(totals.costs.items(), key=lambda item: (-item[1], item[0])):
             if not (settled or cause.certain):
                 continue
@@ -236,7 +239,7 @@ class _Judge:
             )
             if enough:
                 return cause
-        return None
+        return unreadable
 
     def _is_no_trickle(self, hour: datetime, totals: HourTotals, cost: int) -> bool:
         refused = sum(n for cause, n in totals.costs.items() if cause.cured_by_data)
@@ -303,6 +306,16 @@ def _judge_absent(hour: datetime, policy: CoveragePolicy, now: datetime) -> dict
 class _Visits:
     until: datetime | None
     left: str | None
+
+
+_UNREADABLE = "a landed file cannot be read, and nobody knows how many orders it holds"
+
+
+def _evidence(cause: Cause | None, odd: Unusual | None, totals: HourTotals) -> str | None:
+    if cause is None:
+        return None
+    said = [_UNREADABLE] if totals.reasons[UNREADABLE_FILE] else []
+    return "; ".join([*said, *([odd.evidence] if odd else [])]) or None
 
 
 def _visits(

@@ -44,8 +44,13 @@ QUARANTINED_ORDERS = pa.schema(
         pa.field("event_name", pa.string()),
         pa.field("currency", pa.string()),
         pa.field("value", pa.float64()),
+        pa.field("reasons", pa.string()),
     ]
 )
+
+UNREADABLE_FILE = "unreadable_file"
+"""The reason of a whole file that could not be read. It counts as one order, and nobody knows how
+many it holds."""
 
 _EVENT_COLUMNS = [
     *("order_id", "occurred_at", "dataset_id", "event_name", "event_id", "value", "currency"),
@@ -108,7 +113,8 @@ SELECT
     date_trunc('hour', hour), coalesce(dataset_id, ''), coalesce(left(event_name, 50), ''),
     CASE WHEN regexp_full_match(upper(trim(currency)), '[A-Z]{{3}}')
         THEN upper(trim(currency)) END,
-    {money_units("value")}, false, NULL, 'quarantined', 'quarantined',
+    {money_units("value")}, false, NULL, 'quarantined',
+    CASE WHEN starts_with(reasons, 'file:') THEN '{UNREADABLE_FILE}' ELSE 'quarantined' END,
     NULL, NULL, NULL, NULL, NULL, NULL
 FROM quarantined_orders
 """

@@ -14,7 +14,13 @@ import pyarrow.compute as pc
 
 from capi_assets.contracts.attribution_health import AttributionHealth
 from capi_assets.contracts.base import arrow_schema
-from capi_assets.coverage.outcomes import LOST_STAGES, MONEY_UNITS, STAGES, outcomes
+from capi_assets.coverage.outcomes import (
+    LOST_STAGES,
+    MONEY_UNITS,
+    STAGES,
+    UNREADABLE_FILE,
+    outcomes,
+)
 from capi_assets.coverage.sql import query
 from capi_assets.hours import floor_hour
 
@@ -60,7 +66,8 @@ totals AS (
 ),
 reasons AS (
     SELECT {_GROUP}, reason AS main_reason, kind AS main_reason_kind, row_number() OVER (
-        PARTITION BY {_GROUP} ORDER BY count(*) DESC, sum(units) DESC, reason, kind
+        PARTITION BY {_GROUP}
+        ORDER BY reason = '{UNREADABLE_FILE}' DESC, count(*) DESC, sum(units) DESC, reason, kind
     ) AS place
     FROM wanted
     WHERE stage IN ({_LOST})
@@ -129,7 +136,8 @@ def waterfall(
             one with empty names and zero counts. Orders of other hours are left out.
         matched_events: the table of that name (the payload is not read).
         delivery_results: the table of that name; results of events that are gone are left out.
-        quarantined_orders: hour, dataset_id, event_name, currency, value; all but hour may be null.
+        quarantined_orders: hour, dataset_id, event_name, currency, value, reasons; all but hour may
+            be null. A file that could not be read is one of them, and its row's main reason.
         visits_per_hour: hour, visits; an hour that is absent had none.
 
     Returns:

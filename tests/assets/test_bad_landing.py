@@ -36,6 +36,8 @@ def test_a_file_without_a_required_column_stops_its_hour_and_no_other(world: Wor
     assert world.received()["accepted"] == 6
     (refused,) = world.read("quarantined_orders", [bad])
     assert refused["reasons"] == "file:missing_column"
+    reasons = {row["main_reason"] for row in world.read("attribution_health", [bad])}
+    assert "unreadable_file" in reasons
 
 
 def test_a_mended_file_finishes_the_hour_and_empties_its_quarantine(world: World) -> None:

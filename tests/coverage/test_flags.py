@@ -82,6 +82,22 @@ def test_a_trickle_of_broken_rows_is_no_alarm_but_a_run_of_them_is() -> None:
     assert [r["hour"] for r in flags_of(trickle, now) if r["flagged"]] == [hour(5)]
 
 
+def test_a_file_that_cannot_be_read_flags_its_hour_whatever_the_share() -> None:
+    books = Books().order(times=99)
+    assert not flag_of(books.quarantine(reasons="line:broken_csv"))["flagged"]
+    for _ in range(3):  # more rows are refused than files
+        books.quarantine(reasons="line:broken_csv")
+    row = flag_of(books.quarantine(reasons="file:broken_csv"))
+    assert row["coverage"] is not None
+    assert (row["flagged"], row["cause"], row["severity"]) == (True, "quarantine", "warn")
+    assert (
+        row["evidence"] == "a landed file cannot be read, and nobody knows how many orders it holds"
+    )
+    assert "unreadable_file" in json.loads(row["reasons"])
+    # It may still be landing while the hour is open.
+    assert not flag_of(books, H + timedelta(minutes=30))["flagged"]
+
+
 def test_a_small_shop_whose_orders_are_all_refused_is_flagged_within_a_day() -> None:
     books = Books()
     for n in range(6):
