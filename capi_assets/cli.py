@@ -205,6 +205,11 @@ def plan(hours_range: str | None, first: str | None, last: str | None, for_progr
     console = Console()
     console.print(as_table(outlook, now))
     told = f"{count(outlook.requests, 'request')} to Meta."
+    if outlook.claimed:
+        told += (
+            f" {count(outlook.claimed, 'event')} more: another run has claimed them just now. If it"
+            " was killed, its claim lapses within two minutes, and the next run takes them."
+        )
     if outlook.doubled_if_forced:
         told += (
             f" {count(outlook.doubled_if_forced, 'event')} would be counted twice if what is held"

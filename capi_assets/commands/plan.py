@@ -28,10 +28,14 @@ from capi_assets.lake import Lake
 
 @dataclass(frozen=True)
 class Outlook:
-    """The plan of some hours; `rows` as of `planner.BACKFILL_PLAN`."""
+    """The plan of some hours; `rows` as of `planner.BACKFILL_PLAN`.
+
+    `claimed` of the recoverable events are another run's at the moment, perhaps a killed one's.
+    """
 
     rows: pa.Table
     requests: int
+    claimed: int
     doubled_if_forced: int
     not_materialized: list[datetime]
 
@@ -69,6 +73,7 @@ def outlook_of(planned: pa.Table, not_materialized: Sequence[datetime] = ()) -> 
     return Outlook(
         backfill_plan(planned),
         requests_needed(planned),
+        pc.sum(pc.equal(planned["action"], "claimed_elsewhere")).as_py() or 0,
         doubled_if_forced(planned),
         list(not_materialized),
     )
@@ -92,6 +97,7 @@ def as_json(outlook: Outlook) -> dict[str, Any]:
         "hours": hours,
         "total": total,
         "requests": outlook.requests,
+        "claimed": outlook.claimed,
         "doubled_if_forced": outlook.doubled_if_forced,
         "first_deadline": first.isoformat() if first else None,
         "ranges": outlook.ranges,

@@ -125,6 +125,13 @@ def _deliver(
     if backlog.withdrawn:
         context.log.info("%d events are withheld since the ledger knew them", backlog.withdrawn)
     context.log.info("Plan for %d events: %s", backlog.actions.total(), dict(backlog.actions))
+    if claimed := backlog.actions["claimed_elsewhere"]:
+        context.log.info(
+            "%d events are claimed by another run; they are waited for, at most %d s (the claim of"
+            " a killed run lapses)",
+            claimed,
+            policy.claim_patience.total_seconds(),
+        )
 
     def tell(progress: Progress) -> None:
         context.log.info(

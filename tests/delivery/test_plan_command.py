@@ -83,7 +83,10 @@ def test_it_plans_by_what_the_ledger_knows_and_changes_nothing(tmp_path: Path) -
     with Ledger(url) as ledger:
         ledger.claim(rows, "another run", NOW, HOUR)
         before = ledger.state_of(rows)
-    assert json.loads(asked(KEYS[1], "--json").output)["total"]["recoverable"] == 1
+    told = json.loads(asked(KEYS[1], "--json").output)
+    assert (told["total"]["recoverable"], told["requests"], told["claimed"]) == (1, 0, 1)
+    words = " ".join(asked(KEYS[1]).output.split())
+    assert "0 requests to Meta. 1 event more: another run has claimed them just now" in words
     with Ledger(url) as ledger:
         assert ledger.state_of(rows).equals(before)
         assert ledger.state_of(table([event("a", occurred_at=FIRST)])).num_rows == 0
