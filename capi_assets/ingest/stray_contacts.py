@@ -30,14 +30,20 @@ _WHAT = (
 )
 _NAME = f"{_OF_WHOM}(?:{'|'.join(_WHAT)})"
 _A_CONTACT = re.compile(_NAME, re.IGNORECASE)
-_EMAIL = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
+# No local part is longer than 64; without that limit the search takes the square of the length.
+_EMAIL = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@(?:[\w-]+\.)+[^\W\d][\w-]+")
 _PHONE = re.compile(r"\s*\+[0-9](?:[\s().-]*[0-9]){7,14}\s*")
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 _REMOVED = "removed"
 
 # What only a look at the whole value can judge; most addresses and objects have none of it.
-_SUSPECT_IN_URL = r"(?i)@|%(?:25)?40|%(?:25)?2b|/\+|=\+|[^a-z0-9]" + _NAME + r"\]?="
-_SUSPECT_IN_JSON = r'(?i)@|"' + _NAME + r'"\s*:|"\s*\+[0-9]'
+_ENCODED = "@|%(?:25)?40|%(?:25)?2b"
+_SUSPECT_IN_URL = (
+    rf"(?i){_ENCODED}|/\+|=\+|(?:[^a-z0-9]|%(?:25)?[0-9a-f]{{2}}){_NAME}(?:\]|%(?:25)?5d)*="
+)
+_SUSPECT_IN_JSON = (
+    rf'(?i){_ENCODED}|\\u00|"\s*\+[0-9]|"(?:[^"]*[^a-z0-9"])?{_NAME}(?:\]|%(?:25)?5d)*"\s*:'
+)
 
 
 def without_stray_contacts(
@@ -57,7 +63,7 @@ def without_stray_contacts(
 
 
 def _clean(
-    values: pa.ChunkedArray, suspect: str, clean: Callable[[str], str]
+    values: pa.ChunkedArray, suspect: str, clean: Callable[[str], str | None]
 ) -> tuple[pa.Array, pa.Array]:
     whole = values.combine_chunks()
     doubtful = pc.fill_null(pc.match_substring_regex(whole, suspect), False)
@@ -65,7 +71,7 @@ def _clean(
     if not pc.any(doubtful).as_py():
         return whole, nothing
 
-    def judged(text: str) -> tuple[str, str | None]:
+    def judged(text: str) -> tuple[str | None, str | None]:
         cleaned = clean(text)
         return cleaned, None if cleaned == text else Problem.CONTACT_REMOVED.code
 
@@ -112,14 +118,16 @@ def _may_stay(pair: str) -> bool:
 
 def _is_contact_name(name: str) -> bool:
     """Also the last part of a name such as `form[email]`, `user.phone` or `utm-email`."""
-    words = re.split(r"[\[\].:\-]+", unquote_plus(name).strip("[]. "))
+    words = re.split(r"[\[\].:\-]+", unquote_plus(unquote_plus(name)).strip("[]. "))
     return bool(_A_CONTACT.fullmatch(words[-1])) if words else False
 
 
 def _is_contact(text: str) -> bool:
     """Whether the text holds an e-mail address, or is a phone number with its country code."""
     for _ in range(3):  # links are often encoded twice
-        if _EMAIL.search(text) or _PHONE.fullmatch(text.replace("%2B", "+").replace("%2b", "+")):
+        if ("@" in text and _EMAIL.search(text)) or _PHONE.fullmatch(
+            text.replace("%2B", "+").replace("%2b", "+")
+        ):
             return True
         decoded = unquote_plus(text)
         if decoded == text:
@@ -128,10 +136,14 @@ def _is_contact(text: str) -> bool:
     return False
 
 
-def _clean_json(text: str) -> str:
+def _clean_json(text: str) -> str | None:
+    """None, which is nothing at all, for what is nested too deep to be gone through."""
     document = orjson.loads(text)
-    cleaned = _without_contacts(document)
-    return text if cleaned == document else orjson.dumps(cleaned).decode()
+    try:
+        cleaned = _without_contacts(document)
+        return text if cleaned == document else orjson.dumps(cleaned).decode()
+    except (RecursionError, orjson.JSONEncodeError):
+        return None
 
 
 def _without_contacts(value: Any) -> Any:
@@ -147,8 +159,10 @@ def _without_contacts(value: Any) -> Any:
 
 
 def _is_contact_member(name: str, member: Any) -> bool:
-    if _holds_contact(member):
+    if _holds_contact(name) or _holds_contact(member):
         return True
+    if isinstance(member, list):
+        return _is_contact_name(name) and any(_is_contact_member(name, item) for item in member)
     is_plain = isinstance(member, str | int | float) and not isinstance(member, bool)
     hashed = isinstance(member, str) and _DIGEST.fullmatch(member)
     return is_plain and not hashed and member != "" and _is_contact_name(name)

@@ -29,6 +29,9 @@ def cleaned(text: str, column: str = "url") -> tuple[str, str | None]:
         (f"{SHOP}?phone=16505551212&fbclid=IwAR0aB", f"{SHOP}?fbclid=IwAR0aB"),
         (f"{SHOP}?c=%2B1+650+555+1212&b=2", f"{SHOP}?b=2"),
         (f"{SHOP}?form[email]=x%40y.example", SHOP),
+        (f"{SHOP}?billing%5Bphone%5D=0612345678&fbclid=IwAR0aB", f"{SHOP}?fbclid=IwAR0aB"),
+        (f"{SHOP}?form%255Btel%255D=0612345678&x=1", f"{SHOP}?x=1"),
+        (f"{SHOP}?u=jo@b\u00fccher.example&x=1", f"{SHOP}?x=1"),
         (f"{SHOP}?firstName=Zoe;lname=Doe;size=4", f"{SHOP}?size=4"),
         (f"{SHOP}?billing_first_name=Zoe&x=1", f"{SHOP}?x=1"),
         (f"{SHOP}#email=jo@shop.example", SHOP),
@@ -85,6 +88,37 @@ def test_members_of_json_that_hold_contact_data_are_taken_out() -> None:
 def test_json_without_contact_data_is_kept_to_the_byte() -> None:
     text = '{"b": 1,  "a":[{"id":"x@2"}], "emails_sent": 4}'
     assert cleaned(text, "json") == (text, None)
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        '"jo@shop.example": 1',
+        r'"e": "jo\u0040shop.example"',
+        '"page": "https://shop.example/?email=jo%40shop.example"',
+        '"call": "%2B16505551212"',
+        '"customer.phone": "0612345678"',
+        '"billing[phone]": "0612345678"',
+        '"phone": ["0612345678"]',
+    ],
+)
+def test_contact_data_in_other_guises_is_taken_out_of_json(member: str) -> None:
+    assert cleaned(f'{{{member}, "id": "A"}}', "json") == ('{"id":"A"}', "contact_removed")
+
+
+@pytest.mark.parametrize("depth", [300, 1000])
+def test_json_too_deep_to_go_through_is_dropped_and_does_not_fail_the_hour(depth: int) -> None:
+    text = "[" * depth + '"jo@shop.example"' + "]" * depth
+    rows = pa.table({"json": pa.chunked_array([[text]])})
+    values, problems = without_stray_contacts(rows, [], ["json"])
+    assert values["json"].to_pylist() == [None]
+    assert problems["json"].to_pylist() == ["contact_removed"]
+
+
+def test_a_long_text_takes_no_time_and_a_version_is_no_e_mail() -> None:
+    path = "a" * 1_000_000
+    for text in (f"{path}?x=@", "https://cdn.example/pkg@1.2.3/x"):
+        assert cleaned(text) == (text, None)
 
 
 def test_absent_values_stay_absent() -> None:
