@@ -68,7 +68,7 @@ def coverage_sensor(
 ) -> dg.SensorResult:
     """One look; the cursor remembers what was told, launched and judged again."""
     now = clock.now()
-    memory: dict[str, Any] = orjson.loads(context.cursor) if context.cursor else {}
+    memory = _memory(context.cursor)
     before: dict[str, str] = memory.get("flagged", {})
     seen = _with_failed_runs(context.instance, watch(lake.open(), rules.coverage(), now), before)
     told, state = decide(
@@ -117,6 +117,16 @@ def coverage_sensor(
         run_requests=requests,
         skip_reason=None if requests else dg.SkipReason(_look(seen, len(told))),
     )
+
+
+def _memory(cursor: str | None) -> dict[str, Any]:
+    """What the former look left. A cursor that cannot be read, as one set by hand, is none: alerts
+    are told once more, where an exception would end the watch."""
+    try:
+        found = orjson.loads(cursor or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _look(seen: Seen, told: int) -> str:
@@ -212,6 +222,9 @@ def _judge_again(alert: Alert) -> list[dg.RunRequest]:
     requests = []
     for keys in alert.ranges:
         first, last = map(key_hour, keys.split("..."))
+        first = max(first, HOURLY.start)  # CAPI_START_DATE may have moved
+        if first > last:
+            continue
         requests.append(
             dg.RunRequest(
                 job_name="judge_hour",

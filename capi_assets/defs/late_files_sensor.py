@@ -18,7 +18,7 @@ from capi_assets.coverage.alerting.links import backfill_link, pasteable
 from capi_assets.coverage.words import count, listed
 from capi_assets.defs.automation import deliver_hour
 from capi_assets.defs.resources import Alerts, Clock, LakeResource, Rules, Sources
-from capi_assets.defs.runs_seen import done_at, range_tags, started_at, under_way
+from capi_assets.defs.runs_seen import done_at, hours_of_run, range_tags, started_at, under_way
 from capi_assets.defs.watch import WATCHED
 from capi_assets.hours import HOUR, floor_hour, hour_key, hours_between, key_hour, key_ranges
 from capi_assets.ingest.late_files import LandedFile, LateHour, landed_files, late_hours
@@ -27,7 +27,13 @@ from capi_assets.lake import Lake
 from capi_assets.partitions import HOURLY
 from capi_assets.settings import read_settings
 
+_TAG = "capi_assets/late_files"
 _AT_MOST_RANGES = 5
+_AT_MOST_RUNS = 500
+# An hour that has just settled is about to be read anyway.
+_OWN_TURN = timedelta(minutes=2)
+_TRIES = 4
+_FIRST_PAUSE = timedelta(minutes=15)
 # No run takes that long from its start to the materialization of what it read.
 _LONGEST_READ = timedelta(hours=1)
 
@@ -43,8 +49,8 @@ _LONGEST_READ = timedelta(hours=1)
     description=(
         "Sees files that land after their hour was materialized, in the last eight days, and has"
         " the hour materialized again once they are quiet for a minute; with"
-        " CAPI_LATE_FILES=propose it only tells. Each set of files once. Reads landing folders, not"
-        " SQL models."
+        " CAPI_LATE_FILES=propose it only tells. Each set of files once, and up to three times more"
+        " if the run fails. Reads landing folders, not SQL models."
     ),
 )
 def late_files_sensor(
@@ -64,18 +70,18 @@ def late_files_sensor(
     now = clock.now()
     settle = timedelta(minutes=rules.settle_minutes)
     start = max(floor_hour(now - WATCHED), HOURLY.start)
-    hours = [h for h in hours_between(start, now) if h + HOUR + settle <= now]
+    hours = [h for h in hours_between(start, now) if h + HOUR + settle + _OWN_TURN <= now]
     files = [file for folder in folders for file in landed_files(folder, hours)]
     late = late_hours(files, _read_at(context.instance, lake.open(), files), now)
-    known: dict[str, str] = orjson.loads(context.cursor) if context.cursor else {}
-    known = {key: mark for key, mark in known.items() if key_hour(key.split()[1]) >= start}
+    known = _known(context.cursor, start)
     busy = under_way(context.instance, now)
-    due = [
-        entry for entry in late if entry.hour not in busy and known.get(_key(entry)) != entry.mark
-    ]
+    free = [entry for entry in late if entry.hour not in busy]
+    proposing = rules.late_files == "propose"
+    stuck = [entry.hour for entry in free if known.get(_key(entry)) == entry.mark]
+    failed = {} if proposing or not stuck else _failed(context.instance, stuck, now)
+    due = [e for e in free if known.get(_key(e)) != e.mark or e.hour in failed]
     if not due:
         return dg.SensorResult(skip_reason=dg.SkipReason(_look(late)), cursor=_text(known))
-    proposing = rules.late_files == "propose"
     ranges = key_ranges(entry.hour for entry in due)
     if not proposing:
         ranges = ranges[:_AT_MOST_RANGES]  # the others have their turn at the next look
@@ -91,9 +97,19 @@ def late_files_sensor(
     return dg.SensorResult(
         cursor=_text(known),
         asset_events=[_observation(entry, proposing) for entry in taken],
-        run_requests=[] if proposing else [_request(taken, *keys_of) for keys_of in ranges],
+        run_requests=[] if proposing else [_request(taken, failed, *keys_of) for keys_of in ranges],
         skip_reason=dg.SkipReason(f"Proposed: {pasteable(keys)}.") if proposing else None,
     )
+
+
+def _known(cursor: str | None, start: datetime) -> dict[str, str]:
+    """What was dealt with, of the hours from `start`. A cursor that cannot be read, as one set by
+    hand, is none: run keys keep files from being taken twice."""
+    try:
+        saved = orjson.loads(cursor or "{}")
+        return {key: mark for key, mark in saved.items() if key_hour(key.split()[1]) >= start}
+    except (ValueError, IndexError, AttributeError):
+        return {}
 
 
 def _read_at(
@@ -123,14 +139,38 @@ def _read_at(
     return read | {key: started[run_id] for key, run_id in runs.items() if run_id in started}
 
 
-def _request(late: Sequence[LateHour], first: str, last: str) -> dg.RunRequest:
+def _failed(
+    instance: dg.DagsterInstance, hours: Sequence[datetime], now: datetime
+) -> dict[datetime, int]:
+    """Those of `hours` whose last run for late files failed, as when its machine went down, and
+    that are due another; each with how many failed. Pauses double, and it ends after `_TRIES`."""
+    asked = dg.RunsFilter(
+        tags={_TAG: ["orders", "visits", "orders and visits"]}, created_after=now - WATCHED
+    )
+    runs: dict[datetime, list[dg.RunRecord]] = {hour: [] for hour in hours}
+    for record in instance.get_run_records(asked, limit=_AT_MOST_RUNS):  # the latest first
+        for hour in runs.keys() & set(hours_of_run(record.dagster_run)):
+            runs[hour].append(record)
+    failed = {}
+    for hour, of_hour in runs.items():
+        ended = [r for r in of_hour if r.dagster_run.status is dg.DagsterRunStatus.FAILURE]
+        if not ended or ended[0] is not of_hour[0] or len(ended) >= _TRIES:
+            continue
+        if now - ended[0].create_timestamp >= _FIRST_PAUSE * 2 ** (len(ended) - 1):
+            failed[hour] = len(ended)
+    return failed
+
+
+def _request(
+    late: Sequence[LateHour], failed: Mapping[datetime, int], first: str, last: str
+) -> dg.RunRequest:
     part = [entry for entry in late if first <= hour_key(entry.hour) <= last]
-    marks = " ".join(f"{_key(entry)} {entry.mark}" for entry in part)
+    marks = " ".join(f"{_key(entry)} {entry.mark} {failed.get(entry.hour, '')}" for entry in part)
     return dg.RunRequest(
         run_key=f"late-files-{first}-{sha256(marks.encode()).hexdigest()[:12]}",
         tags={
             **range_tags(key_hour(first), key_hour(last)),
-            "capi_assets/late_files": " and ".join(sorted({entry.table for entry in part})),
+            _TAG: " and ".join(sorted({entry.table for entry in part})),
         },
     )
 

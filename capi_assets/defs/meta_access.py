@@ -82,13 +82,14 @@ def meta_access(
 
 
 def _former(store: Lake, log: logging.Logger) -> list[dict[str, Any]]:
-    """The rows of the last looks; none where they cannot be read, and alerts are told again."""
-    try:
-        hours = store.hours(TABLE)[-_REMEMBERED_LOOKS:]
-        rows: list[dict[str, Any]] = store.read(TABLE, hours, arrow_schema(MetaAccess)).to_pylist()
-    except LakeError as error:
-        log.warning("What was told before cannot be read: %s", error)
-        return []
+    """The rows of the last looks, without those that cannot be read: what they alone knew to be
+    told is told again."""
+    rows: list[dict[str, Any]] = []
+    for hour in store.hours(TABLE)[-_REMEMBERED_LOOKS:]:
+        try:
+            rows += store.read(TABLE, [hour], arrow_schema(MetaAccess)).to_pylist()
+        except LakeError as error:
+            log.warning("What was told before cannot be read: %s", error)
     return rows
 
 

@@ -14,7 +14,7 @@ from capi_assets.coverage.flags import CoveragePolicy, flag_hours
 from capi_assets.coverage.gaps import Gap, gaps
 from capi_assets.coverage.usual.hour_signals import HISTORY
 from capi_assets.hours import HOUR, floor_hour, hours_between, span
-from capi_assets.lake import Lake
+from capi_assets.lake import Lake, LakeError
 from capi_assets.listing import files_below
 from capi_assets.meta.limits import WINDOW
 
@@ -60,7 +60,7 @@ def watch(lake: Lake, policy: CoveragePolicy, now: datetime) -> Seen:
     start = floor_hour(now - WATCHED)
     expected = hours_between(max(start, known[0]), floor_hour(now) + HOUR) if known else []
     looked_at = hours_between(start - NEIGHBOURS, floor_hour(now) + HOUR)
-    health = lake.read("attribution_health", looked_at, arrow_schema(AttributionHealth))
+    health = _verdicts(lake, looked_at)
     flags = flag_hours(
         health, policy, now, expected_hours=expected, history=_history(lake, looked_at[0])
     )
@@ -113,9 +113,34 @@ _LAST_READ: dict[tuple[str, datetime], pa.Table] = {}
 def _history(lake: Lake, before: datetime) -> pa.Table:
     """The hours to learn from: five weeks that end at `before`, only the columns that it takes."""
     key = (str(lake.root), before)
-    if key not in _LAST_READ:
-        hours = hours_between(before - LEARNED, before)
-        rows = lake.read("attribution_health", hours, arrow_schema(AttributionHealth), HISTORY)
+    rows = _LAST_READ.get(key)
+    if rows is None:
+        rows = _verdicts(lake, hours_between(before - LEARNED, before), HISTORY)
         _LAST_READ.clear()
         _LAST_READ[key] = rows
-    return _LAST_READ[key]
+    return rows
+
+
+def _verdicts(
+    lake: Lake, hours: Sequence[datetime], columns: Sequence[str] | None = None
+) -> pa.Table:
+    """The stored verdicts. An hour whose file is damaged has none, and is flagged for it: it must
+    not end the watch over all others. A store that does not answer does."""
+    schema = arrow_schema(AttributionHealth)
+    try:
+        return lake.read("attribution_health", hours, schema, columns)
+    except LakeError as error:
+        if not _is_damage(error):
+            raise
+    parts = [lake.read("attribution_health", [], schema, columns)]
+    for hour in hours:
+        try:
+            parts.append(lake.read("attribution_health", [hour], schema, columns))
+        except LakeError as error:
+            if not _is_damage(error):
+                raise
+    return pa.concat_tables(parts)
+
+
+def _is_damage(error: LakeError) -> bool:
+    return isinstance(error.__cause__, pa.ArrowInvalid)
