@@ -12,6 +12,7 @@ import os
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +25,7 @@ ROWS_PER_GROUP = 50_000
 """Rows that `Lake.pieces` holds at a time; only hours busier than this have more than one group."""
 
 _HOUR_PATH = re.compile(r"date=(\d{4}-\d{2}-\d{2})/hour=(\d{2})/part\.parquet$")
+_AT_ONCE = 16  # an object store takes its time with each file, and a sensor has a minute for all
 _LEFT_BEHIND = timedelta(days=1)  # no write takes that long, so its writer was killed
 
 
@@ -118,7 +120,12 @@ class Lake:
         """
         if columns is not None:
             schema = pa.schema([schema.field(name) for name in columns])
-        parts = [self._read_one(path, schema) for path in self.paths(table, hours)]
+        found = self.paths(table, hours)
+        if self.is_local:
+            parts = [self._read_one(path, schema) for path in found]
+        else:
+            with ThreadPoolExecutor(_AT_ONCE) as pool:
+                parts = list(pool.map(lambda path: self._read_one(path, schema), found))
         return pa.concat_tables(parts) if parts else schema.empty_table()
 
     def pieces(

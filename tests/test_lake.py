@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import time
 from datetime import timedelta
 from itertools import pairwise
@@ -47,6 +48,24 @@ def test_what_was_written_is_read(lake: Lake) -> None:
     assert lake.read("visits", [H + HOUR, H], SCHEMA).column("id").to_pylist() == [1, 2, 3]
     assert lake.hours("visits") == [H, H + HOUR]
     assert lake.tables() == ["visits"]
+
+
+def test_files_of_an_object_store_are_read_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = Lake(f"memory://{tmp_path.name}/slow")
+    hours = [H + n * HOUR for n in range(60)]
+    for number, hour in enumerate(hours):
+        lake.write("visits", hour, rows(number))
+    met = threading.Barrier(4)  # breaks, and fails the read, unless four come together
+    read_one = Lake._read_one
+
+    def slowly(self: Lake, path: UPath, schema: pa.Schema) -> pa.Table:
+        met.wait(timeout=30)
+        return read_one(self, path, schema)
+
+    monkeypatch.setattr(Lake, "_read_one", slowly)
+    assert lake.read("visits", hours, SCHEMA).column("id").to_pylist() == list(range(60))
 
 
 def test_a_second_write_replaces_the_first(lake: Lake) -> None:
