@@ -21,6 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from upath import UPath
 
+from capi_assets.listing import files_below
+
 ROWS_PER_GROUP = 50_000
 """Rows that `Lake.pieces` holds at a time; only hours busier than this have more than one group."""
 
@@ -84,15 +86,21 @@ class Lake:
             return False
 
     def changed_at(self, table: str, hours: Iterable[datetime]) -> dict[datetime, datetime]:
-        """When each of `hours` that exists last changed, by the store's own clock (UTC)."""
-        wanted = sorted(set(hours))
+        """When each of `hours` that exists last changed, by the store's own clock (UTC); hours of
+        a store that keeps no times are left out. One listing per day.
+
+        Raises:
+            OSError: a folder cannot be listed.
+        """
+        wanted = {hour.astimezone(UTC) for hour in hours}
         found = {}
-        for hour in wanted:
-            try:
-                found[hour] = datetime.fromtimestamp(self.path(table, hour).stat().st_mtime, UTC)
-            except OSError:
-                continue
-        return found
+        for day in sorted({hour.date() for hour in wanted}):
+            folder = self.root / table / f"date={day:%Y-%m-%d}"
+            for file in files_below(folder, depth=2):
+                hour = _hour_of("/".join((folder.name, *file.parts)))
+                if hour in wanted and file.changed_at:
+                    found[hour] = file.changed_at
+        return dict(sorted(found.items()))
 
     def paths(self, table: str, hours: Iterable[datetime]) -> list[UPath]:
         """The files that exist among `hours`, in time order."""
@@ -153,10 +161,8 @@ class Lake:
             return []
         found = []
         for path in folder.glob("date=*/hour=*/part.parquet"):
-            if match := _HOUR_PATH.search(path.as_posix()):
-                day, hour = match.groups()
-                moment = datetime.strptime(f"{day} {hour}", "%Y-%m-%d %H").replace(tzinfo=UTC)
-                found.append(moment)
+            if hour := _hour_of(path.as_posix()):
+                found.append(hour)
         return sorted(found)
 
     def tables(self) -> list[str]:
@@ -171,6 +177,14 @@ class Lake:
         for hour in gone:
             self.path(table, hour).unlink(missing_ok=True)
         return gone
+
+
+def _hour_of(path: str) -> datetime | None:
+    """The hour that a stored file is of."""
+    match = _HOUR_PATH.search(path)
+    if match is None:
+        return None
+    return datetime.strptime(" ".join(match.groups()), "%Y-%m-%d %H").replace(tzinfo=UTC)
 
 
 @contextmanager

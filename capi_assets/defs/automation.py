@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from capi_assets.defs.autostart import schedule_status
 from capi_assets.hours import HOUR, floor_hour, hour_key
 from capi_assets.settings import read_settings
 
@@ -41,9 +42,6 @@ judge_hour = dg.define_asset_job(
 CATCH_UP = timedelta(minutes=15)
 
 _SETTINGS = read_settings()
-_SCHEDULES = (
-    dg.DefaultScheduleStatus.RUNNING if _SETTINGS.autostart else dg.DefaultScheduleStatus.STOPPED
-)
 
 
 @dg.schedule(
@@ -51,7 +49,7 @@ _SCHEDULES = (
     cron_schedule=f"{_SETTINGS.settle_minutes} * * * *",
     execution_timezone="UTC",
     description=("Materializes each hour once it has settled (CAPI_SETTLE_MINUTES after its end)."),
-    default_status=_SCHEDULES,
+    default_status=schedule_status(),
 )
 def every_hour(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """One run for the hour that ended before the tick."""
@@ -71,7 +69,7 @@ def every_hour(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
         "Delivers the open hour as it fills, so that conversions reach Meta within its one-hour"
         " line. At the full hour it takes the hour that just ended."
     ),
-    default_status=_SCHEDULES,
+    default_status=schedule_status(),
 )
 def open_hour(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """One run for the open hour, as of the tick."""

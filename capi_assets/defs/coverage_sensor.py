@@ -26,13 +26,13 @@ from capi_assets.coverage.words import count
 from capi_assets.defs.attribution_health import watch_words
 from capi_assets.defs.auto_recovery import recover
 from capi_assets.defs.automation import deliver_hour, judge_hour
+from capi_assets.defs.autostart import SENSOR_STATUS
 from capi_assets.defs.reporting import latest_materialization
 from capi_assets.defs.resources import Alerts, Clock, LakeResource, MetaResource, Rules
 from capi_assets.defs.runs_seen import done_at, failure_words, range_tags, under_way
 from capi_assets.defs.watch import Seen, older_than_results, watch
 from capi_assets.hours import hour_key, key_hour, key_ranges
 from capi_assets.partitions import HOURLY
-from capi_assets.settings import read_settings
 
 # The hours whose verdict a change of clock alone can turn.
 _REJUDGE = ("about_to_expire", "expired")
@@ -45,11 +45,7 @@ _AT_MOST_RANGES = 5
 @dg.sensor(
     jobs=[judge_hour, deliver_hour],
     minimum_interval_seconds=60,
-    default_status=(
-        dg.DefaultSensorStatus.RUNNING
-        if read_settings().autostart
-        else dg.DefaultSensorStatus.STOPPED
-    ),
+    default_status=SENSOR_STATUS,
     description=(
         "Flags hours whose coverage dropped, with cause, cost and deadline: on the hour's page, in"
         " the check coverage_watch, and as an alert to the log and to the channels that are set"

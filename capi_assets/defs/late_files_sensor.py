@@ -17,6 +17,7 @@ from capi_assets.coverage.alerting.channels import LogChannel, send_all
 from capi_assets.coverage.alerting.links import backfill_link, pasteable
 from capi_assets.coverage.words import count, listed
 from capi_assets.defs.automation import deliver_hour
+from capi_assets.defs.autostart import SENSOR_STATUS
 from capi_assets.defs.resources import Alerts, Clock, LakeResource, Rules, Sources
 from capi_assets.defs.runs_seen import done_at, hours_of_run, range_tags, started_at, under_way
 from capi_assets.defs.watch import WATCHED
@@ -25,7 +26,6 @@ from capi_assets.ingest.late_files import LandedFile, LateHour, landed_files, la
 from capi_assets.ingest.sources import LandingFolder
 from capi_assets.lake import Lake
 from capi_assets.partitions import HOURLY
-from capi_assets.settings import read_settings
 
 _TAG = "capi_assets/late_files"
 _AT_MOST_RANGES = 5
@@ -41,11 +41,7 @@ _LONGEST_READ = timedelta(hours=1)
 @dg.sensor(
     job=deliver_hour,
     minimum_interval_seconds=60,
-    default_status=(
-        dg.DefaultSensorStatus.RUNNING
-        if read_settings().autostart
-        else dg.DefaultSensorStatus.STOPPED
-    ),
+    default_status=SENSOR_STATUS,
     description=(
         "Sees files that land after their hour was materialized, in the last eight days, and has"
         " the hour materialized again once they are quiet for a minute; with"

@@ -22,7 +22,7 @@ from capi_assets.defs.reporting import (
     report_hours,
 )
 from capi_assets.defs.resources import LakeResource, Rules
-from capi_assets.delivery.backlog import BATCH
+from capi_assets.delivery.backlog import together
 from capi_assets.eligibility import matched_events_of
 from capi_assets.engine import DuckDBEngine
 from capi_assets.hours import HOUR, floor_hour, hours_between, span
@@ -62,29 +62,13 @@ def matched_events(
             orders, store.paths("visits", looked_at), rules.lookback, DuckDBEngine(connection)
         )
     metadata = {}
-    for some, rows_of_some in _in_batches(matched, hours):
+    for some, rows_of_some in together((hour, rows_of(matched, hour)) for hour in hours):
         events = matched_events_of(rows_of_some, rules.consent_required)
         for hour in some:
             rows = rows_of(events, hour)
             store.write("matched_events", hour, rows)
             metadata[hour] = _metadata(rows)
     yield from report_hours(context, metadata)
-
-
-def _in_batches(
-    matched: pa.Table, hours: Sequence[datetime]
-) -> Iterator[tuple[list[datetime], pa.Table]]:
-    """Whole hours together until they are a batch: only so many payloads are in memory at once."""
-    some: list[datetime] = []
-    rows: list[pa.Table] = []
-    for hour in hours:
-        some.append(hour)
-        rows.append(rows_of(matched, hour))
-        if sum(each.num_rows for each in rows) >= BATCH:
-            yield some, pa.concat_tables(rows)
-            some, rows = [], []
-    if some:
-        yield some, pa.concat_tables(rows)
 
 
 def rows_of(events: pa.Table, hour: datetime) -> pa.Table:

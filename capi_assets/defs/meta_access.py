@@ -13,11 +13,11 @@ from capi_assets.coverage.alerting.channels import LogChannel, Message, send_all
 from capi_assets.coverage.foresight import findings as foresight
 from capi_assets.coverage.foresight.alerts import tell, told_before
 from capi_assets.coverage.foresight.findings import Outlook, Said
+from capi_assets.defs.autostart import schedule_status
 from capi_assets.defs.reporting import OWNERS, column_schema
 from capi_assets.defs.resources import Alerts, Clock, LakeResource, MetaResource
 from capi_assets.hours import floor_hour
 from capi_assets.lake import Lake, LakeError
-from capi_assets.settings import read_settings
 
 TABLE = "meta_access"
 _REMEMBERED_LOOKS = 14
@@ -147,9 +147,5 @@ every_morning = dg.ScheduleDefinition(
     cron_schedule="45 5 * * *",
     execution_timezone="UTC",
     description="Looks once a day whether a token or the Graph API version is about to end.",
-    default_status=(
-        dg.DefaultScheduleStatus.RUNNING
-        if read_settings().autostart
-        else dg.DefaultScheduleStatus.STOPPED
-    ),
+    default_status=schedule_status(),
 )

@@ -9,18 +9,15 @@ from datetime import datetime
 
 import dagster as dg
 
+from capi_assets.defs.autostart import schedule_status
 from capi_assets.defs.both_sides import week_of
-from capi_assets.hours import HOUR, floor_hour, hour_key, hours_between
+from capi_assets.defs.runs_seen import range_tags
+from capi_assets.hours import HOUR, floor_hour, hours_between
 from capi_assets.partitions import DAILY, HOURLY
 from capi_assets.settings import read_settings
 
-RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 _SETTINGS = read_settings()
-_STATUS = (
-    dg.DefaultScheduleStatus.RUNNING
-    if _SETTINGS.autostart and _SETTINGS.reconcile
-    else dg.DefaultScheduleStatus.STOPPED
-)
+_STATUS = schedule_status(_SETTINGS.reconcile)
 # Two hours of a lasting difference, and one more for a tick that was missed.
 READ_AGAIN = _SETTINGS.reconcile_settle_hours + 3
 
@@ -48,7 +45,7 @@ def _request(hours: Sequence[datetime], name: str, tick: datetime) -> dg.RunRequ
         return dg.SkipReason("Meta cannot have counted anything yet.")
     return dg.RunRequest(
         run_key=f"{name}-{tick:%Y-%m-%dT%H:%M}",
-        tags={RANGE_START: hour_key(known[0]), RANGE_END: hour_key(known[-1])},
+        tags=range_tags(known[0], known[-1]),
     )
 
 

@@ -5,9 +5,9 @@ from datetime import timedelta
 import dagster as dg
 
 from capi_assets.coverage.visits_clock import NIGHT
+from capi_assets.defs.autostart import schedule_status
 from capi_assets.defs.resources import Clock, LakeResource, Rules
 from capi_assets.hours import floor_hour
-from capi_assets.settings import read_settings
 
 EXPIRING = ("visits", "quarantined_visits")
 
@@ -38,9 +38,5 @@ every_night = dg.ScheduleDefinition(
     cron_schedule=f"{NIGHT.minute} {NIGHT.hour} * * *",
     execution_timezone="UTC",
     description="Deletes visits that are older than CAPI_RETENTION_DAYS.",
-    default_status=(
-        dg.DefaultScheduleStatus.RUNNING
-        if read_settings().autostart
-        else dg.DefaultScheduleStatus.STOPPED
-    ),
+    default_status=schedule_status(),
 )

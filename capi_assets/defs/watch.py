@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pyarrow as pa
 
@@ -15,7 +15,6 @@ from capi_assets.coverage.gaps import Gap, gaps
 from capi_assets.coverage.usual.hour_signals import HISTORY
 from capi_assets.hours import HOUR, floor_hour, hours_between, span
 from capi_assets.lake import Lake, LakeError
-from capi_assets.listing import files_below
 from capi_assets.meta.limits import WINDOW
 
 # What happened before cannot be saved any more, save for physical stores, and would be noise.
@@ -78,10 +77,10 @@ def older_than_results(
     verdict is older than its sources, which it also is where judging again changed nothing.
     """
     days = hours_between(floor_hour(now - WATCHED), floor_hour(now) + HOUR)
-    verdicts = _changed_at(lake, "attribution_health", days)
+    verdicts = lake.changed_at("attribution_health", days)
     newest: dict[datetime, datetime] = {}
     for table in _JUDGED_FROM:
-        for hour, changed in _changed_at(lake, table, days).items():
+        for hour, changed in lake.changed_at(table, days).items():
             if hour in verdicts and changed > verdicts[hour]:
                 newest[hour] = max(changed, newest.get(hour, changed))
     judged = judged_at(sorted(newest)) if newest else {}
@@ -90,19 +89,6 @@ def older_than_results(
         for hour, changed in sorted(newest.items())
         if hour not in judged or judged[hour] < changed
     }
-
-
-def _changed_at(lake: Lake, table: str, hours: Sequence[datetime]) -> dict[datetime, datetime]:
-    """When the stored hours of a table last changed, by one listing per day."""
-    found = {}
-    for day in sorted({hour.date() for hour in hours}):
-        for file in files_below(lake.root / table / f"date={day:%Y-%m-%d}", depth=2):
-            folder, _, name = file.parts[0].partition("=")
-            stored = file.parts[1:] == ("part.parquet",) and folder == "hour" and name.isdigit()
-            if stored and file.changed_at:
-                start = datetime(day.year, day.month, day.day, int(name), tzinfo=UTC)
-                found[start] = file.changed_at
-    return {hour: found[hour] for hour in hours if hour in found}
 
 
 # The sensor looks every minute, and a thousand small files take a second: what was read is kept

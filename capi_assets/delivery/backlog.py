@@ -8,7 +8,7 @@ are kept; its payload is read when its turn comes. What to send is plan.py's, ho
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -128,16 +128,24 @@ def batches(lake: Lake, hours: Sequence[datetime]) -> Iterator[tuple[list[dateti
 
     Every hour comes once, in time order, also one that is not stored.
     """
+    wanted = sorted(set(hours))
+    yield from together((hour, lake.read(_TABLE, [hour], _SCHEMA, _LIGHT)) for hour in wanted)
+
+
+def together(
+    hours: Iterable[tuple[datetime, pa.Table]],
+) -> Iterator[tuple[list[datetime], pa.Table]]:
+    """Hours with their rows, whole hours joined until they are `BATCH`: so few are in memory."""
     some: list[datetime] = []
-    events = _SCHEMA.empty_table().select(_LIGHT)
-    for hour in sorted(set(hours)):
+    rows: list[pa.Table] = []
+    for hour, of_hour in hours:
         some.append(hour)
-        events = pa.concat_tables([events, lake.read(_TABLE, [hour], _SCHEMA, _LIGHT)])
-        if events.num_rows >= BATCH:
-            yield some, events
-            some, events = [], events.slice(0, 0)
+        rows.append(of_hour)
+        if sum(each.num_rows for each in rows) >= BATCH:
+            yield some, pa.concat_tables(rows)
+            some, rows = [], []
     if some:
-        yield some, events
+        yield some, pa.concat_tables(rows)
 
 
 def _sends(events: pa.Table) -> pa.Table:

@@ -23,13 +23,12 @@ from capi_assets.defs import reconciling
 from capi_assets.defs.automation import ALL_ASSETS
 from capi_assets.defs.both_sides import counts_beside, quality_beside, week_of
 from capi_assets.defs.reconciling import (
-    RANGE_END,
-    RANGE_START,
     every_hour_compare,
     every_night_compare,
     every_night_quality,
 )
 from capi_assets.defs.resources import Clock, Rules
+from capi_assets.defs.runs_seen import RANGE_END, RANGE_START
 from capi_assets.delivery.datasets import Datasets
 from capi_assets.hours import HOUR, floor_hour, hour_key, hours_between
 from capi_assets.lake import Lake

@@ -27,12 +27,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import event
 
-from capi_assets.commands.rehearsal.runs import RANGE_END, RANGE_START, deliver_hour_job
+from capi_assets.commands.rehearsal.runs import deliver_hour_job
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.matched_events import MatchedEvents
+from capi_assets.defs.runs_seen import range_tags
 from capi_assets.delivery.ledger import Ledger
-from capi_assets.hours import HOUR, floor_hour, hour_key, key_hour
+from capi_assets.hours import HOUR, floor_hour, key_hour
 from capi_assets.lake import Lake
 from capi_assets.meta.client import MetaClient
 from capi_assets.sandbox.run import SandboxServer
@@ -232,7 +233,7 @@ def materialize(
         dg.execute_job(
             dg.reconstructable(deliver_hour_job),
             instance=instance,
-            tags={RANGE_START: hour_key(hours[0]), RANGE_END: hour_key(hours[-1])},
+            tags=range_tags(hours[0], hours[-1]),
             run_config={
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
                 "resources": {key: {"config": values} for key, values in resources.items()},

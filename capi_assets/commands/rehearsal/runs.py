@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from capi_assets.definitions import build_definitions
+from capi_assets.defs.runs_seen import PARTITION, range_tags
 from capi_assets.hours import hour_key
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -73,8 +74,8 @@ def ask_meta(instance: dg.DagsterInstance, first: datetime, last: datetime) -> b
 
 def _hours(first: datetime, last: datetime) -> dict[str, str]:
     if first == last:
-        return {"dagster/partition": hour_key(first)}
-    return {RANGE_START: hour_key(first), RANGE_END: hour_key(last)}
+        return {PARTITION: hour_key(first)}
+    return range_tags(first, last)
 
 
 def _run(
