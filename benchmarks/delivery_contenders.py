@@ -59,11 +59,11 @@ def ours(url: str, count: int, flights: int, folder: str, at: datetime) -> Resul
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from capi_assets.delivery.access import DatasetAccess, clients_for
-    from capi_assets.delivery.ledger import Ledger
+    from capi_assets.delivery.ledger.ledger import Ledger
     from capi_assets.delivery.plan import plan, to_send
     from capi_assets.delivery.policy import Policy
-    from capi_assets.delivery.sender import deliver
+    from capi_assets.delivery.sending.access import DatasetAccess, clients_for
+    from capi_assets.delivery.sending.sender import deliver
 
     held, base = 0, int(os.environ["BENCH_BASE"])
     policy = replace(Policy(), requests_in_flight=flights, time_budget=timedelta(hours=2))

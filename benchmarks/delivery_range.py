@@ -48,7 +48,7 @@ def deliver(folder: str, url: str, at: str) -> Result:
     warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
     from capi_assets.defs import resources as ours
-    from capi_assets.defs.delivery_results import delivery_results
+    from capi_assets.defs.conversions.delivery_results import delivery_results
 
     hours = hours_before(datetime.fromisoformat(at))
     given: dict[str, Any] = {

@@ -30,8 +30,8 @@ def ours(file: str, limit: int) -> Result:
     import pyarrow.compute as pc
 
     from benchmarks.purchases import CONTACTS, OTHERS, ROWS_PER_GROUP
-    from capi_assets.meta.events import build_events
-    from capi_assets.meta.match_keys import hash_column
+    from capi_assets.meta.events.build import build_events
+    from capi_assets.meta.match_keys.hashed_keys import hash_column
 
     events, hashing, bodies = Stopwatch(), Stopwatch(), Stopwatch()
     size, sample = 0, list[Row]()

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from capi_assets.commands.rehearsal.drill_kinds import KINDS
+from capi_assets.commands.demo.drill_kinds import KINDS
 from capi_assets.settings import Settings, SettingsError, read_settings
 
 STAGE = Path("data/demo")
@@ -27,7 +27,7 @@ def main(stage: Path | None) -> None:
     """Deliver conversions to Meta's Conversions API, and recover what an outage took."""
     if stage is None:
         return
-    from capi_assets.commands.rehearsal.stage import load_stage
+    from capi_assets.commands.demo.workspace import load_stage
 
     staged = load_stage(stage)
     if staged is None:
@@ -42,7 +42,7 @@ def main(stage: Path | None) -> None:
 @click.option("--visits-per-day", default=12_000, show_default=True)
 def demo(folder: Path, hours: int, seed: int, visits_per_day: int) -> None:
     """Play three days of a sample shop with an outage in the middle, and recover it."""
-    from capi_assets.commands.rehearsal.demo import play
+    from capi_assets.commands.demo.demo import play
 
     try:
         ending = play(folder, Console(), hours=hours, seed=seed, visits_per_day=visits_per_day)
@@ -56,8 +56,8 @@ def demo(folder: Path, hours: int, seed: int, visits_per_day: int) -> None:
 @click.option("--port", default=3000, show_default=True, help="Where Dagster's UI listens.")
 def ui(folder: Path, port: int) -> None:
     """Open the demo's state in Dagster: sandbox, shop, webserver, daemon, schedules, sensor."""
-    from capi_assets.commands.rehearsal.stage import load_stage
-    from capi_assets.commands.rehearsal.ui import run_ui
+    from capi_assets.commands.demo.ui import run_ui
+    from capi_assets.commands.demo.workspace import load_stage
 
     stage = load_stage(folder)
     if stage is None:
@@ -152,9 +152,9 @@ def gaps() -> None:
     """List the gaps that can still matter: cause, cost, deadline and range to materialize."""
     from rich.markdown import Markdown
 
-    from capi_assets.coverage.tables import gaps_report
+    from capi_assets.coverage.markdown import gaps_report
+    from capi_assets.coverage.stored_health import watch
     from capi_assets.defs.resources import resources_from
-    from capi_assets.defs.watch import watch
     from capi_assets.lake import Lake
 
     settings = _settings()
@@ -183,7 +183,7 @@ def plan(hours_range: str | None, first: str | None, last: str | None, for_progr
     2026-11-19-19:00...2026-11-20-03:00, or one hour; or give --from and --to.
     """
     from capi_assets.commands.plan import as_json, as_table, look_ahead, range_ends
-    from capi_assets.coverage.words import count
+    from capi_assets.coverage.formatting import count
     from capi_assets.defs.resources import LedgerResource, resources_from
     from capi_assets.lake import Lake
 
@@ -256,9 +256,9 @@ def resolve(
 ) -> None:
     """Decide events whose fate stayed unknown for 48 hours. It cannot be taken back."""
     from capi_assets.commands import resolve as work
-    from capi_assets.coverage.words import count, moneys
+    from capi_assets.coverage.formatting import count, moneys
     from capi_assets.defs.resources import LedgerResource, resources_from
-    from capi_assets.delivery.decisions import Decision
+    from capi_assets.delivery.ledger.decisions import Decision
     from capi_assets.lake import Lake
 
     settings, hours, console = _settings(), _hours(first, last), Console()
@@ -314,8 +314,8 @@ _OF_DECISION = {
 @click.option("--numbers", is_flag=True, help="Write its numbers beside it, as CSV and Parquet.")
 def report(first: str, last: str, out: Path, numbers: bool) -> None:
     """Write what became of a range of hours as one HTML page, for colleagues."""
+    from capi_assets.commands.report.export import write_numbers
     from capi_assets.commands.report.facts import from_settings
-    from capi_assets.commands.report.numbers import write_numbers
     from capi_assets.commands.report.page import page
 
     told = from_settings(_settings(), _hours(first, last))
@@ -384,7 +384,7 @@ def explain(
     for_programs: bool,
 ) -> None:
     """Tell an order's whole life: what came in, its visit, its event, every attempt, what to do."""
-    from capi_assets.commands.explain.here import explain_here
+    from capi_assets.commands.explain.run import explain_here
 
     at = _hours(hour, hour)[0] if hour else None
     explain_here(_settings(), order_id, at, event_name, typed, country, for_programs=for_programs)
@@ -403,7 +403,7 @@ def drill(kind: str, folder: Path, hours: int, seed: int, visits_per_day: int) -
 
     Ends with status 0 if the outage was detected and the books agree with Meta's.
     """
-    from capi_assets.commands.rehearsal.drill import run_drill
+    from capi_assets.commands.demo.drill import run_drill
 
     try:
         ending = run_drill(

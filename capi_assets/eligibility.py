@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from capi_assets.contracts.base import conform
 from capi_assets.contracts.matched_events import MatchedEvents
-from capi_assets.meta.events import build_events
+from capi_assets.meta.events.build import build_events
 from capi_assets.meta.limits import deliver_until
 
 _ORDER = ("occurred_at", "order_id", "event_name", "dataset_id")

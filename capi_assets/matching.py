@@ -19,7 +19,7 @@ from capi_assets.contracts.matched_events import MATCHED_BY
 from capi_assets.contracts.orders import Orders
 from capi_assets.contracts.visits import Visits
 from capi_assets.engine import Engine
-from capi_assets.meta.click_ids import fbc_column
+from capi_assets.meta.match_keys.click_ids import fbc_column
 
 # What a visit lends, by order column; the visit's column where it has another name.
 LENT_COLUMNS = {

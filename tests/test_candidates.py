@@ -6,10 +6,10 @@ import random
 from datetime import timedelta
 
 import duckdb
-from factories import H, Row, at, digest, orders, visits
 
 from capi_assets.engine import DuckDBEngine
 from capi_assets.matching import candidates, match
+from tests.helpers.factories import H, Row, at, digest, orders, visits
 
 LOOKBACK = timedelta(hours=168)
 

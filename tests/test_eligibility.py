@@ -9,12 +9,12 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from factories import DATASET, H, Row, at, digest, fbc, orders
 
 from capi_assets.contracts.base import arrow_schema, conform
 from capi_assets.contracts.landing import STATUSES
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.eligibility import WITHHELD_WORDS, matched_events_of, withheld_reason
+from tests.helpers.factories import DATASET, H, Row, at, digest, fbc, orders
 
 KEYS: Row = {
     "em": digest("ana@example.com"),

@@ -7,11 +7,11 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pytest
-from factories import HOUR, H, at
 
 from capi_assets.contracts.base import UTC_MICROSECONDS
 from capi_assets.engine import DuckDBEngine
 from capi_assets.lake import Lake
+from tests.helpers.factories import HOUR, H, at
 
 SCHEMA = pa.schema([("id", pa.int64()), ("seen", UTC_MICROSECONDS), ("name", pa.string())])
 ROWS = pa.Table.from_pylist([{"id": 1, "seen": at(), "name": "a"}], schema=SCHEMA)

@@ -17,13 +17,13 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from factories import HOUR, H
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from upath import UPath
 
 from capi_assets import lake as lake_module
 from capi_assets.lake import Lake, LakeError
+from tests.helpers.factories import HOUR, H
 
 SCHEMA = pa.schema([("id", pa.int64()), ("name", pa.string())])
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import duckdb
 import pytest
-from factories import Row, at, digest, fbc
-from matcher import AGENT, EM, IP, KEYS, OCCURRED, PH, Matcher
 
 from capi_assets.matching import LENT_COLUMNS
+from tests.helpers.factories import Row, at, digest, fbc
+from tests.helpers.matcher import AGENT, EM, IP, KEYS, OCCURRED, PH, Matcher
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,6 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pytest
-from factories import HOUR, H, Row, at, digest, orders, visits
-from matcher import EM, KEYS, LOOKBACK, OCCURRED, PH, Matcher
 
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.matched_events import MATCHED_BY
@@ -19,6 +17,8 @@ from capi_assets.contracts.orders import Orders
 from capi_assets.contracts.visits import Visits
 from capi_assets.lake import Lake
 from capi_assets.matching import LENT_COLUMNS, best_sql, match, near_sql
+from tests.helpers.factories import HOUR, H, Row, at, digest, orders, visits
+from tests.helpers.matcher import EM, KEYS, LOOKBACK, OCCURRED, PH, Matcher
 
 
 @pytest.fixture(scope="module")

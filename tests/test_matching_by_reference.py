@@ -7,12 +7,12 @@ from datetime import timedelta
 
 import duckdb
 import pytest
-from factories import Row, at, digest, fbc, visits
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matcher import Matcher
 
 from capi_assets.contracts.matched_events import MATCHED_BY
+from tests.helpers.factories import Row, at, digest, fbc, visits
+from tests.helpers.matcher import Matcher
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-from factories import HOUR, H
 from hypothesis import given
 from hypothesis import strategies as st
 
 from capi_assets.hours import floor_hour, hour_key, hours_between, key_hour, key_ranges, span
 from capi_assets.partitions import hourly
+from tests.helpers.factories import HOUR, H
 
 moments = st.datetimes(
     datetime(2000, 1, 1),  # noqa: DTZ001 - hypothesis adds the zone

@@ -19,11 +19,11 @@ from pydantic import SecretStr
 from upath import UPath
 
 from capi_assets.coverage.alerting.channels import smtp_address
-from capi_assets.coverage.words import span
+from capi_assets.coverage.formatting import span
 from capi_assets.delivery.datasets import read_datasets, secret_in
-from capi_assets.meta.graph_versions import NEWEST, version_outlook
+from capi_assets.meta.graph.versions import NEWEST, version_outlook
 from capi_assets.meta.limits import WINDOW
-from capi_assets.meta.match_keys import hash_column
+from capi_assets.meta.match_keys.hashed_keys import hash_column
 from capi_assets.settings import (
     Settings,
     environment,

@@ -11,16 +11,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rich.table import Table
 
-from capi_assets.coverage.alerting.links import pasteable
-from capi_assets.coverage.words import deadline, money
-from capi_assets.delivery.backlog import planned_hours
-from capi_assets.delivery.ledger import Ledger
-from capi_assets.delivery.planner import (
+from capi_assets.coverage.formatting import deadline, money
+from capi_assets.coverage.links import pasteable
+from capi_assets.delivery.backfill_plan import (
     OUTLOOK_NAMES,
     backfill_plan,
     doubled_if_forced,
     requests_needed,
 )
+from capi_assets.delivery.hours_to_send import planned_hours
+from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.policy import Policy
 from capi_assets.hours import hour_key, key_ranges
 from capi_assets.lake import Lake

@@ -9,8 +9,8 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from capi_assets.coverage.foresight import findings as foresight
-from capi_assets.coverage.foresight.findings import Outlook, Said
+from capi_assets.coverage.access_health import findings as foresight
+from capi_assets.coverage.access_health.findings import Outlook, Said
 from capi_assets.defs.resources import meta_resource
 from capi_assets.delivery.datasets import Datasets
 from capi_assets.settings import Settings

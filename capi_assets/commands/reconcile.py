@@ -10,8 +10,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from capi_assets.coverage.two_sides.reconciliation import Fit, Reconciliation
-from capi_assets.coverage.two_sides.reconciliation_words import (
+from capi_assets.coverage.reconciliation.compare import Fit, Reconciliation
+from capi_assets.coverage.reconciliation.stored import counts_beside
+from capi_assets.coverage.reconciliation.text import (
     OFF,
     advice,
     fit_sentence,
@@ -21,7 +22,6 @@ from capi_assets.coverage.two_sides.reconciliation_words import (
     ours,
     verdict_words,
 )
-from capi_assets.defs.both_sides import counts_beside
 from capi_assets.defs.resources import resources_from
 from capi_assets.hours import hour_key
 from capi_assets.lake import Lake

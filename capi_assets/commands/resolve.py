@@ -17,10 +17,10 @@ from rich.table import Table
 
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.matched_events import MatchedEvents
-from capi_assets.coverage.words import deadline, moment, money
-from capi_assets.delivery.decisions import Decision, Kind, decidable, held
+from capi_assets.coverage.formatting import deadline, moment, money
 from capi_assets.delivery.identity import aligned
-from capi_assets.delivery.ledger import Ledger
+from capi_assets.delivery.ledger.decisions import Decision, Kind, decidable, held
+from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.plan import plan
 from capi_assets.delivery.policy import Policy
 from capi_assets.hours import hour_key, key_ranges

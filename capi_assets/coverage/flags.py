@@ -15,14 +15,14 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from capi_assets.coverage.causes import LENT_BY_VISITS, Cause
+from capi_assets.coverage.anomalies.detect import Unusual, unusual_hours
+from capi_assets.coverage.anomalies.hour_signals import hour_signals
+from capi_assets.coverage.anomalies.missing_visits import HourOfVisits, missing_visits
+from capi_assets.coverage.anomalies.refusal_rate import Trickle
 from capi_assets.coverage.hour_totals import HourTotals, hour_totals, window_end
 from capi_assets.coverage.outcomes import UNREADABLE_FILE
-from capi_assets.coverage.usual.hour_signals import hour_signals
-from capi_assets.coverage.usual.missing_visits import HourOfVisits, missing_visits
-from capi_assets.coverage.usual.trickle import Trickle
-from capi_assets.coverage.usual.unusual import Unusual, unusual_hours
-from capi_assets.coverage.visits_clock import VisitsKept
+from capi_assets.coverage.visit_retention import VisitsKept
+from capi_assets.delivery.causes import LENT_BY_VISITS, Cause
 from capi_assets.hours import HOUR, floor_hour
 
 WARN, ERROR = "warn", "error"

@@ -15,8 +15,8 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from capi_assets.coverage.causes import Cause
 from capi_assets.coverage.flags import ERROR, WARN
+from capi_assets.delivery.causes import Cause
 from capi_assets.hours import HOUR, hour_key
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from capi_assets.coverage.causes import Cause
 from capi_assets.coverage.sql import over, query
+from capi_assets.delivery.causes import Cause
 from capi_assets.meta.limits import DELIVERY_MARGIN, WINDOW
 
 

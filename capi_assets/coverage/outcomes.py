@@ -12,8 +12,8 @@ from contextlib import contextmanager
 import duckdb
 import pyarrow as pa
 
-from capi_assets.coverage.causes import NOT_PLANNED, cause_of
 from capi_assets.coverage.sql import over, query
+from capi_assets.delivery.causes import NOT_PLANNED, cause_of
 
 STAGES = (
     "quarantined",

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from capi_assets.coverage.anomalies.hour_signals import HISTORY
 from capi_assets.coverage.buckets import Buckets
 from capi_assets.coverage.freshness import freshness
 from capi_assets.coverage.sql import over, query
-from capi_assets.coverage.usual.hour_signals import HISTORY
 from capi_assets.hours import HOUR
 
 SIGNALS = pa.schema(

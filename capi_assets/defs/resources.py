@@ -20,15 +20,15 @@ from capi_assets.coverage.alerting.channels import (
     WebhookChannel,
 )
 from capi_assets.coverage.flags import CoveragePolicy
-from capi_assets.coverage.two_sides.reconciliation import Tolerance
-from capi_assets.coverage.visits_clock import VisitsKept
+from capi_assets.coverage.reconciliation.compare import Tolerance
+from capi_assets.coverage.visit_retention import VisitsKept
 from capi_assets.delivery.datasets import Datasets, read_datasets, secret_in
-from capi_assets.delivery.ledger import Ledger
+from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.policy import Policy
 from capi_assets.ingest.hashing import HashPolicy
 from capi_assets.ingest.sources import LandingFolder, Source, SqlModel
 from capi_assets.lake import Lake
-from capi_assets.meta.client import DatasetAccess
+from capi_assets.meta.graph.client import DatasetAccess
 from capi_assets.settings import Settings, environment, split, sql_parameters, variable
 
 

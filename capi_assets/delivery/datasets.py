@@ -23,7 +23,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from capi_assets.delivery.access import DatasetAccess
+from capi_assets.delivery.sending.access import DatasetAccess
 
 
 class DatasetsError(ValueError):

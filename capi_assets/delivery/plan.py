@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from capi_assets.delivery import reasons
 from capi_assets.delivery.identity import aligned, repeats, storable
-from capi_assets.delivery.ledger_schema import (
+from capi_assets.delivery.ledger.schema import (
     DELIVERED,
     EXPIRED,
     PENDING,

@@ -1,7 +1,7 @@
 """The words for why an event stands where it stands, as far as delivery decides it.
 
 Reasons of `withheld` and `invalid` events come with the event, and those of rejected ones are
-Meta's subcodes by name (`capi_assets.meta.subcodes`). One word per thing: results, plan, ledger
+Meta's subcodes by name (`meta.graph.error_subcodes`). One word per thing: results, plan, ledger,
 and alerts all use these.
 """
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from capi_assets.delivery import reasons
 from capi_assets.delivery.identity import aligned
-from capi_assets.delivery.ledger_schema import UNKNOWN
+from capi_assets.delivery.ledger.schema import UNKNOWN
 from capi_assets.delivery.plan import plan
 from capi_assets.delivery.policy import Policy
 

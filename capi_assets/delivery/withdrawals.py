@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from capi_assets.delivery.identity import aligned
-from capi_assets.delivery.ledger import Ledger
+from capi_assets.delivery.ledger.ledger import Ledger
 
 
 def note_withdrawals(ledger: Ledger, events: pa.Table, known: pa.Table, now: datetime) -> int:

@@ -9,7 +9,7 @@ from datetime import date
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from capi_assets.meta.match_keys import hash_column
+from capi_assets.meta.match_keys.hashed_keys import hash_column
 
 # Landed column -> match key.
 CONTACT_FIELDS = {

@@ -28,10 +28,10 @@ from capi_assets.contracts.base import (
     row_breaches,
 )
 from capi_assets.hours import span
+from capi_assets.ingest.concat import Stacked, stack
 from capi_assets.ingest.hashing import add_drops
 from capi_assets.ingest.quarantine import quarantine, shape_of
 from capi_assets.ingest.sources import Fetched, FileProblem, Landed, SourceError
-from capi_assets.ingest.stacking import Stacked, stack
 
 # pandera's names of checks, in the words of our reasons.
 _REASONS = {

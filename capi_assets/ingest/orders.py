@@ -13,13 +13,18 @@ import pyarrow.compute as pc
 from capi_assets.contracts.landing import LandedOrders
 from capi_assets.contracts.orders import Orders
 from capi_assets.ingest.hashing import HashPolicy, add_drops, hash_contacts
+from capi_assets.ingest.hours import Finished, Ingested, finished, ingest
 from capi_assets.ingest.landing import Judged
+from capi_assets.ingest.pii_scan import without_stray_contacts
 from capi_assets.ingest.sources import Source
-from capi_assets.ingest.stray_contacts import without_stray_contacts
-from capi_assets.ingest.tables import Finished, Ingested, finished, ingest
-from capi_assets.meta.click_ids import fbc_column, fbclid_from_url_column, fbp_column, ip_column
-from capi_assets.meta.columns import map_distinct
-from capi_assets.meta.user_data import EXTRA_FIELDS
+from capi_assets.meta.events.user_data import EXTRA_FIELDS
+from capi_assets.meta.match_keys.click_ids import (
+    fbc_column,
+    fbclid_from_url_column,
+    fbp_column,
+    ip_column,
+)
+from capi_assets.meta.match_keys.columns import map_distinct
 
 ORDER_KEY = ["dataset_id", "event_name", "order_id"]
 _EXTRA_KEYS = frozenset(EXTRA_FIELDS)

@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 
 from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema
 from capi_assets.contracts.quarantine import Quarantine
+from capi_assets.ingest.concat import Stacked
 from capi_assets.ingest.sources import FileProblem
-from capi_assets.ingest.stacking import Stacked
 
 # Where columns are mixed up, a person's address may stand in the place of an id or a name.
 _LOOKS_LIKE_AN_ID = r"^[\w.:/#|-]{1,256}$"

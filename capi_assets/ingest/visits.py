@@ -12,11 +12,16 @@ import pyarrow.compute as pc
 from capi_assets.contracts.landing import LandedVisits
 from capi_assets.contracts.visits import Visits
 from capi_assets.ingest.hashing import HashPolicy, add_drops, hash_contacts
+from capi_assets.ingest.hours import Finished, Ingested, finished, ingest
 from capi_assets.ingest.landing import Judged
+from capi_assets.ingest.pii_scan import without_stray_contacts
 from capi_assets.ingest.sources import Source
-from capi_assets.ingest.stray_contacts import without_stray_contacts
-from capi_assets.ingest.tables import Finished, Ingested, finished, ingest
-from capi_assets.meta.click_ids import fbc_column, fbclid_from_url_column, fbp_column, ip_column
+from capi_assets.meta.match_keys.click_ids import (
+    fbc_column,
+    fbclid_from_url_column,
+    fbp_column,
+    ip_column,
+)
 
 
 def ingest_visits(

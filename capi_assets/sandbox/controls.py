@@ -17,11 +17,11 @@ from starlette.routing import Route
 
 from capi_assets.sandbox import reports
 from capi_assets.sandbox.answers import Usage
-from capi_assets.sandbox.box import Box
 from capi_assets.sandbox.clock import moment
-from capi_assets.sandbox.counting import Counting, read_counting
 from capi_assets.sandbox.faults import read_fault
 from capi_assets.sandbox.graph import box_of
+from capi_assets.sandbox.simulated_stats import Counting, read_counting
+from capi_assets.sandbox.state import Box
 from capi_assets.sandbox.tokens import Token, digest_of
 
 MOST_ROWS = 10_000

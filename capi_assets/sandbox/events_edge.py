@@ -12,15 +12,15 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from capi_assets.sandbox.answers import Answer, GraphError, new_trace_id
-from capi_assets.sandbox.box import Box
+from capi_assets.sandbox.apply_fault import graph_error, misbehave, silence
+from capi_assets.sandbox.close_connection import HangUp
 from capi_assets.sandbox.faults import Fault
 from capi_assets.sandbox.graph import admit, box_of, common_headers, version_of
-from capi_assets.sandbox.hang_up import HangUp
+from capi_assets.sandbox.http_requests import Call, events_of, read_call
 from capi_assets.sandbox.inbox import RequestRecord
-from capi_assets.sandbox.misbehaviour import graph_error, misbehave, silence
 from capi_assets.sandbox.rules.judge import judge_all
+from capi_assets.sandbox.state import Box
 from capi_assets.sandbox.versions import CURRENT
-from capi_assets.sandbox.wire import Call, events_of, read_call
 
 MOST_EVENTS = 1000
 

@@ -13,12 +13,12 @@ from starlette.routing import Route
 
 from capi_assets.sandbox import insights, reports
 from capi_assets.sandbox.answers import Answer, GraphError, new_trace_id
-from capi_assets.sandbox.box import Box
+from capi_assets.sandbox.apply_fault import graph_error, out_of_reach
 from capi_assets.sandbox.field_selection import read_fields, select
-from capi_assets.sandbox.misbehaviour import graph_error, out_of_reach
+from capi_assets.sandbox.http_requests import Call, read_call
+from capi_assets.sandbox.state import Box
 from capi_assets.sandbox.tokens import Token, describe
 from capi_assets.sandbox.versions import CURRENT, answering_version
-from capi_assets.sandbox.wire import Call, read_call
 
 Read = Callable[[Box, Request, datetime], dict[str, Any]]
 

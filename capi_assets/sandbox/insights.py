@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from capi_assets.sandbox.answers import GraphError
-from capi_assets.sandbox.counting import Counting, counted
 from capi_assets.sandbox.dedup import DUPLICATE
 from capi_assets.sandbox.inbox import Inbox
+from capi_assets.sandbox.simulated_stats import Counting, counted
 
 AGGREGATIONS = ("event", "event_total_counts", "event_source", "match_keys")
 WEEK = timedelta(days=7)

@@ -16,10 +16,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from capi_assets.sandbox import reports
-from capi_assets.sandbox.box import Box
 from capi_assets.sandbox.chart import hourly_chart
 from capi_assets.sandbox.faults import KINDS
 from capi_assets.sandbox.graph import box_of
+from capi_assets.sandbox.state import Box
 
 NEWEST = 20
 

@@ -16,12 +16,12 @@ from typing import Any, Self
 
 import uvicorn
 
-from capi_assets.sandbox.box import Box, Datasets, Tokens
 from capi_assets.sandbox.clock import utc_now
+from capi_assets.sandbox.close_connection import OpenHandedProtocol
 from capi_assets.sandbox.faults import Fault
-from capi_assets.sandbox.hang_up import OpenHandedProtocol
 from capi_assets.sandbox.inbox import Inbox
 from capi_assets.sandbox.server import create_app
+from capi_assets.sandbox.state import Box, Datasets, Tokens
 from capi_assets.sandbox.tokens import digest_of
 
 log = logging.getLogger(__name__)

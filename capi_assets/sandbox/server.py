@@ -13,9 +13,9 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from capi_assets.sandbox import controls, graph, page
-from capi_assets.sandbox.box import Box, Datasets, Tokens
 from capi_assets.sandbox.clock import utc_now
 from capi_assets.sandbox.events_edge import events
+from capi_assets.sandbox.state import Box, Datasets, Tokens
 
 
 class VersionConvertor(Convertor[str]):

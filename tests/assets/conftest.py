@@ -8,9 +8,9 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from asset_world import DATASET, TOKEN, World
 
 from capi_assets.sandbox.run import SandboxServer
+from tests.helpers.asset_harness import DATASET, TOKEN, World
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
-from asset_world import TOKEN, World
-from sensor_looks import Looks, Receiver, hours_of, receiver
 
 from capi_assets.definitions import build_definitions
-from capi_assets.defs.runs_seen import range_tags, under_way
+from capi_assets.defs.automation.active_runs import range_tags, under_way
 from capi_assets.hours import hour_key
+from tests.helpers.asset_harness import TOKEN, World
+from tests.helpers.sensor_ticks import Looks, Receiver, hours_of, receiver
 
 MINUTE = timedelta(minutes=1)
 GAP = "capi_assets/gap"

@@ -6,9 +6,9 @@ import json
 from datetime import datetime, timedelta
 
 import dagster as dg
-from asset_world import TOKEN, World
 
 from capi_assets.hours import hour_key
+from tests.helpers.asset_harness import TOKEN, World
 
 
 def test_a_range_is_delivered_once_however_often_it_is_materialized(world: World) -> None:

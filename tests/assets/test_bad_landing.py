@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dagster as dg
 import pytest
-from asset_world import World
+
+from tests.helpers.asset_harness import World
 
 
 def _failure_words(world: World) -> str:

@@ -10,13 +10,13 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import dagster as dg
 import orjson
-from asset_world import TOKEN, World
 from dagster._core.storage.dagster_run import RunsFilter
 
-from capi_assets.defs.coverage_sensor import coverage_sensor
+from capi_assets.defs.automation.coverage_sensor import coverage_sensor
 from capi_assets.defs.resources import Alerts, Clock, LakeResource, resources_from
 from capi_assets.hours import hour_key
 from capi_assets.settings import read_settings
+from tests.helpers.asset_harness import TOKEN, World
 
 
 def _evaluations(world: World, asset: str, check: str) -> dict[str | None, dg.AssetCheckEvaluation]:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from capi_assets.definitions import build_definitions
-from capi_assets.defs.automation import every_hour, open_hour
+from capi_assets.defs.automation.schedules import every_hour, open_hour
 from capi_assets.hours import floor_hour, hour_key
 from capi_assets.lake import Lake
 from capi_assets.partitions import HOURLY

@@ -12,16 +12,16 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 import pytest
-from asset_world import World
 
 from capi_assets.contracts.attribution_health import AttributionHealth
 from capi_assets.contracts.base import arrow_schema
-from capi_assets.coverage.causes import Cause
 from capi_assets.coverage.gaps import Gap
+from capi_assets.coverage.stored_health import watch
 from capi_assets.defs.resources import Rules, resources_from
-from capi_assets.defs.watch import watch
+from capi_assets.delivery.causes import Cause
 from capi_assets.hours import HOUR, hour_key
 from capi_assets.settings import read_settings
+from tests.helpers.asset_harness import World
 
 LATELY = {cause: back for back, cause in enumerate(Cause, 2)}
 """Which hour each cause strikes, counted back from the open one."""

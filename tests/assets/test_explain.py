@@ -9,11 +9,11 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
-from asset_world import DATASET, TOKEN, World
 from click.testing import CliRunner, Result
 
 from capi_assets.cli import main
 from capi_assets.hours import hour_key
+from tests.helpers.asset_harness import DATASET, TOKEN, World
 
 EMAIL = "Ana.Person+shop@Example.com"
 SECRETS = (

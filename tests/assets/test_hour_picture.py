@@ -6,9 +6,9 @@ import re
 from base64 import b64decode
 
 import dagster as dg
-from asset_world import World
 
 from capi_assets.hours import hour_key
+from tests.helpers.asset_harness import World
 
 
 def test_an_hours_materialization_carries_its_waterfall(world: World) -> None:

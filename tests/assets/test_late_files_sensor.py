@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 import pytest
-from asset_world import World
-from sensor_looks import Looks, Receiver, hours_of, receiver
 
-from capi_assets.defs.late_files_sensor import late_files_sensor
+from capi_assets.defs.automation.late_files_sensor import late_files_sensor
 from capi_assets.hours import hour_key
+from tests.helpers.asset_harness import World
+from tests.helpers.sensor_ticks import Looks, Receiver, hours_of, receiver
 
 MINUTE = timedelta(minutes=1)
 

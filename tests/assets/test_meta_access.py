@@ -9,7 +9,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from asset_world import DATASET, TOKEN, World
 
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.meta_access import MetaAccess
@@ -19,6 +18,7 @@ from capi_assets.defs import resources as given
 from capi_assets.hours import floor_hour
 from capi_assets.sandbox.reports import totals
 from capi_assets.sandbox.tokens import digest_of
+from tests.helpers.asset_harness import DATASET, TOKEN, World
 
 DAY = timedelta(days=1)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asset_world import TOKEN, World
+from tests.helpers.asset_harness import TOKEN, World
 
 
 def test_no_token_and_no_contact_data_is_ever_written_down(world: World) -> None:

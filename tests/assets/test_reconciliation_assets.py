@@ -11,29 +11,29 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from asset_world import DATASET, TOKEN, World
 from click.testing import CliRunner
 
 from capi_assets.cli import main
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.dataset_quality import DatasetQuality
 from capi_assets.contracts.meta_stats import MetaStats
+from capi_assets.coverage.reconciliation.stored import counts_beside, quality_beside, week_of
 from capi_assets.definitions import build_definitions
-from capi_assets.defs import reconciling
-from capi_assets.defs.automation import ALL_ASSETS
-from capi_assets.defs.both_sides import counts_beside, quality_beside, week_of
-from capi_assets.defs.reconciling import (
+from capi_assets.defs.automation.active_runs import RANGE_END, RANGE_START
+from capi_assets.defs.automation.schedules import ALL_ASSETS
+from capi_assets.defs.reconciliation import schedules
+from capi_assets.defs.reconciliation.schedules import (
     every_hour_compare,
     every_night_compare,
     every_night_quality,
 )
 from capi_assets.defs.resources import Clock, Rules
-from capi_assets.defs.runs_seen import RANGE_END, RANGE_START
 from capi_assets.delivery.datasets import Datasets
 from capi_assets.hours import HOUR, floor_hour, hour_key, hours_between
 from capi_assets.lake import Lake
-from capi_assets.sandbox.counting import Counting
+from capi_assets.sandbox.simulated_stats import Counting
 from capi_assets.settings import Settings, variable
+from tests.helpers.asset_harness import DATASET, TOKEN, World
 
 
 @cache
@@ -247,8 +247,8 @@ def test_reconciliation_is_no_part_of_delivery() -> None:
 def test_the_schedules_ask_for_hours_that_meta_still_counts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(reconciling, "read_settings", lambda: Settings.model_validate({}))
-    tick = floor_hour(reconciling.HOURLY.start) + timedelta(days=30, minutes=35)
+    monkeypatch.setattr(schedules, "read_settings", lambda: Settings.model_validate({}))
+    tick = floor_hour(schedules.HOURLY.start) + timedelta(days=30, minutes=35)
     context = dg.build_schedule_context(scheduled_execution_time=tick)
     request = every_hour_compare(context)
     assert isinstance(request, dg.RunRequest)
@@ -264,10 +264,10 @@ def test_the_schedules_ask_for_hours_that_meta_still_counts(
     request = every_night_quality(context)
     assert isinstance(request, dg.RunRequest)
     assert request.partition_key == f"{tick:%Y-%m-%d}"
-    early = dg.build_schedule_context(scheduled_execution_time=reconciling.HOURLY.start)
+    early = dg.build_schedule_context(scheduled_execution_time=schedules.HOURLY.start)
     assert isinstance(every_hour_compare(early), dg.SkipReason)
     off = Settings.model_validate({"reconcile": False})
-    monkeypatch.setattr(reconciling, "read_settings", lambda: off)
+    monkeypatch.setattr(schedules, "read_settings", lambda: off)
     for schedule in (every_hour_compare, every_night_compare, every_night_quality):
         assert isinstance(schedule(context), dg.SkipReason)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
-from asset_world import World
 from click.testing import CliRunner, Result
 
 from capi_assets.cli import main
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.matched_events import MatchedEvents
-from capi_assets.delivery.ledger import Ledger
+from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.hours import hour_key
+from tests.helpers.asset_harness import World
 
 LATER = timedelta(hours=49)
 

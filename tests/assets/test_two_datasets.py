@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from asset_world import DATASET, TOKEN, World
 
 from capi_assets.commands.doctor import examine
-from capi_assets.coverage.causes import Cause
 from capi_assets.coverage.flags import CoveragePolicy
+from capi_assets.coverage.stored_health import watch
 from capi_assets.defs.resources import resources_from
-from capi_assets.defs.watch import watch
+from capi_assets.delivery.causes import Cause
 from capi_assets.settings import read_settings
+from tests.helpers.asset_harness import DATASET, TOKEN, World
 
 OTHER = "9876543210987654"
 OTHER_TOKEN = "EAAanotherTokenOfAnotherShop"

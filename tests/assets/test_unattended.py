@@ -7,22 +7,22 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
-from asset_world import World
-from sensor_looks import Looks, hours_of
-from test_late_files_sensor import MINUTE, land, landed_and_read, later
 
+from capi_assets.coverage.access_health.findings import Outlook, row, table
 from capi_assets.coverage.alerting.alerts import Alert
-from capi_assets.coverage.causes import Cause
-from capi_assets.coverage.foresight.findings import Outlook, row, table
 from capi_assets.coverage.gaps import Gap
-from capi_assets.defs import coverage_sensor as sensor
-from capi_assets.defs.late_files_sensor import late_files_sensor
-from capi_assets.defs.meta_access import TABLE, _former
-from capi_assets.defs.runs_seen import hours_of_run
+from capi_assets.defs.access.meta_access import TABLE, _former
+from capi_assets.defs.automation import coverage_sensor as sensor
+from capi_assets.defs.automation.active_runs import hours_of_run
+from capi_assets.defs.automation.late_files_sensor import late_files_sensor
+from capi_assets.delivery.causes import Cause
 from capi_assets.hours import HOUR, hour_key
 from capi_assets.lake import Lake, LakeError
-from capi_assets.meta.graph_versions import version_outlook
+from capi_assets.meta.graph.versions import version_outlook
 from capi_assets.partitions import HOURLY
+from tests.assets.test_late_files_sensor import MINUTE, land, landed_and_read, later
+from tests.helpers.asset_harness import World
+from tests.helpers.sensor_ticks import Looks, hours_of
 
 
 def test_a_damaged_verdict_does_not_end_the_watch(world: World) -> None:

@@ -6,9 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from asset_world import World
 
 from capi_assets.hours import HOUR, floor_hour, hours_between
+from tests.helpers.asset_harness import World
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "weblog"
 

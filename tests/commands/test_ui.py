@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from capi_assets.commands.rehearsal import ui
-from capi_assets.commands.rehearsal.stage import Stage, load_stage, set_up
+from capi_assets.commands.demo import ui
+from capi_assets.commands.demo.workspace import Stage, load_stage, set_up
 
 FIRST = datetime(2026, 11, 20, tzinfo=UTC)
 ENDS = datetime(2026, 11, 20, 5, 20, tzinfo=UTC)

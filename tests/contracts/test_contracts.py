@@ -8,7 +8,6 @@ import pandas as pd
 import pandera.pandas as pap
 import pyarrow as pa
 import pytest
-from factories import DATASET, at, digest, orders, visits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,6 +27,7 @@ from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.contracts.orders import Orders
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.contracts.visits import Visits
+from tests.helpers.factories import DATASET, at, digest, orders, visits
 
 CONTRACTS: list[type[Contract]] = [
     *(LandedVisits, LandedOrders, Visits, Orders),

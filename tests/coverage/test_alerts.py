@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import pytest
-from books import H, hour
 
 from capi_assets.coverage.alerting.alert_state import AlertState
 from capi_assets.coverage.alerting.alerts import Alert, decide
-from capi_assets.coverage.causes import Cause
 from capi_assets.coverage.gaps import Gap
+from capi_assets.delivery.causes import Cause
+from tests.helpers.order_records import H, hour
 
 WINDOW = timedelta(days=6, hours=23, minutes=30)
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pyarrow as pa
-from books import health_row, hour
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from capi_assets.coverage.alerting.alert_state import AlertState
 from capi_assets.coverage.alerting.alerts import decide
-from capi_assets.coverage.causes import Cause
 from capi_assets.coverage.flags import CoveragePolicy, flag_hours
 from capi_assets.coverage.gaps import gaps
 from capi_assets.coverage.waterfall import ATTRIBUTION_HEALTH
+from capi_assets.delivery.causes import Cause
+from tests.helpers.order_records import health_row, hour
 
 HOURS = range(12)
 CAUSES = [Cause.TOKEN, Cause.META_DOWN, Cause.PAYLOAD]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from capi_assets.coverage.causes import Cause, cause_of
 from capi_assets.delivery import reasons
+from capi_assets.delivery.causes import Cause, cause_of
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from books import HOUR, Books, H, health_row, hour
 
 from capi_assets.coverage.flags import FLAGS, CoveragePolicy, flag_hours
 from capi_assets.coverage.outcomes import losses
 from capi_assets.coverage.waterfall import ATTRIBUTION_HEALTH
+from tests.helpers.order_records import HOUR, Books, H, health_row, hour
 
 POLICY = CoveragePolicy()
 LATER = H + timedelta(hours=2)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
-from books import Books, H, hour
 
-from capi_assets.coverage.causes import Cause
 from capi_assets.coverage.flags import CoveragePolicy, flag_hours
 from capi_assets.coverage.gaps import Gap, gaps, merged
+from capi_assets.delivery.causes import Cause
+from tests.helpers.order_records import Books, H, hour
 
 NEXT_DAY = hour(24)
 

@@ -5,12 +5,7 @@ The whole set, with figures per kind, is `python -m benchmarks.labelled_weeks`.
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.labelled_weeks import (
     FALSE_PER_HOURS,

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from capi_assets.contracts.base import conform
 from capi_assets.contracts.meta_stats import MetaStats
-from capi_assets.coverage.two_sides.our_deliveries import OUR_DELIVERIES, our_deliveries
-from capi_assets.coverage.two_sides.reconciliation import (
+from capi_assets.coverage.reconciliation.compare import (
     TOO_OLD,
     Reconciliation,
     Tolerance,
     reconcile,
 )
+from capi_assets.coverage.reconciliation.our_deliveries import OUR_DELIVERIES, our_deliveries
 from capi_assets.hours import HOUR
 
 D, NAME = "1234", "Purchase"

@@ -7,11 +7,9 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from books import Books, H, hour
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capi_assets.coverage.causes import Cause
 from capi_assets.coverage.flags import CoveragePolicy, flag_hours
 from capi_assets.coverage.gaps import gaps
 from capi_assets.coverage.recovery.decisions import (
@@ -25,6 +23,8 @@ from capi_assets.coverage.recovery.decisions import (
     savable_hours,
 )
 from capi_assets.coverage.recovery.state import RecoveryState
+from capi_assets.delivery.causes import Cause
+from tests.helpers.order_records import Books, H, hour
 
 WINDOW = timedelta(days=6, hours=23, minutes=30)
 MINUTE = timedelta(minutes=1)

@@ -6,12 +6,12 @@ from datetime import timedelta
 
 import pyarrow as pa
 import pytest
-from books import Books, H, hour
 
 from capi_assets.contracts.attribution_health import AttributionHealth
 from capi_assets.contracts.base import conform
 from capi_assets.coverage.signals import SIGNALS, signals
 from capi_assets.coverage.waterfall import ATTRIBUTION_HEALTH
+from tests.helpers.order_records import Books, H, hour
 
 
 def carrying(books: Books, *keys: str | None) -> Books:

@@ -6,7 +6,6 @@ from datetime import timedelta, timezone
 
 import pyarrow as pa
 import pytest
-from books import EVENTS, RESULTS, VISITS, Books, H, hour
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from capi_assets.contracts.attribution_health import AttributionHealth
 from capi_assets.contracts.base import conform
 from capi_assets.coverage.outcomes import QUARANTINED_ORDERS, STAGES, losses
 from capi_assets.coverage.waterfall import ATTRIBUTION_HEALTH, closes, waterfall
+from tests.helpers.order_records import EVENTS, RESULTS, VISITS, Books, H, hour
 
 
 def only(table: pa.Table) -> dict:

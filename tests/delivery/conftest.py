@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from delivery_world import DATASET, OTHER_DATASET, QUICK, TOKEN, Clock
 from sqlalchemy import create_engine, text
 
-from capi_assets.delivery.access import DatasetAccess, EventsClient, open_clients
-from capi_assets.delivery.ledger import Ledger
+from capi_assets.delivery.ledger.ledger import Ledger
+from capi_assets.delivery.sending.access import DatasetAccess, EventsClient, open_clients
 from capi_assets.sandbox.run import SandboxServer
+from tests.helpers.delivery_harness import DATASET, OTHER_DATASET, QUICK, TOKEN, Clock
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from delivery_world import DATASET, OTHER_DATASET, QUICK, TOKEN
 
-from capi_assets.delivery.access import DatasetAccess, clients_for, open_clients
-from capi_assets.meta.client import MetaClient
+from capi_assets.delivery.sending.access import DatasetAccess, clients_for, open_clients
+from capi_assets.meta.graph.client import MetaClient
+from tests.helpers.delivery_harness import DATASET, OTHER_DATASET, QUICK, TOKEN
 
 ACCESSES = [DatasetAccess(DATASET, TOKEN), DatasetAccess(OTHER_DATASET, TOKEN)]
 

@@ -7,17 +7,17 @@ from datetime import timedelta
 
 import pyarrow as pa
 import pytest
-from delivery_world import NOW, QUICK, Clock, column, event, orders, table
 
-from capi_assets.delivery.access import EventsClient
-from capi_assets.delivery.decisions import Decision, Kind, decidable, held
-from capi_assets.delivery.ledger import Intent, Ledger
-from capi_assets.delivery.ledger_schema import DECISION
+from capi_assets.delivery.ledger.decisions import Decision, Kind, decidable, held
+from capi_assets.delivery.ledger.ledger import Intent, Ledger
+from capi_assets.delivery.ledger.schema import DECISION
 from capi_assets.delivery.outcome import Outcome
 from capi_assets.delivery.plan import plan, to_send
 from capi_assets.delivery.results import fold
-from capi_assets.delivery.sender import deliver
+from capi_assets.delivery.sending.access import EventsClient
+from capi_assets.delivery.sending.sender import deliver
 from capi_assets.sandbox.run import SandboxServer
+from tests.helpers.delivery_harness import NOW, QUICK, Clock, column, event, orders, table
 
 LEASE = timedelta(minutes=2)
 POLICY = replace(QUICK, tries=1)

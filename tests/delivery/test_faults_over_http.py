@@ -11,7 +11,17 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from delivery_world import (
+
+from capi_assets.delivery.ledger.ledger import Ledger
+from capi_assets.delivery.plan import plan, to_send
+from capi_assets.delivery.policy import Policy
+from capi_assets.delivery.results import fold
+from capi_assets.delivery.sending.access import DatasetAccess, EventsClient, open_clients
+from capi_assets.delivery.sending.sender import deliver
+from capi_assets.delivery.sending.summary import DeliverySummary
+from capi_assets.meta.graph.client import MetaClient
+from capi_assets.sandbox.run import SandboxServer
+from tests.helpers.delivery_harness import (
     DATASET,
     OTHER_DATASET,
     QUICK,
@@ -23,16 +33,6 @@ from delivery_world import (
     orders,
     table,
 )
-
-from capi_assets.delivery.access import DatasetAccess, EventsClient, open_clients
-from capi_assets.delivery.ledger import Ledger
-from capi_assets.delivery.plan import plan, to_send
-from capi_assets.delivery.policy import Policy
-from capi_assets.delivery.results import fold
-from capi_assets.delivery.sender import deliver
-from capi_assets.delivery.summary import DeliverySummary
-from capi_assets.meta.client import MetaClient
-from capi_assets.sandbox.run import SandboxServer
 
 POLICY = replace(QUICK, events_per_request=10, tries=3)
 

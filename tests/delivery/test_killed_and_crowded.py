@@ -7,11 +7,11 @@ import random
 import signal
 
 import pytest
-from delivery_child import STEPS, run, run_and_die
-from delivery_world import Clock, column, ids, orders
 
-from capi_assets.delivery.ledger import Ledger
+from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.sandbox.run import SandboxServer
+from tests.helpers.delivery_harness import Clock, column, ids, orders
+from tests.helpers.delivery_process import STEPS, run, run_and_die
 
 COUNT = 200
 SPAWN = multiprocessing.get_context("spawn")

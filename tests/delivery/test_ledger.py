@@ -7,11 +7,21 @@ from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
-from delivery_world import DATASET, NOW, OTHER_DATASET, Clock, column, event, ids, orders, table
 
-from capi_assets.delivery.ledger import Intent, Ledger
-from capi_assets.delivery.ledger_schema import ATTEMPT, STATE
+from capi_assets.delivery.ledger.ledger import Intent, Ledger
+from capi_assets.delivery.ledger.schema import ATTEMPT, STATE
 from capi_assets.delivery.outcome import Outcome
+from tests.helpers.delivery_harness import (
+    DATASET,
+    NOW,
+    OTHER_DATASET,
+    Clock,
+    column,
+    event,
+    ids,
+    orders,
+    table,
+)
 
 LEASE = timedelta(minutes=2)
 DELIVERED = Outcome("delivered", http_status=200, fbtrace_id="A1", api_version="v26.0")

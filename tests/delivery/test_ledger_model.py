@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import pyarrow as pa
-from delivery_world import Clock, column, event, table
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from capi_assets.delivery.ledger import Intent, Ledger
+from capi_assets.delivery.ledger.ledger import Intent, Ledger
 from capi_assets.delivery.outcome import Outcome, State
+from tests.helpers.delivery_harness import Clock, column, event, table
 
 LEASE = timedelta(minutes=2)
 NAMES = ("a", "b", "c", "d")

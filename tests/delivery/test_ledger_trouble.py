@@ -14,15 +14,15 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from delivery_world import NOW, QUICK, Clock, column, orders
 from sqlalchemy import Connection, event, text
 
-from capi_assets.delivery import ledger_engine
-from capi_assets.delivery.access import EventsClient
-from capi_assets.delivery.ledger import Ledger, LedgerError
-from capi_assets.delivery.ledger_schema import METADATA
-from capi_assets.delivery.sender import deliver
+from capi_assets.delivery.ledger import engine
+from capi_assets.delivery.ledger.ledger import Ledger, LedgerError
+from capi_assets.delivery.ledger.schema import METADATA
+from capi_assets.delivery.sending.access import EventsClient
+from capi_assets.delivery.sending.sender import deliver
 from capi_assets.sandbox.run import SandboxServer
+from tests.helpers.delivery_harness import NOW, QUICK, Clock, column, orders
 
 LEASE = timedelta(minutes=2)
 SHORT = timedelta(milliseconds=200)
@@ -38,13 +38,13 @@ class TestMigrations:
     ) -> None:
         with any_ledger.engine.connect() as connection:
             context = MigrationContext.configure(
-                connection, opts={"version_table": ledger_engine.VERSION_TABLE}
+                connection, opts={"version_table": engine.VERSION_TABLE}
             )
             assert compare_metadata(context, METADATA) == []
 
     def test_the_head_the_code_knows_is_the_last_migration(self) -> None:
-        scripts = Path(ledger_engine.__file__).parent / "migrations"
-        assert ScriptDirectory(str(scripts)).get_current_head() == ledger_engine.HEAD
+        scripts = Path(engine.__file__).parent / "migrations"
+        assert ScriptDirectory(str(scripts)).get_current_head() == engine.HEAD
 
     def test_opening_twice_keeps_what_is_there(self, any_url: str) -> None:
         with Ledger(any_url) as ledger:

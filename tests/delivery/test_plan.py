@@ -8,14 +8,14 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from delivery_world import DATASET, NOW, column, event, orders, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capi_assets.delivery.ledger_schema import STATE
+from capi_assets.delivery.ledger.schema import STATE
 from capi_assets.delivery.plan import ACTIONS, PLAN, plan, to_send
 from capi_assets.delivery.policy import Policy
 from capi_assets.delivery.results import DELIVERY_RESULTS, fold
+from tests.helpers.delivery_harness import DATASET, NOW, column, event, orders, table
 
 POLICY = Policy()
 HOUR = timedelta(hours=1)

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from delivery_world import NOW, event, table
 
 from capi_assets.cli import main
-from capi_assets.delivery.ledger import Ledger
+from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.hours import HOUR, floor_hour, hour_key
 from capi_assets.lake import Lake
+from tests.helpers.delivery_harness import NOW, event, table
 
 FIRST = floor_hour(NOW) - 10 * HOUR
 KEYS = [hour_key(FIRST + n * HOUR) for n in range(6)]

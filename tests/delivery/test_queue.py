@@ -6,11 +6,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pyarrow as pa
-from delivery_world import NOW, QUICK, event, ids, orders, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capi_assets.delivery.queue import Queue, by_urgency
+from capi_assets.delivery.sending.queue import Queue, by_urgency
+from tests.helpers.delivery_harness import NOW, QUICK, event, ids, orders, table
 
 
 def test_the_nearest_deadline_goes_first_and_within_its_hour_the_money() -> None:

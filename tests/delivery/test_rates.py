@@ -7,13 +7,13 @@ from itertools import pairwise
 
 import pyarrow as pa
 import pytest
-from delivery_world import DATASET, OTHER_DATASET, QUICK, Clock, orders
 
-from capi_assets.delivery.access import DatasetAccess
-from capi_assets.delivery.ledger import Ledger
+from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.policy import Policy
-from capi_assets.delivery.sender import deliver
-from capi_assets.meta.client import Answer, Arrival
+from capi_assets.delivery.sending.access import DatasetAccess
+from capi_assets.delivery.sending.sender import deliver
+from capi_assets.meta.graph.client import Answer, Arrival
+from tests.helpers.delivery_harness import DATASET, OTHER_DATASET, QUICK, Clock, orders
 
 POLICY = replace(QUICK, events_per_request=10, requests_in_flight=4)
 

@@ -6,14 +6,14 @@ from datetime import timedelta
 
 import pyarrow as pa
 import pytest
-from delivery_world import NOW, Clock, column, event, orders, table
 
 from capi_assets.contracts.delivery_results import STATUSES, DeliveryResults
-from capi_assets.delivery.ledger import Intent, Ledger
-from capi_assets.delivery.ledger_schema import STATE
+from capi_assets.delivery.ledger.ledger import Intent, Ledger
+from capi_assets.delivery.ledger.schema import STATE
 from capi_assets.delivery.outcome import Outcome
 from capi_assets.delivery.policy import Policy
 from capi_assets.delivery.results import DELIVERY_RESULTS, fold
+from tests.helpers.delivery_harness import NOW, Clock, column, event, orders, table
 
 POLICY = Policy()
 LEASE = timedelta(minutes=2)

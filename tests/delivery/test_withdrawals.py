@@ -7,13 +7,13 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from delivery_world import NOW, Clock, column, event, orders, table
 
-from capi_assets.delivery.ledger import Intent, Ledger
+from capi_assets.delivery.ledger.ledger import Intent, Ledger
 from capi_assets.delivery.outcome import Outcome
 from capi_assets.delivery.plan import plan
 from capi_assets.delivery.policy import Policy
 from capi_assets.delivery.withdrawals import note_withdrawals
+from tests.helpers.delivery_harness import NOW, Clock, column, event, orders, table
 
 LEASE = timedelta(minutes=2)
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import click
 import pytest
-from settings_table import README, rewritten
 
 from capi_assets.cli import main
 from capi_assets.contracts.delivery_results import STATUSES
-from capi_assets.coverage.causes import Cause
 from capi_assets.definitions import build_definitions
+from capi_assets.delivery.causes import Cause
 from capi_assets.settings import SQL_PARAMETER_PREFIX, Settings, variable
+from tools.settings_table import README, rewritten
 
 PROJECT = README.parent
 BACKFILL = PROJECT / "docs" / "backfill.md"
@@ -70,7 +70,7 @@ def relative_links(page: Path) -> Iterator[tuple[Path, str]]:
 
 def test_the_table_of_settings_is_the_settings() -> None:
     page = README.read_text(encoding="utf-8")
-    assert page == rewritten(page), "run `python -m tests.docs.settings_table`"
+    assert page == rewritten(page), "run `python -m tools.settings_table`"
 
 
 def test_the_generator_refuses_a_page_without_its_place() -> None:

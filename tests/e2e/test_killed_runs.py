@@ -11,7 +11,8 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from killed_world import (
+
+from tests.helpers.killed_runs import (
     ANY_STATEMENT,
     ORDERS,
     Death,

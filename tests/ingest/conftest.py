@@ -6,7 +6,8 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from doors import Door
+
+from tests.helpers.ingest_harness import Door
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
-from caster import TYPES, Caster, column
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capi_assets.contracts.base import UTC_MICROSECONDS
 from capi_assets.ingest.casting import absent
+from tests.helpers.caster import TYPES, Caster, column
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,10 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-from caster import Caster
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from tests.helpers.caster import Caster
 
 MOMENT = datetime(2026, 11, 20, 13, 5, 6, tzinfo=UTC)
 

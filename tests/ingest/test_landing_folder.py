@@ -9,11 +9,11 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from doors import Door
-from factories import HOUR, H, at, encoded, land, landed_order, landed_visit
 from upath import UPath
 
 from capi_assets.ingest.sources import LandingFolder, SourceError
+from tests.helpers.factories import HOUR, H, at, encoded, land, landed_order, landed_visit
+from tests.helpers.ingest_harness import Door
 
 FORMATS = ("csv", "csv.gz", "jsonl", "jsonl.gz", "parquet")
 

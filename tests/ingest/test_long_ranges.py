@@ -6,14 +6,14 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from doors import Door
-from factories import HOUR, H, at, land, landed_order
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capi_assets.ingest import sources
+from capi_assets.ingest.hours import Ingested
 from capi_assets.ingest.sources import LandingFolder
-from capi_assets.ingest.tables import Ingested
+from tests.helpers.factories import HOUR, H, at, land, landed_order
+from tests.helpers.ingest_harness import Door
 
 
 def test_a_range_gives_what_its_hours_give_alone(

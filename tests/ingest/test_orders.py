@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from doors import Door
-from factories import DATASET, HOUR, H, at, digest, fbc, land, landed_order
 
 from capi_assets.contracts.base import conform
 from capi_assets.contracts.orders import Orders
+from tests.helpers.factories import DATASET, HOUR, H, at, digest, fbc, land, landed_order
+from tests.helpers.ingest_harness import Door
 
 
 def test_an_order_needs_no_more_than_its_required_columns(door: Door) -> None:

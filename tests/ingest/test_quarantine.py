@@ -12,8 +12,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from doors import Door
-from factories import DATASET, H, at, encoded, land, landed_order, landed_visit
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +20,8 @@ from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.ingest.quarantine import shape_of
 from capi_assets.ingest.sources import SourceError
 from capi_assets.lake import Lake
+from tests.helpers.factories import DATASET, H, at, encoded, land, landed_order, landed_visit
+from tests.helpers.ingest_harness import Door
 
 EMAIL = "Ana.Silva@Example.com"
 PHONE = "+351 912 345 678"

@@ -11,11 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from factories import encoded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capi_assets.ingest.readers import BadLine, UnreadableFile, read_rows
+from tests.helpers.factories import encoded
 
 FORMATS = ("a.csv", "a.csv.gz", "a.jsonl", "a.jsonl.gz", "a.parquet")
 HEADER = b"order_id,email,value\n"

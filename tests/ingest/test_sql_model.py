@@ -12,13 +12,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
-from doors import Door
-from factories import HOUR, H, at, land, landed_order
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capi_assets.ingest.sources import SourceError, SqlModel, _array
 from capi_assets.ingest.sql_text import parameters_of, with_colons
+from tests.helpers.factories import HOUR, H, at, land, landed_order
+from tests.helpers.ingest_harness import Door
 
 ORDERS = [
     landed_order(

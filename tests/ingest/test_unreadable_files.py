@@ -6,13 +6,13 @@ import gzip
 import json
 
 import pytest
-from factories import encoded
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_readers import FORMATS, HEADER, refusal, rows_of
 
 from capi_assets.ingest import readers
 from capi_assets.ingest.readers import UnreadableFile, read_rows
+from tests.helpers.factories import encoded
+from tests.ingest.test_readers import FORMATS, HEADER, refusal, rows_of
 
 SECRET = "ana.silva@example.com"
 

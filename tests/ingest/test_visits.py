@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from doors import Door
-from factories import HOUR, H, at, digest, fbc, land, landed_visit
 
 from capi_assets.contracts.base import conform
 from capi_assets.contracts.visits import Visits
 from capi_assets.ingest.hashing import HashPolicy
+from tests.helpers.factories import HOUR, H, at, digest, fbc, land, landed_visit
+from tests.helpers.ingest_harness import Door
 
 
 def test_contacts_are_stored_as_digests(door: Door) -> None:

@@ -14,20 +14,20 @@ import orjson
 import pyarrow as pa
 import pycountry
 import pytest
-from defective_orders import generated
-from order_rows import PLACED, app, bare, build, purchase, table, whatsapp
-from sandbox_differences import DIFFERENCES, always
-from test_refusals import CASES
-from unchecked_events import reasons_of, unchecked_event
 
-from capi_assets.delivery.ledger_schema import STATE
+from capi_assets.delivery.ledger.schema import STATE
 from capi_assets.delivery.plan import plan
 from capi_assets.delivery.policy import Policy
-from capi_assets.meta.events import build_events
+from capi_assets.meta.events.build import build_events
+from capi_assets.meta.events.refusals import REFUSALS
 from capi_assets.meta.limits import ACTION_SOURCES, CURRENCIES, DELIVERY_MARGIN
-from capi_assets.meta.refusals import REFUSALS
 from capi_assets.sandbox.rules import detail
 from capi_assets.sandbox.rules.judge import judge
+from tests.helpers.defective_orders import generated
+from tests.helpers.order_rows import PLACED, app, bare, build, purchase, table, whatsapp
+from tests.helpers.sandbox_differences import DIFFERENCES, always
+from tests.helpers.unchecked_events import reasons_of, unchecked_event
+from tests.meta.test_refusals import CASES
 
 Row = dict[str, Any]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capi_assets.meta.click_ids import (
+from capi_assets.meta.match_keys.click_ids import (
     fbc_column,
     fbclid_from_url_column,
     fbp_column,

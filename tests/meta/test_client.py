@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from capi_assets.meta.client import Arrival, DatasetAccess, MetaClient
-from capi_assets.meta.errors import Body
+from capi_assets.meta.graph.client import Arrival, DatasetAccess, MetaClient
+from capi_assets.meta.graph.errors import Body
 
 TOKEN = "EAAsecrettoken"
 SECRET = "app-secret-value"

@@ -11,8 +11,8 @@ from threading import Thread
 
 import pytest
 
-from capi_assets.meta.client import DatasetAccess
-from capi_assets.meta.debug_token import TokenFacts, debug_token
+from capi_assets.meta.graph.client import DatasetAccess
+from capi_assets.meta.graph.debug_token import TokenFacts, debug_token
 from capi_assets.sandbox.run import SandboxServer
 from capi_assets.sandbox.tokens import digest_of
 

@@ -8,12 +8,19 @@ from functools import cache
 import pyarrow as pa
 import pytest
 from facebook_business.adobjects.serverside.normalize import Normalize
-from generated_values import GENERATED_KEYS, generated
-from hashed_key_differences import ANY
-from intended_differences import DIFFERENCES, PAGE, explanations, page
-from metas_libraries import MINTED, PLAIN_KEYS, our_column, ours, param_builder, theirs
 
-from capi_assets.meta.match_keys import HASHED_KEYS, hash_column
+from capi_assets.meta.match_keys.hashed_keys import HASHED_KEYS, hash_column
+from tests.helpers.generated_values import GENERATED_KEYS, generated
+from tests.helpers.hashed_key_differences import ANY
+from tests.helpers.metas_libraries import (
+    MINTED,
+    PLAIN_KEYS,
+    our_column,
+    ours,
+    param_builder,
+    theirs,
+)
+from tools.normalisation_page import DIFFERENCES, PAGE, explanations, page
 
 VALUES_PER_KEY = 700
 
@@ -107,6 +114,4 @@ def test_no_fbp_is_invented_where_the_param_builder_draws_one():
 
 
 def test_the_page_is_written_from_these_tables():
-    assert PAGE.read_text(encoding="utf-8") == page(), (
-        "run `python -m tests.meta.intended_differences`"
-    )
+    assert PAGE.read_text(encoding="utf-8") == page(), "run `python -m tools.normalisation_page`"

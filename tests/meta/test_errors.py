@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capi_assets.meta.errors import (
+from capi_assets.meta.events.refusals import REFUSALS
+from capi_assets.meta.graph.errors import (
     SUBCODES,
     Body,
     Kind,
@@ -17,7 +18,6 @@ from capi_assets.meta.errors import (
     remedy,
     subcode_name,
 )
-from capi_assets.meta.refusals import REFUSALS
 
 
 def body(**error: Any) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from capi_assets.meta.event_names import meant_names
+from capi_assets.meta.events.event_names import meant_names
 from capi_assets.meta.limits import STANDARD_EVENTS
 
 

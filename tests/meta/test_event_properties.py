@@ -8,12 +8,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from order_rows import build, purchase, table
-from order_strategies import fine_rows, rows
-from plain_events import plain_payload
 
-from capi_assets.meta import events as events_module
-from capi_assets.meta.events import EVENT_FIELDS, build_events
+from capi_assets.meta.events import build as events_module
+from capi_assets.meta.events.build import EVENT_FIELDS, build_events
+from tests.helpers.order_rows import build, purchase, table
+from tests.helpers.order_strategies import fine_rows, rows
+from tests.helpers.plain_events import plain_payload
 
 Row = dict[str, Any]
 

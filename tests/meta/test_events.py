@@ -8,7 +8,12 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from order_rows import (
+
+from capi_assets.meta.events.build import EVENT_SCHEMA, build_events
+from capi_assets.meta.events.user_data import HASHED_FIELDS, PLAIN_FIELDS
+from capi_assets.meta.limits import ACTION_SOURCES
+from capi_assets.meta.match_keys.hashed_keys import HASHED_KEYS
+from tests.helpers.order_rows import (
     EXTINFO,
     PLACED,
     SCHEMA,
@@ -21,11 +26,6 @@ from order_rows import (
     table,
     whatsapp,
 )
-
-from capi_assets.meta.events import EVENT_SCHEMA, build_events
-from capi_assets.meta.limits import ACTION_SOURCES
-from capi_assets.meta.match_keys import HASHED_KEYS
-from capi_assets.meta.user_data import HASHED_FIELDS, PLAIN_FIELDS
 
 Row = dict[str, Any]
 

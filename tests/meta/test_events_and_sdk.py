@@ -22,7 +22,8 @@ from facebook_business.adobjects.serverside.extended_device_info import Extended
 from facebook_business.adobjects.serverside.messaging_channel import MessagingChannel
 from facebook_business.adobjects.serverside.original_event_data import OriginalEventData
 from facebook_business.adobjects.serverside.user_data import UserData
-from order_rows import app, bare, digest, event, purchase, whatsapp
+
+from tests.helpers.order_rows import app, bare, digest, event, purchase, whatsapp
 
 Row = dict[str, Any]
 

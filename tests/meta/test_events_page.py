@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from events_page import PAGE, written
-
 from capi_assets.eligibility import WITHHELD_WORDS
-from capi_assets.meta.events import EVENT_FIELDS
+from capi_assets.meta.events.build import EVENT_FIELDS
+from capi_assets.meta.events.refusals import REFUSALS
 from capi_assets.meta.limits import (
     ACTION_SOURCES,
     MAX_EVENT_NAME_LENGTH,
@@ -13,7 +12,7 @@ from capi_assets.meta.limits import (
     WINDOW,
     WINDOW_PHYSICAL_STORE,
 )
-from capi_assets.meta.refusals import REFUSALS
+from tools.events_page import PAGE, written
 
 TEXT = PAGE.read_text(encoding="utf-8")
 
@@ -26,7 +25,7 @@ def rows(heading: str) -> dict[str, list[str]]:
 
 
 def test_the_refusals_are_written_from_the_rules() -> None:
-    assert written(TEXT) == TEXT, "run `python -m tests.meta.events_page`"
+    assert written(TEXT) == TEXT, "run `python -m tools.events_page`"
     table = rows("What is refused here before Meta refuses it")
     assert list(table) == [refusal.reason for refusal in REFUSALS]
     assert table["weak_match_keys"][2].startswith("2804050; ")

@@ -13,11 +13,10 @@ import duckdb
 import orjson
 import pyarrow as pa
 import pytest
-from factories import DATASET, HOUR, H, Row, at, digest, fbc, land, landed_order, landed_visit
 
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.visits import Visits
-from capi_assets.delivery.ledger_schema import STATE
+from capi_assets.delivery.ledger.schema import STATE
 from capi_assets.delivery.plan import plan
 from capi_assets.delivery.policy import Policy
 from capi_assets.eligibility import matched_events_of
@@ -28,6 +27,18 @@ from capi_assets.ingest.sources import LandingFolder
 from capi_assets.ingest.visits import ingest_visits
 from capi_assets.matching import match
 from capi_assets.sandbox.rules.judge import judge
+from tests.helpers.factories import (
+    DATASET,
+    HOUR,
+    H,
+    Row,
+    at,
+    digest,
+    fbc,
+    land,
+    landed_order,
+    landed_visit,
+)
 
 Door = Callable[..., pa.Table]
 

@@ -6,8 +6,8 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
-from capi_assets.meta.client import DatasetAccess
-from capi_assets.meta.graph_versions import ENDS, NEWEST, version_outlook
+from capi_assets.meta.graph.client import DatasetAccess
+from capi_assets.meta.graph.versions import ENDS, NEWEST, version_outlook
 from capi_assets.sandbox import versions as metas
 from capi_assets.settings import Settings
 

@@ -8,10 +8,10 @@ from datetime import date
 import pyarrow as pa
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from match_key_vectors import DROPPED, EMPTY, KEPT, TODAY
 
-from capi_assets.meta.match_keys import HASHED_KEYS, hash_column, normalise
-from capi_assets.meta.problems import Problem
+from capi_assets.meta.match_keys.hashed_keys import HASHED_KEYS, hash_column, normalise
+from capi_assets.meta.match_keys.key_problems import Problem
+from tests.helpers.match_key_vectors import DROPPED, EMPTY, KEPT, TODAY
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 

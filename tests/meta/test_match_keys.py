@@ -9,10 +9,15 @@ from datetime import date
 import phonenumbers
 import pyarrow as pa
 import pytest
-from match_key_vectors import DIGESTS, DROPPED, EMPTY, JOHN, KEPT, MARY, TODAY
 
-from capi_assets.meta.match_keys import HASHED_KEYS, hash_column, normalise, problem_words
-from capi_assets.meta.problems import Problem
+from capi_assets.meta.match_keys.hashed_keys import (
+    HASHED_KEYS,
+    hash_column,
+    normalise,
+    problem_words,
+)
+from capi_assets.meta.match_keys.key_problems import Problem
+from tests.helpers.match_key_vectors import DIGESTS, DROPPED, EMPTY, JOHN, KEPT, MARY, TODAY
 
 
 def one(key, value, country=None, **options):

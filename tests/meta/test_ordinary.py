@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
-from generated_values import generated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capi_assets.meta.digests import digest, sha256_column
-from capi_assets.meta.match_keys import HASHED_KEYS, hash_column, normalise
-from capi_assets.meta.ordinary import normal_forms
+from capi_assets.meta.match_keys.common_forms import normal_forms
+from capi_assets.meta.match_keys.digests import digest, sha256_column
+from capi_assets.meta.match_keys.hashed_keys import HASHED_KEYS, hash_column, normalise
+from tests.helpers.generated_values import generated
 
 ORDINARY = {
     "em": (" John.Smith+tag@Mail.Example.co.uk\t", "john.smith+tag@mail.example.co.uk"),

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from capi_assets.meta.client import Answer, Arrival, DatasetAccess, MetaClient
-from capi_assets.meta.errors import Kind
+from capi_assets.meta.graph.client import Answer, Arrival, DatasetAccess, MetaClient
+from capi_assets.meta.graph.errors import Kind
+from capi_assets.meta.graph.preflight import EVENT_NAME, Preflight, canary, preflight
 from capi_assets.meta.limits import WINDOW
-from capi_assets.meta.preflight import EVENT_NAME, Preflight, canary, preflight
 from capi_assets.sandbox.reports import totals
 from capi_assets.sandbox.run import SandboxServer
 

@@ -17,16 +17,16 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capi_assets.meta.client import DatasetAccess
-from capi_assets.meta.errors import Kind
-from capi_assets.meta.insights import (
+from capi_assets.meta.graph.client import DatasetAccess
+from capi_assets.meta.graph.errors import Kind
+from capi_assets.meta.graph.insights import (
     QUALITY,
     SERVER_COUNTS,
     Told,
     dataset_quality,
     server_stats,
 )
-from capi_assets.meta.reading import ANSWER_LIMIT, GraphReader, Obstacle
+from capi_assets.meta.graph.reads import ANSWER_LIMIT, GraphReader, Obstacle
 from capi_assets.sandbox.run import SandboxServer
 
 DATASET, TOKEN, SECRET = "1234567890123456", "EAAtokenThatNobodyMaySee", "app-secret-nobody-sees"

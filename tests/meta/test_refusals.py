@@ -10,7 +10,13 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from order_rows import (
+
+from capi_assets.meta.events.build import build_events
+from capi_assets.meta.events.refusals import REFUSALS, refusal_words
+from capi_assets.meta.events.user_data import USER_DATA_FIELDS, bits_of, keys_of
+from capi_assets.meta.events.weak_keys import BUSINESS_KEYS, WEAK_SETS, weak
+from capi_assets.meta.limits import LDU_STATES, MESSAGING_EVENTS
+from tests.helpers.order_rows import (
     APP_DATA,
     EXTINFO,
     SCHEMA,
@@ -22,12 +28,6 @@ from order_rows import (
     table,
     whatsapp,
 )
-
-from capi_assets.meta.events import build_events
-from capi_assets.meta.limits import LDU_STATES, MESSAGING_EVENTS
-from capi_assets.meta.refusals import REFUSALS, refusal_words
-from capi_assets.meta.user_data import USER_DATA_FIELDS, bits_of, keys_of
-from capi_assets.meta.weak_keys import BUSINESS_KEYS, WEAK_SETS, weak
 
 Row = dict[str, Any]
 HASH = digest("x")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from sandbox_samples import DATASET, NOW, TOKEN
 
 from capi_assets.sandbox.run import SandboxServer
+from tests.helpers.sandbox_samples import DATASET, NOW, TOKEN
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,11 @@ import pytest
 import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sandbox_samples import (
+
+from capi_assets.sandbox.inbox import Inbox
+from capi_assets.sandbox.rules.judge import judge
+from capi_assets.sandbox.run import SandboxServer
+from tests.helpers.sandbox_samples import (
     DATASET,
     DAY,
     NOW,
@@ -30,10 +34,6 @@ from sandbox_samples import (
     purchase,
     sha,
 )
-
-from capi_assets.sandbox.inbox import Inbox
-from capi_assets.sandbox.rules.judge import judge
-from capi_assets.sandbox.run import SandboxServer
 
 
 def test_an_accepted_request_is_answered_as_meta_does(server: SandboxServer) -> None:

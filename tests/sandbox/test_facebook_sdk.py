@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sandbox_samples import DATASET, DAY, NOW, NOW_S, TOKEN, control, counted, sha
 
 from capi_assets.sandbox.run import SandboxServer
+from tests.helpers.sandbox_samples import DATASET, DAY, NOW, NOW_S, TOKEN, control, counted, sha
 
 facebook_business = pytest.importorskip("facebook_business")
 

@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 import requests
-from sandbox_samples import (
+
+from capi_assets.sandbox.answers import GraphError
+from capi_assets.sandbox.field_selection import read_fields, select
+from capi_assets.sandbox.run import SandboxServer
+from tests.helpers.sandbox_samples import (
     DATASET,
     DAY,
     NOW,
@@ -20,10 +24,6 @@ from sandbox_samples import (
     purchase,
     sha,
 )
-
-from capi_assets.sandbox.answers import GraphError
-from capi_assets.sandbox.field_selection import read_fields, select
-from capi_assets.sandbox.run import SandboxServer
 
 
 def sale(number: int, hours_ago: float, value: float = 10, currency: str = "EUR") -> dict[str, Any]:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_samples import DAY, NOW, NOW_S, PERSON, purchase, sha
 
 from capi_assets.sandbox.rules.judge import judge, judge_all
 from capi_assets.sandbox.rules.person import TOO_WEAK
+from tests.helpers.sandbox_samples import DAY, NOW, NOW_S, PERSON, purchase, sha
 
 DIGEST = sha("x")
 EXTINFO = ["a2", "app", "1.0", "1.0.1", "15", "Pixel", "en_US", *[""] * 9]

@@ -6,9 +6,19 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sandbox_samples import DATASET, DAY, NOW, NOW_S, control, counted, post, purchase, sha
 
 from capi_assets.sandbox.run import SandboxServer
+from tests.helpers.sandbox_samples import (
+    DATASET,
+    DAY,
+    NOW,
+    NOW_S,
+    control,
+    counted,
+    post,
+    purchase,
+    sha,
+)
 
 H48 = timedelta(hours=48)
 SECOND = timedelta(seconds=1)

@@ -10,7 +10,11 @@ from typing import Any
 import orjson
 import pytest
 import requests
-from sandbox_samples import (
+
+from capi_assets.sandbox.faults import KINDS
+from capi_assets.sandbox.page import GROUPS
+from capi_assets.sandbox.run import SandboxServer
+from tests.helpers.sandbox_samples import (
     DATASET,
     NOW,
     TOKEN,
@@ -23,10 +27,6 @@ from sandbox_samples import (
     post,
     purchase,
 )
-
-from capi_assets.sandbox.faults import KINDS
-from capi_assets.sandbox.page import GROUPS
-from capi_assets.sandbox.run import SandboxServer
 
 
 def switch_on(server: SandboxServer, kind: str, **settings: Any) -> None:

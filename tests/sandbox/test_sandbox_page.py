@@ -8,10 +8,10 @@ from html.parser import HTMLParser
 
 import pytest
 import requests
-from sandbox_samples import DATASET, NOW, PERSON, TOKEN, control, post, purchase
 
 from capi_assets.sandbox.chart import ceiling, hourly_chart
 from capi_assets.sandbox.run import SandboxServer
+from tests.helpers.sandbox_samples import DATASET, NOW, PERSON, TOKEN, control, post, purchase
 
 
 def page(server: SandboxServer, part: str = "") -> str:

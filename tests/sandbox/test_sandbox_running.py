@@ -14,11 +14,11 @@ from pathlib import Path
 import orjson
 import pytest
 import requests
-from sandbox_samples import DATASET, NOW, TOKEN, control, counted, post, purchase
 
 from capi_assets.sandbox.clock import SandboxClock
 from capi_assets.sandbox.inbox import Inbox
 from capi_assets.sandbox.run import SandboxServer, listening
+from tests.helpers.sandbox_samples import DATASET, NOW, TOKEN, control, counted, post, purchase
 
 
 def test_a_stopped_sandbox_refuses_connections() -> None:

@@ -6,7 +6,10 @@ from datetime import timedelta
 
 import pytest
 import requests
-from sandbox_samples import (
+
+from capi_assets.sandbox.run import SandboxServer
+from capi_assets.sandbox.tokens import digest_of
+from tests.helpers.sandbox_samples import (
     DATASET,
     NOW,
     TOKEN,
@@ -19,9 +22,6 @@ from sandbox_samples import (
     post,
     purchase,
 )
-
-from capi_assets.sandbox.run import SandboxServer
-from capi_assets.sandbox.tokens import digest_of
 
 
 def test_a_token_expires_in_the_middle_and_is_renewed(server: SandboxServer) -> None:

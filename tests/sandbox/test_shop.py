@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capi_assets.sandbox.shop.dice import HEX, Dice
-from capi_assets.sandbox.shop.people import People
+from capi_assets.sandbox.shop.countries import COUNTRIES
+from capi_assets.sandbox.shop.customers import People
+from capi_assets.sandbox.shop.keyed_random import HEX, Dice
 from capi_assets.sandbox.shop.shop import Shop
-from capi_assets.sandbox.shop.world import COUNTRIES
 
 MONDAY = datetime(2026, 11, 16, tzinfo=UTC)
 HOUR = timedelta(hours=1)

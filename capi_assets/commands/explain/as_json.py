@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from capi_assets.commands.explain import masks
+from capi_assets.commands.explain import masking
 from capi_assets.commands.explain.facts import Story
 from capi_assets.commands.explain.find_order import sighted_hour
 from capi_assets.commands.explain.spellings import Inquiry
-from capi_assets.commands.explain.words import (
+from capi_assets.commands.explain.text import (
     answer_words,
     columns,
     dropped,
@@ -51,7 +51,7 @@ def as_json(story: Story, inquiry: Inquiry | None = None) -> dict[str, Any]:
         "match_keys": {
             key: {"from": origin, "values": values} for key, origin, values, _ in key_rows(story)
         },
-        "payload": None if story.payload is None else masks.payload(story.payload),
+        "payload": None if story.payload is None else masking.payload(story.payload),
         "plan": story.planned and {
             "action": story.planned["action"],
             "reason": story.planned["reason"],
@@ -77,7 +77,7 @@ def _inquiry_json(inquiry: Inquiry) -> dict[str, Any]:
         "key": inquiry.key,
         "answer": inquiry.sentence,
         "spellings": [
-            {"name": each.name, "digest": masks.short(each.digest), "equals": list(each.sent_as)}
+            {"name": each.name, "digest": masking.short(each.digest), "equals": list(each.sent_as)}
             for each in inquiry.tried
         ],
     }

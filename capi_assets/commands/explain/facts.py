@@ -20,7 +20,7 @@ from capi_assets.commands.explain.next_step import next_step
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.contracts.orders import Orders
-from capi_assets.delivery.ledger import Ledger
+from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.plan import plan
 from capi_assets.delivery.policy import Policy
 from capi_assets.eligibility import withheld_reason
@@ -28,7 +28,7 @@ from capi_assets.engine import DuckDBEngine
 from capi_assets.hours import HOUR, floor_hour, hours_between
 from capi_assets.lake import Lake
 from capi_assets.matching import candidates
-from capi_assets.meta.match_keys import HASHED_KEYS
+from capi_assets.meta.match_keys.hashed_keys import HASHED_KEYS
 
 MOST_CANDIDATES = 10
 _IDENTITY = ("order_id", "event_name", "dataset_id")

@@ -16,7 +16,7 @@ import duckdb
 from capi_assets.contracts.base import Contract, arrow_schema
 from capi_assets.contracts.orders import Orders
 from capi_assets.contracts.quarantine import Quarantine
-from capi_assets.coverage.words import count, listed
+from capi_assets.coverage.formatting import count, listed
 from capi_assets.engine import DuckDBEngine
 from capi_assets.hours import floor_hour, hour_key
 from capi_assets.lake import Lake

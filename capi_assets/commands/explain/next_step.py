@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from capi_assets.coverage.causes import cause_of
-from capi_assets.coverage.words import deadline, moment
+from capi_assets.coverage.formatting import deadline, moment
 from capi_assets.delivery import reasons
+from capi_assets.delivery.causes import cause_of
 from capi_assets.eligibility import WITHHELD_WORDS
 from capi_assets.hours import hour_key
-from capi_assets.meta.errors import SUBCODES
-from capi_assets.meta.refusals import refusal_words
+from capi_assets.meta.events.refusals import refusal_words
+from capi_assets.meta.graph.errors import SUBCODES
 
 _OWN_REFUSALS = {
     reasons.DUPLICATE: "Another order has the same event_id, and Meta would take the two for one:"

@@ -15,18 +15,18 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from capi_assets.commands.explain import masks
+from capi_assets.commands.explain import masking
 from capi_assets.commands.explain.facts import Candidate, Story
 from capi_assets.commands.explain.find_order import sighted_hour
 from capi_assets.commands.explain.spellings import Inquiry
-from capi_assets.commands.explain.words import (
+from capi_assets.commands.explain.text import (
     answer_words,
     columns,
     dropped,
     key_rows,
     refused_words,
 )
-from capi_assets.coverage.words import count, deadline, listed, moment, money, span
+from capi_assets.coverage.formatting import count, deadline, listed, moment, money, span
 from capi_assets.eligibility import WITHHELD_WORDS
 from capi_assets.hours import hour_key
 
@@ -197,7 +197,7 @@ def _match_keys(story: Story) -> Iterator[RenderableType]:
 def _payload(story: Story) -> Iterator[RenderableType]:
     if story.payload is None or story.event is None:
         return
-    shown = orjson.dumps(masks.payload(story.payload), option=orjson.OPT_INDENT_2).decode()
+    shown = orjson.dumps(masking.payload(story.payload), option=orjson.OPT_INDENT_2).decode()
     yield Text(shown)
     yield Text(f"SHA-256 of the bytes that are sent: {story.event['payload_sha256']}", "dim")
 
@@ -245,7 +245,7 @@ def _attempt_table(story: Story) -> Table:
 def _inquiry(inquiry: Inquiry) -> Iterator[RenderableType]:
     yield Text(inquiry.sentence, "green" if inquiry.matching else "red")
     yield _grid(
-        (each.name, masks.short(each.digest), _equals(each.sent_as)) for each in inquiry.tried
+        (each.name, masking.short(each.digest), _equals(each.sent_as)) for each in inquiry.tried
     )
 
 

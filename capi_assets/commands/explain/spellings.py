@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 import phonenumbers
 import pycountry
 
-from capi_assets.commands.explain.masks import short
-from capi_assets.coverage.words import listed
+from capi_assets.commands.explain.masking import short
+from capi_assets.coverage.formatting import listed
 from capi_assets.ingest.hashing import CONTACT_FIELDS, HashPolicy
-from capi_assets.meta.digests import digest, sha256
-from capi_assets.meta.match_keys import HASHED_KEYS, normalise, problem_words
+from capi_assets.meta.match_keys.digests import digest, sha256
+from capi_assets.meta.match_keys.hashed_keys import HASHED_KEYS, normalise, problem_words
 
 OURS = "as capi-assets spells it"
 

@@ -20,12 +20,12 @@ from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.contracts.meta_stats import MetaStats
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.coverage.flags import CoveragePolicy, flag_hours
-from capi_assets.coverage.late import LATE, late_events, late_orders, why_late
+from capi_assets.coverage.gap_history import Story, stories
+from capi_assets.coverage.late_orders import LATE, late_events, late_orders, why_late
 from capi_assets.coverage.match_key_shares import MATCH_KEY_COUNTS, match_key_counts
 from capi_assets.coverage.outcomes import LOSSES, losses
-from capi_assets.coverage.stories import Story, stories
 from capi_assets.defs.resources import LedgerResource, resources_from
-from capi_assets.delivery.ledger_schema import ATTEMPT
+from capi_assets.delivery.ledger.schema import ATTEMPT
 from capi_assets.delivery.reasons import PAYLOAD_CHANGED
 from capi_assets.hours import HOUR, floor_hour, hours_between, span
 from capi_assets.lake import Lake

@@ -12,24 +12,24 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from capi_assets.commands.report import words as words
+from capi_assets.commands.report import text as words
 from capi_assets.commands.report.facts import Report
 from capi_assets.commands.report.glossary import GLOSSARY
-from capi_assets.commands.report.two_sides import agreement
+from capi_assets.commands.report.reconciliation import agreement
 from capi_assets.coverage.buckets import buckets_of
-from capi_assets.coverage.freshness import freshness
-from capi_assets.coverage.match_key_shares import match_key_shares
-from capi_assets.coverage.pictures import (
+from capi_assets.coverage.charts import (
     Shade,
     coverage_picture,
     freshness_picture,
     match_keys_picture,
     waterfall_picture,
 )
-from capi_assets.coverage.pictures.svg import NARROW, WIDE
-from capi_assets.coverage.pictures.waterfall import totals
-from capi_assets.coverage.stories import Story
-from capi_assets.coverage.words import count, moment
+from capi_assets.coverage.charts.svg import NARROW, WIDE
+from capi_assets.coverage.charts.waterfall import totals
+from capi_assets.coverage.formatting import count, moment
+from capi_assets.coverage.freshness import freshness
+from capi_assets.coverage.gap_history import Story
+from capi_assets.coverage.match_key_shares import match_key_shares
 from capi_assets.hours import HOUR
 
 _BARS = {WIDE: 192, NARROW: 96}

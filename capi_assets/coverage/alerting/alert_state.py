@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from capi_assets.coverage.causes import Cause
+from capi_assets.delivery.causes import Cause
 
 
 @dataclass(frozen=True, slots=True)

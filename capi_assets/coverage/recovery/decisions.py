@@ -2,7 +2,7 @@
 
 Pure: `datasets_to_ask` says whose canary is needed, `decide_recovery` what to launch; both take
 what was remembered and a clock. Only hours whose cause lies outside the data are ever launched,
-and where Meta or the token is at fault, only after the canary (meta/preflight.py) has passed.
+and where Meta or the token is at fault, only after the canary (meta/graph/preflight.py) has passed.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 
-from capi_assets.coverage.causes import Cause
 from capi_assets.coverage.gaps import Gap
 from capi_assets.coverage.recovery.state import Probe, RecoveryState, Try
+from capi_assets.delivery.causes import Cause
 from capi_assets.hours import HOUR, key_ranges
 
 NEEDS_CANARY = frozenset({Cause.TOKEN, Cause.PERMISSION, Cause.META_DOWN, Cause.THROTTLED})

@@ -23,7 +23,7 @@ import pyarrow.csv
 import pyarrow.parquet
 from upath import UPath
 
-from capi_assets.sandbox.shop.rhythm import HOUR_MS
+from capi_assets.sandbox.shop.seasonality import HOUR_MS
 from capi_assets.sandbox.shop.shop import LANDS, PLANTED, Shop
 
 FORMATS = ("csv", "csv.gz", "jsonl", "jsonl.gz", "parquet")

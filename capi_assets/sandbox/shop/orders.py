@@ -15,11 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from capi_assets.sandbox.shop.dice import Dice, Flags, Floats, Ints
-from capi_assets.sandbox.shop.people import People, join, text, where
-from capi_assets.sandbox.shop.rhythm import HOUR_MS
+from capi_assets.sandbox.shop.countries import COUNTRIES, PRODUCTS, SHOP
+from capi_assets.sandbox.shop.customers import People, join, text, where
+from capi_assets.sandbox.shop.keyed_random import Dice, Flags, Floats, Ints
+from capi_assets.sandbox.shop.seasonality import HOUR_MS
 from capi_assets.sandbox.shop.visits import Traffic, Visits
-from capi_assets.sandbox.shop.world import COUNTRIES, PRODUCTS, SHOP
 
 # Rows that break the contract: quarantine must hold exactly these.
 BROKEN = ("missing_currency", "value_not_a_number", "missing_order_id", "unknown_action_source")

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from capi_assets.sandbox.shop.dice import Flags, Floats, Ints
+from capi_assets.sandbox.shop.keyed_random import Flags, Floats, Ints
 
 Kind = Literal[
     "visits_missing",  # the tracker is down: visits of that time are never stored

@@ -18,12 +18,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from capi_assets.sandbox.shop import truth
-from capi_assets.sandbox.shop.dice import Dice, Flags, Ints
+from capi_assets.sandbox.shop import ground_truth
+from capi_assets.sandbox.shop.customers import where
+from capi_assets.sandbox.shop.keyed_random import Dice, Flags, Ints
 from capi_assets.sandbox.shop.orders import Orders
 from capi_assets.sandbox.shop.outages import Kind, Outage, arrival, hit, order_factor
-from capi_assets.sandbox.shop.people import where
-from capi_assets.sandbox.shop.rhythm import HOUR_MS, Stream
+from capi_assets.sandbox.shop.seasonality import HOUR_MS, Stream
 from capi_assets.sandbox.shop.visits import Traffic
 
 _TIME = pa.timestamp("us", tz="UTC")
@@ -163,12 +163,12 @@ class Shop:
 
     def origins(self, start: datetime, end: datetime) -> Any:
         """order_id and visit_id of the visit each order truly came from (null: from none)."""
-        return truth.origins(self.landings("orders", start, end))
+        return ground_truth.origins(self.landings("orders", start, end))
 
     def truth(self, start: datetime, end: datetime, until: datetime | None = None) -> pd.DataFrame:
         """What was planted, counted per hour; see `truth.count`."""
         orders = self.landings("orders", start, end, until)
-        return truth.count(self.landings("visits", start, end, until), orders, start, end)
+        return ground_truth.count(self.landings("visits", start, end, until), orders, start, end)
 
 
 def _ms(moment: datetime) -> int:

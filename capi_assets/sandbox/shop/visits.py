@@ -14,17 +14,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from capi_assets.sandbox.shop.dice import HEX, URL_SAFE, Dice, Flags, Ints
-from capi_assets.sandbox.shop.people import (
-    DAY_MS,
-    SYSTEM_STYLE,
-    People,
-    join,
-    text,
-    where,
-)
-from capi_assets.sandbox.shop.rhythm import Stream
-from capi_assets.sandbox.shop.world import ADS, CAMPAIGNS, PRODUCTS, SHOP, SOURCES
+from capi_assets.sandbox.shop.countries import ADS, CAMPAIGNS, PRODUCTS, SHOP, SOURCES
+from capi_assets.sandbox.shop.customers import DAY_MS, SYSTEM_STYLE, People, join, text, where
+from capi_assets.sandbox.shop.keyed_random import HEX, URL_SAFE, Dice, Flags, Ints
+from capi_assets.sandbox.shop.seasonality import Stream
 
 _RETURNING = 0.35
 _SHORTEST_RETURN_MS = 300_000

@@ -5,7 +5,7 @@ the caller to log. What an alert says comes from words.py and alerts_document.py
 """
 
 from capi_assets.coverage.alerting.channels.email import EmailChannel
-from capi_assets.coverage.alerting.channels.json_post import JsonChannel
+from capi_assets.coverage.alerting.channels.json_channel import JsonChannel
 from capi_assets.coverage.alerting.channels.log import LogChannel
 from capi_assets.coverage.alerting.channels.message import Channel, Failure, Message
 from capi_assets.coverage.alerting.channels.outbox import deliver

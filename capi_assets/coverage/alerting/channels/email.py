@@ -12,8 +12,8 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import formatdate, make_msgid
 
-from capi_assets.coverage.alerting.channels.attempts import Attempt, Patience
 from capi_assets.coverage.alerting.channels.message import Failure, Message, spelled_out
+from capi_assets.coverage.alerting.channels.retry import Attempt, Patience
 from capi_assets.coverage.alerting.channels.smtp_address import SmtpAddress, smtp_address
 
 _SOME_REFUSED = "recipients not accepted"

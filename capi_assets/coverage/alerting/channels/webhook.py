@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from capi_assets.coverage.alerting.channels.attempts import Patience
+from capi_assets.coverage.alerting.channels.http import post_json
 from capi_assets.coverage.alerting.channels.message import Failure, Message, spelled_out
-from capi_assets.coverage.alerting.channels.post import post_json
+from capi_assets.coverage.alerting.channels.retry import Patience
 
 
 @dataclass(slots=True)

@@ -1,0 +1,105 @@
+"""`capi-assets demo`: three days of a shop, an outage in the middle, and its recovery.
+
+Time is rehearsed: each hour is materialized as of its own settled minute, as the schedule would
+have done. The recovery runs by the real clock, as a person would start it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.panel import Panel
+
+from capi_assets.commands.demo.run_hours import free_port, health_of, play_hours, reckon
+from capi_assets.commands.demo.workspace import DATASET_ID, Stage, set_up
+from capi_assets.coverage.formatting import count, gap_sentence
+from capi_assets.coverage.gaps import Gap
+from capi_assets.coverage.links import pasteable
+from capi_assets.hours import HOUR, floor_hour, hour_key, hours_between
+from capi_assets.lake import Lake
+from capi_assets.sandbox.run import SandboxServer
+
+TOKEN, NEW_TOKEN = "demo-token-that-expires", "demo-token-renewed"
+
+
+class Ending(NamedTuple):
+    """How a demo ended: `reconciled` is the promise, the rest is for those who look closer."""
+
+    gaps: list[Gap]
+    orders: int
+    delivered: int
+    received: int
+    doubled: int
+    reconciled: bool
+
+
+def play(
+    root: Path,
+    console: Console,
+    *,
+    hours: int = 72,
+    seed: int = 7,
+    visits_per_day: int = 12_000,
+) -> Ending:
+    """Sets up a stage in `root`, plays outage and recovery, and prints both."""
+    now = datetime.now(UTC)
+    end = floor_hour(now)
+    first = end - hours * HOUR
+    # Not at a full hour: the hour in which a token dies is half delivered.
+    token_ends = first + timedelta(hours=hours * 5 // 9, minutes=20)
+    stage = Stage(root, first, seed, visits_per_day, port=free_port(), token_ends=token_ends)
+    set_up(stage, TOKEN)
+    stage.enter()
+
+    console.print(f"[bold]A shop's last {hours} hours[/bold], {hour_key(first)} to now, land in "
+                  f"{stage.landing}")  # fmt: skip
+    stage.land(first, end, until=end + HOUR)
+    with SandboxServer(
+        tokens={TOKEN: token_ends},
+        datasets={DATASET_ID: "Sample shop"},
+        state_path=stage.sandbox_state,
+        port=stage.port,
+    ) as sandbox:
+        console.print(f"Meta in a box listens at {sandbox.url}; its token ends {token_ends:%H:%M}"
+                      f" UTC on {token_ends:%d %B}, in the middle.\n")  # fmt: skip
+        return _play(stage, sandbox, end, console)
+
+
+def _play(stage: Stage, sandbox: SandboxServer, end: datetime, console: Console) -> Ending:
+    # Only now: these modules read the settings that the stage has just set.
+    import dagster as dg
+
+    from capi_assets.commands.demo.runs import ask_meta, run_hours
+    from capi_assets.coverage.stored_health import watch
+    from capi_assets.defs.resources import resources_from
+    from capi_assets.settings import read_settings
+
+    rules = resources_from(read_settings())["rules"]
+    hours = hours_between(stage.first, end)
+    lake = Lake(stage.lake)
+    settle = timedelta(minutes=rules.settle_minutes)
+    with dg.DagsterInstance.get() as instance:
+        play_hours(instance, sandbox, hours, settle, console)
+        now = datetime.now(UTC)
+        before = health_of(lake, hours)
+        gaps = watch(lake, rules.coverage(), now).gaps
+        for gap in gaps:
+            console.print(Panel(gap_sentence(gap, now), title=f"Gap of {count(gap.hours, 'hour')}",
+                                border_style="red"))  # fmt: skip
+
+        console.print("The token is renewed, and the gap's hours are materialized again.")
+        sandbox.renew_token(NEW_TOKEN)
+        stage.token_file.write_text(NEW_TOKEN, encoding="utf-8")
+        for gap in gaps:
+            if gap.recoverable:
+                done = run_hours(instance, gap.first_hour, gap.last_hour, tags={"capi_assets/gap":
+                                 gap.id})  # fmt: skip
+                shown = pasteable([gap.partition_range])
+                console.print(f"  {shown}: {'finished' if done else 'not finished'}")
+        # What the schedules would write tonight, so that the UI has it to show.
+        ask_meta(instance, hours[0], hours[-1])
+        after = health_of(lake, hours)
+    return Ending(gaps, *reckon(hours, before, after, sandbox, console))

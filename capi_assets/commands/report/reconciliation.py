@@ -1,0 +1,125 @@
+"""What the report says of Meta's own counts beside ours, from the stored rows of `meta_stats`.
+
+The comparison itself is in coverage/reconciliation/compare.py; nothing is asked of Meta here.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from capi_assets.coverage.formatting import count
+from capi_assets.coverage.reconciliation.text import OFF, advice, hour_off, hour_sentence, ours
+
+Row = Mapping[str, Any]
+
+_COMPARED = ("agree", *OFF)
+_HOURS = 10
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Both sides as the report tells them.
+
+    Attributes:
+        mood: good, warn (nothing could be compared) or bad (a difference lasts).
+        sentence: both sides in all.
+        notes: the hours that differ, what to look for, and what could not be compared.
+        header, table: per event name (and dataset, where there are several).
+    """
+
+    state: str
+    mood: str
+    sentence: str
+    notes: Sequence[str]
+    header: Sequence[str]
+    table: Sequence[Sequence[str]]
+
+
+def agreement(rows: Sequence[Row]) -> Agreement | None:
+    """What to tell of the rows of `meta_stats`; None where there are none."""
+    if not rows:
+        return None
+    by_hour: dict[datetime, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_hour[row["hour"]].append(row)
+    compared = [row for row in rows if row["verdict"] in _COMPARED]
+    hours = {row["hour"] for row in compared}
+    off = {hour: of for hour, of in by_hour.items() if hour_off(of)}
+    notes = [hour_sentence(hour, of) for hour, of in list(off.items())[:_HOURS]]
+    if len(off) > _HOURS:
+        notes.append(f"And {count(len(off) - _HOURS, 'more hour')} alike.")
+    notes += [advice(rows)] if off else []
+    notes += _left_out(by_hour)
+    state, mood = ("differs", "bad") if off else ("agrees", "good")
+    if not hours:
+        state, mood = "not known", "warn"
+    several = len({row["dataset_id"] for row in rows}) > 1
+    header = [*(["Dataset"] if several else []), "Event", "Meta counts", "Ours delivered"]
+    return Agreement(
+        state,
+        mood,
+        _sentence(compared, len(hours), len(off)),
+        notes,
+        [*header, "Difference", "Unexplained", "Hours that differ"],
+        _table(compared, several),
+    )
+
+
+def _sentence(compared: Sequence[Row], hours: int, off: int) -> str:
+    if not hours:
+        return "No hour could be compared with Meta's own counts."
+    theirs, mine = sum(row["meta_events"] or 0 for row in compared), sum(map(ours, compared))
+    said = (
+        f"In {count(hours, 'hour')} that could be compared, Meta counts"
+        f" {count(theirs, 'event')} where our books have {mine:,} delivered"
+    )
+    if off:
+        return f"{said}; in {off:,} of them the two differ for long, and nothing explains it."
+    return f"{said}; no difference lasts."
+
+
+def _left_out(by_hour: Mapping[datetime, Sequence[Row]]) -> list[str]:
+    """Hours that could not be compared, with the reason."""
+    why: dict[str, int] = defaultdict(int)
+    for rows in by_hour.values():
+        verdicts = {row["verdict"] for row in rows}
+        if verdicts & {*_COMPARED}:
+            continue
+        unread = [row["why"] for row in rows if row["verdict"] == "cannot_read" and row["why"]]
+        if unread:
+            why[unread[0]] += 1
+        elif "too_early" in verdicts:
+            why["Meta's counts had not settled yet"] += 1
+        elif "not_materialized" in verdicts:
+            why["our side was not materialized"] += 1
+    return [f"{count(number, 'hour')} not compared: {words}." for words, number in why.items()]
+
+
+def _table(compared: Sequence[Row], several: bool) -> list[list[str]]:
+    groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in compared:
+        if row["event_name"]:
+            groups[row["dataset_id"], row["event_name"]].append(row)
+    body = []
+    for (dataset, name), rows in sorted(groups.items()):
+        lasting = sum(row["verdict"] in OFF and row["sustained"] for row in rows)
+        body.append(
+            [
+                *([dataset] if several else []),
+                name,
+                f"{sum(row['meta_events'] or 0 for row in rows):,}",
+                f"{sum(map(ours, rows)):,}",
+                _signed(sum(row["difference"] or 0 for row in rows)),
+                _signed(sum(row["unexplained"] or 0 for row in rows)),
+                f"{lasting:,}",
+            ]
+        )
+    return body
+
+
+def _signed(value: int) -> str:
+    return f"{value:+,}" if value else "0"

@@ -1,0 +1,303 @@
+"""What will stop delivery before it does: a token that is refused or ends, a version that ends.
+
+Looking asks Meta (`look`); what it means is pure. When it is told as an alert is in
+foresight_alerts.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from capi_assets.contracts.base import arrow_schema, conform
+from capi_assets.contracts.meta_access import MetaAccess
+from capi_assets.delivery.datasets import Datasets
+from capi_assets.meta.graph.client import DatasetAccess, MetaClient
+from capi_assets.meta.graph.debug_token import TokenFacts, debug_token
+from capi_assets.meta.graph.errors import TOKEN_PLACES, Kind, cure
+from capi_assets.meta.graph.preflight import Preflight, preflight
+from capi_assets.meta.graph.versions import VersionOutlook, version_outlook
+
+Verdict = Literal["ok", "unknown", "warning", "error"]
+WORST_FIRST: tuple[Verdict, ...] = ("error", "warning", "unknown", "ok")
+
+WARNING_DAYS = 30
+ERROR_DAYS = 7
+"""Days before a token's end from which its check warns, and fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A verdict in words. `mark` names the state: alerts come when it changes."""
+
+    verdict: Verdict
+    words: str
+    mark: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What is known of one dataset's way to Meta at one moment.
+
+    `missing` says why there is no token; then nothing was asked. `canary` is None where no
+    preflight was made.
+    """
+
+    dataset_id: str
+    checked_at: datetime
+    version: VersionOutlook
+    facts: TokenFacts | None = None
+    canary: Preflight | None = None
+    missing: str | None = None
+
+    @property
+    def days_left(self) -> int | None:
+        """Whole days until the token ends, rounded down."""
+        ends = self.facts.expires_at if self.facts else None
+        return None if ends is None else (ends - self.checked_at) // timedelta(days=1)
+
+    @property
+    def accepted(self) -> bool | None:
+        """Whether Meta accepts the token; None if that is not known."""
+        if self.missing is not None:
+            return False
+        if self.canary and self.canary.ok:
+            return True
+        if self.canary and self.canary.kind is Kind.TOKEN:
+            return False
+        return self.facts.is_valid if self.facts else None
+
+    @property
+    def stops_delivery(self) -> bool:
+        """Whether events for this dataset would not be taken now, as far as is known."""
+        if self.canary is not None:
+            return not self.canary.ok
+        return self.accepted is False
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of the three."""
+        found = {said.verdict for said in (access(self), token_end(self), version(self))}
+        return next(verdict for verdict in WORST_FIRST if verdict in found)
+
+
+def look(
+    datasets: Datasets,
+    now: datetime,
+    *,
+    canary: bool,
+    version: str,
+    ask: Callable[[DatasetAccess], TokenFacts] = debug_token,
+) -> list[Outlook]:
+    """Asks Meta about every dataset that is set up, in the order of their ids.
+
+    Args:
+        canary: whether to send each dataset the preflight's event.
+        version: the Graph version of datasets that have no access.
+    """
+    found = [_look(access, now, canary, ask) for access in datasets.accesses.values()]
+    found += [
+        Outlook(dataset_id, now, version_outlook(version, now), missing=why)
+        for dataset_id, why in datasets.missing.items()
+    ]
+    return sorted(found, key=lambda outlook: outlook.dataset_id)
+
+
+def _look(
+    access: DatasetAccess,
+    now: datetime,
+    canary: bool,
+    ask: Callable[[DatasetAccess], TokenFacts],
+) -> Outlook:
+    facts = ask(access)
+    flown = None
+    if canary:
+        client = MetaClient(access, connections=1)
+        try:
+            flown = preflight(client, now)
+        finally:
+            client.close()
+    answered = (flown.api_version if flown else None) or facts.api_version
+    return Outlook(
+        access.dataset_id, now, version_outlook(access.version, now, answered), facts, flown
+    )
+
+
+def access(outlook: Outlook) -> Said:
+    """Whether Meta accepts the token and lets it send."""
+    dataset, facts, canary = outlook.dataset_id, outlook.facts, outlook.canary
+    if outlook.missing is not None:
+        words = (
+            f"Dataset {dataset} has no access token that can be used:"
+            f" {outlook.missing.rstrip('.')}. Set {TOKEN_PLACES}."
+        )
+        return Said("error", words, "no_token")
+    if canary is not None and (canary.ok or canary.kind not in _NOT_TELLING):
+        return _of_canary(canary)
+    if facts is not None and facts.is_valid:
+        words = (
+            f"Meta says that the token of dataset {dataset} is valid. Whether it may send to the"
+            " dataset was not tried: `capi-assets preflight` does."
+        )
+        return Said("ok", words, "ok")
+    if facts is not None and facts.is_valid is False:
+        words = (
+            f"Meta does not accept the access token of dataset {dataset}"
+            f"{_codes(facts.code, facts.subcode)}. {cure(Kind.TOKEN, facts.code, facts.subcode)}"
+        )
+        return Said("error", words, Kind.TOKEN.cause)
+    if canary is not None:
+        return Said("unknown", canary.words, "unknown")
+    why = facts.why_unknown if facts else None
+    words = (
+        f"Whether Meta accepts the token of dataset {dataset} is not known: {why}."
+        " `capi-assets preflight` tries it."
+    )
+    return Said("unknown", words, "unknown")
+
+
+# Answers that say nothing of the token, for better or worse.
+_NOT_TELLING = (Kind.TRANSIENT, Kind.THROTTLED, Kind.UNRECOGNISED)
+
+
+def _of_canary(canary: Preflight) -> Said:
+    if canary.kind is None:
+        return Said("warning" if canary.was_accepted else "ok", canary.words, "ok")
+    verdict: Verdict = "error" if canary.kind.stops else "warning"
+    return Said(verdict, canary.words, canary.kind.cause)
+
+
+def _codes(code: int | None, subcode: int | None) -> str:
+    if code is None:
+        return ""
+    return f" (error {code}{f'/{subcode}' if subcode is not None else ''})"
+
+
+def token_end(outlook: Outlook) -> Said:
+    """How long the token lasts."""
+    token, facts, left = f"token of dataset {outlook.dataset_id}", outlook.facts, outlook.days_left
+    if facts is None:
+        return Said("unknown", f"There is no {token} that could end.", "unknown")
+    if facts.expires_at is not None and left is not None:
+        if facts.expires_at <= outlook.checked_at:
+            words = f"The {token} ended on {_moment(facts.expires_at)}. {_RENEW}"
+            return Said("error", words, "ended")
+        words = f"The {token} ends on {_moment(facts.expires_at)} ({_in(left)})."
+        if left > WARNING_DAYS:
+            return _with_data_access(outlook, words)
+        return Said("error" if left <= ERROR_DAYS else "warning", f"{words} {_RENEW}", step(left))
+    if facts.never_expires:
+        return _with_data_access(outlook, f"The {token} has no end.")
+    why = facts.why_unknown or (
+        "Meta does not accept it" if facts.is_valid is False else "Meta does not tell it"
+    )
+    return Said("unknown", f"When the {token} ends is not known: {why}.", "unknown")
+
+
+_RENEW = f"Create a new one without end in Events Manager and set {TOKEN_PLACES}."
+
+STEPS = (1, 3, 7, 14, 30)
+"""Days left at which an end is told again."""
+
+
+def step(left: int) -> str:
+    """The mark of an end that is `left` days away: `ends_in_7` for four to seven."""
+    return next((f"ends_in_{days}" for days in STEPS if left <= days), "ok")
+
+
+def _with_data_access(outlook: Outlook, words: str) -> Said:
+    """Adds the end of data access, which is no end of the token."""
+    ends = outlook.facts.data_access_expires_at if outlook.facts else None
+    if ends is None or ends - outlook.checked_at > timedelta(days=WARNING_DAYS):
+        return Said("ok", words, "ok")
+    words = (
+        f"{words} The app's access to the person's data ends on {_moment(ends)}; Meta does not say"
+        " whether events are taken after that, so renew it before."
+    )
+    return Said("warning", words, "data_access_ends")
+
+
+def version(outlook: Outlook) -> Said:
+    """How long the Graph version lasts."""
+    found = outlook.version
+    if found.verdict == "ok":
+        return Said("ok", found.words, "ok")
+    if found.days_left is None:
+        mark = "not_known"
+    else:
+        mark = "ended" if found.days_left <= 0 else step(found.days_left)
+    return Said(found.verdict, found.words, mark)
+
+
+def worst(said: Sequence[Said]) -> Verdict:
+    """The worst verdict of several; `ok` of none."""
+    found = {one.verdict for one in said}
+    return next((verdict for verdict in WORST_FIRST if verdict in found), "ok")
+
+
+def words_of(outlook: Outlook) -> str:
+    """All that was found, worst first."""
+    said = (access(outlook), token_end(outlook), version(outlook))
+    return " ".join(
+        one.words for one in sorted(said, key=lambda one: WORST_FIRST.index(one.verdict))
+    )
+
+
+def row(outlook: Outlook, told: str = "") -> dict[str, Any]:
+    """The row of contract `MetaAccess`."""
+    facts, canary, ends = outlook.facts, outlook.canary, outlook.version.ends
+    return {
+        "dataset_id": outlook.dataset_id,
+        "checked_at": outlook.checked_at,
+        "verdict": outlook.verdict,
+        "words": words_of(outlook),
+        "token_accepted": outlook.accepted,
+        "preflight": None if canary is None else "ok" if canary.kind is None else canary.kind.cause,
+        "expires_at": facts.expires_at if facts else None,
+        "never_expires": bool(facts and facts.never_expires),
+        "days_left": outlook.days_left,
+        "data_access_expires_at": facts.data_access_expires_at if facts else None,
+        "scopes": " ".join(facts.scopes) if facts and facts.scopes else None,
+        "version": outlook.version.version,
+        "answered_version": _answered(outlook),
+        "version_ends": datetime.combine(ends, time.min, UTC) if ends else None,
+        "version_days_left": outlook.version.days_left,
+        "http_status": canary.http_status if canary else None,
+        "code": canary.code if canary else facts.code if facts else None,
+        "subcode": canary.subcode if canary else facts.subcode if facts else None,
+        "trace_id": (canary.trace_id if canary else None) or (facts.trace_id if facts else None),
+        "told": told,
+    }
+
+
+def table(rows: Sequence[dict[str, Any]]) -> pa.Table:
+    """Rows of `row` as a table of contract `MetaAccess`."""
+    return conform(pa.Table.from_pylist(list(rows), arrow_schema(MetaAccess)), MetaAccess)
+
+
+def _answered(outlook: Outlook) -> str | None:
+    said = outlook.canary.api_version if outlook.canary else None
+    return said or (outlook.facts.api_version if outlook.facts else None)
+
+
+def _moment(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _in(days: int) -> str:
+    return {0: "in less than a day", 1: "in 1 day"}.get(days, f"in {days} days")
+
+
+def report(outlooks: Sequence[Outlook]) -> str:
+    """A Markdown table with a row per dataset."""
+    head = ["| dataset | verdict | what was found | trace id |", "|---|---|---|---|"]
+    rows = [
+        f"| {found['dataset_id']} | {found['verdict']} | {found['words'].replace('|', '/')} |"
+        f" {found['trace_id'] or ''} |"
+        for found in map(row, outlooks)
+    ]
+    return "\n".join([*head, *rows])

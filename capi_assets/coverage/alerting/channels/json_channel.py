@@ -1,0 +1,38 @@
+"""Alerts to programs: each as one JSON document, see alerts_document.py."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from capi_assets.coverage.alerting.channels.http import post_json
+from capi_assets.coverage.alerting.channels.message import Failure, Message
+from capi_assets.coverage.alerting.channels.retry import Patience
+
+
+@dataclass(slots=True)
+class JsonChannel:
+    """One post per alert, in their order; the first that fails for good ends the look's posts.
+
+    What is not to be reached for one will not be for the next, and a sensor has a minute.
+    """
+
+    url: str = field(repr=False)
+    name: str = "json"
+    attempts: int = 3
+    timeout: tuple[float, float] = (3.05, 5.0)
+    longest_pause: float = 5.0
+    sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
+
+    def send(self, messages: Sequence[Message]) -> Failure | None:
+        patience = Patience(self.attempts, self.longest_pause, self.sleep)
+        for number, message in enumerate(messages):
+            body = message.as_document()
+            reason = patience.keep_trying(partial(post_json, self.url, body, self.timeout))
+            if reason:
+                left = len(messages) - number
+                told = f"{left} of {len(messages)} alerts not delivered: " if number else ""
+                return Failure(self.name, f"{told}{reason}", left)
+        return None

@@ -1,0 +1,149 @@
+"""Orders that reached Meta only after their hour was due: what was missing once and was recovered.
+
+The flags of today say nothing of them any more; delivery results do, and the ledger's attempts say
+why they were late. How they become stories is in stories.py.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+
+from capi_assets.coverage.flags import CoveragePolicy
+from capi_assets.coverage.outcomes import MONEY_UNITS, money_units
+from capi_assets.coverage.sql import over, query
+from capi_assets.delivery.causes import Cause, cause_of
+from capi_assets.hours import HOUR
+
+LOOKED_AT = 200
+"""Events per hour whose attempts are read: enough to know what the hour suffered from."""
+
+_TIME = pa.timestamp("us", tz="UTC")
+
+LATE = pa.schema(
+    [
+        ("hour", _TIME),
+        ("currency", pa.string()),
+        ("orders", pa.int64()),
+        ("value", pa.float64()),
+        ("last_delivered_at", _TIME),
+        ("least_spare", pa.int64()),
+    ]
+)
+
+_IS_LATE = """
+    status = 'delivered' AND epoch_us(delivered_at)
+        > epoch_us(date_trunc('hour', occurred_at)) + $due
+"""
+
+_LATE = f"""
+WITH per_hour AS (
+    SELECT date_trunc('hour', occurred_at) AS hour,
+        count(*) FILTER (status NOT IN ('withheld', 'covered_by_pixel')) AS eligible,
+        count(*) FILTER ({_IS_LATE}) AS late
+    FROM delivery_results
+    GROUP BY 1
+),
+bad AS (SELECT hour FROM per_hour WHERE late > 0 AND 1 - late / eligible < $threshold)
+SELECT date_trunc('hour', occurred_at) AS hour, coalesce(currency, '') AS currency,
+    count(*) AS orders, sum({money_units("value")})::DOUBLE / {MONEY_UNITS} AS value,
+    max(delivered_at) AS last_delivered_at,
+    min(epoch_us(deliver_until) - epoch_us(delivered_at)) // 1000000 AS least_spare
+FROM delivery_results
+WHERE {_IS_LATE} AND date_trunc('hour', occurred_at) IN (SELECT hour FROM bad)
+GROUP BY 1, 2
+ORDER BY 1, 2
+"""
+
+_EVENTS = f"""
+SELECT dataset_id, event_name, event_id, order_id,
+    date_trunc('hour', occurred_at) AS hour
+FROM delivery_results
+WHERE {_IS_LATE} AND attempts > 1
+    AND date_trunc('hour', occurred_at) IN (SELECT hour FROM late)
+QUALIFY row_number() OVER (PARTITION BY date_trunc('hour', occurred_at) ORDER BY event_id)
+    <= {LOOKED_AT}
+ORDER BY hour, event_id
+"""
+
+_FAILURES = """
+SELECT e.hour, a.outcome, a.reason, a.http_status, a.code, a.subcode, count(*) AS events
+FROM events AS e
+JOIN attempts AS a USING (dataset_id, event_name, event_id)
+WHERE a.outcome IS DISTINCT FROM 'delivered'
+GROUP BY ALL
+ORDER BY ALL
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Lateness:
+    """Why an hour's orders were late: the cause, and the events per reason of failed attempts."""
+
+    cause: Cause
+    reasons: Mapping[str, int]
+
+
+def late_orders(delivery_results: pa.Table, policy: CoveragePolicy) -> pa.Table:
+    """Delivered orders that were missing when their hour was judged, where that made it bad.
+
+    An hour is judged once it and the policy's settling and grace are over. Hours whose late orders
+    alone would not have brought it below the threshold are left out: stragglers are no gap.
+
+    Returns:
+        Columns of `LATE`: orders and value per hour and currency (`""` where there is none), when
+        the last of them was delivered, and the least time (seconds) that one had left then.
+    """
+    rows = _query(_LATE, policy, {"threshold": policy.threshold}, delivery_results=delivery_results)
+    return rows.select(LATE.names).cast(LATE)
+
+
+def late_events(delivery_results: pa.Table, late: pa.Table, policy: CoveragePolicy) -> pa.Table:
+    """Which events to ask the ledger about: up to `LOOKED_AT` per late hour, sent more than once.
+
+    Columns: dataset_id, event_name, event_id, order_id, hour.
+    """
+    return _query(_EVENTS, policy, {}, delivery_results=delivery_results, late=late)
+
+
+def why_late(late: pa.Table, events: pa.Table, attempts: pa.Table) -> dict[datetime, Lateness]:
+    """The cause of each late hour: what most failed attempts of its events met.
+
+    Args:
+        late: the table of `late_orders`.
+        events: the table of `late_events`.
+        attempts: `Ledger.attempts_for(events)`.
+
+    Without any failed attempt the hour was not materialized in time, or its orders came late.
+    """
+    with over(events=events, attempts=attempts) as connection:
+        failures = query(connection, _FAILURES).to_pylist()
+    causes: dict[datetime, Counter[Cause]] = {}
+    reasons: dict[datetime, Counter[str]] = {}
+    for row in failures:
+        hour, number = row.pop("hour").astimezone(UTC), row.pop("events")
+        stage = "rejected" if row.pop("outcome") == "rejected" else "pending"
+        causes.setdefault(hour, Counter())[cause_of(stage=stage, **row)] += number
+        reasons.setdefault(hour, Counter())[row["reason"] or ""] += number
+    return {
+        hour: Lateness(
+            _foremost(causes.get(hour, Counter())), dict(reasons.get(hour, Counter()).most_common())
+        )
+        for hour in (h.astimezone(UTC) for h in late["hour"].unique().to_pylist())
+    }
+
+
+def _foremost(causes: Counter[Cause]) -> Cause:
+    return min(causes, key=lambda c: (-causes[c], c)) if causes else Cause.NOT_MATERIALIZED
+
+
+def _query(
+    sql: str, policy: CoveragePolicy, parameters: Mapping[str, float], **tables: pa.Table
+) -> pa.Table:
+    due = (HOUR + policy.settle + policy.grace) // timedelta(microseconds=1)
+    with over(**tables) as connection:
+        return query(connection, sql, {**parameters, "due": due})

@@ -1,0 +1,256 @@
+"""What is said of Meta's counts beside ours: sentences for checks and the terminal, Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from capi_assets.coverage.formatting import count, listed
+from capi_assets.coverage.markdown import AT_MOST, escape, table
+from capi_assets.coverage.reconciliation.compare import Fit
+from capi_assets.hours import hour_key
+from capi_assets.meta.graph.reads import Obstacle, Unread
+
+Row = Mapping[str, Any]
+
+OFF = ("meta_has_less", "meta_has_more")
+_BASIS = {"event_time": "by event time", "receipt_time": "by time of receipt"}
+_ADVICE = {
+    "meta_has_less": "Look in Events Manager under Diagnostics for what Meta drops (consent, data"
+    " restrictions, blocked parameters), and whether it is the same dataset",
+    "meta_has_more": "Look whether another integration or the shop's own plug-in sends the same"
+    " events to this dataset: Meta would count orders twice",
+}
+_PREFIXES = {
+    Obstacle.MAY_NOT: "cannot be read with this token",
+    Obstacle.NOT_NOW: "cannot be read now",
+    Obstacle.UNCLEAR: "cannot be read",
+}
+
+
+def unread_words(unread: Unread, what: str = "Meta's own counts") -> str:
+    """`Meta's own counts cannot be read with this token: …`, without a full stop."""
+    return f"{what} {_PREFIXES[unread.obstacle]}: {unread.words}"
+
+
+def no_access_words(why: str, what: str = "Meta's own counts") -> str:
+    """The same where there is no token to ask with."""
+    return f"{what} cannot be read: {why.rstrip('.')}"
+
+
+def hour_off(rows: Sequence[Row]) -> bool:
+    """Whether an hour's rows hold a difference that nothing explains and that lasts."""
+    return any(row["verdict"] in OFF and row["sustained"] for row in rows)
+
+
+def advice(rows: Iterable[Row]) -> str:
+    """What to look for where a difference lasts; empty where none does."""
+    lasting = (row["verdict"] for row in rows if row["verdict"] in OFF and row["sustained"])
+    return " ".join(f"{_ADVICE[verdict]}." for verdict in dict.fromkeys(lasting))
+
+
+def hour_sentence(hour: datetime, rows: Sequence[Row]) -> str:
+    """What Meta and our ledger say of an hour, without advice."""
+    key = hour_key(hour)
+    if not rows:
+        return f"{key}: no dataset has a token, so there is nothing to compare."
+    off = [row for row in rows if row["verdict"] in OFF]
+    if lasting := [row for row in off if row["sustained"]]:
+        return f"{key}: {'; '.join(map(_said, lasting[:3]))}."
+    if off:
+        return f"{key}: {'; '.join(map(_said, off[:3]))}. One hour alone is not taken for a loss."
+    unread = list(dict.fromkeys(row["why"] for row in rows if row["verdict"] == "cannot_read"))
+    if unread:
+        return f"{key}: {'; '.join(unread)}; nothing to compare."
+    if any(row["verdict"] == "not_materialized" for row in rows):
+        return f"{key}: delivery_results is not materialized; nothing to compare."
+    if any(row["verdict"] == "too_early" for row in rows):
+        return f"{key}: too early to compare, Meta's counts have not settled yet. {_totals(rows)}"
+    return f"{key}: both sides agree. {_totals(rows)}"
+
+
+def _totals(rows: Sequence[Row]) -> str:
+    theirs = sum(row["meta_events"] or 0 for row in rows)
+    mine = sum(ours(row) for row in rows)
+    if not theirs and not mine:
+        return "No events on either side."
+    basis = {row["basis"] for row in rows if row["basis"]}
+    by = f", {_BASIS[basis.pop()]}" if len(basis) == 1 else ""
+    return f"Meta counts {count(theirs, 'event')}, our ledger {mine:,} delivered{by}."
+
+
+def ours(row: Row) -> int:
+    """Our count of a row, by its basis."""
+    side = "receipt" if row["basis"] == "receipt_time" else "event"
+    return int(row[f"our_delivered_by_{side}_time"])
+
+
+def _said(row: Row) -> str:
+    side = "fewer" if row["verdict"] == "meta_has_less" else "more"
+    left = abs(row["unexplained"])
+    lasts = ""
+    if row["sustained"]:
+        alone = left > row["tolerance"]
+        lasts = ", and not in this hour alone" if alone else ", and the day as a whole is off"
+    return (
+        f"Meta counts {row['meta_events']:,} {row['event_name']} {_events(row['meta_events'])}"
+        f" {_BASIS[row['basis']]} where our ledger has {ours(row):,} delivered: {left:,} {side}"
+        f" than we can explain (up to {row['tolerance']:,} is normal){lasts}"
+    )
+
+
+def _events(number: int) -> str:
+    return "event" if number == 1 else "events"
+
+
+_SHOWN = {
+    "agree": "agree",
+    "meta_has_less": "Meta has less",
+    "meta_has_more": "Meta has more",
+    "too_early": "too early",
+    "cannot_read": "cannot read",
+    "not_materialized": "not materialized",
+    "not_compared": "not compared",
+}
+
+
+def verdict_words(row: Row) -> str:
+    """A row's verdict as it is shown."""
+    lasting = " (lasting)" if row.get("sustained") else ""
+    return _SHOWN[row["verdict"]] + lasting
+
+
+def hour_table(rows: Sequence[Row]) -> str:
+    """An hour's rows as Markdown; empty where there are none."""
+    named = [row for row in rows if row["event_name"]]
+    if not named:
+        return ""
+    several = len({row["dataset_id"] for row in rows}) > 1
+    body = [
+        [
+            escape(f"{row['dataset_id']} {row['event_name']}" if several else row["event_name"]),
+            _number(row["meta_events"]),
+            f"{row['our_delivered_by_event_time']:,}",
+            f"{row['our_delivered_by_receipt_time']:,}",
+            _signed(row["difference"]),
+            _signed(row["unexplained"]),
+            _number(row["tolerance"]),
+            verdict_words(row),
+        ]
+        for row in named[:AT_MOST]
+    ]
+    first = "dataset, event" if several else "event"
+    header = [first, "Meta", "ours by event time", "ours by receipt", "difference"]
+    more = f"\n\nAnd {len(named) - AT_MOST} more." if len(named) > AT_MOST else ""
+    return table([*header, "unexplained", "tolerance", "verdict"], body) + more
+
+
+def fit_sentence(fit: Fit) -> str:
+    """How the basis was found."""
+    over = f"over {count(fit.hours, 'settled hour')}"
+    if fit.by_event_time == fit.by_receipt_time:
+        return (
+            f"Meta's counts fit ours alike by event time and by time of receipt {over}"
+            f" ({fit.by_event_time:,} unexplained); event time is taken."
+        )
+    return (
+        f"Meta's counts fit ours {_BASIS[fit.basis]}: {fit.by_event_time:,} events unexplained by"
+        f" event time, {fit.by_receipt_time:,} by time of receipt, {over}."
+    )
+
+
+def foreign_sentence(names: Sequence[str]) -> str:
+    """That Meta counts event names which are not ours."""
+    shown = listed(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return f"Meta also counts server events that our ledger does not know, left out: {shown}."
+
+
+def quality_off(rows: Sequence[Row]) -> bool:
+    """Whether a day's rows hold a share that is further apart than a few points."""
+    return any(row["verdict"] in OFF for row in rows)
+
+
+def quality_sentence(day: datetime, rows: Sequence[Row]) -> str:
+    """What Dataset Quality says of a day, for a check's description."""
+    at = f"{day:%Y-%m-%d}"
+    if not rows:
+        return f"{at}: Meta has no quality to tell yet; nothing to compare."
+    unread = list(dict.fromkeys(row["why"] for row in rows if row["verdict"] == "cannot_read"))
+    off = sorted(
+        (row for row in rows if row["verdict"] in OFF), key=lambda row: -abs(row["difference"])
+    )
+    if off:
+        said = [
+            f"{row['key']} of {row['event_name']} {row['meta_value']:.1f} % at Meta and"
+            f" {row['our_value']:.1f} % in our events"
+            for row in off[:5]
+        ]
+        more = f" and {len(off) - 5} more" if len(off) > 5 else ""
+        less = any(row["verdict"] == "meta_has_less" for row in off)
+        advice = (
+            "A key that Meta sees less of is sent in a form it does not take: compare its"
+            " normalisation and hash, and `capi-assets explain` an order"
+            if less
+            else "Meta sees keys that we did not send: someone else sends to this dataset too"
+        )
+        return f"{at}: {'; '.join(said)}{more}. {advice}."
+    if unread:
+        return f"{at}: {'; '.join(unread)}; nothing to compare."
+    scores = [
+        f"{row['event_name']} {row['meta_value']:.1f}" for row in rows if row["measure"] == "score"
+    ]
+    told = f" Meta's match quality (of 10): {listed(scores[:5])}." if scores else ""
+    compared = sum(row["verdict"] == "agree" for row in rows)
+    if not compared:
+        return f"{at}: nothing to compare.{told}"
+    return f"{at}: {count(compared, 'share')} of keys agree with Meta's.{told}"
+
+
+_MEASURES = {
+    "score": "match quality (of 10)",
+    "match_key": "match key {}",
+    "dedup_key_server": "deduplication key {}, server events",
+    "dedup_key_browser": "deduplication key {}, browser events",
+    "dedup_key_overall": "deduplication key {}, browser events covered",
+    "event_coverage": "Pixel events covered",
+    "upload_frequency": "upload frequency",
+}
+
+
+def quality_table(rows: Sequence[Row], at_most: int = 60) -> str:
+    """A day's rows as Markdown; empty where there are none."""
+    told = [row for row in rows if row["measure"]]
+    if not told:
+        return ""
+    body = [
+        [
+            escape(f"{row['event_name']}: {_MEASURES[row['measure']].format(row['key'])}"),
+            escape(row["words"]) if row["words"] else _points(row["meta_value"]),
+            _points(row["goal"]),
+            _points(row["our_value"]),
+            _apart(row["difference"]),
+            _points(row["tolerance"]),
+            verdict_words(row) if row["verdict"] != "not_compared" else "",
+        ]
+        for row in told[:at_most]
+    ]
+    more = f"\n\nAnd {len(told) - at_most} more." if len(told) > at_most else ""
+    header = ["event, measure", "Meta", "Meta's goal", "ours", "difference", "tolerance", "verdict"]
+    return table(header, body) + more
+
+
+def _number(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"
+
+
+def _signed(value: int | None) -> str:
+    return "–" if value is None else f"{value:+,}" if value else "0"
+
+
+def _apart(points: float | None) -> str:
+    return "–" if points is None else f"{points:+.1f}" if points else "0.0"
+
+
+def _points(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"

@@ -1,0 +1,1 @@
+"""The asset `meta_access`: token, permission and API version, checked daily."""

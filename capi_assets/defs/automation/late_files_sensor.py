@@ -1,0 +1,232 @@
+"""The sensor for files that land after their hour was materialized. Which hours are late is decided
+in ingest/late_files.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+import dagster as dg
+import orjson
+
+from capi_assets.coverage.alerting.alert_message import note
+from capi_assets.coverage.alerting.channels import LogChannel, send_all
+from capi_assets.coverage.formatting import count, listed
+from capi_assets.coverage.links import backfill_link, pasteable
+from capi_assets.coverage.stored_health import WATCHED
+from capi_assets.defs.automation.active_runs import (
+    done_at,
+    hours_of_run,
+    range_tags,
+    started_at,
+    under_way,
+)
+from capi_assets.defs.automation.autostart import SENSOR_STATUS
+from capi_assets.defs.automation.schedules import deliver_hour
+from capi_assets.defs.resources import Alerts, Clock, LakeResource, Rules, Sources
+from capi_assets.hours import HOUR, floor_hour, hour_key, hours_between, key_hour, key_ranges
+from capi_assets.ingest.late_files import LandedFile, LateHour, landed_files, late_hours
+from capi_assets.ingest.sources import LandingFolder
+from capi_assets.lake import Lake
+from capi_assets.partitions import HOURLY
+
+_TAG = "capi_assets/late_files"
+_AT_MOST_RANGES = 5
+_AT_MOST_RUNS = 500
+# An hour that has just settled is about to be read anyway.
+_OWN_TURN = timedelta(minutes=2)
+_TRIES = 4
+_FIRST_PAUSE = timedelta(minutes=15)
+# No run takes that long from its start to the materialization of what it read.
+_LONGEST_READ = timedelta(hours=1)
+
+
+@dg.sensor(
+    job=deliver_hour,
+    minimum_interval_seconds=60,
+    default_status=SENSOR_STATUS,
+    description=(
+        "Sees files that land after their hour was materialized, in the last eight days, and has"
+        " the hour materialized again once they are quiet for a minute; with"
+        " CAPI_LATE_FILES=propose it only tells. Each set of files once, and up to three times more"
+        " if the run fails. Reads landing folders, not SQL models."
+    ),
+)
+def late_files_sensor(
+    context: dg.SensorEvaluationContext,
+    lake: LakeResource,
+    sources: Sources,
+    rules: Rules,
+    clock: Clock,
+    alerts: Alerts,
+) -> dg.SensorResult | dg.SkipReason:
+    """One look; the cursor remembers which sets of files were dealt with."""
+    if rules.late_files == "off":
+        return dg.SkipReason("CAPI_LATE_FILES is off.")
+    folders = [s for s in (sources.visits(), sources.orders()) if isinstance(s, LandingFolder)]
+    if not folders:
+        return dg.SkipReason("Visits and orders come from SQL models: no files to watch.")
+    now = clock.now()
+    settle = timedelta(minutes=rules.settle_minutes)
+    start = max(floor_hour(now - WATCHED), HOURLY.start)
+    hours = [h for h in hours_between(start, now) if h + HOUR + settle + _OWN_TURN <= now]
+    files = [file for folder in folders for file in landed_files(folder, hours)]
+    late = late_hours(files, _read_at(context.instance, lake.open(), files), now)
+    known = _known(context.cursor, start)
+    busy = under_way(context.instance, now)
+    free = [entry for entry in late if entry.hour not in busy]
+    proposing = rules.late_files == "propose"
+    stuck = [entry.hour for entry in free if known.get(_key(entry)) == entry.mark]
+    failed = {} if proposing or not stuck else _failed(context.instance, stuck, now)
+    due = [e for e in free if known.get(_key(e)) != e.mark or e.hour in failed]
+    if not due:
+        return dg.SensorResult(skip_reason=dg.SkipReason(_look(late)), cursor=_text(known))
+    ranges = key_ranges(entry.hour for entry in due)
+    if not proposing:
+        ranges = ranges[:_AT_MOST_RANGES]  # the others have their turn at the next look
+    taken = [e for e in due if any(a <= hour_key(e.hour) <= b for a, b in ranges)]
+    known |= {_key(entry): entry.mark for entry in taken}
+    keys = [first if first == last else f"{first}...{last}" for first, last in ranges]
+    text = _words(taken, keys, proposing, backfill_link(rules.ui_url, keys))
+    told = [note("late_files", text, _subject(taken), now, keys, rules.ui_url)]
+    LogChannel(context.log).send(told)
+    if proposing:
+        for failure in send_all(alerts.channels(), told):
+            context.log.warning("Not delivered by %s: %s", failure.channel, failure.reason)
+    return dg.SensorResult(
+        cursor=_text(known),
+        asset_events=[_observation(entry, proposing) for entry in taken],
+        run_requests=[] if proposing else [_request(taken, failed, *keys_of) for keys_of in ranges],
+        skip_reason=dg.SkipReason(f"Proposed: {pasteable(keys)}.") if proposing else None,
+    )
+
+
+def _known(cursor: str | None, start: datetime) -> dict[str, str]:
+    """What was dealt with, of the hours from `start`. A cursor that cannot be read, as one set by
+    hand, is none: run keys keep files from being taken twice."""
+    try:
+        saved = orjson.loads(cursor or "{}")
+        return {key: mark for key, mark in saved.items() if key_hour(key.split()[1]) >= start}
+    except (ValueError, IndexError, AttributeError):
+        return {}
+
+
+def _read_at(
+    instance: dg.DagsterInstance, lake: Lake, files: Sequence[LandedFile]
+) -> dict[tuple[str, datetime], datetime]:
+    """When the files of each hour were last read: not before the run that did so began.
+
+    The materialization itself comes later, and a file may have landed in between.
+    """
+    newest: dict[tuple[str, datetime], datetime] = {}
+    for file in files:
+        key = (file.table, file.hour)
+        newest[key] = max(file.changed_at, newest.get(key, file.changed_at))
+    read: dict[tuple[str, datetime], datetime] = {}
+    runs: dict[tuple[str, datetime], str] = {}
+    for table in {table for table, _ in newest}:
+        hours = sorted(hour for of, hour in newest if of == table)
+        done = done_at(instance, table, hours)
+        for hour, (at, run_id) in done.items():
+            read[table, hour] = at
+            if at - _LONGEST_READ < newest[table, hour] <= at:
+                runs[table, hour] = run_id
+        # Stored, but not by this Dagster: the store's own time must do.
+        unknown = [hour for hour in hours if hour not in done]
+        read |= {(table, h): at for h, at in lake.changed_at(table, unknown).items()}
+    started = started_at(instance, runs.values())
+    return read | {key: started[run_id] for key, run_id in runs.items() if run_id in started}
+
+
+def _failed(
+    instance: dg.DagsterInstance, hours: Sequence[datetime], now: datetime
+) -> dict[datetime, int]:
+    """Those of `hours` whose last run for late files failed, as when its machine went down, and
+    that are due another; each with how many failed. Pauses double, and it ends after `_TRIES`."""
+    asked = dg.RunsFilter(
+        tags={_TAG: ["orders", "visits", "orders and visits"]}, created_after=now - WATCHED
+    )
+    runs: dict[datetime, list[dg.RunRecord]] = {hour: [] for hour in hours}
+    for record in instance.get_run_records(asked, limit=_AT_MOST_RUNS):  # the latest first
+        for hour in runs.keys() & set(hours_of_run(record.dagster_run)):
+            runs[hour].append(record)
+    failed = {}
+    for hour, of_hour in runs.items():
+        ended = [r for r in of_hour if r.dagster_run.status is dg.DagsterRunStatus.FAILURE]
+        if not ended or ended[0] is not of_hour[0] or len(ended) >= _TRIES:
+            continue
+        if now - ended[0].create_timestamp >= _FIRST_PAUSE * 2 ** (len(ended) - 1):
+            failed[hour] = len(ended)
+    return failed
+
+
+def _request(
+    late: Sequence[LateHour], failed: Mapping[datetime, int], first: str, last: str
+) -> dg.RunRequest:
+    part = [entry for entry in late if first <= hour_key(entry.hour) <= last]
+    marks = " ".join(f"{_key(entry)} {entry.mark} {failed.get(entry.hour, '')}" for entry in part)
+    return dg.RunRequest(
+        run_key=f"late-files-{first}-{sha256(marks.encode()).hexdigest()[:12]}",
+        tags={
+            **range_tags(key_hour(first), key_hour(last)),
+            _TAG: " and ".join(sorted({entry.table for entry in part})),
+        },
+    )
+
+
+def _observation(entry: LateHour, proposing: bool) -> dg.AssetObservation:
+    what = "Materialize the hour again." if proposing else "The hour is materialized again."
+    files = count(entry.files, "file")
+    metadata: Mapping[str, Any] = {
+        "late_files": entry.files,
+        "newest": dg.MetadataValue.timestamp(entry.newest),
+    }
+    return dg.AssetObservation(
+        entry.table,
+        partition=hour_key(entry.hour),
+        description=f"{files} came or changed after the hour was read. {what}",
+        metadata=metadata,
+    )
+
+
+def _words(
+    late: Sequence[LateHour], ranges: Sequence[str], proposing: bool, link: str | None
+) -> str:
+    said = [f"Late files: {_subject(late)}."]
+    if proposing:
+        where = f"{pasteable(ranges)}{f' {link}' if link else ''}"
+        said.append(f"Materialize these hours again, all assets: {where}")
+    else:
+        said.append(f"They are materialized again: {pasteable(ranges)}.")
+    if any(entry.table == "visits" for entry in late):
+        said.append(
+            "Orders of later hours may have come from these visits: those that are not at Meta yet"
+            " find them when their hour is materialized, those that are stay as they were sent."
+        )
+    return " ".join(said)
+
+
+def _subject(late: Sequence[LateHour]) -> str:
+    parts = []
+    for table in sorted({entry.table for entry in late}):
+        of_it = [entry for entry in late if entry.table == table]
+        files = count(sum(entry.files for entry in of_it), "file")
+        parts.append(f"{files} of {table} in {count(len(of_it), 'hour')}")
+    return f"{listed(parts)} came or changed after the hours were read"
+
+
+def _look(late: Sequence[LateHour]) -> str:
+    if not late:
+        return "No file that is quiet for a minute is newer than its hour's materialization."
+    return f"Nothing new: {count(len(late), 'late hour')}, dealt with before or under way."
+
+
+def _key(entry: LateHour) -> str:
+    return f"{entry.table} {hour_key(entry.hour)}"
+
+
+def _text(known: Mapping[str, str]) -> str:
+    return orjson.dumps(dict(known)).decode()

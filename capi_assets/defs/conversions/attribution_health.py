@@ -1,0 +1,268 @@
+"""`attribution_health`: each hour's waterfall, and the checks that judge it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from capi_assets.contracts.attribution_health import AttributionHealth
+from capi_assets.contracts.base import arrow_schema, conform
+from capi_assets.contracts.delivery_results import DeliveryResults
+from capi_assets.contracts.quarantine import Quarantine
+from capi_assets.contracts.visits import Visits
+from capi_assets.coverage.charts import hour_picture
+from capi_assets.coverage.flags import ERROR
+from capi_assets.coverage.gaps import gaps
+from capi_assets.coverage.links import backfill_link
+from capi_assets.coverage.markdown import gaps_report, gaps_sentence, hour_report, hour_sentence
+from capi_assets.coverage.signals import signals
+from capi_assets.coverage.stored_health import flags_of, watch
+from capi_assets.coverage.waterfall import closes, waterfall
+from capi_assets.defs.hourly_reporting import (
+    HourVerdict,
+    hourly_asset,
+    hourly_check,
+    hours_of,
+    latest_materialization,
+    report_hours,
+)
+from capi_assets.defs.resources import Clock, LakeResource, Rules
+from capi_assets.delivery.hours_to_send import batches
+from capi_assets.hours import HOUR, floor_hour, hour_key, hours_between, span
+from capi_assets.lake import Lake
+
+
+@hourly_asset(
+    AttributionHealth,
+    stage="judge",
+    kinds={"parquet", "duckdb"},
+    deps=["visits", "orders", "matched_events", "delivery_results"],
+    description=(
+        "What became of every order of the hour, by count and by money: delivered, withheld on"
+        " purpose, or lost for one reason, and until when it can still be saved. Coverage is"
+        " delivered orders over orders that ought to be at Meta. Where delivery_results was"
+        " materialized alone, coverage_sensor has the hour judged again."
+    ),
+)
+def attribution_health(
+    context: dg.AssetExecutionContext, lake: LakeResource, rules: Rules
+) -> Iterator[Any]:
+    """Folds the stored tables of the run's hours; sends nothing."""
+    hours = hours_of(context)
+    store = lake.open()
+    rebuilt = _visits_rebuilt_since(context.instance, store, hours, rules.lookback)
+    metadata = {}
+    for some, events in batches(store, hours):
+        results = store.read("delivery_results", some, arrow_schema(DeliveryResults))
+        visits = store.read("visits", some, arrow_schema(Visits), ["occurred_at"])
+        refused = store.read("quarantined_orders", some, arrow_schema(Quarantine))
+        health = conform(
+            waterfall(some, events, results, refused, _visits_per_hour(visits)), AttributionHealth
+        )
+        plotted = {row["hour"]: row for row in signals(health, results).to_pylist()}
+        for hour in some:
+            rows = health.filter(pc.equal(health.column("hour"), pa.scalar(hour, _TIME)))
+            store.write("attribution_health", hour, rows)
+            metadata[hour] = _metadata(rows) | {
+                name: round(plotted[hour][name], 4)
+                for name in _SIGNALS
+                if plotted[hour][name] is not None
+            }
+            if rebuilt[hour]:
+                metadata[hour]["visit_hours_rebuilt_since_matching"] = rebuilt[hour]
+                metadata[hour]["what_to_do"] = (
+                    "Visits that these orders may have come from were rebuilt after they were"
+                    " matched: materialize matched_events of this hour again."
+                )
+    yield from report_hours(context, metadata)
+
+
+_TIME = pa.timestamp("us", tz="UTC")
+# The waterfall's own numbers aside, what the UI plots of an hour.
+_SIGNALS = (
+    "match_rate",
+    "own_event_ids",
+    "freshness_p50_minutes",
+    "freshness_p95_minutes",
+    "within_1h",
+    "within_2h",
+    "within_24h",
+)
+
+
+def _visits_per_hour(visits: pa.Table) -> pa.Table:
+    floors = pc.floor_temporal(visits.column("occurred_at"), unit="hour").cast(_TIME)
+    counts = pa.table({"hour": floors}).group_by("hour").aggregate([([], "count_all")])
+    return counts.rename_columns(["hour", "visits"])
+
+
+def _visits_rebuilt_since(
+    instance: dg.DagsterInstance, store: Lake, hours: Sequence[datetime], lookback: timedelta
+) -> dict[datetime, int]:
+    """How many hours of visits in each hour's lookback changed after its orders were matched.
+
+    The lineage maps an hour to the same hour of visits, so Dagster cannot know.
+    """
+    start, end = span(hours)
+    changed = store.changed_at("visits", hours_between(floor_hour(start - lookback), end))
+    found = {}
+    for hour in hours:
+        matched = latest_materialization(instance, "matched_events", hour)
+        since = datetime.fromtimestamp(matched.timestamp, UTC) if matched else None
+        reach = hours_between(floor_hour(hour - lookback), hour + HOUR)
+        found[hour] = sum(h in changed and changed[h] > since for h in reach) if since else 0
+    return found
+
+
+def _metadata(rows: pa.Table) -> dict[str, Any]:
+    """Numbers that the UI plots per hour; money per currency."""
+
+    def total(name: str) -> int:
+        return pc.sum(rows.column(name)).as_py() or 0
+
+    found: dict[str, Any] = {"dagster/row_count": rows.num_rows}
+    found["visits"] = pc.max(rows.column("visits")).as_py() or 0
+    for name in ("orders", "withheld", "delivered", "pending", "quarantined", "invalid", "matched"):
+        found[name] = total(name)
+    eligible = total("eligible")
+    found["missing"] = eligible - found["delivered"]
+    if eligible:
+        found["coverage"] = round(found["delivered"] / eligible, 4)
+    for row in rows.to_pylist():
+        if row["currency"]:
+            key = row["currency"].lower()
+            lost = row["value_orders"] - row["value_withheld"] - row["value_delivered"]
+            for name, value in (("delivered", row["value_delivered"]), ("missing", lost)):
+                at = f"{name}_{key}"
+                found[at] = round(found.get(at, 0.0) + value, 2)
+    deadline = pc.min(rows.column("first_deadline")).as_py()
+    if deadline is not None:
+        found["can_be_saved_until"] = dg.MetadataValue.timestamp(deadline)
+    if picture := hour_picture(rows):
+        found["picture"] = dg.MetadataValue.md(picture)
+    return found
+
+
+def _judge_coverage(
+    hours: Sequence[datetime], lake: LakeResource, rules: Rules, clock: Clock
+) -> Mapping[datetime, HourVerdict]:
+    now = clock.now()
+    health, flags = flags_of(lake.open(), hours, rules.coverage(), now)
+    rows = {row["hour"]: row for row in flags.to_pylist()}
+    return {
+        hour: HourVerdict(
+            passed=not rows[hour]["flagged"],
+            description=hour_sentence(hour, flags, now),
+            severity=_severity(rows[hour]["severity"]),
+            metadata=_hour_metadata(hour, rows[hour], health, flags, now, rules.ui_url),
+        )
+        for hour in hours
+        if hour in rows
+    }
+
+
+def _severity(word: str | None) -> dg.AssetCheckSeverity:
+    return dg.AssetCheckSeverity.ERROR if word == ERROR else dg.AssetCheckSeverity.WARN
+
+
+def _hour_metadata(
+    hour: datetime,
+    row: Mapping[str, Any],
+    health: pa.Table,
+    flags: pa.Table,
+    now: datetime,
+    ui_url: str | None,
+) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "waterfall": dg.MetadataValue.md(hour_report(hour, health, flags, now))
+    }
+    if row["coverage"] is not None:
+        found["coverage"] = round(row["coverage"], 4)
+    if row["flagged"]:
+        found["cause"] = row["cause"]
+        if row["evidence"]:
+            found["evidence"] = row["evidence"]
+        found["missing_orders"] = row["missing"] or 0
+        if row["first_deadline"]:
+            found["can_be_saved_until"] = dg.MetadataValue.timestamp(row["first_deadline"])
+        if row["visits_until"]:
+            found["visits_until"] = dg.MetadataValue.timestamp(row["visits_until"])
+        gap = gaps(flags.filter(pc.equal(flags["hour"], pa.scalar(hour, _TIME))))[0]
+        link = backfill_link(ui_url, [hour_key(hour)])
+        if link and not gap.as_stored:
+            found["backfill"] = dg.MetadataValue.url(link)
+    return found
+
+
+hour_reaches_coverage = hourly_check(
+    "attribution_health",
+    "hour_reaches_coverage",
+    "The share of orders that reached Meta is above CAPI_COVERAGE_THRESHOLD; if not, why, what it"
+    " costs, and until when it can be saved. An error when time runs out or nothing arrived.",
+    _judge_coverage,
+    {"lake", "rules", "clock"},
+)
+
+
+def _judge_sums(hours: Sequence[datetime], lake: LakeResource) -> Mapping[datetime, HourVerdict]:
+    health = lake.open().read("attribution_health", hours, arrow_schema(AttributionHealth))
+    off = {row["hour"]: row for row in closes(health).to_pylist()}
+    return {
+        hour: HourVerdict(
+            passed=hour not in off,
+            description=(
+                f"{off[hour]['measure']} do not add up: {off[hour]['parts']} in all stages,"
+                f" {off[hour]['total']} in the books."
+                if hour in off
+                else "Every order stands in exactly one stage, by count and by money."
+            ),
+        )
+        for hour in hours
+    }
+
+
+every_order_is_accounted_for = hourly_check(
+    "attribution_health",
+    "every_order_is_accounted_for",
+    "Orders = delivered + withheld + lost for one reason each, by count and by money to the cent.",
+    _judge_sums,
+    {"lake"},
+)
+
+
+@dg.asset_check(
+    asset="attribution_health",
+    name="coverage_watch",
+    description=(
+        "The standing list of all gaps that can still matter: their cause, cost, deadline and the"
+        " range to materialize. Written by the coverage sensor whenever it changes."
+    ),
+)
+def coverage_watch(lake: LakeResource, rules: Rules, clock: Clock) -> dg.AssetCheckResult:
+    """All gaps of the watched hours, as the sensor sees them."""
+    now = clock.now()
+    seen = watch(lake.open(), rules.coverage(), now)
+    return dg.AssetCheckResult(**watch_words(seen.gaps, now, rules.ui_url))
+
+
+def watch_words(gaps: Sequence[Any], now: datetime, ui_url: str | None = None) -> dict[str, Any]:
+    """The standing list as the fields of a check's result."""
+    severe = any(gap.severity == ERROR for gap in gaps)
+    link = backfill_link(
+        ui_url, [gap.partition_range for gap in gaps if gap.savable and not gap.as_stored]
+    )
+    return {
+        "passed": not gaps,
+        "severity": dg.AssetCheckSeverity.ERROR if severe else dg.AssetCheckSeverity.WARN,
+        "description": gaps_sentence(gaps, now),
+        "metadata": {
+            "gaps": dg.MetadataValue.md(gaps_report(gaps, now, ui_url=ui_url)),
+            **({"backfill": dg.MetadataValue.url(link)} if link else {}),
+            "flagged_hours": sum(gap.hours for gap in gaps),
+            "missing_orders": sum(gap.orders for gap in gaps),
+            "recoverable_orders": sum(gap.recoverable for gap in gaps),
+        },
+    }

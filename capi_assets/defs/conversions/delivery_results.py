@@ -1,0 +1,267 @@
+"""`delivery_results`: sends what is left to send, and tells where every event stands."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field
+
+from capi_assets.contracts.base import arrow_schema, conform
+from capi_assets.contracts.delivery_results import DeliveryResults
+from capi_assets.contracts.matched_events import MatchedEvents
+from capi_assets.coverage.markdown import plan_report
+from capi_assets.defs.conversions.landing_assets import money_metadata
+from capi_assets.defs.conversions.matched_events import rows_of
+from capi_assets.defs.hourly_reporting import (
+    HourVerdict,
+    Unfinished,
+    hourly_asset,
+    hourly_check,
+    hours_of,
+    report_hours,
+    report_nothing_done,
+)
+from capi_assets.defs.resources import Clock, LakeResource, LedgerResource, MetaResource, Rules
+from capi_assets.delivery.backfill_plan import (
+    OUTLOOK_NAMES,
+    backfill_plan,
+    doubled_if_forced,
+    requests_needed,
+)
+from capi_assets.delivery.causes import Cause, cause_of
+from capi_assets.delivery.hours_to_send import planned_hours, results_of, take_stock
+from capi_assets.delivery.ledger.ledger import Ledger
+from capi_assets.delivery.policy import Policy
+from capi_assets.delivery.reasons import HELD, HELD_TOO_LATE, WRITTEN_OFF
+from capi_assets.delivery.sending.access import clients_for
+from capi_assets.delivery.sending.sender import deliver
+from capi_assets.delivery.sending.summary import DeliverySummary, Progress
+from capi_assets.lake import Lake
+
+# A person decides these; another materialization would not finish them.
+_HELD = pa.array([HELD, HELD_TOO_LATE])
+_OPEN = pa.array(["pending", "unknown", "not_yet"])
+
+
+class DeliveryConfig(dg.Config):
+    """How a run delivers."""
+
+    dry_run: bool = Field(
+        False, description="Only plan: show what would be sent, send and materialize nothing."
+    )
+
+
+@hourly_asset(
+    DeliveryResults,
+    stage="deliver",
+    kinds={"parquet", "sqlite"},
+    deps=["matched_events"],
+    description=(
+        "Delivers what Meta does not have yet and writes where every event stands. Materialize it"
+        " as often as you like: the ledger knows what was sent, so nothing is counted twice. Hours"
+        " with events that still wait end as failed, so that a backfill of 'Failed and missing'"
+        " picks exactly those."
+    ),
+)
+def delivery_results(
+    context: dg.AssetExecutionContext,
+    config: DeliveryConfig,
+    lake: LakeResource,
+    ledger: LedgerResource,
+    meta: MetaResource,
+    rules: Rules,
+    clock: Clock,
+) -> Iterator[Any]:
+    """One plan and one delivery for all hours of the run, most urgent events first."""
+    hours = hours_of(context)
+    store = lake.open()
+    policy = rules.delivery()
+    if config.dry_run:
+        with ledger.open() as book:
+            planned = planned_hours(store, book, hours, clock.now(), policy)
+        yield from report_nothing_done(context, _outlook_metadata(planned, clock.now()))
+        return
+    metadata, unfinished = {}, []
+    with ledger.open() as book:
+        summary = _deliver(context, store, hours, book, meta, policy, clock)
+        for some, folded in results_of(store, book, hours, clock.now(), policy):
+            results = conform(folded, DeliveryResults)
+            for hour in some:
+                rows = rows_of(results, hour)
+                store.write("delivery_results", hour, rows)
+                metadata[hour] = _metadata(rows, summary)
+            unfinished += _unfinished(results, some)
+    yield from report_hours(context, metadata, unfinished)
+
+
+def _outlook_metadata(planned: pa.Table, now: datetime) -> dict[str, Any]:
+    rows = backfill_plan(planned)
+    totals = Counter[str]()
+    for row in rows.to_pylist():
+        totals[row["outlook"]] += row["events"]
+    return {
+        **{name: totals[name] for name in OUTLOOK_NAMES if totals[name]},
+        "requests_needed": requests_needed(planned),
+        "doubled_if_forced": doubled_if_forced(planned),
+        "plan": dg.MetadataValue.md(plan_report(rows, now)),
+    }
+
+
+def _deliver(
+    context: dg.AssetExecutionContext,
+    store: Lake,
+    hours: Sequence[datetime],
+    book: Ledger,
+    meta: MetaResource,
+    policy: Policy,
+    clock: Clock,
+) -> DeliverySummary:
+    backlog = take_stock(store, book, hours, clock.now(), policy)
+    if backlog.withdrawn:
+        context.log.info("%d events are withheld since the ledger knew them", backlog.withdrawn)
+    context.log.info("Plan for %d events: %s", backlog.actions.total(), dict(backlog.actions))
+    if claimed := backlog.actions["claimed_elsewhere"]:
+        context.log.info(
+            "%d events are claimed by another run; they are waited for, at most %d s (the claim of"
+            " a killed run lapses)",
+            claimed,
+            policy.claim_patience.total_seconds(),
+        )
+
+    def tell(progress: Progress) -> None:
+        context.log.info(
+            "%d of %d delivered in %d requests, %.1f s",
+            progress.delivered,
+            backlog.sends.num_rows,
+            progress.requests,
+            progress.seconds,
+        )
+
+    datasets = meta.open()
+    for why in datasets.missing.values():
+        context.log.error("No access: %s", why)
+    policy = replace(policy, requests_per_second_of=datasets.requests_per_second)
+    with clients_for(datasets.accesses.values(), policy) as clients:
+        summary = deliver(
+            backlog.tables(store),
+            book,
+            clients,
+            clock.now,
+            policy,
+            run_id=context.run.run_id,
+            on_progress=tell,
+        )
+    for stop in summary.stops:
+        context.log.error("%s", stop)
+    for warning in summary.warnings:
+        context.log.warning("%s", warning)
+    return summary
+
+
+def _metadata(rows: pa.Table, summary: DeliverySummary) -> dict[str, Any]:
+    statuses = Counter(rows.column("status").to_pylist())
+    delivered = rows.filter(pc.equal(rows.column("status"), "delivered"))
+    missing = rows.filter(pc.is_in(rows.column("status"), _OPEN))
+    found: dict[str, Any] = {
+        "dagster/row_count": rows.num_rows,
+        **{name: statuses[name] for name in ("delivered", "pending", "unknown", "rejected")},
+        "expired": statuses["expired"],
+        **money_metadata(delivered, "delivered"),
+        **money_metadata(missing, "open"),
+        "requests_of_the_run": summary.requests,
+    }
+    lines = [
+        f"| {status} | {reason or ''} | {count} |"
+        for (status, reason), count in _reasons(rows).most_common(20)
+    ]
+    if lines:
+        table = "\n".join(["| status | reason | events |", "|---|---|---:|", *lines])
+        found["statuses"] = dg.MetadataValue.md(table)
+    if missing.num_rows:
+        deadline = pc.min(missing.column("deliver_until")).as_py()
+        found["first_deadline"] = dg.MetadataValue.timestamp(deadline)
+    return found
+
+
+def _reasons(rows: pa.Table) -> Counter[tuple[str, str | None]]:
+    pairs = zip(rows.column("status").to_pylist(), rows.column("reason").to_pylist(), strict=True)
+    return Counter(pairs)
+
+
+def _unfinished(results: pa.Table, hours: Sequence[datetime]) -> list[Unfinished]:
+    """Hours with events that another materialization can still deliver."""
+    held = pc.fill_null(pc.is_in(results.column("reason"), _HELD), False)
+    waits = pc.and_(pc.is_in(results.column("status"), _OPEN), pc.invert(held))
+    left = results.filter(waits)
+    found = []
+    for hour in hours:
+        rows = rows_of(left, hour)
+        if not rows.num_rows:
+            continue
+        (status, reason), most = _reasons(rows).most_common(1)[0]
+        cause = cause_of(stage=status, reason=reason, http_status=None, code=None, subcode=None)
+        wait = "event waits" if rows.num_rows == 1 else "events wait"
+        of_them = f", {most} of them" if most < rows.num_rows else ""
+        why = f"{rows.num_rows} {wait}{of_them} because {_words(cause, reason)}."
+        found.append(Unfinished(hour, why, cause.remedy_for([reason] if reason else [])))
+    return found
+
+
+def _words(cause: Cause, reason: str | None) -> str:
+    return f"{cause.headline_for([reason])} ({reason})" if reason else cause.headline
+
+
+def _judge(hours: Sequence[datetime], lake: LakeResource) -> Mapping[datetime, HourVerdict]:
+    store, events, results = lake.open(), arrow_schema(MatchedEvents), arrow_schema(DeliveryResults)
+    return {
+        hour: _verdict(
+            store.read("matched_events", [hour], events, ["order_id"]),
+            store.read("delivery_results", [hour], results, ["status", "reason"]),
+        )
+        for hour in hours
+    }
+
+
+def _verdict(events: pa.Table, results: pa.Table) -> HourVerdict:
+    statuses = Counter(results.column("status").to_pylist())
+    told = ", ".join(f"{count} {status}" for status, count in statuses.most_common()) or "none"
+    if events.num_rows != results.num_rows:
+        return HourVerdict(
+            passed=False,
+            description=(
+                f"{events.num_rows} events, but {results.num_rows} results: matched_events was"
+                " materialized after them. Materialize delivery_results of this hour again."
+            ),
+        )
+    undecided = Counter(
+        results.filter(_is_undecided(results)).column("status").to_pylist(),
+    )
+    stuck = {name: undecided[name] for name in ("unknown", "rejected") if undecided[name]}
+    if stuck:
+        words = " and ".join(f"{count} {name}" for name, count in stuck.items())
+        return HourVerdict(
+            passed=False,
+            description=f"{words} of {results.num_rows} events need a look. In all: {told}.",
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata=dict(stuck),
+        )
+    return HourVerdict(True, f"Every event has one status: {told}.")
+
+
+def _is_undecided(results: pa.Table) -> pa.ChunkedArray:
+    """Which rows no person has settled yet."""
+    return pc.fill_null(pc.not_equal(results.column("reason"), WRITTEN_OFF), True)
+
+
+every_event_has_an_answer = hourly_check(
+    "delivery_results",
+    "every_event_has_an_answer",
+    "Each matched event has one result; none was refused by Meta or is of unknown fate.",
+    _judge,
+    {"lake"},
+)

@@ -1,0 +1,1 @@
+"""The assets that compare Meta's own counts with the ledger, and their schedules."""

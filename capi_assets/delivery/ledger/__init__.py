@@ -1,0 +1,1 @@
+"""The ledger: what was sent, when, and what Meta answered. SQLite or PostgreSQL."""

@@ -1,0 +1,146 @@
+"""What a person's decision, or a withdrawn consent, changes in the ledger's tables.
+
+Like ledger_writes.py: statements only, each function one transaction that ledger.py runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, cast
+
+import pyarrow as pa
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
+
+from capi_assets.delivery import reasons
+from capi_assets.delivery.ledger import rows as rows
+from capi_assets.delivery.ledger.decisions import Decision
+from capi_assets.delivery.ledger.schema import (
+    CHUNK,
+    DECISION,
+    DECISION_EVENTS,
+    DECISIONS,
+    EVENTS,
+    PENDING,
+    UNKNOWN,
+    WRITTEN_OFF,
+)
+
+_E = EVENTS.c
+
+_AFTER = {
+    # As if never attempted: the 48 hours run anew from the next attempt.
+    "resend": {"state": PENDING, "reason": reasons.RESEND_DECIDED},
+    "write_off": {"state": WRITTEN_OFF, "reason": reasons.WRITTEN_OFF},
+}
+_NOTE = (
+    update(EVENTS)
+    .where(_E.ref == bindparam("this"))
+    .values(withheld_at=bindparam("at"), withheld_reason=bindparam("why"))
+)
+
+
+def decide(connection: Connection, known: pa.Table, decision: Decision, now: datetime) -> list[int]:
+    """Applies a decision to the events of `known` that still stand as it tells.
+
+    Left alone are those that were attempted, settled or claimed since: the decision was taken
+    on another past than theirs. Returns the refs of the others.
+    """
+    seen = dict(zip(known["ref"].to_pylist(), known["attempts"].to_pylist(), strict=True))
+    moment = rows.micros(now)
+    found = [
+        row
+        for row in _locked(connection, list(seen))
+        if row.state == UNKNOWN
+        and row.attempts == seen[row.ref]
+        and (row.claimed_by is None or row.claimed_until <= moment)
+    ]
+    if not found:
+        return []
+    written = connection.execute(
+        insert(DECISIONS).values(
+            decided_at=moment,
+            kind=decision.kind,
+            who=decision.who,
+            why=decision.why,
+            events=len(found),
+        )
+    )
+    number = int(cast(Any, written.inserted_primary_key)[0])
+    connection.execute(
+        insert(DECISION_EVENTS),
+        [
+            {
+                "decision": number,
+                "ref": row.ref,
+                "unknown_since": row.unknown_since,
+                "unknown_attempt": row.unknown_attempt,
+            }
+            for row in found
+        ],
+    )
+    refs = [row.ref for row in found]
+    for some in _pieces(refs):
+        connection.execute(
+            update(EVENTS)
+            .where(_E.ref.in_(some))
+            .values(
+                **_AFTER[decision.kind],
+                message=None,
+                unknown_since=None,
+                unknown_attempt=None,
+                claimed_by=None,  # a lapsed claim; its late answer must not undo the decision
+                claimed_until=None,
+            )
+        )
+    return refs
+
+
+def decisions(connection: Connection, events: Iterator[pa.Table]) -> pa.Table:
+    """The decisions about any of these events, as `DECISION`, the oldest first."""
+    refs = [row.ref for part in events for row in rows.find(connection, part)]
+    found = [
+        rows.fetch(
+            connection,
+            select(
+                _E.event_name,
+                _E.event_id,
+                DECISION_EVENTS.c.unknown_since,
+                DECISION_EVENTS.c.unknown_attempt,
+                *DECISIONS.c,
+            )
+            .join(DECISION_EVENTS, DECISION_EVENTS.c.ref == _E.ref)
+            .join(DECISIONS, DECISIONS.c.decision == DECISION_EVENTS.c.decision)
+            .where(_E.ref.in_(some))
+            .order_by(DECISIONS.c.decision, _E.ref),
+            DECISION,
+        )
+        for some in _pieces(refs)
+    ]
+    return pa.concat_tables([DECISION.empty_table(), *found])
+
+
+def note_withheld(connection: Connection, notes: pa.Table, now: datetime) -> None:
+    """Notes since when and why events (`ref`, `reason`) are withheld; without reason, no note."""
+    moment = rows.micros(now)
+    connection.execute(
+        _NOTE,
+        [
+            {"this": row["ref"], "why": row["reason"], "at": moment if row["reason"] else None}
+            for row in notes.to_pylist()
+        ],
+    )
+
+
+def _locked(connection: Connection, refs: list[int]) -> list[Row[Any]]:
+    return [
+        row
+        for some in _pieces(sorted(refs))
+        for row in connection.execute(
+            select(EVENTS).where(_E.ref.in_(some)).order_by(_E.ref).with_for_update()
+        ).all()
+    ]
+
+
+def _pieces(refs: list[int]) -> Iterator[list[int]]:
+    return (refs[start : start + CHUNK] for start in range(0, len(refs), CHUNK))

@@ -1,0 +1,177 @@
+"""Between Arrow tables and the ledger's rows: lookups by identity, new rows, changed rows.
+
+Statements only; when they run, and in which transaction, is ledger.py's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy import Connection, Row, Select, bindparam, select, update
+
+from capi_assets.delivery.identity import IDENTITY, storable
+from capi_assets.delivery.ledger.schema import (
+    ATTEMPT,
+    ATTEMPT_EVENTS,
+    ATTEMPTS,
+    EVENTS,
+    PENDING,
+    STATE,
+)
+
+_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+_FETCH = 10_000
+
+_IS_ONE_OF = (
+    EVENTS.c.dataset_id == bindparam("dataset"),
+    EVENTS.c.event_name == bindparam("name"),
+    EVENTS.c.event_id.in_(bindparam("ids", expanding=True)),
+)
+_FIND = select(EVENTS).where(*_IS_ONE_OF).order_by(EVENTS.c.ref)
+# Locked in one order, so that two runs after the same events wait instead of deadlocking.
+_FIND_LOCKED = _FIND.with_for_update()
+_ATTEMPTS_OF = (
+    select(EVENTS.c.event_name, EVENTS.c.event_id, *ATTEMPTS.c)
+    .join(ATTEMPT_EVENTS, ATTEMPT_EVENTS.c.ref == EVENTS.c.ref)
+    .join(ATTEMPTS, ATTEMPTS.c.attempt == ATTEMPT_EVENTS.c.attempt)
+    .where(*_IS_ONE_OF)
+    .order_by(ATTEMPTS.c.attempt)
+)
+
+# What a corrected order changes in an event that is known already.
+_CHANGEABLE = (
+    "order_id",
+    "hour",
+    "event_time",
+    "value",
+    "currency",
+    "deliver_until",
+    "payload_sha256",
+)
+_CHANGE = (
+    update(EVENTS)
+    .where(EVENTS.c.ref == bindparam("this"))
+    .values({name: bindparam(f"new_{name}") for name in _CHANGEABLE})
+)
+
+
+def micros(moment: datetime) -> int:
+    """Whole microseconds since the epoch of an aware datetime."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def chunks(events: pa.Table, size: int) -> Iterator[pa.Table]:
+    """The table in pieces of at most `size` rows, without events that no ledger can hold."""
+    events = events.filter(storable(events))
+    for start in range(0, events.num_rows, size):
+        yield events.slice(start, size)
+
+
+def find(connection: Connection, events: pa.Table, *, lock: bool = False) -> list[Row[Any]]:
+    """The ledger's rows of these events (a chunk), in no particular order."""
+    statement = _FIND_LOCKED if lock else _FIND
+    return [row for named in _named(events) for row in connection.execute(statement, named).all()]
+
+
+def attempts(connection: Connection, events: Iterator[pa.Table]) -> pa.Table:
+    """The attempts that carried any of these events."""
+    found = [
+        row
+        for part in events
+        for named in _named(part)
+        for row in connection.execute(_ATTEMPTS_OF, named).all()
+    ]
+    return _table(found, ATTEMPT)
+
+
+def fetch(connection: Connection, statement: Select[Any], schema: pa.Schema) -> pa.Table:
+    """A query's rows as a table, fetched in pieces."""
+    found = connection.execution_options(yield_per=_FETCH).execute(statement)
+    return pa.concat_tables(
+        [schema.empty_table()] + [_table(piece, schema) for piece in found.partitions()]
+    )
+
+
+def state(found: Sequence[Row[Any]]) -> pa.Table:
+    """Rows of the events table as `STATE`."""
+    return _table(found, STATE)
+
+
+def new_rows(events: pa.Table, known: Sequence[Row[Any]]) -> list[dict[str, Any]]:
+    """What to insert for the events that are not among `known`, ordered by identity.
+
+    The order is one all processes share: two that insert the same events in different orders
+    would lock each other out.
+    """
+    have = {(row.dataset_id, row.event_name, row.event_id) for row in known}
+    fresh = {
+        identity: row
+        for row in _values(events).to_pylist()
+        if (identity := tuple(row[name] for name in IDENTITY)) not in have
+    }
+    return [{**row, "state": PENDING, "attempts": 0} for _, row in sorted(fresh.items())]
+
+
+def write_changes(connection: Connection, events: pa.Table, claimed: pa.Table) -> None:
+    """Brings rows up to what is about to be sent; `claimed` is their state, in the same order."""
+    fresh = _values(events)
+    stored = _as_integers(claimed)
+    differs = [_differ(fresh[name], stored[name]) for name in _CHANGEABLE]
+    changed = differs[0]
+    for other in differs[1:]:
+        changed = pc.or_(changed, other)
+    if not pc.any(changed).as_py():
+        return
+    rows = fresh.append_column("this", claimed["ref"]).filter(changed)
+    connection.execute(
+        _CHANGE,
+        [
+            {"this": row["this"], **{f"new_{name}": row[name] for name in _CHANGEABLE}}
+            for row in rows.to_pylist()
+        ],
+    )
+
+
+def _named(events: pa.Table) -> list[dict[str, Any]]:
+    """Parameters of a lookup for each distinct dataset and event name of the table."""
+    grouped = events.group_by(["dataset_id", "event_name"]).aggregate([("event_id", "list")])
+    return [
+        {"dataset": row["dataset_id"], "name": row["event_name"], "ids": row["event_id_list"]}
+        for row in grouped.to_pylist()
+    ]
+
+
+def _values(events: pa.Table) -> pa.Table:
+    """The columns the ledger keeps of an event, times as whole microseconds."""
+    hour = pc.floor_temporal(events["occurred_at"], unit="hour")
+    kept = events.select([*IDENTITY, *(name for name in _CHANGEABLE if name != "hour")])
+    return _as_integers(kept.append_column("hour", hour))
+
+
+def _as_integers(table: pa.Table) -> pa.Table:
+    schema = pa.schema(
+        [
+            (field.name, pa.int64() if pa.types.is_timestamp(field.type) else field.type)
+            for field in table.schema
+        ]
+    )
+    return table.cast(schema)
+
+
+def _differ(new: pa.ChunkedArray, old: pa.ChunkedArray) -> pa.ChunkedArray:
+    unequal = pc.fill_null(pc.not_equal(new, old), False)
+    return pc.or_(unequal, pc.xor(pc.is_null(new), pc.is_null(old)))
+
+
+def _table(rows: Sequence[Row[Any]], schema: pa.Schema) -> pa.Table:
+    if not rows:
+        return schema.empty_table()
+    columns = zip(*rows, strict=True)
+    return pa.Table.from_arrays(
+        [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)],
+        schema=schema,
+    )

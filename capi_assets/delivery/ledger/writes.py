@@ -1,0 +1,193 @@
+"""What a claim, an intent, an outcome change in the ledger's tables; each is one transaction.
+
+The conditions in these statements are what keeps two runs apart. Opening, errors and retries are
+ledger.py's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy import Connection, case, func, insert, null, select, update
+
+from capi_assets.delivery.identity import aligned, storable
+from capi_assets.delivery.ledger import rows as rows
+from capi_assets.delivery.ledger.schema import (
+    ATTEMPT_EVENTS,
+    ATTEMPTS,
+    CHUNK,
+    DELIVERED,
+    EVENTS,
+    PENDING,
+    UNKNOWN,
+)
+from capi_assets.delivery.outcome import Outcome
+from capi_assets.delivery.reasons import IN_FLIGHT
+
+_E = EVENTS.c
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """Who sends how many bytes, and how long the claims hold from then."""
+
+    holder: str
+    run_id: str
+    size: int
+    lease: timedelta
+
+
+class ClaimLostError(Exception):
+    """Undoes the intent's transaction."""
+
+
+def register(connection: Connection, events: pa.Table) -> list[Any]:
+    """The rows of these events, locked, made where they were missing."""
+    known = rows.find(connection, events, lock=True)
+    missing = rows.new_rows(events, known)
+    if not missing:
+        return known
+    connection.execute(insert(EVENTS), missing)
+    return rows.find(connection, events, lock=True)
+
+
+def claim(
+    connection: Connection,
+    events: pa.Table,
+    holder: str,
+    now: datetime,
+    lease: timedelta,
+    *,
+    renew: bool,
+) -> pa.Table:
+    moment, until = rows.micros(now), rows.micros(now + lease)
+    known = register(connection, events.filter(storable(events)))
+    free = [
+        row.state != DELIVERED
+        and (
+            row.claimed_by is None
+            or row.claimed_until <= moment
+            or (renew and row.claimed_by == holder)
+        )
+        for row in known
+    ]
+    won = [row.ref for row, is_free in zip(known, free, strict=True) if is_free]
+    if won:
+        connection.execute(
+            update(EVENTS).where(_E.ref.in_(won)).values(claimed_by=holder, claimed_until=until)
+        )
+    answer = rows.state(known).append_column("won", pa.array(free, pa.bool_()))
+    answer = aligned(answer, to=events)
+    won_flags = pc.fill_null(answer["won"], False)
+    return answer.set_column(answer.schema.get_field_index("won"), "won", won_flags)
+
+
+def intend(
+    connection: Connection, events: pa.Table, claimed: pa.Table, intent: Intent, now: datetime
+) -> int:
+    moment = rows.micros(now)
+    refs = claimed["ref"].to_pylist()
+    written = connection.execute(
+        insert(ATTEMPTS).values(
+            run_id=intent.run_id,
+            dataset_id=events["dataset_id"][0].as_py(),
+            started_at=moment,
+            events=len(refs),
+            bytes=intent.size,
+        )
+    )
+    attempt = int(cast(Any, written.inserted_primary_key)[0])
+    marked = connection.execute(
+        update(EVENTS)
+        .where(_E.ref.in_(refs), _E.claimed_by == intent.holder, _E.state != DELIVERED)
+        .values(
+            state=UNKNOWN,
+            reason=IN_FLIGHT,
+            attempts=_E.attempts + 1,
+            first_attempt_at=func.coalesce(_E.first_attempt_at, moment),
+            last_attempt_at=moment,
+            unknown_since=func.coalesce(_E.unknown_since, moment),
+            unknown_attempt=func.coalesce(_E.unknown_attempt, attempt),
+            claimed_until=rows.micros(now + intent.lease),
+        )
+    )
+    if marked.rowcount != len(refs):
+        raise ClaimLostError
+    rows.write_changes(connection, events, claimed)
+    connection.execute(insert(ATTEMPT_EVENTS), [{"attempt": attempt, "ref": ref} for ref in refs])
+    return attempt
+
+
+def record(
+    connection: Connection,
+    attempt: int,
+    outcome: Outcome,
+    holder: str,
+    now: datetime,
+    keep_claim: bool,
+) -> None:
+    moment = rows.micros(now)
+    connection.execute(
+        update(ATTEMPTS)
+        .where(ATTEMPTS.c.attempt == attempt)
+        .values(finished_at=moment, outcome=outcome.state, **outcome.answer())
+    )
+    # As a list: a fresh PostgreSQL has no statistics yet and would scan all events for a subquery.
+    carried = (
+        connection.execute(select(ATTEMPT_EVENTS.c.ref).where(ATTEMPT_EVENTS.c.attempt == attempt))
+        .scalars()
+        .all()
+    )
+    booked = update(EVENTS).where(_E.ref.in_(carried), _E.state != DELIVERED)
+    if outcome.state != "delivered":
+        booked = booked.where(_E.claimed_by == holder)
+    connection.execute(booked.values(**_state_after(outcome, attempt, moment), **outcome.answer()))
+    if not keep_claim:
+        connection.execute(
+            update(EVENTS)
+            .where(_E.ref.in_(carried), _E.claimed_by == holder)
+            .values(claimed_by=None, claimed_until=None)
+        )
+
+
+def _state_after(outcome: Outcome, attempt: int, moment: int) -> dict[str, Any]:
+    match outcome.state:
+        case "unknown":
+            return {"state": UNKNOWN}
+        case "refused":
+            # Known only if no earlier attempt had left it open.
+            ours = _E.unknown_attempt == attempt
+            return {
+                "state": case((ours, PENDING), else_=_E.state),
+                "unknown_since": case((ours, null()), else_=_E.unknown_since),
+                "unknown_attempt": case((ours, null()), else_=_E.unknown_attempt),
+            }
+    settled = {"state": outcome.state, "unknown_since": None, "unknown_attempt": None}
+    return {**settled, "delivered_at": moment} if outcome.state == "delivered" else settled
+
+
+def release(
+    connection: Connection, holder: str, refs: list[int] | None, why: Outcome | None
+) -> None:
+    for some in (
+        [None] if refs is None else [refs[i : i + CHUNK] for i in range(0, len(refs), CHUNK)]
+    ):
+        held = update(EVENTS).where(_E.claimed_by == holder)
+        held = held if some is None else held.where(_E.ref.in_(some))
+        if why is not None:
+            connection.execute(held.where(_E.state == PENDING).values(**why.answer()))
+        connection.execute(held.values(claimed_by=None, claimed_until=None))
+
+
+def defer(connection: Connection, events: pa.Table, why: Outcome, now: datetime) -> None:
+    refs = [row.ref for row in register(connection, events)]
+    unclaimed = _E.claimed_by.is_(None) | (_E.claimed_until <= rows.micros(now))
+    connection.execute(
+        update(EVENTS)
+        .where(_E.ref.in_(refs), _E.state == PENDING, unclaimed)
+        .values(**why.answer())
+    )

@@ -1,0 +1,1 @@
+"""Sends events: requests, concurrency, retries, and what follows from each response."""

@@ -1,0 +1,1 @@
+"""The Graph API: requests, responses, error codes, reads, and which versions Meta supports."""

@@ -1,0 +1,1 @@
+"""Match keys (Meta: customer information parameters): normalised, checked and hashed, by column."""

@@ -1,0 +1,47 @@
+"""Values of the most ordinary form, normalised a column at a time: most of what lands.
+
+A short way for what the rule of a key would do in one obvious step: trim, lower-case, nothing
+else. Whatever is not surely of that form is left to the rule; tests hold the two to each other.
+Measured on columns of distinct values, hash included: e-mails 1.0 us instead of 4.4, phones with
+plus and calling code 1.4 instead of 5.8.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from capi_assets.meta.match_keys.digests import SHORTEST
+from capi_assets.meta.match_keys.phones import full_numbers
+
+_LONGEST = 254
+_TEXT = pa.string()
+
+_WORD = f"^[a-z]{{1,{SHORTEST - 1}}}$"
+_LOWER_CASE = {
+    "em": r"^[a-z0-9][a-z0-9._+'-]*@([a-z0-9-]+\.)+[a-z]{2,24}$",
+    "fn": _WORD,
+    "ln": _WORD,
+    "ct": _WORD,
+    "zp": r"^[0-9]{5}$",
+}
+
+
+def normal_forms(key: str, values: pa.Array) -> pa.Array | None:
+    """What is to be hashed for each value of ordinary form, null for all others.
+
+    None where a key has no such form. The form never depends on the row's country.
+    """
+    if key == "ph":
+        return full_numbers(pc.ascii_trim_whitespace(values))
+    pattern = _LOWER_CASE.get(key)
+    return None if pattern is None else _lower_case(values, pattern)
+
+
+def _lower_case(values: pa.Array, pattern: str) -> pa.Array:
+    lowered = pc.ascii_lower(pc.ascii_trim_whitespace(values))
+    ordinary = pc.and_(
+        pc.match_substring_regex(lowered, pattern),
+        pc.less_equal(pc.binary_length(lowered), _LONGEST),
+    )
+    return pc.if_else(ordinary, lowered, pa.scalar(None, _TEXT))

@@ -1,0 +1,136 @@
+"""What the report says in the cases that a reader would otherwise be misled by."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from capi_assets.commands.report.reconciliation import Agreement, agreement
+from capi_assets.commands.report.text import told
+from capi_assets.coverage.flags import WARN
+from capi_assets.coverage.gap_history import Story
+from capi_assets.coverage.gaps import Gap
+from capi_assets.delivery.causes import Cause
+
+H = datetime(2026, 11, 20, 13, tzinfo=UTC)
+NOW = H + timedelta(days=3)
+
+
+def gap(cause: Cause, **columns: Any) -> Gap:
+    nothing = Gap(
+        id=f"{cause}-2026-11-20T13", cause=cause, severity=WARN, first_hour=H, last_hour=H,
+        missing={H: 0}, money={}, recoverable=0, recoverable_money={}, correctable=0,
+        correctable_money={}, unmatched=0, first_deadline=None, last_deadline=None, reasons={},
+        evidence="",
+    )  # fmt: skip
+    return replace(nothing, **columns)
+
+
+def story(of: Gap) -> Story:
+    return Story(of, 0, {}, None, None, {})
+
+
+@pytest.mark.parametrize(
+    ("of", "state", "sentence"),
+    [
+        (
+            gap(Cause.VISITS_MISSING, unmatched=9),
+            "poorer",
+            "All orders arrived, but with fewer match keys, because visits are missing.",
+        ),
+        (
+            gap(Cause.MATCH_KEYS_LOST, weakened=9),
+            "poorer",
+            "All orders arrived, but with fewer match keys, because orders carry too few match"
+            " keys.",
+        ),
+        (
+            gap(Cause.ORDERS_MISSING, absent=9, first_deadline=NOW + timedelta(days=1)),
+            "open",
+            "About 9 orders did not arrive here, because fewer orders arrived than their visits"
+            " promise.",
+        ),
+        (
+            gap(Cause.ORDERS_MISSING, absent=9),
+            "lost",
+            "About 9 orders did not arrive here, because fewer orders arrived than their visits"
+            " promise.",
+        ),
+    ],
+)
+def test_what_is_poorer_or_absent_is_never_called_recovered(
+    of: Gap, state: str, sentence: str
+) -> None:
+    found = told(story(of), 1, NOW)
+    assert (found.state, found.sentence) == (state, sentence)
+    assert not story(of).over
+
+
+def test_a_gap_that_outlives_its_visits_says_what_is_lost() -> None:
+    late = NOW + timedelta(days=1)
+    unrun = gap(Cause.NOT_MATERIALIZED, missing={H: None}, first_deadline=late, no_visits=1)
+    facts = dict(told(story(unrun), 1, NOW).facts)
+    assert facts["Visits"].endswith("go with only the match keys that they carry themselves.")
+    token = gap(Cause.TOKEN, missing={H: 4}, recoverable=4, first_deadline=late, no_visits=1)
+    found = told(story(token), 1, NOW)
+    assert "Visits" not in dict(found.facts)
+    assert "materialize delivery_results and attribution_health alone" in found.to_do
+
+
+def counted(n: int, verdict: str = "agree", **columns: Any) -> dict[str, Any]:
+    """Hour `n` of `meta_stats`: ten events on both sides."""
+    return {
+        "hour": H + timedelta(hours=n), "dataset_id": "42", "event_name": "Purchase",
+        "meta_events": 10, "our_delivered_by_event_time": 10, "our_delivered_by_receipt_time": 8,
+        "basis": "event_time", "difference": 0, "unexplained": 0, "tolerance": 2,
+        "verdict": verdict, "sustained": False, "why": None, **columns,
+    }  # fmt: skip
+
+
+def agreed(*rows: dict[str, Any]) -> Agreement:
+    found = agreement(rows)
+    assert found is not None
+    return found
+
+
+def test_both_sides_that_agree_are_told_in_a_sentence() -> None:
+    assert agreement([]) is None
+    found = agreed(counted(0), counted(1), counted(2, "too_early", meta_events=None))
+    assert (found.state, found.mood) == ("agrees", "good")
+    assert found.sentence == (
+        "In 2 hours that could be compared, Meta counts 20 events where our books have 20"
+        " delivered; no difference lasts."
+    )
+    assert found.notes == ["1 hour not compared: Meta's counts had not settled yet."]
+    assert found.table == [["Purchase", "20", "20", "0", "0", "0"]]
+
+
+def test_a_difference_that_lasts_names_its_hours_and_what_to_look_for() -> None:
+    more = {"meta_events": 20, "difference": 10, "unexplained": 10, "sustained": True}
+    rows = [counted(n, "meta_has_more", **more) for n in range(12)]
+    found = agreed(*rows, counted(12, dataset_id="43", basis="receipt_time"))
+    assert (found.state, found.mood) == ("differs", "bad")
+    assert "in 12 of them the two differ for long" in found.sentence
+    assert sum(": Meta counts 20 Purchase events" in note for note in found.notes) == 10
+    assert "And 2 more hours alike." in found.notes
+    assert any("plug-in" in note for note in found.notes)
+    assert found.table == [
+        ["42", "Purchase", "240", "120", "+120", "+120", "12"],
+        ["43", "Purchase", "10", "8", "0", "0", "0"],
+    ]
+
+
+def test_one_hour_alone_is_not_called_a_difference() -> None:
+    fewer = counted(0, "meta_has_less", meta_events=5, difference=-5, unexplained=-5)
+    assert agreed(fewer, counted(1)).state == "agrees"
+
+
+def test_a_token_that_may_not_read_is_told_and_nothing_is_claimed() -> None:
+    may_not = counted(0, "cannot_read", meta_events=None, event_name="", why="the token may not")
+    found = agreed(may_not)
+    assert (found.state, found.mood, found.table) == ("not known", "warn", [])
+    assert found.sentence == "No hour could be compared with Meta's own counts."
+    assert found.notes == ["1 hour not compared: the token may not."]

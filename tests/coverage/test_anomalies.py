@@ -1,0 +1,298 @@
+"""Signals that contradict each other flag an hour; signals that move together flag none."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from capi_assets.coverage.anomalies.detect import unusual_hours
+from capi_assets.coverage.anomalies.hour_signals import HISTORY, hour_signals
+from capi_assets.coverage.flags import CoveragePolicy, flag_hours
+from capi_assets.coverage.formatting import gap_sentence
+from capi_assets.coverage.gaps import gaps
+from capi_assets.coverage.markdown import hour_sentence
+from capi_assets.delivery.causes import Cause
+from tests.helpers.order_records import HOUR
+from tests.helpers.regular_weeks import (
+    MONDAY,
+    WEEK,
+    during,
+    flagged,
+    hour_of,
+    is_night,
+    ordinary,
+    weeks,
+)
+
+NOON = hour_of(4, 2, 12)
+
+
+def causes(health: Any, **more: Any) -> dict[datetime, str]:
+    return {hour: row["cause"] for hour, row in flagged(health, **more).items()}
+
+
+def test_an_ordinary_shop_is_never_flagged() -> None:
+    assert causes(weeks(5)) == {}
+
+
+def test_orders_that_stop_while_visits_go_on_are_missing() -> None:
+    found = flagged(weeks(5, during(NOON, 2, orders=0)))
+    assert {hour: row["cause"] for hour, row in found.items()} == {
+        NOON: "orders_missing",
+        NOON + HOUR: "orders_missing",
+    }
+    row = found[NOON]
+    assert (row["absent"], row["missing"]) == (40, 0)
+    assert row["first_deadline"] == NOON + timedelta(days=6, hours=23, minutes=30)
+    assert row["evidence"].startswith("0 orders where 40 (")
+    assert row["evidence"].endswith("are usual, 1,200 visits where 1,200 are")
+
+
+def test_a_shop_that_sells_less_because_fewer_come_is_not_accused() -> None:
+    for share in (0.8, 0.5, 0.3):
+        quiet = during(NOON, 8, visits=int(1200 * share), orders=int(40 * share))
+        assert causes(weeks(5, quiet)) == {}, share
+
+
+def test_a_shop_that_sells_nothing_and_is_hardly_visited_is_not_accused() -> None:
+    assert causes(weeks(5, during(NOON, 3, visits=360, orders=0))) == {}
+
+
+def test_silence_of_both_is_no_mood() -> None:
+    found = flagged(weeks(5, during(NOON, 1, visits=0, orders=0)))
+    assert [row["cause"] for row in found.values()] == ["orders_missing"]
+    assert "0 visits where 1,200 are" in found[NOON]["evidence"]
+
+
+def test_a_slow_night_is_not_silence() -> None:
+    tonight = hour_of(4, 2, 2)
+
+    def slow_nights(at: datetime) -> dict[str, int] | None:
+        if tonight <= at < tonight + 3 * HOUR:
+            return {"visits": 0, "orders": 0}
+        return {"visits": 6, "orders": 1} if is_night(at) else None
+
+    assert causes(weeks(5, slow_nights)) == {}
+
+
+def test_visits_that_halve_while_orders_go_on_are_missing() -> None:
+    found = flagged(weeks(5, during(NOON, 2, visits=600, matched=20)))
+    assert [row["cause"] for row in found.values()] == ["visits_missing"] * 2
+    assert found[NOON]["unmatched"] == 12
+    assert found[NOON]["evidence"] == (
+        "600 visits where 1,200 are usual, for 40 orders; 20 of 40 orders found one, 80 % is usual"
+    )
+
+
+def test_fewer_visits_that_lend_as_many_keys_were_no_people() -> None:
+    assert causes(weeks(5, during(NOON, 6, visits=600))) == {}
+
+
+def test_orders_that_find_no_visit_although_there_are_visits_lost_their_keys() -> None:
+    found = flagged(weeks(5, during(NOON, 1, matched=8)))
+    assert {hour: row["cause"] for hour, row in found.items()} == {NOON: "match_keys_lost"}
+    assert found[NOON]["evidence"] == "8 of 40 orders found a visit, 80 % is usual"
+
+
+def test_a_key_that_orders_lose_is_named() -> None:
+    found = flagged(weeks(5, during(NOON, 1, keys={"em": 0.1})))
+    assert {hour: row["cause"] for hour, row in found.items()} == {NOON: "match_keys_lost"}
+    assert found[NOON]["evidence"] == "em on 4 of 40 orders where 90 % is usual"
+    assert found[NOON]["weakened"] == 32
+
+
+def test_orders_of_another_kind_that_come_on_top_lose_nothing() -> None:
+    # A branch hands in its books: eighty orders without visits, e-mails or phones.
+    batch = during(NOON, 1, orders=120, matched=32, keys={"em": 0.3, "ph": 0.17})
+    assert causes(weeks(5, batch)) == {}
+
+
+def test_test_orders_and_withdrawn_consent_change_nothing() -> None:
+    for orders, withheld in ((100, 60), (40, 24)):
+        matched = round(0.8 * (orders - withheld))
+        odd = during(NOON, 4, orders=orders, withheld=withheld, matched=matched)
+        assert causes(weeks(5, odd)) == {}
+
+
+def test_a_sale_is_no_alarm_nor_is_the_day_after() -> None:
+    assert causes(weeks(5, during(NOON, 12, visits=4_000, orders=200))) == {}
+
+
+def test_robots_are_no_reason_to_miss_orders() -> None:
+    assert causes(weeks(5, during(NOON, 5, visits=9_000))) == {}
+
+
+def test_a_feed_that_loses_half_is_found_when_there_are_enough_orders() -> None:
+    assert causes(weeks(5, during(NOON, 4, orders=20)))
+    assert causes(weeks(5, half_of_little)) == {}
+
+
+def half_of_little(at: datetime) -> dict[str, int]:
+    """Four orders an hour, of which two are lost for one hour: nobody can tell."""
+    return {"visits": 120, "orders": 2 if at == NOON else 4, "matched": 2 if at == NOON else 3}
+
+
+def test_a_feed_that_stops_in_a_small_shop_is_found_within_days() -> None:
+    def small(at: datetime) -> dict[str, int]:
+        stopped = at >= hour_of(4, 0, 0)
+        orders = int(at.hour in (9, 11, 14, 17, 20) and not stopped)
+        return {"visits": 10, "orders": orders, "matched": orders}
+
+    found = causes(weeks(5, small))
+    assert set(found.values()) == {"orders_missing"}
+    assert hour_of(4, 1, 0) < min(found) < hour_of(4, 4, 0)
+
+
+def test_a_shop_that_has_no_visits_is_judged_by_its_orders_alone() -> None:
+    def untracked(at: datetime) -> dict[str, int]:
+        orders = ordinary(at)["orders"]
+        if NOON <= at < NOON + 2 * HOUR:
+            orders = 0
+        elif at.date() == hour_of(4, 4, 0).date():
+            orders //= 2  # a holiday
+        return {"visits": 0, "orders": orders, "matched": 0}
+
+    assert causes(weeks(5, untracked)) == {
+        NOON: "orders_missing",
+        NOON + HOUR: "orders_missing",
+    }
+
+
+def test_hours_after_an_outage_are_good_at_once() -> None:
+    odd = during(NOON, 6, orders=0, matched=0)
+    assert max(causes(weeks(5, odd))) == NOON + 5 * HOUR
+
+
+def test_there_is_no_verdict_in_the_first_days() -> None:
+    early = hour_of(0, 3, 12)
+    assert causes(weeks(5, during(early, 3, orders=0))) == {}
+
+
+def test_the_first_weekends_of_a_shop_that_closes_are_no_outage() -> None:
+    def closed(at: datetime) -> dict[str, int] | None:
+        return {"visits": 40, "orders": 0, "matched": 0} if at.weekday() >= 5 else None
+
+    assert causes(weeks(4, closed)) == {}
+
+
+def test_what_was_flagged_is_not_learned() -> None:
+    def twice(at: datetime) -> dict[str, int] | None:
+        again = {hour_of(week, 2, h) for week in (1, 2, 3, 4) for h in range(8, 20)}
+        return {"orders": 0} if at in again else None
+
+    found = causes(weeks(5, twice))
+    assert {hour for hour in found if hour >= hour_of(4, 0, 0)} == {
+        hour_of(4, 2, h) for h in range(8, 20)
+    }
+
+
+def test_what_nobody_delivered_is_not_learned_either() -> None:
+    lossy = during(hour_of(1, 0, 0), WEEK * 2, pending=10, main_reason_kind="token")
+    signals = hour_signals([weeks(4, lossy)], hour_of(5, 0, 0))
+    assert signals is not None
+    assert unusual_hours(signals, 0.95) == {}
+
+
+def test_a_change_that_lasts_a_week_is_the_new_normal() -> None:
+    # The shop drops the phone field.
+    changed = during(hour_of(3, 0, 0), 4 * WEEK, keys={"ph": 0.0})
+    found = causes(weeks(6, changed))
+    assert set(found.values()) == {"match_keys_lost"}
+    assert min(found) == hour_of(3, 0, 6)
+    assert hour_of(3, 6, 0) < max(found) < hour_of(4, 2, 0)
+
+
+def test_a_feed_that_is_dead_for_weeks_never_becomes_normal() -> None:
+    found = causes(weeks(6, during(hour_of(3, 0, 0), 4 * WEEK, orders=0)))
+    assert max(found) > hour_of(5, 6, 0)
+
+
+def test_a_verdict_never_changes_when_later_hours_arrive() -> None:
+    odd = during(NOON, 3, visits=600, matched=20)
+    whole = hour_signals([weeks(5, odd)], hour_of(9, 0, 0))
+    part = hour_signals([weeks(5, odd).slice(0, 4 * WEEK + 61 + 2)], hour_of(9, 0, 0))
+    assert whole is not None
+    assert part is not None
+    later = unusual_hours(whole, 0.95)
+    at_once = unusual_hours(part, 0.95)
+    assert at_once
+    assert {hour: later[hour] for hour in at_once} == at_once
+
+
+def test_hours_that_may_still_grow_are_not_held_against_full_ones() -> None:
+    health = weeks(4.5, during(hour_of(4, 3, 11), 1, orders=0))
+    end = hour_of(4, 3, 12)
+    policy = CoveragePolicy()
+    early = flag_hours(health, policy, end + policy.settle + policy.grace - timedelta(seconds=1))
+    due = flag_hours(health, policy, end + policy.settle + policy.grace)
+    assert not any(early["flagged"].to_pylist())
+    assert sum(due["flagged"].to_pylist()) == 1
+
+
+def test_the_past_is_learned_from_without_a_verdict_of_its_own() -> None:
+    whole = weeks(5, during(NOON, 1, orders=0))
+    history, health = whole.slice(0, 4 * WEEK).select(HISTORY), whole.slice(4 * WEEK)
+    assert causes(health) == {}
+    found = flagged(health, history=history)
+    assert {hour: row["cause"] for hour, row in found.items()} == {NOON: "orders_missing"}
+
+
+def test_hours_of_an_older_version_are_judged_by_what_they_have() -> None:
+    def old(at: datetime) -> dict[str, Any]:
+        told = {"matched_eligible": None, "match_keys": None}
+        return {**told, "matched": 8} if at == NOON else told
+
+    assert causes(weeks(5, old)) == {NOON: "match_keys_lost"}
+
+
+def test_what_costs_more_is_the_cause() -> None:
+    beside = {"pending": 2, "main_reason": "throttled", "main_reason_kind": "throttled"}
+    stopped = weeks(5, during(NOON, 1, orders=4, **beside))
+    assert causes(stopped) == {NOON: "orders_missing"}
+    mostly = {**beside, "pending": 30}
+    assert causes(weeks(5, during(NOON, 1, orders=40, matched=8, **mostly))) == {NOON: "throttled"}
+
+
+def test_a_gap_of_orders_that_never_came_says_what_to_do() -> None:
+    health = weeks(5, during(NOON, 3, orders=0))
+    now = NOON + timedelta(hours=5)
+    flags = flag_hours(health.slice(0, 4 * WEEK + 65), CoveragePolicy(), now)
+    (gap,) = gaps(flags)
+    assert (gap.cause, gap.absent, gap.orders) == (Cause.ORDERS_MISSING, 120, 0)
+    sentence = gap_sentence(gap, now)
+    assert sentence.startswith(
+        "2026-12-02 12:00 to 15:00 UTC: about 120 orders did not arrive, because fewer orders"
+        " arrived than their visits promise. Seen: 0 orders"
+    )
+    assert "They can be saved until 2026-12-09 11:30 UTC" in sentence
+    assert sentence.endswith("Range: [2026-12-02-12:00...2026-12-02-14:00]")
+
+
+def test_an_hour_that_lost_a_key_says_for_how_many_orders() -> None:
+    now = NOON + timedelta(hours=2)
+    health = weeks(5, during(NOON, 1, keys={"em": 0.1})).slice(0, 4 * WEEK + 61)
+    flags = flag_hours(health, CoveragePolicy(), now)
+    said = "because orders carry too few match keys"
+    assert hour_sentence(NOON, flags, now) == (
+        f"2026-12-02-12:00: 40 of 40 eligible orders delivered (100.0 %), {said}"
+        " (about 32 without their usual match keys)."
+    )
+    (gap,) = gaps(flags)
+    assert f"about 32 orders came without their usual match keys, {said}" in gap_sentence(gap, now)
+
+
+@pytest.mark.parametrize("missing", [1, 30])
+def test_holes_in_what_was_materialized_are_no_hours_without_orders(missing: int) -> None:
+    health = weeks(5)
+    holed = [row for n, row in enumerate(health.to_pylist()) if not 700 <= n < 700 + missing]
+    found = flag_hours(
+        type(health).from_pylist(holed, schema=health.schema),
+        CoveragePolicy(),
+        hour_of(6, 0, 0),
+        expected_hours=[MONDAY + n * HOUR for n in range(5 * WEEK)],
+    )
+    rows = [row for row in found.to_pylist() if row["flagged"]]
+    assert {row["cause"] for row in rows} == {"not_materialized"}
+    assert len(rows) == missing

@@ -1,0 +1,117 @@
+"""A gap is told from its start: what was lost, recovered, can be saved, and is gone for good."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+
+from capi_assets.coverage.flags import CoveragePolicy, flag_hours
+from capi_assets.coverage.gap_history import Story, stories
+from capi_assets.coverage.late_orders import Lateness, late_events, late_orders, why_late
+from capi_assets.delivery.causes import Cause
+from capi_assets.delivery.ledger.schema import ATTEMPT
+from tests.helpers.order_records import Books, H, hour
+
+POLICY = CoveragePolicy()
+LATER = timedelta(hours=30)
+
+
+def attempts(books: Books, **answer: Any) -> pa.Table:
+    """One failed attempt for each event that was sent more than once."""
+    rows = [
+        {"event_name": r["event_name"], "event_id": r["event_id"], "dataset_id": r["dataset_id"],
+         "attempt": n, **answer}
+        for n, r in enumerate(books.results) if r.get("attempts", 0) > 1
+    ]  # fmt: skip
+    return pa.Table.from_pylist(rows, schema=ATTEMPT)
+
+
+def told(books: Books, now: datetime, tried: pa.Table | None = None, hours: int = 6) -> list[Story]:
+    results = books.tables()[1]
+    late = late_orders(results, POLICY)
+    events = late_events(results, late, POLICY)
+    why = why_late(late, events, ATTEMPT.empty_table() if tried is None else tried)
+    flags = flag_hours(books.health(*(hour(n) for n in range(hours))), POLICY, now)
+    return stories(flags, late, why)
+
+
+def recovered(books: Books, at: datetime, times: int, **order: Any) -> None:
+    books.order(at, times=times, delivered_at=at + LATER, attempts=2, **order)
+
+
+EXPIRED = {"outcome": "refused", "reason": "token_expired", "http_status": 401, "code": 190,
+           "subcode": 463}  # fmt: skip
+
+
+def test_an_outage_that_was_recovered_is_told_with_its_cause() -> None:
+    books = Books().order(hour(0), times=20)
+    recovered(books, hour(1), 10)
+    recovered(books, hour(2), 5, currency="USD", value=3.0)
+    books.order(hour(3), times=20)
+    (story,) = told(books, hour(48), attempts(books, **EXPIRED))
+    assert (story.gap.cause, story.gap.first_hour, story.gap.last_hour) == (
+        Cause.TOKEN, hour(1), hour(2),
+    )  # fmt: skip
+    assert (story.lost, story.recovered, story.gone, story.over) == (15, 15, 0, True)
+    assert story.recovered_money == {"EUR": 100.0, "USD": 15.0} == story.lost_money
+    assert story.recovered_at == hour(32)
+    assert story.spare == timedelta(days=6, hours=23, minutes=30) - LATER
+    assert story.reasons == {"token_expired": 15}
+
+
+def test_half_a_recovery_and_what_is_left_are_one_story() -> None:
+    books = Books()
+    recovered(books, hour(0), 10)
+    books.order(hour(1), "pending", "token_expired", times=4)
+    (story,) = told(books, hour(40), attempts(books, **EXPIRED))
+    assert (story.lost, story.recovered, story.gap.orders, story.gone) == (14, 10, 4, 0)
+    assert (story.gap.recoverable, story.over) == (4, False)
+    assert story.lost_money == {"EUR": 140.0}
+
+
+def test_what_nobody_can_save_any_more_is_gone() -> None:
+    books = Books().order(H, "expired", "token_expired", times=6)
+    (story,) = told(books, hour(24 * 9))
+    assert (story.lost, story.recovered, story.gone) == (6, 0, 6)
+    assert story.gone_money == {"EUR": 60.0}
+    assert not story.over
+
+
+def test_what_corrected_input_can_save_is_not_gone() -> None:
+    books = Books().order(H, "rejected", "missing_value", times=6, subcode=2804009)
+    (story,) = told(books, hour(5))
+    assert (story.gap.correctable, story.gone, story.gone_money) == (6, 0, {})
+
+
+def test_stragglers_are_no_gap() -> None:
+    books = Books().order(H, times=99)
+    recovered(books, H, 1)
+    assert told(books, hour(40)) == []
+
+
+def test_an_hour_that_ran_late_without_a_failure_was_not_materialized_in_time() -> None:
+    books = Books().order(H, times=5, delivered_at=H + LATER, attempts=1)
+    (story,) = told(books, hour(48))
+    assert (story.gap.cause, story.recovered) == (Cause.NOT_MATERIALIZED, 5)
+
+
+def test_hours_between_two_causes_part_their_stories() -> None:
+    books = Books()
+    for n in range(3):
+        recovered(books, hour(n), 5)
+    results = books.tables()[1]
+    late = late_orders(results, POLICY)
+    flags = flag_hours(books.health(*(hour(n) for n in range(3))), POLICY, hour(48))
+    why = {hour(n): Lateness(Cause.META_DOWN if n == 1 else Cause.THROTTLED, {}) for n in range(3)}
+    found = stories(flags, late, why)
+    assert [(s.gap.cause, s.gap.first_hour, s.recovered) for s in found] == [
+        (Cause.THROTTLED, hour(0), 5), (Cause.META_DOWN, hour(1), 5), (Cause.THROTTLED, hour(2), 5),
+    ]  # fmt: skip
+
+
+def test_withheld_orders_are_neither_late_nor_lost() -> None:
+    books = Books().order(H, "withheld", verdict="withheld", times=50)
+    books.order(H, times=50)
+    assert told(books, hour(40)) == []

@@ -1,0 +1,317 @@
+"""Texts say what, since when, how many, how much, why, until when and what to do, and no more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pytest
+
+from capi_assets.coverage.alerting.alert_message import message
+from capi_assets.coverage.alerting.alert_state import AlertState
+from capi_assets.coverage.alerting.alerts import Alert, decide
+from capi_assets.coverage.flags import CoveragePolicy, flag_hours
+from capi_assets.coverage.formatting import (
+    alert_text,
+    count,
+    deadline,
+    gap_sentence,
+    moment,
+    money,
+    moneys,
+    percent,
+    span,
+)
+from capi_assets.coverage.gaps import gaps
+from capi_assets.coverage.links import backfill_link, pasteable
+from capi_assets.coverage.markdown import (
+    escape,
+    gaps_report,
+    gaps_sentence,
+    hour_report,
+    hour_sentence,
+)
+from capi_assets.delivery.causes import Cause
+from tests.helpers.order_records import Books, H, hour
+
+NOW = hour(3)
+
+
+def outage() -> Books:
+    books = Books().order(H, times=1_206)
+    books.order(H, status="pending", reason="token_expired", times=400, value=30.10)
+    books.order(hour(1), status="pending", reason="token_expired", times=12, value=25.0)
+    return books.order(hour(1), status="pending", reason="token_expired", currency="JPY", value=5e3)
+
+
+def flags_of(books: Books, now: datetime = NOW, **more: Any) -> pa.Table:
+    return flag_hours(books.health(), CoveragePolicy(), now, **more)
+
+
+@pytest.mark.parametrize(
+    ("currency", "value", "words"),
+    [
+        ("EUR", 12345.6, "EUR 12,345.60"),
+        ("JPY", 12345.6, "JPY 12,346"),
+        ("KWD", 1.2345, "KWD 1.234"),
+        (None, 7, "no currency 7.00"),
+        ("", 7, "no currency 7.00"),
+    ],
+)
+def test_money_has_the_decimals_of_its_currency(
+    currency: str | None, value: float, words: str
+) -> None:
+    assert money(currency, value) == words
+
+
+def test_several_currencies_are_never_added() -> None:
+    assert moneys({"USD": 3, "EUR": 1, "": 2}) == "no currency 2.00, EUR 1.00 and USD 3.00"
+    assert moneys({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("length", "words"),
+    [
+        (timedelta(days=3, hours=4, minutes=59), "3 d 4 h"),
+        (timedelta(days=2), "2 d"),
+        (timedelta(hours=4, minutes=5), "4 h 5 min"),
+        (timedelta(hours=1), "1 h"),
+        (timedelta(minutes=12, seconds=59), "12 min"),
+        (timedelta(seconds=59), "less than a minute"),
+    ],
+)
+def test_spans_are_short(length: timedelta, words: str) -> None:
+    assert span(length) == words
+
+
+def test_times_are_utc_whatever_zone_they_came_in() -> None:
+    assert moment(H.astimezone(timezone(timedelta(hours=5)))) == "2026-11-20 13:00 UTC"
+    assert deadline(H, H - timedelta(hours=76)) == "2026-11-20 13:00 UTC (in 3 d 4 h)"
+    assert deadline(H, H + timedelta(hours=4)) == "2026-11-20 13:00 UTC (4 h ago)"
+
+
+def test_a_share_that_is_not_whole_is_never_shown_as_whole() -> None:
+    assert percent(0.99999) == "99.9 %"
+    assert (percent(1.0), percent(0.934), percent(None)) == ("100.0 %", "93.4 %", "–")
+
+
+def test_counts_agree_with_their_noun() -> None:
+    assert (count(1, "order"), count(1204, "order")) == ("1 order", "1,204 orders")
+
+
+def test_an_alert_is_one_paragraph_that_says_it_all() -> None:
+    ((alert,), _) = decide(AlertState(), gaps(flags_of(outage())), NOW)
+    assert alert_text(alert, NOW) == (
+        "New gap (error), 2026-11-20 13:00 to 15:00 UTC: 413 orders (EUR 12,340.00 and JPY 5,000)"
+        " are missing, because the access token is not accepted. Seen: token_expired."
+        " 413 orders (EUR 12,340.00 and JPY 5,000) can still be saved, the first until"
+        " 2026-11-27 12:30 UTC (in 6 d 20 h). Create a new access token in Events Manager and set"
+        " CAPI_ACCESS_TOKEN (or the file CAPI_ACCESS_TOKEN_FILE names, or the dataset's variable in"
+        " CAPI_DATASETS), then materialize the range."
+        " Range: [2026-11-20-13:00...2026-11-20-14:00]"
+    )
+    assert message(alert, NOW).severity == "error"
+
+
+def test_good_news_says_what_it_was() -> None:
+    _, state = decide(AlertState(), gaps(flags_of(outage())), NOW)
+    ((alert,), _) = decide(state, [], NOW)
+    assert alert_text(alert, NOW) == (
+        "Gap recovered, 2026-11-20 13:00 to 15:00 UTC: the access token was not accepted."
+        " At its worst 413 orders (EUR 12,340.00 and JPY 5,000) were missing. Coverage of these"
+        " hours is good again."
+    )
+    assert message(alert, NOW).good
+
+
+def test_good_news_of_match_keys_admits_what_stays_poorer() -> None:
+    (gap,) = gaps(flags_of(outage()))
+    over = Alert("recovered", gap.id, replace(gap, cause=Cause.VISITS_MISSING))
+    assert alert_text(over, NOW).endswith(
+        "Coverage of these hours is good again, but what was sent meanwhile went without the match"
+        " keys of their visits and stays so."
+    )
+
+
+def test_what_recovery_does_is_told_from_its_launch_to_its_end() -> None:
+    (gap,) = gaps(flags_of(outage()))
+    ranges = (gap.partition_range,)
+    launched = Alert("recovery_launched", gap.id, gap, ranges, automatic=True)
+    assert alert_text(launched, NOW) == (
+        "Recovery launched, 2026-11-20 13:00 to 15:00 UTC: the access token was not accepted."
+        " 413 orders (EUR 12,340.00 and JPY 5,000) can still be saved, the first until"
+        " 2026-11-27 12:30 UTC (in 6 d 20 h). Now materialized again, the most urgent first:"
+        " [2026-11-20-13:00...2026-11-20-14:00]"
+    )
+    assert message(launched, NOW).good
+    given_up = alert_text(Alert("recovery_given_up", gap.id, gap, ranges), NOW)
+    assert given_up.startswith("Automatic recovery has given up (error), 2026-11-20 13:00")
+    assert "delivered nothing more. Seen: token_expired." in given_up
+    over = alert_text(Alert("recovered", gap.id, gap, automatic=True), NOW)
+    assert "Its hours were materialized again automatically." in over
+
+
+def test_an_alert_links_to_the_backfill_where_the_ui_is_known() -> None:
+    ((alert,), _) = decide(AlertState(), gaps(flags_of(outage())), NOW)
+    address = (
+        "https://dagster.example/guess/deliver_hour"
+        "?default_range=%5B2026-11-20-13:00...2026-11-20-14:00%5D"
+    )
+    assert alert_text(alert, NOW, "https://dagster.example/").endswith(f" {address}")
+    report = gaps_report(gaps(flags_of(outage())), NOW, ui_url="https://dagster.example")
+    assert f"[backfill]({address})" in report
+
+
+def test_ranges_can_be_pasted_into_the_field_of_partitions() -> None:
+    ranges = ["2026-11-20-13:00...2026-11-20-14:00", "2026-11-20-17:00...2026-11-20-17:00"]
+    assert pasteable(ranges) == "[2026-11-20-13:00...2026-11-20-14:00], 2026-11-20-17:00"
+    link = backfill_link("http://127.0.0.1:3000", ranges)
+    assert link is not None
+    assert link.endswith("=%5B2026-11-20-13:00...2026-11-20-14:00%5D,2026-11-20-17:00")
+    assert backfill_link(None, ranges) is None
+
+
+def test_programs_are_told_every_field_always() -> None:
+    ((opened,), state) = decide(AlertState(), gaps(flags_of(outage())), NOW)
+    ((over,), _) = decide(state, [], NOW)
+    documents = [orjson.loads(orjson.dumps(message(a, NOW).document)) for a in (opened, over)]
+    assert documents[0].keys() == documents[1].keys()
+    first, last = documents
+    assert (first["schema"], first["version"]) == ("capi_assets.alert", 1)
+    assert (first["kind"], last["kind"]) == ("opened", "recovered")
+    assert first["gap_id"] == last["gap_id"] == "token-2026-11-20T13"
+    assert first["told_at"] == "2026-11-20T16:00:00+00:00"
+    assert (first["from"], first["to"]) == (
+        "2026-11-20T13:00:00+00:00",
+        "2026-11-20T15:00:00+00:00",
+    )
+    assert (first["cause"], first["severity"], first["hours"]) == ("token", "error", 2)
+    assert first["money"] == {"EUR": 12340.0, "JPY": 5000.0}
+    assert first["recoverable"]["orders"] == first["orders"] == 413
+    assert first["deadline"] == "2026-11-27T12:30:00+00:00"
+    assert first["ranges"] == ["2026-11-20-13:00...2026-11-20-14:00"]
+    assert first["evidence"] == {"reasons": {"token_expired": 413}, "seen": None}
+    assert first["text"] == alert_text(opened, NOW)
+    assert last["good"]
+    assert (last["ranges"], last["remedy"]) == ([], None)
+
+
+def test_a_mails_subject_says_what_happened() -> None:
+    ((alert,), _) = decide(AlertState(), gaps(flags_of(outage())), NOW)
+    assert message(alert, NOW).subject == (
+        "New gap: 413 orders (EUR 12,340.00 and JPY 5,000) are missing,"
+        " 2026-11-20 13:00 to 15:00 UTC"
+    )
+
+
+def test_a_gap_with_another_cause_now_does_not_sound_like_good_news() -> None:
+    (gap,) = gaps(flags_of(outage()))
+    alert = Alert("changed", gap.id, gap, (), 9, (Cause.THROTTLED,))
+    assert alert_text(alert, NOW).endswith(
+        "9 orders of these hours are still missing, because Meta limits our calls:"
+        " see the gap of that cause."
+    )
+    assert not message(alert, NOW).good
+
+
+def test_hours_that_were_not_materialized_claim_no_number() -> None:
+    (gap,) = gaps(flag_hours(Books().health(), CoveragePolicy(), hour(9), expected_hours=[H]))
+    assert gap_sentence(gap, hour(9)) == (
+        "2026-11-20 13:00 to 14:00 UTC: the orders of 1 hour are not counted yet, because the"
+        " hours were not materialized. Seen: attribution_health has no data for this hour. They"
+        " can be saved until 2026-11-27 12:30 UTC (in 6 d 14 h). Materialize the range. If the"
+        " schedule should have done it, see that it and the Dagster daemon run."
+        " Range: 2026-11-20-13:00"
+    )
+
+
+def test_what_is_too_late_is_said_plainly() -> None:
+    books = Books().order(status="expired", reason="too_late", times=3)
+    (gap,) = gaps(flags_of(books))
+    text = gap_sentence(gap, NOW)
+    assert "Nothing of it can be saved any more." in text
+    assert "Range" not in text
+
+
+def test_an_hours_sentence_fits_its_state() -> None:
+    flags = flags_of(outage())
+    assert hour_sentence(H, flags, NOW) == (
+        "2026-11-20-13:00: 1,206 of 1,606 eligible orders delivered (75.1 %), because the access"
+        " token is not accepted; 400 can be saved until 2026-11-27 12:30 UTC (in 6 d 20 h)."
+    )
+    good = flags_of(Books().order(times=3))
+    assert hour_sentence(H, good, NOW) == (
+        "2026-11-20-13:00 is good: 3 of 3 eligible orders delivered (100.0 %)."
+    )
+    early = flags_of(Books().order(times=3), H + timedelta(minutes=30))
+    assert "is not judged yet" in hour_sentence(H, early, NOW)
+    assert hour_sentence(hour(5), good, NOW) == "2026-11-20-18:00 was not looked at."
+    empty = flag_hours(Books().health(H), CoveragePolicy(), NOW)
+    assert hour_sentence(H, empty, NOW) == "2026-11-20-13:00 is good: no orders."
+
+
+def test_an_hours_report_has_the_waterfall_per_currency() -> None:
+    books = Books().order(times=3).order(currency="USD", status="pending", reason="throttled")
+    books.quarantine(H, dataset_id="d1", event_name="Purchase", currency="EUR", value=1.5)
+    books.order(name="Lead", currency=None, value=None, status="withheld", verdict="withheld")
+    report = hour_report(H, books.health(), flags_of(books), NOW)
+    assert [line for line in report.splitlines() if line.startswith("|")] == [
+        "|  | orders | no currency | EUR | USD |",
+        "| --- | --: | --: | --: | --: |",
+        "| orders | 6 | 0.00 | 31.50 | 10.00 |",
+        "| quarantined | 1 | 0.00 | 1.50 | 0.00 |",
+        "| withheld | 1 | 0.00 | 0.00 | 0.00 |",
+        "| delivered | 3 | 0.00 | 30.00 | 0.00 |",
+        "| pending | 1 | 0.00 | 0.00 | 10.00 |",
+        "| eligible | 5 | 0.00 | 31.50 | 10.00 |",
+        "| coverage | 60.0 % | – | 95.2 % | 0.0 % |",
+        "| dataset, event | orders | delivered | missing | coverage |",
+        "| --- | --: | --: | --: | --: |",
+        "| d1 Purchase | 5 | 3 | 2 | 60.0 % |",
+        "| d1 Lead | 1 | 0 | 0 | – |",
+    ]
+
+
+def test_names_from_data_cannot_break_the_table() -> None:
+    assert escape("a|b`c\n<i>*_ [x](y)") == r"a\|b\`c \<i\>\*\_ \[x\](y)"
+    assert len(escape("x" * 500)) == 80
+    books = Books().order(name="a|b").order(name="c\nd")
+    report = hour_report(H, books.health(), flags_of(books), NOW)
+    assert {line.replace(r"\|", "").count("|") for line in report.splitlines() if "|" in line} == {
+        4,  # the waterfall: two columns and the stage
+        6,
+    }
+
+
+def test_the_standing_list_counts_all_gaps_and_shows_the_most_urgent() -> None:
+    books = Books()
+    for n in range(30):
+        books.order(hour(2 * n), status="pending", reason="token_expired", times=n + 1)
+        books.order(hour(2 * n + 1), times=3)
+    found = gaps(flag_hours(books.health(), CoveragePolicy(), hour(90)))
+    report = gaps_report(found, hour(90))
+    assert report.startswith("30 gaps in 30 hours: 465 orders (EUR 4,650.00) missing, 465 can")
+    assert sum(line.startswith(("| WARN", "| ERROR")) for line in report.splitlines()) == 20
+    assert "And 10 more gaps, less urgent." in report
+    assert "`2026-11-20-13:00, 2026-11-20-15:00, " in report
+    assert report.count(Cause.TOKEN.remedy) == 1
+
+
+def test_the_standing_list_admits_what_is_not_counted() -> None:
+    books = Books().order(hour(4), status="expired", reason="too_late", times=4)
+    flags = flag_hours(books.health(), CoveragePolicy(), hour(9), expected_hours=[H, hour(1)])
+    report = gaps_report(gaps(flags), hour(9))
+    assert "4 orders (EUR 40.00) missing (2 hours not counted yet), 0 can" in report
+    assert "| 2 | not counted | – | not counted |" in report
+    assert "`[2026-11-20-13:00...2026-11-20-14:00]`" in report
+    assert "`2026-11-20-17:00...2026-11-20-17:00`" not in report, "nothing to materialize"
+
+
+def test_no_gaps_is_said_in_so_many_words() -> None:
+    assert gaps_report([], NOW) == (
+        "No gaps at 2026-11-20 16:00 UTC: every judged hour is covered."
+    )
+    assert gaps_sentence([], NOW) == "No gaps."

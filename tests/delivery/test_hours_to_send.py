@@ -1,0 +1,230 @@
+"""Many hours are planned, sent and folded in pieces: in the right order, and nothing left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from capi_assets import lake as lake_module
+from capi_assets.delivery import hours_to_send as backlog_module
+from capi_assets.delivery.hours_to_send import batches, planned_hours, results_of, take_stock
+from capi_assets.delivery.ledger.ledger import Ledger
+from capi_assets.delivery.plan import plan
+from capi_assets.delivery.results import fold
+from capi_assets.delivery.sending.access import EventsClient
+from capi_assets.delivery.sending.queue import by_urgency
+from capi_assets.delivery.sending.sender import deliver
+from capi_assets.delivery.sending.summary import Progress
+from capi_assets.hours import HOUR, floor_hour
+from capi_assets.lake import Lake
+from capi_assets.sandbox.run import SandboxServer
+from tests.helpers.delivery_harness import (
+    DATASET,
+    MATCHED,
+    NOW,
+    OTHER_DATASET,
+    QUICK,
+    Clock,
+    column,
+    event,
+    ids,
+    table,
+)
+
+FIRST = floor_hour(NOW) - 12 * HOUR
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path / "lake")
+
+
+def store(lake: Lake, events: pa.Table) -> list[datetime]:
+    """Writes the events to the hours they occurred in; returns these."""
+    of_hour: dict[datetime, list[dict[str, object]]] = {}
+    for row in events.to_pylist():
+        of_hour.setdefault(floor_hour(row["occurred_at"]), []).append(row)
+    for hour, found in of_hour.items():
+        lake.write("matched_events", hour, table(found))
+    return sorted(of_hour)
+
+
+def spread(count: int) -> pa.Table:
+    """Events all over eight hours, each worth something else, some of a physical store."""
+    return table(
+        event(
+            f"order-{n:03d}",
+            occurred_at=(at := FIRST + timedelta(minutes=n * 37 % 480)),
+            value=float(n * 7 % 50),
+            deliver_until=at + timedelta(days=62 if n % 9 == 0 else 7) - timedelta(minutes=30),
+            dataset_id=OTHER_DATASET if n % 4 == 0 else DATASET,
+        )
+        for n in range(count)
+    )
+
+
+def turns(tables: Iterator[pa.Table]) -> Iterator[str]:
+    """The orders as the sender's queue sends them, one table after the other."""
+    return (order for some in tables for order in ids(by_urgency(some)))
+
+
+def test_turns_go_by_deadline_then_money_over_all_hours(lake: Lake, ledger: Ledger) -> None:
+    events = spread(200)
+    backlog = take_stock(lake, ledger, store(lake, events), NOW, QUICK)
+    keys = ("deliver_until", "value")
+    sorted_whole = by_urgency(events).select(keys).to_pylist()
+    in_turns = [by_urgency(some) for some in backlog.tables(lake, turn=7)]
+    assert max(some.num_rows for some in in_turns) == 7
+    assert [row for some in in_turns for row in some.select(keys).to_pylist()] == sorted_whole
+    assert sorted(turns(backlog.tables(lake, turn=7))) == sorted(ids(events))
+
+
+def test_what_is_sent_is_what_is_stored_to_the_byte(lake: Lake, ledger: Ledger) -> None:
+    events = spread(60)
+    hours = store(lake, events)
+    sent = pa.concat_tables(take_stock(lake, ledger, hours, NOW, QUICK).tables(lake, turn=11))
+    payloads = dict(zip(ids(events), column(events, "payload"), strict=True))
+    assert dict(zip(ids(sent), column(sent, "payload"), strict=True)) == payloads
+
+
+def test_only_what_the_plan_sends_is_read_again(lake: Lake, ledger: Ledger, clock: Clock) -> None:
+    rows = [
+        event("goes"),
+        event("withheld", verdict="withheld", reason="cancelled"),
+        event("invalid", verdict="invalid", reason="no_value"),
+        event("too late", deliver_until=NOW - HOUR),
+        event("twice"),
+        event("twice again", event_id="Purchase:twice"),
+    ]
+    backlog = take_stock(lake, ledger, store(lake, table(rows)), clock(), QUICK)
+    assert sorted(turns(backlog.tables(lake))) == ["goes", "twice"]
+    assert backlog.actions == {"send": 2, "withheld": 1, "invalid": 2, "expired": 1}
+
+
+def test_an_hour_busier_than_a_group_of_rows_is_read_in_pieces(
+    lake: Lake, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lake_module, "ROWS_PER_GROUP", 10)
+    hours = store(lake, table(event(f"order-{n:03d}", value=float(n)) for n in range(95)))
+    monkeypatch.undo()
+    pieces = list(lake.pieces("matched_events", hours[0], MATCHED, ["order_id"]))
+    assert [piece.num_rows for piece in pieces] == [10] * 9 + [5]
+    backlog = take_stock(lake, ledger, hours, NOW, QUICK)
+    assert list(turns(backlog.tables(lake, turn=20))) == [
+        f"order-{n:03d}" for n in range(94, -1, -1)
+    ]
+
+
+def test_an_hour_materialized_anew_since_the_plan_sends_its_new_rows(
+    lake: Lake, ledger: Ledger, box: SandboxServer, clients: dict[str, EventsClient], clock: Clock
+) -> None:
+    hours = store(
+        lake, table([event("stays"), event("changes"), event("goes"), event("withdrawn")])
+    )
+    backlog = take_stock(lake, ledger, hours, clock(), QUICK)
+    changed = event("changes", value=77.0)
+    store(
+        lake,
+        table([event("new"), changed, event("stays"), event("withdrawn", verdict="withheld")]),
+    )
+    summary = deliver(backlog.tables(lake), ledger, clients, clock, QUICK, run_id="r")
+    assert summary.delivered == 2
+    assert summary.not_sent == {"withheld": 1}
+    known = ledger.state_of(table([changed, event("stays")]))
+    assert changed["payload_sha256"] in column(known, "payload_sha256")
+    found = box.inbox.rows("select event_id from events where verdict = 'accepted' order by 1")
+    assert [row[0] for row in found] == ["Purchase:changes", "Purchase:stays"]
+
+
+def test_the_sender_takes_a_turn_only_when_it_has_little_left(
+    lake: Lake, ledger: Ledger, clients: dict[str, EventsClient], clock: Clock
+) -> None:
+    policy = replace(QUICK, events_per_request=10, requests_in_flight=2)
+    rows = (event(f"order-{n:03d}", occurred_at=FIRST + HOUR * (n % 3)) for n in range(600))
+    hours = store(lake, table(rows))
+    backlog = take_stock(lake, ledger, hours, clock(), policy)
+    delivered, taken, at_once = 0, 0, []
+
+    def turns_taken() -> Iterator[pa.Table]:
+        nonlocal taken
+        for some in backlog.tables(lake, turn=20):
+            taken += some.num_rows
+            at_once.append(taken - delivered)
+            yield some
+
+    def tell(progress: Progress) -> None:
+        nonlocal delivered
+        delivered = progress.delivered
+
+    summary = deliver(turns_taken(), ledger, clients, clock, policy, run_id="r", on_progress=tell)
+    assert summary.delivered == 600
+    assert len(at_once) == 30
+    # A turn, what waits for its request, and what is under way.
+    assert max(at_once) <= 20 + 2 * 2 * 10 + 2 * 10
+
+
+def test_batches_hold_whole_hours_and_every_hour_once(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backlog_module, "BATCH", 25)
+    hours = store(lake, spread(80))
+    asked = [hours[-1] + 2 * HOUR, hours[-1] + HOUR, *hours, *hours]
+    parts = list(batches(lake, asked))
+    assert len(parts) > 2
+    assert [hour for some, _ in parts for hour in some] == sorted({*asked})
+    for some, events in parts:
+        assert {floor_hour(at) for at in column(events, "occurred_at")} <= set(some)
+        assert "payload" not in events.column_names
+    assert sorted(order for _, events in parts for order in ids(events)) == sorted(ids(spread(80)))
+
+
+def test_no_hours_are_no_work(lake: Lake, ledger: Ledger) -> None:
+    assert list(batches(lake, [])) == []
+    assert list(results_of(lake, ledger, [], NOW, QUICK)) == []
+    assert planned_hours(lake, ledger, [], NOW, QUICK).num_rows == 0
+    backlog = take_stock(lake, ledger, [], NOW, QUICK)
+    assert list(backlog.tables(lake)) == []
+    assert backlog.actions.total() == backlog.withdrawn == 0
+
+
+def test_an_hour_without_events_has_results_too(lake: Lake, ledger: Ledger) -> None:
+    lake.write("matched_events", FIRST, table([]))
+    ((hours, rows),) = results_of(lake, ledger, [FIRST, FIRST + HOUR], NOW, QUICK)
+    assert hours == [FIRST, FIRST + HOUR]
+    assert rows.num_rows == 0
+
+
+def test_withdrawals_are_noted_batch_by_batch(
+    lake: Lake, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backlog_module, "BATCH", 1)
+    rows = [event("a", occurred_at=FIRST), event("b", occurred_at=FIRST + HOUR)]
+    ledger.register(table(rows))
+    withdrawn = table({**row, "verdict": "withheld", "reason": "cancelled"} for row in rows)
+    backlog = take_stock(lake, ledger, store(lake, withdrawn), NOW, QUICK)
+    assert backlog.withdrawn == 2
+    assert column(ledger.state_of(withdrawn), "withheld_reason") == ["cancelled", "cancelled"]
+
+
+@pytest.mark.parametrize(("turn", "size"), [(1, 1), (7, 25), (500, 500)])
+def test_pieces_plan_and_fold_as_the_whole_does(
+    lake: Lake, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, turn: int, size: int
+) -> None:
+    monkeypatch.setattr(backlog_module, "BATCH", size)
+    events = spread(60)
+    hours = store(lake, events)
+    whole = lake.read("matched_events", hours, events.schema)
+    ledger.claim(whole.slice(10, 20), "another run", NOW, HOUR)
+    known = ledger.state_of(whole)
+    planned = planned_hours(lake, ledger, hours, NOW, QUICK)
+    assert planned.equals(plan(whole, known, NOW, QUICK))
+    told = pa.concat_tables(rows for _, rows in results_of(lake, ledger, hours, NOW, QUICK))
+    assert told.equals(fold(whole, known, NOW, QUICK))
+    backlog = take_stock(lake, ledger, hours, NOW, QUICK)
+    assert backlog.actions == {"send": 40, "claimed_elsewhere": 20}
+    assert sorted(turns(backlog.tables(lake, turn))) == sorted(ids(events))

@@ -1,0 +1,115 @@
+"""What follows from each answer: booked as what, and then what."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from capi_assets.delivery.sending.responses import Then, judge
+from capi_assets.meta.graph.client import Answer, Arrival
+from capi_assets.meta.graph.errors import parse_error
+
+
+def answered(status: int, body: str = "", received: int | None = None) -> Answer:
+    return Answer(
+        Arrival.ANSWERED,
+        http_status=status,
+        events_received=received,
+        error=parse_error(body),
+        api_version="v26.0",
+    )
+
+
+def refusal(status: int, code: int, subcode: int | None = None, **more: Any) -> Answer:
+    error = {"code": code, "error_subcode": subcode, "fbtrace_id": "Abc", **more}
+    return answered(status, json.dumps({"error": error}))
+
+
+HTML = "<!DOCTYPE html><title>502</title>"
+
+TABLE = [
+    # what came back, sent 10                           booked as, reason, what next
+    (answered(200, '{"events_received":10}', 10), "delivered", None, Then.DONE),
+    (answered(201, '{"events_received":10}', 10), "delivered", None, Then.DONE),
+    (answered(200, '{"events_received":9}', 9), "unknown", "unexpected_answer", Then.LEAVE),
+    (answered(200, '{"success":true}'), "unknown", "unexpected_answer", Then.LEAVE),
+    (answered(200, '{"events_rec'), "unknown", "meta_down", Then.RETRY),
+    (answered(200, HTML), "unknown", "meta_down", Then.RETRY),
+    (answered(200, "Service Unavailable"), "unknown", "meta_down", Then.RETRY),
+    (answered(200, ""), "unknown", "meta_down", Then.RETRY),
+    (Answer(Arrival.NOT_SENT, fault="ConnectTimeout"), "refused", "meta_down", Then.RETRY),
+    (Answer(Arrival.NO_ANSWER, fault="ReadTimeout"), "unknown", "no_answer", Then.RETRY),
+    (answered(302, HTML), "refused", "redirected", Then.STOP),
+    (answered(308), "refused", "redirected", Then.STOP),
+    (answered(408), "refused", "meta_down", Then.RETRY),
+    (answered(429), "refused", "throttled", Then.RETRY),
+    (refusal(400, 4), "refused", "throttled", Then.RETRY),
+    (refusal(400, 17, 2446079), "refused", "throttled", Then.RETRY),
+    (refusal(403, 613), "refused", "throttled", Then.RETRY),
+    (refusal(400, 80004), "refused", "throttled", Then.RETRY),
+    (refusal(500, 1), "unknown", "meta_down", Then.RETRY),
+    (refusal(503, 2, is_transient=True), "unknown", "meta_down", Then.RETRY),
+    (refusal(400, 2), "refused", "meta_down", Then.RETRY),
+    (answered(502, HTML), "unknown", "meta_down", Then.RETRY),
+    (answered(503), "unknown", "meta_down", Then.RETRY),
+    (answered(403, HTML), "refused", "meta_down", Then.RETRY),
+    (refusal(401, 190, 463), "refused", "token_expired", Then.STOP),
+    (refusal(401, 190), "refused", "token_invalid", Then.STOP),
+    (refusal(400, 104), "refused", "token_invalid", Then.STOP),
+    (refusal(403, 10), "refused", "permission_lost", Then.STOP),
+    (refusal(403, 200), "refused", "permission_lost", Then.STOP),
+    (refusal(403, 299), "refused", "permission_lost", Then.STOP),
+    (refusal(400, 100, 33), "refused", "permission_lost", Then.STOP),
+    (refusal(400, 368), "refused", "permission_lost", Then.STOP),
+    (refusal(400, 100, 2804050), "refused", "weak_match_keys", Then.SPLIT),
+    (refusal(400, 100, 2899999), "refused", "subcode_2899999", Then.SPLIT),
+    (refusal(400, 100), "refused", "refused_100", Then.SPLIT),
+    (refusal(400, 100, 2804003), "refused", "expired", Then.SPLIT),
+    (answered(413, HTML), "refused", "request_too_large", Then.SPLIT),
+    (refusal(400, 98765), "refused", "unrecognised_code", Then.RETRY),
+    (refusal(200, 190, 463), "refused", "token_expired", Then.STOP),
+]
+
+
+@pytest.mark.parametrize(("answer", "state", "reason", "then"), TABLE)
+def test_the_answer_table(answer: Answer, state: str, reason: str | None, then: Then) -> None:
+    ruling = judge(answer, 10)
+    assert (ruling.outcome.state, ruling.outcome.reason, ruling.then) == (state, reason, then)
+    assert ruling.outcome.http_status == answer.http_status
+
+
+@pytest.mark.parametrize(("answer", "state", "reason", "then"), TABLE)
+def test_whatever_stops_or_lasts_comes_with_a_remedy(
+    answer: Answer, state: str, reason: str | None, then: Then
+) -> None:
+    assert then is Then.DONE or judge(answer, 10).remedy
+
+
+def test_a_guilty_event_alone_is_rejected_or_too_old() -> None:
+    bad = judge(refusal(400, 100, 2804050), 1).alone
+    old = judge(refusal(400, 100, 2804003), 1).alone
+    assert bad is not None
+    assert old is not None
+    assert (bad.state, bad.reason, bad.subcode) == ("rejected", "weak_match_keys", 2804050)
+    assert (old.state, old.reason) == ("expired", "expired")
+
+
+def test_metas_title_and_blame_are_kept_but_not_its_message() -> None:
+    answer = refusal(
+        400,
+        100,
+        error_user_title="Server Side Api Parameter Error",
+        error_user_msg="Unexpected key for jane@example.com",
+        message="Invalid parameter jane@example.com",
+        error_data={"blame_field_specs": [["data", "3", "user_data"]]},
+    )
+    outcome = judge(answer, 10).outcome
+    assert outcome.message == "Server Side Api Parameter Error; fields: data, 3, user_data"
+    assert "jane" not in repr(outcome)
+
+
+def test_an_event_that_meta_points_at_is_suspected_first() -> None:
+    pointed = refusal(400, 100, error_data={"blame_field_specs": ["data[3].user_data"]})
+    assert judge(pointed, 10).guilty == 3

@@ -1,0 +1,334 @@
+"""Two busy hours, and real Dagster runs of them in processes of their own that are killed.
+
+A run is told where to die: its process puts a bomb before or after one call of the production code,
+which knows nothing of it. So it dies in the same place on any machine, however loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from multiprocessing import forkserver
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy import event
+
+from capi_assets.commands.demo.runs import deliver_hour_job
+from capi_assets.contracts.base import arrow_schema
+from capi_assets.contracts.delivery_results import DeliveryResults
+from capi_assets.contracts.matched_events import MatchedEvents
+from capi_assets.defs.automation.active_runs import range_tags
+from capi_assets.delivery.ledger.ledger import Ledger
+from capi_assets.hours import HOUR, floor_hour, key_hour
+from capi_assets.lake import Lake
+from capi_assets.meta.graph.client import MetaClient
+from capi_assets.sandbox.run import SandboxServer
+
+DATASET = "1234567890123456"
+TOKEN = "EAAtestToken"
+HOURS = 2
+ORDERS = 3_000  # three requests
+PATIENCE = 180.0  # seconds until a run that does nothing is a failure; no test waits for it to pass
+
+# Forked from a server that has imported all this once; a process with a Dagster run all the same.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(
+    [
+        "tests.helpers.killed_runs",
+        "alembic.command",
+        "dagster._core.storage.sqlite_storage",
+        "dagster._daemon",
+        "hypothesis",
+        "pandera.backends.pandas.register",
+        "pandera.strategies.pandas_strategies",
+    ]
+)
+deliver_hour_job()  # built here, so that no run has to
+
+Place = tuple[type, str, str]
+PLACES: dict[str, Place] = {
+    "before the claim": (Ledger, "claim", "before"),
+    "after the claim": (Ledger, "claim", "after"),
+    "after the intent": (Ledger, "intend", "after"),
+    "after acceptance, before the outcome": (MetaClient, "post", "after"),
+    "after the outcome": (Ledger, "record", "after"),
+    "before a table is written": (Lake, "write", "before"),
+    "after a table is written": (Lake, "write", "after"),
+}
+"""Where a run can die, by the step that it has or has not done then."""
+
+ANY_STATEMENT = "at a statement of the ledger"
+
+
+@dataclass(frozen=True)
+class Death:
+    """Where a run dies: the `nth` time that it comes to the place."""
+
+    place: str
+    nth: int = 1
+
+
+@dataclass
+class House:
+    """The hours' lake and ledger under `root`, and the Meta that runs send to."""
+
+    root: Path
+    meta: SandboxServer
+    hours: list[datetime]
+    at: datetime
+
+    def start(self, death: Death | None = None) -> BaseProcess:
+        """A run that delivers the hours, in its own process."""
+        given = (self.root, self.meta.url, self.hours, self.at, death)
+        run = PROCESSES.Process(target=_deliver_or_fail, args=given)
+        run.start()
+        return run
+
+    def dies(self, death: Death) -> None:
+        """A run that is killed where it was told to, which is made sure of."""
+        assert ended(self.start(death)) == -signal.SIGKILL, f"it never came there: {death}"
+
+    def recovers(self) -> None:
+        """One more run, once the claims of a dead one have lapsed; it finishes every hour."""
+        self.claims_lapse()
+        assert ended(self.start()) == 0
+
+    def claims_lapse(self) -> None:
+        """Time passes until the claims of dead runs are anyone's."""
+        self.at += timedelta(minutes=3)
+
+    @property
+    def lake(self) -> Lake:
+        return Lake(self.root / "lake")
+
+    def received(self) -> Counter[str]:
+        """What Meta did with the events it was sent, by verdict."""
+        rows = self.meta.inbox.rows("select verdict, count(*) from events group by 1")
+        return Counter(dict(map(tuple, rows)))
+
+    def removed_as_duplicates(self) -> Counter[str]:
+        """The events that Meta was sent more often than once, and how often too many."""
+        rows = self.meta.inbox.rows("select event_id from events where verdict = 'duplicate'")
+        return Counter(row[0] for row in rows)
+
+    def finished(self) -> set[datetime]:
+        """The hours that Dagster shows as materialized."""
+        with _dagster(self.root) as instance:
+            return {
+                key_hour(key)
+                for key in instance.get_materialized_partitions(dg.AssetKey("delivery_results"))
+            }
+
+    def written(self) -> int:
+        """How many hours have a table of results."""
+        return len(self.lake.paths("delivery_results", self.hours))
+
+    def statuses(self) -> Counter[str]:
+        """The hours' delivery_results by status."""
+        schema = arrow_schema(DeliveryResults)
+        rows = self.lake.read("delivery_results", self.hours, schema, ["status"])
+        return Counter(rows["status"].to_pylist())
+
+    def events(self) -> pa.Table:
+        """The hours' matched events."""
+        return self.lake.read("matched_events", self.hours, arrow_schema(MatchedEvents))
+
+    def states(self) -> Counter[str]:
+        """How many events the ledger knows, by state."""
+        with self._ledger() as ledger:
+            return Counter(ledger.state_of(self.events())["state"].to_pylist())
+
+    def claimed(self) -> int:
+        """How many events a run holds, alive or not."""
+        with self._ledger() as ledger:
+            return int(pc.count(ledger.state_of(self.events())["claimed_by"]).as_py())
+
+    def attempts(self) -> Counter[str]:
+        """How many requests carried each event, as the ledger tells."""
+        with self._ledger() as ledger:
+            return Counter(ledger.attempts_for(self.events())["event_id"].to_pylist())
+
+    def _ledger(self) -> Ledger:
+        return Ledger(f"sqlite:///{self.root / 'ledger.db'}")
+
+
+def warm_up() -> None:
+    """Starts what runs are forked from where it finds this module, which it does not by itself."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        filter(None, [str(Path(__file__).parents[2]), before])
+    )
+    forkserver.ensure_running()
+    if before is None:
+        del os.environ["PYTHONPATH"]
+    else:
+        os.environ["PYTHONPATH"] = before
+
+
+def ended(run: BaseProcess) -> int | None:
+    """The exit status of a run, which is waited for."""
+    run.join(PATIENCE)
+    if run.is_alive():
+        run.kill()
+        run.join()
+        raise AssertionError("the run hangs")
+    return run.exitcode
+
+
+def kill(run: BaseProcess) -> None:
+    """kill -9, and certainty that it hit a living process."""
+    assert run.pid is not None
+    os.kill(run.pid, signal.SIGKILL)
+    assert ended(run) == -signal.SIGKILL
+
+
+def wait_until(seen: Callable[[], bool], run: BaseProcess) -> None:
+    """Waits while the run lives until it is so."""
+    until = time.monotonic() + PATIENCE
+    while not seen():
+        assert run.is_alive(), f"the run ended ({run.exitcode}) before it came to that"
+        assert time.monotonic() < until, "it never came to that"
+        time.sleep(0.005)
+
+
+def _deliver_or_fail(
+    root: Path, graph_url: str, hours: list[datetime], at: datetime, death: Death | None
+) -> None:
+    if death is not None:
+        _arm(death)
+    if not materialize(root, graph_url, hours, at, "delivery_results"):
+        raise SystemExit(1)
+
+
+def materialize(
+    root: Path, graph_url: str, hours: list[datetime], at: datetime, *assets: str
+) -> bool:
+    """A Dagster run of some assets of the job over the range; whether it finished every hour."""
+    resources = {
+        "clock": {"at": at.isoformat()},
+        "lake": {"root": str(root / "lake")},
+        "ledger": {"url": f"sqlite:///{root / 'ledger.db'}"},
+        "sources": {"landing": str(root / "landing")},
+        "meta": {
+            "dataset_id": DATASET,
+            "access_token": TOKEN,
+            "graph_url": graph_url,
+            "graph_version": "v26.0",
+        },
+    }
+    with (
+        _dagster(root) as instance,
+        dg.execute_job(
+            dg.reconstructable(deliver_hour_job),
+            instance=instance,
+            tags=range_tags(hours[0], hours[-1]),
+            run_config={
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                "resources": {key: {"config": values} for key, values in resources.items()},
+            },
+            asset_selection=[dg.AssetKey(asset) for asset in assets],
+        ) as result,
+    ):
+        return result.success
+
+
+@contextmanager
+def _dagster(root: Path) -> Iterator[dg.DagsterInstance]:
+    """The Dagster of all runs of a house; it outlives them."""
+    storage = root / "dagster"
+    storage.mkdir(exist_ok=True)
+    off = {"telemetry": {"enabled": False}}
+    with dg.DagsterInstance.local_temp(str(storage), overrides=off) as instance:
+        yield instance
+
+
+class _Bomb:
+    def __init__(self, nth: int) -> None:
+        self.left = nth
+
+    def __call__(self, *_: object, **__: object) -> None:
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _arm(death: Death) -> None:
+    """Puts the bomb; this process is the run's own."""
+    bomb = _Bomb(death.nth)
+    if death.place == ANY_STATEMENT:
+        opened = Ledger.__init__
+
+        def opening(self: Ledger, *args: Any, **kwargs: Any) -> None:
+            opened(self, *args, **kwargs)
+            event.listen(self.engine, "before_cursor_execute", bomb)
+            event.listen(self.engine, "commit", bomb)
+
+        Ledger.__init__ = opening  # type: ignore[method-assign]
+        return
+    owner, name, moment = PLACES[death.place]
+    real = getattr(owner, name)
+
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if moment == "before":
+            bomb()
+        result = real(self, *args, **kwargs)
+        if moment == "after":
+            bomb()
+        return result
+
+    setattr(owner, name, call)
+
+
+def matched(root: Path) -> list[datetime]:
+    """Lands and matches the orders of two hours, once for all tests; returns the hours."""
+    warm_up()
+    last = floor_hour(datetime.now(UTC)) - 3 * HOUR
+    hours = [last - (HOURS - 1 - n) * HOUR for n in range(HOURS)]
+    for n, hour in enumerate(hours):
+        _land(root, hour, range(n, ORDERS, HOURS))
+    now = datetime.now(UTC)
+    assert materialize(root, "http://127.0.0.1:9", hours, now, "visits", "orders", "matched_events")
+    return hours
+
+
+def _land(root: Path, hour: datetime, numbers: range) -> None:
+    """Sound orders of one hour."""
+    folder = root / "landing" / "orders" / f"{hour:%Y-%m-%d}" / f"{hour:%H}"
+    folder.mkdir(parents=True)
+    (folder / "orders.jsonl").write_text(
+        "\n".join(
+            json.dumps(
+                {
+                    "order_id": f"o-{number}",
+                    "occurred_at": (hour + timedelta(seconds=number % 3_600)).isoformat(),
+                    "value": 10.0 + number % 7,
+                    "currency": "EUR",
+                    "email": f"person.{number}@example.com",
+                    "action_source": "email",
+                }
+            )
+            for number in numbers
+        )
+    )
+
+
+@contextmanager
+def a_house(root: Path, made: Path, hours: list[datetime]) -> Iterator[House]:
+    """The matched hours and the Dagster that knows them, copied; no ledger yet; and Meta."""
+    shutil.copytree(made, root, dirs_exist_ok=True)
+    with SandboxServer(tokens=[TOKEN], datasets={DATASET: "Shop"}) as meta:
+        yield House(root, meta, hours, datetime.now(UTC))

@@ -1,0 +1,121 @@
+"""Sensors evaluated as the daemon does it: their events are written, their cursor goes on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import dagster as dg
+import orjson
+
+from capi_assets.defs.automation.coverage_sensor import coverage_sensor
+from capi_assets.defs.automation.late_files_sensor import late_files_sensor
+from capi_assets.defs.resources import (
+    Alerts,
+    Clock,
+    LakeResource,
+    MetaResource,
+    Sources,
+    resources_from,
+)
+from capi_assets.hours import HOUR, hours_between, key_hour
+from capi_assets.settings import read_settings
+from tests.helpers.asset_harness import DATASET, TOKEN, World
+
+
+class Looks:
+    """The looks of one sensor on a world; settings by their name, such as `auto_backfill="on"`."""
+
+    def __init__(
+        self, world: World, sensor: dg.SensorDefinition = coverage_sensor, **settings: str
+    ) -> None:
+        self.world, self.sensor = world, sensor
+        env = {f"CAPI_{name.upper()}": value for name, value in settings.items()}
+        made = resources_from(read_settings(env))
+        self.alerts: dict[str, Any] = {}
+        self.rules = made["rules"]
+        self.meta = MetaResource(
+            dataset_id=DATASET,
+            access_token=TOKEN,
+            graph_url=world.meta.url,
+            graph_version="v26.0",
+        )
+        self.cursor: str | None = None
+
+    def look(self, at: datetime) -> dg.SensorResult:
+        """One evaluation at a moment."""
+        resources: dict[str, Any] = {
+            "lake": LakeResource(root=str(self.world.root / "lake")),
+            "rules": self.rules,
+            "clock": Clock(at=at.isoformat()),
+            "alerts": Alerts(**self.alerts),
+        }
+        if self.sensor is coverage_sensor:
+            resources["meta"] = self.meta
+        if self.sensor is late_files_sensor:
+            resources["sources"] = Sources(landing=str(self.world.root / "landing"))
+        context = dg.build_sensor_context(
+            instance=self.world.instance, cursor=self.cursor, resources=resources
+        )
+        result = self.sensor(context)
+        assert isinstance(result, dg.SensorResult)
+        for event in result.asset_events or []:
+            self.world.instance.report_runless_asset_event(event)
+        self.cursor = result.cursor
+        return result
+
+    def run(self, result: dg.SensorResult, at: datetime) -> None:
+        """Materializes what was requested of `deliver_hour`, as the daemon would."""
+        for first, last in requested(result, "deliver_hour"):
+            self.world.run(first, last, at=at)
+
+
+class Receiver(list[dict[str, Any]]):
+    """What was posted to `url` as JSON documents."""
+
+    url = ""
+
+
+@contextmanager
+def receiver() -> Iterator[Receiver]:
+    """Takes JSON alerts on this machine."""
+    told = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(orjson.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    told.url = f"http://127.0.0.1:{server.server_port}/alerts"
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        yield told
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def requested(result: dg.SensorResult, job: str | None) -> list[tuple[datetime, datetime]]:
+    """First and last hour of each requested run."""
+    return [
+        (
+            key_hour(request.tags["dagster/asset_partition_range_start"]),
+            key_hour(request.tags["dagster/asset_partition_range_end"]),
+        )
+        for request in result.run_requests or []
+        if request.job_name in (job, None)
+    ]
+
+
+def hours_of(result: dg.SensorResult, job: str) -> list[datetime]:
+    """Every hour that was requested."""
+    return [h for a, b in requested(result, job) for h in hours_between(a, b + HOUR)]

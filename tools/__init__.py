@@ -1,0 +1,1 @@
+"""Writes the pages and tables of the docs that are generated from code."""
