@@ -54,8 +54,8 @@ def deliver(folder: str, url: str, at: str) -> Result:
     given: dict[str, Any] = {
         "lake": ours.LakeResource(root=f"{folder}/lake"),
         "ledger": ours.LedgerResource(url=f"sqlite:///{folder}/ledger.db"),
-        "rules": ours.Rules(lookback_hours=1, time_budget_seconds=24 * 3_600),
-        "clock": ours.Clock(at=None),
+        "rules": ours.RulesResource(lookback_hours=1, time_budget_seconds=24 * 3_600),
+        "clock": ours.ClockResource(at=None),
         "meta": ours.MetaResource(
             dataset_id=DATASET,
             access_token=os.environ["BENCH_TOKEN"],

@@ -32,7 +32,7 @@ def main(stage: Path | None) -> None:
     staged = load_stage(stage)
     if staged is None:
         raise click.ClickException(f"There is no demo or drill in {stage}.")
-    staged.enter()
+    staged.activate()
 
 
 @main.command()
@@ -133,11 +133,11 @@ def preflight(datasets: tuple[str, ...], for_programs: bool) -> None:
     Sends each dataset one event of 30 days ago, which Meta must refuse, so nothing is counted.
     Ends with status 1 if anything would stop delivery.
     """
-    from capi_assets.commands.preflight import as_json, as_table, fly
+    from capi_assets.commands.preflight import as_json, as_table, run_preflight
 
     settings = _settings()
     try:
-        outlooks = fly(settings, datasets, settings.now or datetime.now(UTC))
+        outlooks = run_preflight(settings, datasets, settings.now or datetime.now(UTC))
     except (LookupError, ValueError) as error:
         raise click.ClickException(str(error.args[0])) from None
     if for_programs:
@@ -153,7 +153,7 @@ def gaps() -> None:
     from rich.markdown import Markdown
 
     from capi_assets.coverage.markdown import gaps_report
-    from capi_assets.coverage.stored_health import watch
+    from capi_assets.coverage.stored_health import find_gaps
     from capi_assets.defs.resources import resources_from
     from capi_assets.lake import Lake
 
@@ -166,7 +166,7 @@ def gaps() -> None:
             f"No hour is judged yet in {settings.lake} (CAPI_LAKE), so nothing can be said of gaps:"
             " materialize some hours first. The demo's are seen with --stage data/demo."
         )
-    seen = watch(lake, policy, now)
+    seen = find_gaps(lake, policy, now)
     Console().print(Markdown(gaps_report(seen.gaps, now)))
     raise SystemExit(1 if seen.gaps else 0)
 
@@ -182,7 +182,7 @@ def plan(hours_range: str | None, first: str | None, last: str | None, for_progr
     RANGE is a range as alerts and the UI write it, such as
     2026-11-19-19:00...2026-11-20-03:00, or one hour; or give --from and --to.
     """
-    from capi_assets.commands.plan import as_json, as_table, look_ahead, range_ends
+    from capi_assets.commands.plan import as_json, as_table, backfill_plan_for, range_ends
     from capi_assets.coverage.formatting import count
     from capi_assets.defs.resources import LedgerResource, resources_from
     from capi_assets.lake import Lake
@@ -198,7 +198,7 @@ def plan(hours_range: str | None, first: str | None, last: str | None, for_progr
     now = settings.now or datetime.now(UTC)
     rules = resources_from(settings)["rules"]
     with LedgerResource(url=settings.ledger_url.get_secret_value()).open() as ledger:
-        outlook = look_ahead(Lake(settings.lake), ledger, hours, now, rules.delivery())
+        outlook = backfill_plan_for(Lake(settings.lake), ledger, hours, now, rules.delivery())
     if for_programs:
         click.echo(json.dumps(as_json(outlook), indent=2))
         return
@@ -210,10 +210,10 @@ def plan(hours_range: str | None, first: str | None, last: str | None, for_progr
             f" {count(outlook.claimed, 'event')} more: another run has claimed them just now. If it"
             " was killed, its claim lapses within two minutes, and the next run takes them."
         )
-    if outlook.doubled_if_forced:
+    if outlook.duplicates_if_resent:
         told += (
-            f" {count(outlook.doubled_if_forced, 'event')} would be counted twice if what is held"
-            " back were sent."
+            f" {count(outlook.duplicates_if_resent, 'event')} would be counted twice if what"
+            " is on hold were sent."
         )
     console.print(told)
     if outlook.ranges:
@@ -256,7 +256,7 @@ def resolve(
 ) -> None:
     """Decide events whose fate stayed unknown for 48 hours. It cannot be taken back."""
     from capi_assets.commands import resolve as work
-    from capi_assets.coverage.formatting import count, moneys
+    from capi_assets.coverage.formatting import count, format_amounts
     from capi_assets.defs.resources import LedgerResource, resources_from
     from capi_assets.delivery.ledger.decisions import Decision
     from capi_assets.lake import Lake
@@ -269,7 +269,7 @@ def resolve(
         raise click.BadParameter(str(error)) from None
     policy = resources_from(settings)["rules"].delivery()
     with LedgerResource(url=settings.ledger_url.get_secret_value()).open() as ledger:
-        choice = work.look_up(
+        choice = work.held_events(
             Lake(settings.lake), ledger, hours, now, policy, decided.kind, event_ids
         )
         if choice.not_held:
@@ -283,7 +283,7 @@ def resolve(
             click.echo("Nothing to decide in these hours.")
             return
         console.print(work.as_table(choice, now))
-        worth = moneys(work.sums(choice))
+        worth = format_amounts(work.sums(choice))
         click.echo(
             f"{count(choice.events.num_rows, 'event')}{f' ({worth})' if worth else ''} would be "
             + _OF_DECISION[decided.kind]
@@ -339,7 +339,7 @@ def reconcile(first: str, last: str, for_programs: bool) -> None:
 
     settings, hours = _settings(), _hours(first, last)
     try:
-        told = work.look(settings, hours, settings.now or datetime.now(UTC))
+        told = work.compare(settings, hours, settings.now or datetime.now(UTC))
     except (LakeError, ValueError) as error:
         raise click.ClickException(str(error)) from None
     if for_programs:

@@ -41,6 +41,6 @@ def key_ranges(hours: Iterable[datetime]) -> list[tuple[str, str]]:
     return [(hour_key(first), hour_key(last)) for first, last in ranges]
 
 
-def span(hours: Sequence[datetime]) -> tuple[datetime, datetime]:
+def hour_range(hours: Sequence[datetime]) -> tuple[datetime, datetime]:
     """`[start, end)` that holds all `hours`."""
     return min(hours), max(hours) + HOUR

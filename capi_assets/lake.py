@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from upath import UPath
 
@@ -27,7 +28,9 @@ ROWS_PER_GROUP = 50_000
 """Rows that `Lake.pieces` holds at a time; only hours busier than this have more than one group."""
 
 _HOUR_PATH = re.compile(r"date=(\d{4}-\d{2}-\d{2})/hour=(\d{2})/part\.parquet$")
-_AT_ONCE = 16  # an object store takes its time with each file, and a sensor has a minute for all
+_READ_CONCURRENCY = (
+    16  # an object store takes its time with each file, and a sensor has a minute for all
+)
 _LEFT_BEHIND = timedelta(days=1)  # no write takes that long, so its writer was killed
 
 
@@ -132,7 +135,7 @@ class Lake:
         if self.is_local:
             parts = [self._read_one(path, schema) for path in found]
         else:
-            with ThreadPoolExecutor(_AT_ONCE) as pool:
+            with ThreadPoolExecutor(_READ_CONCURRENCY) as pool:
                 parts = list(pool.map(lambda path: self._read_one(path, schema), found))
         return pa.concat_tables(parts) if parts else schema.empty_table()
 
@@ -198,13 +201,29 @@ def _opened(path: UPath) -> Iterator[pq.ParquetFile]:
         ) from error
 
 
+FORMER_COLUMNS = {"future_dated": "not_yet", "value_future_dated": "value_not_yet"}
+FORMER_VALUES = {"status": {"not_yet": "future_dated"}}
+"""Names before 0.1.0: hours that were written with them are read as if they had today's."""
+
+
 def _present(stored: pq.ParquetFile, schema: pa.Schema) -> list[str]:
     known = set(stored.schema_arrow.names)
-    return [name for name in schema.names if name in known]
+    names = (n if n in known else FORMER_COLUMNS.get(n, n) for n in schema.names)
+    return [name for name in names if name in known]
 
 
 def _fitted(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """The rows with exactly this schema; a column they lack is null."""
+    today = {former: name for name, former in FORMER_COLUMNS.items() if name in schema.names}
+    rows = rows.rename_columns([today.get(name, name) for name in rows.column_names])
+    for column, values in FORMER_VALUES.items():
+        if column in rows.column_names:
+            for former, name in values.items():
+                stored = rows[column]
+                is_former = pc.equal(stored, former)
+                if pc.any(is_former).as_py():
+                    renamed = pc.if_else(is_former, pa.scalar(name, stored.type), stored)
+                    rows = rows.set_column(rows.column_names.index(column), column, renamed)
     known = set(rows.column_names)
     arrays = [
         rows.column(field.name).cast(field.type)

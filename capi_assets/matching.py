@@ -22,7 +22,7 @@ from capi_assets.engine import Engine
 from capi_assets.meta.match_keys.click_ids import fbc_column
 
 # What a visit lends, by order column; the visit's column where it has another name.
-LENT_COLUMNS = {
+VISIT_SUPPLIED_COLUMNS = {
     "fbp": "fbp",
     "client_ip_address": "client_ip_address",
     "client_user_agent": "client_user_agent",
@@ -64,7 +64,7 @@ _NEAR_KEYS = {
 }
 
 
-def near_sql() -> str:
+def candidate_visits_sql() -> str:
     """The visits that share any match key with `wanted`, with the columns that they may lend."""
     alike = [
         f"{expression} IN (SELECT {key} FROM wanted WHERE {key} IS NOT NULL)"
@@ -198,7 +198,7 @@ def _gather(
     numbered = orders.append_column("row_number", pa.array(range(orders.num_rows), pa.int64()))
     engine.register("wanted", _wanted(numbered, lookback), _wanted_schema())
     engine.register("visits", visit_files, arrow_schema(Visits))
-    engine.materialize("near", near_sql())
+    engine.materialize("near", candidate_visits_sql())
     return numbered
 
 
@@ -237,7 +237,7 @@ def _lend(joined: pa.Table) -> pa.Table:
     """Fills what the order lacks from its visit, and notes what was lent."""
     lent: dict[str, pa.Array] = {}
     in_a_store = pc.equal(joined.column("action_source"), "physical_store")
-    for column, visit_column in LENT_COLUMNS.items():
+    for column, visit_column in VISIT_SUPPLIED_COLUMNS.items():
         own = joined.column(column)
         given = joined.column(f"visit_{visit_column}")
         if column in _OF_THE_BROWSER:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import duckdb
 import pytest
 
-from capi_assets.matching import LENT_COLUMNS
+from capi_assets.matching import VISIT_SUPPLIED_COLUMNS
 from tests.helpers.factories import Row, at, digest, fbc
 from tests.helpers.matcher import AGENT, EM, IP, KEYS, OCCURRED, PH, Matcher
 
@@ -27,10 +27,10 @@ LENT = {
 
 def test_a_visit_lends_what_the_order_lacks(matcher: Matcher) -> None:
     found = matcher.one({"em": EM}, {"em": EM, "fbc": fbc("IwAR1", at(3)), **LENT})
-    for column, visit_column in LENT_COLUMNS.items():
+    for column, visit_column in VISIT_SUPPLIED_COLUMNS.items():
         assert found[column] == LENT[visit_column]
     assert found["fbc"] == fbc("IwAR1", at(3))
-    assert found["lent"].split() == sorted([*LENT_COLUMNS, "fbc"])
+    assert found["lent"].split() == sorted([*VISIT_SUPPLIED_COLUMNS, "fbc"])
 
 
 def test_an_orders_own_value_wins(matcher: Matcher) -> None:

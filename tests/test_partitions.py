@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capi_assets.hours import floor_hour, hour_key, hours_between, key_hour, key_ranges, span
+from capi_assets.hours import floor_hour, hour_key, hour_range, hours_between, key_hour, key_ranges
 from capi_assets.partitions import hourly
 from tests.helpers.factories import HOUR, H
 
@@ -56,7 +56,7 @@ def test_ranges_hold_the_same_hours_as_were_given(numbers: set[int]) -> None:
 
 
 def test_a_span_holds_all_hours_whatever_their_order() -> None:
-    assert span([H + 3 * HOUR, H, H + HOUR]) == (H, H + 4 * HOUR)
+    assert hour_range([H + 3 * HOUR, H, H + HOUR]) == (H, H + 4 * HOUR)
 
 
 def test_the_open_hour_is_a_partition_and_the_next_is_not() -> None:

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from upath import UPath
 
 from capi_assets.coverage.alerting.channels import smtp_address
-from capi_assets.coverage.formatting import span
+from capi_assets.coverage.formatting import format_duration
 from capi_assets.delivery.datasets import read_datasets, secret_in
 from capi_assets.meta.graph.versions import NEWEST, version_outlook
 from capi_assets.meta.limits import WINDOW
@@ -244,8 +244,8 @@ def _retention(s: Settings) -> tuple[str, str] | None:
     spare = timedelta(days=s.retention_days) - s.lookback
     if spare < WINDOW:
         return "warning", (
-            f"{span(spare) if spare else 'no'} longer than orders look back: those matched again"
-            " later find fewer visits, while Meta takes them for seven days"
+            f"{format_duration(spare) if spare else 'no'} longer than orders look back: those"
+            " matched again later find fewer visits, while Meta takes them for seven days"
         )
     return None
 

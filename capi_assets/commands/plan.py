@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 from rich.table import Table
 
 from capi_assets.coverage.formatting import deadline, money
-from capi_assets.coverage.links import pasteable
+from capi_assets.coverage.links import partition_ranges_text
 from capi_assets.delivery.backfill_plan import (
     OUTLOOK_NAMES,
     backfill_plan,
-    doubled_if_forced,
+    duplicates_if_resent,
     requests_needed,
 )
 from capi_assets.delivery.hours_to_send import planned_hours
@@ -27,7 +27,7 @@ from capi_assets.lake import Lake
 
 
 @dataclass(frozen=True)
-class Outlook:
+class BackfillPlan:
     """The plan of some hours; `rows` as of `planner.BACKFILL_PLAN`.
 
     `claimed` of the recoverable events are another run's at the moment, perhaps a killed one's.
@@ -36,7 +36,7 @@ class Outlook:
     rows: pa.Table
     requests: int
     claimed: int
-    doubled_if_forced: int
+    duplicates_if_resent: int
     not_materialized: list[datetime]
 
     @property
@@ -50,7 +50,7 @@ class Outlook:
         """The hours with something recoverable, as the UI's field of partitions takes them."""
         rows = self.rows.filter(pc.equal(self.rows["outlook"], "recoverable"))
         hours = rows["hour"].to_pylist()
-        return pasteable(f"{first}...{last}" for first, last in key_ranges(hours))
+        return partition_ranges_text(f"{first}...{last}" for first, last in key_ranges(hours))
 
 
 def range_ends(text: str) -> tuple[str, str]:
@@ -59,27 +59,27 @@ def range_ends(text: str) -> tuple[str, str]:
     return (first.strip(), last.strip()) if dots else (first, first)
 
 
-def look_ahead(
+def backfill_plan_for(
     lake: Lake, ledger: Ledger, hours: Sequence[datetime], now: datetime, policy: Policy
-) -> Outlook:
+) -> BackfillPlan:
     """Plans `hours` as they are stored; reads the ledger and changes nothing."""
     stored = {path.parent for path in lake.paths("matched_events", hours)}
     absent = [h for h in hours if lake.path("matched_events", h).parent not in stored]
     return outlook_of(planned_hours(lake, ledger, hours, now, policy), absent)
 
 
-def outlook_of(planned: pa.Table, not_materialized: Sequence[datetime] = ()) -> Outlook:
+def outlook_of(planned: pa.Table, not_materialized: Sequence[datetime] = ()) -> BackfillPlan:
     """The sums of a plan."""
-    return Outlook(
+    return BackfillPlan(
         backfill_plan(planned),
         requests_needed(planned),
         pc.sum(pc.equal(planned["action"], "claimed_elsewhere")).as_py() or 0,
-        doubled_if_forced(planned),
+        duplicates_if_resent(planned),
         list(not_materialized),
     )
 
 
-def as_json(outlook: Outlook) -> dict[str, Any]:
+def as_json(outlook: BackfillPlan) -> dict[str, Any]:
     """The plan for programs: times as ISO 8601, money per currency."""
     hours: dict[str, dict[str, Any]] = {}
     for row in outlook.rows.to_pylist():
@@ -98,14 +98,14 @@ def as_json(outlook: Outlook) -> dict[str, Any]:
         "total": total,
         "requests": outlook.requests,
         "claimed": outlook.claimed,
-        "doubled_if_forced": outlook.doubled_if_forced,
+        "duplicates_if_resent": outlook.duplicates_if_resent,
         "first_deadline": first.isoformat() if first else None,
         "ranges": outlook.ranges,
         "not_materialized": [hour_key(hour) for hour in outlook.not_materialized],
     }
 
 
-def as_table(outlook: Outlook, now: datetime) -> Table:
+def as_table(outlook: BackfillPlan, now: datetime) -> Table:
     """The plan for people: one row per hour that has events, and the total; empty columns are
     left out."""
     rows = outlook.rows.to_pylist()

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from capi_assets.coverage.access_health import findings as foresight
-from capi_assets.coverage.access_health.findings import Outlook, Said
+from capi_assets.coverage.access_health.findings import AccessStatus, Finding
 from capi_assets.defs.resources import meta_resource
 from capi_assets.delivery.datasets import Datasets
 from capi_assets.settings import Settings
@@ -30,7 +30,7 @@ def datasets_of(settings: Settings) -> Datasets:
     return meta_resource(settings, secret).open()
 
 
-def fly(settings: Settings, only: Sequence[str], now: datetime) -> list[Outlook]:
+def run_preflight(settings: Settings, only: Sequence[str], now: datetime) -> list[AccessStatus]:
     """Sends every dataset, or `only` those, the event that Meta must refuse.
 
     Raises:
@@ -50,13 +50,13 @@ def fly(settings: Settings, only: Sequence[str], now: datetime) -> list[Outlook]
         {},
         {name: why for name, why in found.missing.items() if name in wanted},
     )
-    return foresight.look(chosen, now, canary=True, version=settings.graph_version)
+    return foresight.check_access(chosen, now, canary=True, version=settings.graph_version)
 
 
 _COLOURS = {"ok": "green", "unknown": "white", "warning": "yellow", "error": "red"}
 
 
-def as_table(outlooks: Sequence[Outlook]) -> Table:
+def as_table(outlooks: Sequence[AccessStatus]) -> Table:
     """A row per dataset and question, for people."""
     table = Table()
     for name in ("dataset", "question", "answer"):
@@ -70,14 +70,14 @@ def as_table(outlooks: Sequence[Outlook]) -> Table:
     return table
 
 
-def _answers(outlook: Outlook) -> dict[str, Said]:
+def _answers(outlook: AccessStatus) -> dict[str, Finding]:
     found = {"token accepted?": foresight.access(outlook)}
     if outlook.missing is None:
         found["until when?"] = foresight.token_end(outlook)
     return {**found, "version?": foresight.version(outlook)}
 
 
-def as_json(outlooks: Sequence[Outlook]) -> list[dict[str, Any]]:
+def as_json(outlooks: Sequence[AccessStatus]) -> list[dict[str, Any]]:
     """The columns of table `meta_access`, and `stops_delivery`; times in ISO 8601."""
     documents = []
     for outlook in outlooks:

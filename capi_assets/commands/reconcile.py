@@ -11,15 +11,15 @@ from rich.console import Console
 from rich.table import Table
 
 from capi_assets.coverage.reconciliation.compare import Fit, Reconciliation
-from capi_assets.coverage.reconciliation.stored import counts_beside
+from capi_assets.coverage.reconciliation.stored import compare_counts
 from capi_assets.coverage.reconciliation.text import (
     OFF,
     advice,
     fit_sentence,
-    foreign_sentence,
     hour_off,
     hour_sentence,
     ours,
+    unknown_events_text,
     verdict_words,
 )
 from capi_assets.defs.resources import resources_from
@@ -31,7 +31,7 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Told:
+class ComparisonResult:
     """What was found; `rows` have the columns of `meta_stats`."""
 
     hours: Sequence[datetime]
@@ -48,7 +48,7 @@ class Told:
         return [hour for hour in self.hours if hour_off(self.of(hour))]
 
 
-def look(settings: Settings, hours: Sequence[datetime], now: datetime) -> Told:
+def compare(settings: Settings, hours: Sequence[datetime], now: datetime) -> ComparisonResult:
     """Asks Meta and the lake about `hours`; writes nothing."""
     resources = resources_from(settings)
     # Outside of Dagster the variables behind the resources' secrets are read here.
@@ -62,7 +62,7 @@ def look(settings: Settings, hours: Sequence[datetime], now: datetime) -> Told:
         }
     )
     rules = resources["rules"]
-    found = counts_beside(
+    found = compare_counts(
         Lake(settings.lake),
         meta.open(),
         hours,
@@ -70,10 +70,10 @@ def look(settings: Settings, hours: Sequence[datetime], now: datetime) -> Told:
         rules.reconciliation(),
         pixel_redundant=rules.pixel == "redundant",
     )
-    return Told(hours, found.rows.to_pylist(), found)
+    return ComparisonResult(hours, found.rows.to_pylist(), found)
 
 
-def show(told: Told, console: Console) -> None:
+def show(told: ComparisonResult, console: Console) -> None:
     """A line per hour, what both sides sum up to, and what to know."""
     table = Table(title="Meta's counts beside our ledger's", title_justify="left")
     several = len({row["dataset_id"] for row in told.rows}) > 1
@@ -111,7 +111,7 @@ def _sums(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def as_json(told: Told) -> dict[str, Any]:
+def as_json(told: ComparisonResult) -> dict[str, Any]:
     """The same for programs; times as ISO 8601."""
     return {
         "agrees": not told.off,
@@ -152,10 +152,12 @@ def _totals(rows: Sequence[Row]) -> dict[str, int | None]:
     return totals
 
 
-def _sentences(told: Told) -> list[str]:
+def _sentences(told: ComparisonResult) -> list[str]:
     fits, foreign = told.found.fits, told.found.foreign
     said = [f"Dataset {dataset}: {fit_sentence(fit)}" for dataset, fit in fits.items()]
-    said += [f"Dataset {dataset}: {foreign_sentence(names)}" for dataset, names in foreign.items()]
+    said += [
+        f"Dataset {dataset}: {unknown_events_text(names)}" for dataset, names in foreign.items()
+    ]
     unread = [row["why"] for row in told.rows if row["verdict"] == "cannot_read"]
     said += [f"{why}; nothing to compare." for why in dict.fromkeys(unread)]
     off = told.off

@@ -17,9 +17,9 @@ from rich.table import Table
 
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.matched_events import MatchedEvents
-from capi_assets.coverage.formatting import deadline, moment, money
+from capi_assets.coverage.formatting import deadline, format_utc, money
 from capi_assets.delivery.identity import aligned
-from capi_assets.delivery.ledger.decisions import Decision, Kind, decidable, held
+from capi_assets.delivery.ledger.decisions import Decision, DecisionKind, decidable, held
 from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.plan import plan
 from capi_assets.delivery.policy import Policy
@@ -30,7 +30,7 @@ MOST_SHOWN = 40
 
 
 @dataclass(frozen=True)
-class Choice:
+class HeldSelection:
     """Held events before the decision. `events` are rows of the plan, `known` what the ledger
     says of them, in the same order; `too_late` were left out because Meta takes them no more,
     `not_held` are ids asked for that wait for no decision."""
@@ -46,15 +46,15 @@ class Choice:
         return key_ranges(self.events["occurred_at"].to_pylist())
 
 
-def look_up(
+def held_events(
     lake: Lake,
     ledger: Ledger,
     hours: Sequence[datetime],
     now: datetime,
     policy: Policy,
-    kind: Kind,
+    kind: DecisionKind,
     event_ids: Collection[str] = (),
-) -> Choice:
+) -> HeldSelection:
     """What a decision of this kind would change in `hours`; only `event_ids`, if any are given."""
     columns = [name for name in arrow_schema(MatchedEvents).names if name != "payload"]
     events = lake.read("matched_events", hours, arrow_schema(MatchedEvents), columns)
@@ -63,7 +63,7 @@ def look_up(
     if event_ids:
         rows = rows.filter(pc.is_in(rows["event_id"], pa.array(event_ids, pa.string())))
     chosen = decidable(rows, kind, now)
-    return Choice(
+    return HeldSelection(
         events=chosen,
         known=aligned(known, to=chosen),
         too_late=rows.num_rows - chosen.num_rows,
@@ -71,12 +71,12 @@ def look_up(
     )
 
 
-def decide(ledger: Ledger, choice: Choice, decision: Decision, now: datetime) -> int:
+def decide(ledger: Ledger, choice: HeldSelection, decision: Decision, now: datetime) -> int:
     """Books the decision; how many events still stood as they were shown and are decided."""
     return ledger.decide(choice.known, decision, now)
 
 
-def as_table(choice: Choice, now: datetime) -> Table:
+def as_table(choice: HeldSelection, now: datetime) -> Table:
     """The events for people, the oldest first; of many, the first, and a line for the rest."""
     table = Table(title="Events of unknown fate", title_justify="left")
     for name in ("hour", "event id", "why it is held", "may be at Meta since", "money"):
@@ -93,7 +93,7 @@ def as_table(choice: Choice, now: datetime) -> Table:
     return table
 
 
-def sums(choice: Choice) -> dict[str, float]:
+def sums(choice: HeldSelection) -> dict[str, float]:
     """The money of the events per currency."""
     totals: dict[str, float] = {}
     for row in choice.events.select(["currency", "value"]).to_pylist():
@@ -109,7 +109,7 @@ def _cells(row: dict[str, Any], since: datetime | None, now: datetime) -> list[s
         hour_key(row["occurred_at"]),
         row["event_id"],
         row["reason"].replace("_", " "),
-        moment(since) if since else "",
+        format_utc(since) if since else "",
         worth,
         deadline(until, now) if until > now else "no more",
     ]

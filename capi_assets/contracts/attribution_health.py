@@ -36,7 +36,7 @@ class AttributionHealth(Contract):
     unknown: Series[Count] = _count("Events whose fate is unknown.")
     rejected: Series[Count] = _count("Events that Meta refused.")
     expired: Series[Count] = _count("Events too old for Meta.")
-    not_yet: Series[Count] = _count("Events dated in the future.")
+    future_dated: Series[Count] = _count("Events dated in the future.")
     value_orders: Series[Money] = _money("orders")
     value_quarantined: Series[Money] = _money("quarantined orders")
     value_withheld: Series[Money] = _money("withheld orders")
@@ -46,7 +46,7 @@ class AttributionHealth(Contract):
     value_unknown: Series[Money] = _money("events of unknown fate")
     value_rejected: Series[Money] = _money("rejected events")
     value_expired: Series[Money] = _money("expired events")
-    value_not_yet: Series[Money] = _money("future events")
+    value_future_dated: Series[Money] = _money("future events")
     eligible: Series[Count] = _count("Orders that ought to be at Meta: orders less withheld.")
     coverage: Series[Money] = pap.Field(
         nullable=True, ge=0, le=1, description="delivered / eligible; null when none is eligible."

@@ -17,7 +17,7 @@ STATUSES = (
     "withheld",
     "invalid",
     "covered_by_pixel",
-    "not_yet",
+    "future_dated",
 )
 
 

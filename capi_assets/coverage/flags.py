@@ -15,14 +15,14 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from capi_assets.coverage.anomalies.detect import Unusual, unusual_hours
+from capi_assets.coverage.anomalies.detect import Anomaly, detect_anomalies
 from capi_assets.coverage.anomalies.hour_signals import hour_signals
 from capi_assets.coverage.anomalies.missing_visits import HourOfVisits, missing_visits
-from capi_assets.coverage.anomalies.refusal_rate import Trickle
+from capi_assets.coverage.anomalies.refusal_rate import RefusalBaseline
 from capi_assets.coverage.hour_totals import HourTotals, hour_totals, window_end
 from capi_assets.coverage.outcomes import UNREADABLE_FILE
-from capi_assets.coverage.visit_retention import VisitsKept
-from capi_assets.delivery.causes import LENT_BY_VISITS, Cause
+from capi_assets.coverage.visit_retention import VisitRetention
+from capi_assets.delivery.causes import VISIT_SUPPLIED_REASONS, Cause
 from capi_assets.hours import HOUR, floor_hour
 
 WARN, ERROR = "warn", "error"
@@ -53,7 +53,7 @@ class CoveragePolicy:
     min_missing: int = 1
     min_missing_data: int = 3
     error_within: timedelta = timedelta(hours=24)
-    visits: VisitsKept | None = None
+    visits: VisitRetention | None = None
 
     def expires_soon(
         self, hour: datetime, deadline: datetime | None, visits: datetime | None, now: datetime
@@ -87,11 +87,11 @@ FLAGS = pa.schema(
         ("correctable", pa.int64()),
         ("correctable_money", pa.string()),
         ("unmatched", pa.int64()),
-        ("absent", pa.int64()),
-        ("weakened", pa.int64()),
+        ("orders_expected_missing", pa.int64()),
+        ("orders_with_fewer_keys", pa.int64()),
         ("first_deadline", pa.timestamp("us", tz="UTC")),
         ("visits_until", pa.timestamp("us", tz="UTC")),
-        ("visits_left", pa.string()),
+        ("visits_remaining", pa.string()),
         ("reasons", pa.string()),
         ("evidence", pa.string()),
     ]
@@ -129,12 +129,13 @@ def flag_hours(
         `now`); correctable (missing orders that need other input first, while the hour is inside
         Meta's seven days); the three of them also as money, JSON text `{"EUR": 12.5}` with `""`
         where an order has no currency; unmatched (orders without a visit, only where visits are
-        missing or orders find them less than usual); absent (about how many orders never arrived,
-        where orders are missing); weakened (about how many orders lack a match key that they
-        usually carry, where keys are lost); first_deadline of what is recoverable, or of what
+        missing or orders find them less than usual); orders_expected_missing (about how many
+        orders never arrived, where orders are missing); orders_with_fewer_keys (about how many
+        orders lack a match key that they usually carry, where keys are lost);
+        first_deadline of what is recoverable, or of what
         could still arrive; visits_until (where flagged orders must be matched again: the next
         moment at which visits that they may have come from are deleted, if before Meta's deadline)
-        and visits_left (where something can be saved: whether `all`, `some` or `none` of those
+        and visits_remaining (where something can be saved: whether `all`, `some` or `none` of those
         visits are stored); where flagged, reasons (JSON text, missing orders per reason) and
         evidence (a phrase, where there is more to say than the reasons).
     """
@@ -143,21 +144,23 @@ def flag_hours(
     hours = hour_totals(health, losses, now)
     oddities = _silent(hours)
     if signals:
-        oddities |= unusual_hours(signals, policy.threshold)
-    judge = _Judge(hours, oddities, Trickle.learn(signals) if signals else None, policy, now)
+        oddities |= detect_anomalies(signals, policy.threshold)
+    judge = _Judge(
+        hours, oddities, RefusalBaseline.learn(signals) if signals else None, policy, now
+    )
     rows = [judge.row(hour, totals) for hour, totals in hours.items()]
-    absent = {floor_hour(hour) for hour in expected_hours} - hours.keys()
-    rows += [_judge_absent(hour, policy, now) for hour in absent]
+    orders_expected_missing = {floor_hour(hour) for hour in expected_hours} - hours.keys()
+    rows += [_judge_absent(hour, policy, now) for hour in orders_expected_missing]
     return pa.Table.from_pylist(sorted(rows, key=lambda row: row["hour"]), schema=FLAGS)
 
 
-def _silent(hours: Mapping[datetime, HourTotals]) -> dict[datetime, Unusual]:
+def _silent(hours: Mapping[datetime, HourTotals]) -> dict[datetime, Anomaly]:
     """Missing visits by the hours around them: from the first day on, without a baseline."""
     found = missing_visits(
         HourOfVisits(hour, t.visits, t.orders, t.matched) for hour, t in hours.items()
     )
     return {
-        hour: Unusual(
+        hour: Anomaly(
             Cause.VISITS_MISSING,
             f"{silent.visits:,} visits where {silent.usual:,.0f} are usual,"
             f" {silent.unmatched:,} of {hours[hour].orders:,} orders found none",
@@ -172,8 +175,8 @@ class _Judge:
     """What the verdict on one hour depends on beside its own totals."""
 
     hours: Mapping[datetime, HourTotals]
-    oddities: Mapping[datetime, Unusual]
-    trickle: Trickle | None
+    oddities: Mapping[datetime, Anomaly]
+    trickle: RefusalBaseline | None
     policy: CoveragePolicy
     now: datetime
 
@@ -214,11 +217,15 @@ class _Judge:
             "correctable": totals.correctable,
             "correctable_money": money_text(totals.correctable_money),
             "unmatched": odd.unmatched if odd else 0,
-            "absent": odd.absent if odd and cause is odd.cause else 0,
-            "weakened": odd.weakened if odd and cause is odd.cause else 0,
+            "orders_expected_missing": odd.orders_expected_missing
+            if odd and cause is odd.cause
+            else 0,
+            "orders_with_fewer_keys": odd.orders_with_fewer_keys
+            if odd and cause is odd.cause
+            else 0,
             "first_deadline": totals.first_deadline,
             "visits_until": visits.until,
-            "visits_left": visits.left,
+            "visits_remaining": visits.left,
             "reasons": orjson.dumps(totals.reasons).decode() if cause else None,
             "evidence": _evidence(cause, odd, totals),
         }
@@ -257,13 +264,13 @@ class _Judge:
         lost = sum(n for t in day for cause, n in t.costs.items() if cause.cured_by_data)
         return lost >= self.policy.min_missing_data and 1 - lost / eligible < self.policy.threshold
 
-    def _is_worse(self, odd: Unusual, totals: HourTotals, cause: Cause | None) -> bool:
+    def _is_worse(self, odd: Anomaly, totals: HourTotals, cause: Cause | None) -> bool:
         """Whether what is odd about the hour is a reason to flag it, and more so than its losses.
 
         An hour may be flagged for quality alone: all delivered, but with fewer match keys.
         """
         if odd.cause is Cause.ORDERS_MISSING:
-            return cause is None or odd.absent > totals.costs[cause]
+            return cause is None or odd.orders_expected_missing > totals.costs[cause]
         if odd.cause is Cause.VISITS_MISSING and odd.unmatched < self.policy.min_missing_data:
             return False
         return cause is None
@@ -277,7 +284,7 @@ class _Judge:
 
 def _blame_visits(totals: HourTotals) -> None:
     """Orders that were refused for want of what their visits would have lent them."""
-    lent = min(totals.costs[Cause.PAYLOAD], sum(totals.reasons[r] for r in LENT_BY_VISITS))
+    lent = min(totals.costs[Cause.PAYLOAD], sum(totals.reasons[r] for r in VISIT_SUPPLIED_REASONS))
     totals.costs[Cause.PAYLOAD] -= lent
     totals.costs[Cause.VISITS_MISSING] += lent + totals.costs.pop(Cause.MATCH_KEYS_LOST, 0)
 
@@ -297,7 +304,7 @@ def _judge_absent(hour: datetime, policy: CoveragePolicy, now: datetime) -> dict
         "cause": str(Cause.NOT_MATERIALIZED) if flagged else None,
         "first_deadline": deadline if savable else None,
         "visits_until": visits.until,
-        "visits_left": visits.left,
+        "visits_remaining": visits.left,
         "evidence": "attribution_health has no data for this hour" if flagged else None,
     }
 
@@ -311,7 +318,7 @@ class _Visits:
 _UNREADABLE = "a landed file cannot be read, and nobody knows how many orders it holds"
 
 
-def _evidence(cause: Cause | None, odd: Unusual | None, totals: HourTotals) -> str | None:
+def _evidence(cause: Cause | None, odd: Anomaly | None, totals: HourTotals) -> str | None:
     if cause is None:
         return None
     said = [_UNREADABLE] if totals.reasons[UNREADABLE_FILE] else []

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from capi_assets.coverage.alerting.alerts import Alert
 from capi_assets.coverage.gaps import Gap
-from capi_assets.coverage.links import backfill_link, pasteable
+from capi_assets.coverage.links import backfill_link, partition_ranges_text
 from capi_assets.delivery.causes import Cause
 from capi_assets.hours import HOUR
 
@@ -33,9 +33,9 @@ def amount(currency: str | None, value: float) -> str:
     return f"{value:,.{decimals}f}"
 
 
-def moneys(amounts: Mapping[str, float]) -> str:
+def format_amounts(amounts: Mapping[str, float]) -> str:
     """`EUR 12,345.60 and USD 3.00`; empty without any amount."""
-    return listed(money(currency, amounts[currency]) for currency in sorted(amounts))
+    return join_names(money(currency, amounts[currency]) for currency in sorted(amounts))
 
 
 def count(number: int, noun: str) -> str:
@@ -43,7 +43,7 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def listed(words: Iterable[str]) -> str:
+def join_names(words: Iterable[str]) -> str:
     """`a, b and c`."""
     *head, last = list(words) or [""]
     return f"{', '.join(head)} and {last}" if head else last
@@ -57,12 +57,12 @@ def percent(share: float | None) -> str:
     return f"{'99.9' if share < 1 and rounded == '100.0' else rounded} %"
 
 
-def moment(time: datetime) -> str:
+def format_utc(time: datetime) -> str:
     """`2026-11-20 13:00 UTC`, whatever zone the time came in."""
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def span(length: timedelta) -> str:
+def format_duration(length: timedelta) -> str:
     """`3 d 4 h`, `4 h 5 min`, `12 min`: two units at most, rounded down."""
     minutes = int(length.total_seconds() // 60)
     days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
@@ -75,8 +75,10 @@ def span(length: timedelta) -> str:
 
 def deadline(time: datetime, now: datetime) -> str:
     """`2026-11-20 13:00 UTC (in 3 d 4 h)`, or `(4 h ago)`."""
-    away = f"in {span(time - now)}" if time > now else f"{span(now - time)} ago"
-    return f"{moment(time)} ({away})"
+    away = (
+        f"in {format_duration(time - now)}" if time > now else f"{format_duration(now - time)} ago"
+    )
+    return f"{format_utc(time)} ({away})"
 
 
 def during(gap: Gap) -> str:
@@ -94,17 +96,19 @@ def missing(gap: Gap) -> str:
     parts = []
     if gap.orders:
         verb = "is" if gap.orders == 1 else "are"
-        worth = f" ({moneys(gap.money)})" if gap.money else ""
+        worth = f" ({format_amounts(gap.money)})" if gap.money else ""
         parts.append(f"{count(gap.orders, 'order')}{worth} {verb} missing")
     if gap.unknown_hours:
         parts.append(f"the orders of {count(gap.unknown_hours, 'hour')} are not counted yet")
-    if gap.absent:
-        parts.append(f"about {count(gap.absent, 'order')} did not arrive")
+    if gap.orders_expected_missing:
+        parts.append(f"about {count(gap.orders_expected_missing, 'order')} did not arrive")
     if gap.unmatched:
         parts.append(f"{count(gap.unmatched, 'order')} found no visit")
-    if gap.weakened:
-        parts.append(f"about {count(gap.weakened, 'order')} came without their usual match keys")
-    return listed(parts) or "no order is missing"
+    if gap.orders_with_fewer_keys:
+        parts.append(
+            f"about {count(gap.orders_with_fewer_keys, 'order')} have fewer match keys than usual"
+        )
+    return join_names(parts) or "no order is missing"
 
 
 def seen(gap: Gap) -> str:
@@ -118,7 +122,7 @@ def savable(gap: Gap, now: datetime) -> str:
     said = []
     if gap.first_deadline:
         if gap.recoverable:
-            worth = f" ({moneys(gap.recoverable_money)})" if gap.recoverable_money else ""
+            worth = f" ({format_amounts(gap.recoverable_money)})" if gap.recoverable_money else ""
             said.append(
                 f"{count(gap.recoverable, 'order')}{worth} can still be saved,"
                 f" the first until {deadline(gap.first_deadline, now)}."
@@ -126,7 +130,7 @@ def savable(gap: Gap, now: datetime) -> str:
         else:
             said.append(f"They can be saved until {deadline(gap.first_deadline, now)}.")
     if gap.correctable:
-        worth = f" ({moneys(gap.correctable_money)})" if gap.correctable_money else ""
+        worth = f" ({format_amounts(gap.correctable_money)})" if gap.correctable_money else ""
         said.append(f"{count(gap.correctable, 'order')}{worth} could be saved by corrected input.")
     if not said and (gap.orders or gap.unknown_hours):
         said.append("Nothing of it can be saved any more.")
@@ -182,7 +186,7 @@ _NEWS = {
     "recovered": "Gap recovered",
     "changed": "Gap has another cause now",
     "recovery_launched": "Recovery launched",
-    "recovery_given_up": "Automatic recovery has given up",
+    "recovery_stopped": "Automatic recovery has given up",
 }
 
 # The headlines of causes, once they are over.
@@ -213,7 +217,7 @@ def alert_text(alert: Alert, now: datetime, ui_url: str | None = None) -> str:
             savable(gap, now),
             f"Now materialized again, the most urgent first: {_shown(alert.ranges)}",
         )
-    if alert.kind == "recovery_given_up":
+    if alert.kind == "recovery_stopped":
         return _paragraph(
             f"{news} ({gap.severity}), {during(gap)}: its runs over"
             f" {_shown(alert.ranges)} delivered nothing more.",
@@ -223,7 +227,7 @@ def alert_text(alert: Alert, now: datetime, ui_url: str | None = None) -> str:
             _to_do(gap, alert.ranges, ui_url),
         )
     if not alert.ranges:  # over
-        return _paragraph(f"{news}, {during(gap)}: {_was(gap)}.", _aftermath(alert))
+        return _paragraph(f"{news}, {during(gap)}: {_was(gap)}.", _closing_text(alert))
     return _paragraph(
         f"{news} ({gap.severity}), {during(gap)}: {missing(gap)}, because {gap.headline}.",
         seen(gap),
@@ -256,20 +260,20 @@ _POORER = {
 }
 
 
-def _aftermath(alert: Alert) -> str:
+def _closing_text(alert: Alert) -> str:
     gap = alert.gap
-    lost = f"{count(gap.orders, 'order')}{f' ({moneys(gap.money)})' if gap.money else ''}"
+    lost = f"{count(gap.orders, 'order')}{f' ({format_amounts(gap.money)})' if gap.money else ''}"
     if alert.kind == "expired":
         return f"{lost} were missing when last seen, and Meta takes events this old no more."
     were = (
         f"At its worst {lost} {'was' if gap.orders == 1 else 'were'} missing." if gap.orders else ""
     )
     how = "Its hours were materialized again automatically." if alert.automatic else ""
-    poorer = _poorer(gap)
+    poorer = _match_key_caveat(gap)
     if not alert.other_causes:
         good = "Coverage of these hours is good again"
         return _paragraph(were, how, f"{good}, but {poorer}." if poorer else f"{good}.")
-    why = listed(cause.headline for cause in alert.other_causes)
+    why = join_names(cause.headline for cause in alert.other_causes)
     still = count(alert.still, "order") if alert.still else "Orders"
     return _paragraph(
         were,
@@ -280,7 +284,7 @@ def _aftermath(alert: Alert) -> str:
     )
 
 
-def _poorer(gap: Gap) -> str:
+def _match_key_caveat(gap: Gap) -> str:
     """What Meta got with fewer match keys than usual, and keeps so."""
     meanwhile = _POORER.get(gap.cause)
     if meanwhile:
@@ -303,7 +307,7 @@ def _to_do(gap: Gap, ranges: Sequence[str], ui_url: str | None = None) -> str:
 
 def _shown(ranges: Sequence[str]) -> str:
     more = f" and {len(ranges) - 5} more" if len(ranges) > 5 else ""
-    return f"{pasteable(ranges[:5])}{more}"
+    return f"{partition_ranges_text(ranges[:5])}{more}"
 
 
 def _paragraph(*sentences: str) -> str:

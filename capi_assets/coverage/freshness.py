@@ -9,7 +9,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from capi_assets.coverage.buckets import Buckets
-from capi_assets.coverage.sql import over, query
+from capi_assets.coverage.sql import duckdb_with, query
 
 META_LINES = {"1 h": 60, "2 h": 120, "24 h": 1440}
 """Meta's lines in minutes, by the words for them."""
@@ -53,6 +53,6 @@ def freshness(delivery_results: pa.Table, buckets: Buckets) -> pa.Table:
     and how many of them were accepted within Meta's lines. Pieces without any are left out.
     """
     read = delivery_results.select(["occurred_at", "delivered_at", "status"])
-    with over(delivery_results=read) as connection:
+    with duckdb_with(delivery_results=read) as connection:
         rows = query(connection, _FRESHNESS, buckets.parameters)
     return rows.select(FRESHNESS.names).cast(FRESHNESS)

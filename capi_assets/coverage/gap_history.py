@@ -16,12 +16,12 @@ import pyarrow as pa
 
 from capi_assets.coverage.flags import FLAGS, WARN
 from capi_assets.coverage.gaps import Gap, gaps
-from capi_assets.coverage.late_orders import Lateness
+from capi_assets.coverage.late_orders import LateCause
 from capi_assets.delivery.causes import Cause
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class GapHistory:
     """A gap from its start until now. Money is per currency, `""` where there is none.
 
     Attributes:
@@ -63,12 +63,20 @@ class Story:
     def over(self) -> bool:
         """Whether nothing of it is missing, and nothing poorer than usual, any more."""
         gap = self.gap
-        still = (gap.orders, gap.unknown_hours, gap.unmatched, gap.absent, gap.weakened)
+        still = (
+            gap.orders,
+            gap.unknown_hours,
+            gap.unmatched,
+            gap.orders_expected_missing,
+            gap.orders_with_fewer_keys,
+        )
         return not any(still)
 
 
-def stories(flags: pa.Table, late: pa.Table, why: Mapping[datetime, Lateness]) -> list[Story]:
-    """The stories among flagged and late hours, in time order; one cause each.
+def gap_histories(
+    flags: pa.Table, late: pa.Table, why: Mapping[datetime, LateCause]
+) -> list[GapHistory]:
+    """The gap_histories among flagged and late hours, in time order; one cause each.
 
     Args:
         flags: the table of `flags.flag_hours`.
@@ -85,23 +93,24 @@ def stories(flags: pa.Table, late: pa.Table, why: Mapping[datetime, Lateness]) -
     return sorted(found, key=lambda story: (story.gap.first_hour, story.gap.cause))
 
 
-def _as_of(row: Mapping[str, Any], cause: Cause, lateness: Lateness | None) -> dict[str, Any]:
+def _as_of(row: Mapping[str, Any], cause: Cause, lateness: LateCause | None) -> dict[str, Any]:
     """An hour as far as one cause is concerned: flagged now, or once and recovered, or neither."""
     if row["flagged"] and row["cause"] == cause:
         return dict(row)
     if lateness is None or lateness.cause is not cause:
         return {**row, "flagged": False}
     nothing = dict.fromkeys(
-        ("missing", "recoverable", "correctable", "unmatched", "absent", "weakened"), 0
+        ("missing", "recoverable", "correctable", "unmatched", "absent", "orders_with_fewer_keys"),
+        0,
     )
     unsaid = dict.fromkeys(
         ("missing_money", "recoverable_money", "correctable_money", "first_deadline",
-         "visits_until", "visits_left", "reasons", "evidence")
+         "visits_until", "visits_remaining", "reasons", "evidence")
     )  # fmt: skip
     return {**row, **nothing, **unsaid, "flagged": True, "severity": WARN, "cause": str(cause)}
 
 
-def _told(gap: Gap, late: pa.Table, why: Mapping[datetime, Lateness]) -> Story:
+def _told(gap: Gap, late: pa.Table, why: Mapping[datetime, LateCause]) -> GapHistory:
     rows = [
         row
         for row in late.to_pylist()
@@ -113,7 +122,7 @@ def _told(gap: Gap, late: pa.Table, why: Mapping[datetime, Lateness]) -> Story:
     reasons = Counter(gap.reasons)
     for hour in {row["hour"].astimezone(UTC) for row in rows}:
         reasons.update(why[hour].reasons)
-    return Story(
+    return GapHistory(
         gap=gap,
         recovered=sum(row["orders"] for row in rows),
         recovered_money={c: round(v, 4) for c, v in sorted(money.items()) if round(v, 4)},

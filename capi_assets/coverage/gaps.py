@@ -31,8 +31,8 @@ class Gap:
         recoverable: missing orders that materializing the range still delivers.
         correctable: missing orders that need other input first, inside Meta's seven days.
         unmatched: orders without a visit, where visits are missing.
-        absent: about how many orders never arrived, where orders are missing.
-        weakened: about how many orders lack a match key that they usually carry.
+        orders_expected_missing: about how many orders never arrived, where orders are missing.
+        orders_with_fewer_keys: about how many orders lack a match key that they usually carry.
         first_deadline: until when the first recoverable order can be saved; None if none can.
         last_deadline: the same for the last hour that holds one.
         visits_until: the next moment at which visits are deleted that its orders must be matched
@@ -59,8 +59,8 @@ class Gap:
     last_deadline: datetime | None
     reasons: Mapping[str, int]
     evidence: str
-    absent: int = 0
-    weakened: int = 0
+    orders_expected_missing: int = 0
+    orders_with_fewer_keys: int = 0
     visits_until: datetime | None = None
     fewer_visits: int = 0
     no_visits: int = 0
@@ -148,7 +148,10 @@ def _gap(run: Sequence[Mapping[str, Any]]) -> Gap:
     visits = [row["visits_until"].astimezone(UTC) for row in run if row["visits_until"]]
     worst = max(
         run,
-        key=lambda row: tuple(row[n] or 0 for n in ("missing", "absent", "unmatched", "weakened")),
+        key=lambda row: tuple(
+            row[n] or 0
+            for n in ("missing", "orders_expected_missing", "unmatched", "orders_with_fewer_keys")
+        ),
     )
     return Gap(
         id=f"{run[0]['cause']}-{first:%Y-%m-%dT%H}",
@@ -167,11 +170,11 @@ def _gap(run: Sequence[Mapping[str, Any]]) -> Gap:
         last_deadline=max(deadlines, default=None),
         reasons=_ranked(orjson.loads(row["reasons"] or "{}") for row in run),
         evidence=worst["evidence"] or "",
-        absent=sum(row["absent"] or 0 for row in run),
-        weakened=sum(row["weakened"] or 0 for row in run),
+        orders_expected_missing=sum(row["orders_expected_missing"] or 0 for row in run),
+        orders_with_fewer_keys=sum(row["orders_with_fewer_keys"] or 0 for row in run),
         visits_until=min(visits, default=None),
-        fewer_visits=sum(row["visits_left"] == "some" for row in run),
-        no_visits=sum(row["visits_left"] == "none" for row in run),
+        fewer_visits=sum(row["visits_remaining"] == "some" for row in run),
+        no_visits=sum(row["visits_remaining"] == "none" for row in run),
     )
 
 
@@ -198,8 +201,8 @@ def merged(parts: Sequence[Gap]) -> Gap:
         last_deadline=max((g.last_deadline for g in parts if g.last_deadline), default=None),
         reasons=_ranked(gap.reasons for gap in parts),
         evidence=worst.evidence,
-        absent=sum(gap.absent for gap in parts),
-        weakened=sum(gap.weakened for gap in parts),
+        orders_expected_missing=sum(gap.orders_expected_missing for gap in parts),
+        orders_with_fewer_keys=sum(gap.orders_with_fewer_keys for gap in parts),
         visits_until=min((g.visits_until for g in parts if g.visits_until), default=None),
         fewer_visits=sum(gap.fewer_visits for gap in parts),
         no_visits=sum(gap.no_visits for gap in parts),

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from capi_assets.coverage.sql import over, query
+from capi_assets.coverage.sql import duckdb_with, query
 from capi_assets.delivery.causes import Cause
 from capi_assets.meta.limits import DELIVERY_MARGIN, WINDOW
 
@@ -58,13 +58,13 @@ SELECT hour, coalesce(currency, '') AS currency, max(visits) AS visits,
     sum(orders)::BIGINT AS orders, sum(eligible)::BIGINT AS eligible,
     sum(delivered)::BIGINT AS delivered, sum(matched)::BIGINT AS matched,
     sum(value_orders - value_withheld - value_delivered) AS missing_value,
-    sum(CASE WHEN savable THEN pending + unknown + not_yet ELSE 0 END)::BIGINT AS recoverable,
-    sum(CASE WHEN savable THEN value_pending + value_unknown + value_not_yet ELSE 0 END)
+    sum(CASE WHEN savable THEN pending + unknown + future_dated ELSE 0 END)::BIGINT AS recoverable,
+    sum(CASE WHEN savable THEN value_pending + value_unknown + value_future_dated ELSE 0 END)
         AS recoverable_value,
     sum(CASE WHEN inside THEN quarantined + invalid + rejected ELSE 0 END)::BIGINT AS correctable,
     sum(CASE WHEN inside THEN value_quarantined + value_invalid + value_rejected ELSE 0 END)
         AS correctable_value,
-    min(first_deadline) FILTER (savable AND pending + unknown + not_yet > 0) AS first_deadline
+    min(first_deadline) FILTER (savable AND pending + unknown + future_dated > 0) AS first_deadline
 FROM (
     SELECT *,
         coalesce(first_deadline, hour + to_microseconds($window)) > $now AS savable,
@@ -103,7 +103,7 @@ def hour_totals(
     """
     tables = {"health": health} if losses is None else {"health": health, "losses": losses}
     window = int((WINDOW - DELIVERY_MARGIN) / timedelta(microseconds=1))
-    with over(**tables) as connection:
+    with duckdb_with(**tables) as connection:
         totals = query(connection, _TOTALS, {"window": window, "now": now})
         costs = query(connection, _COSTS_OF_HEALTH if losses is None else _COSTS_OF_LOSSES)
     hours: dict[datetime, HourTotals] = defaultdict(HourTotals)

@@ -12,7 +12,7 @@ from capi_assets.eligibility import WITHHELD_WORDS
 from capi_assets.meta.events.refusals import REFUSALS
 from capi_assets.meta.graph.error_subcodes import SUBCODES
 
-STAGE_WORDS = {
+STAGE_LABELS = {
     "orders": "Orders",
     "withheld": "Withheld on purpose",
     "quarantined": "Quarantined: faulty rows",
@@ -21,15 +21,15 @@ STAGE_WORDS = {
     "expired": "Too old for Meta",
     "unknown": "Fate unknown",
     "pending": "Waiting to be sent",
-    "not_yet": "Dated in the future",
+    "future_dated": "Dated in the future",
     "delivered": "Delivered to Meta",
 }
 """Every stage in the order in which a waterfall is read, from all orders to those delivered."""
 
 LOST_FOR_GOOD = ("quarantined", "invalid", "rejected", "expired")
-WAITING = ("unknown", "pending", "not_yet")
+WAITING = ("unknown", "pending", "future_dated")
 
-KEY_WORDS = {
+MATCH_KEY_LABELS = {
     "em": "E-mail",
     "ph": "Phone",
     "fn": "First name",
@@ -100,13 +100,13 @@ _WORDS = {
 }
 
 
-def reason_words(reason: str | None) -> str:
+def reason_label(reason: str | None) -> str:
     """A reason of the waterfall as a sentence; a code nobody knows is at least legible."""
     if not reason:
         return "No reason is recorded."
     return _WORDS.get(reason) or f"{reason[0].upper()}{reason[1:].replace('_', ' ')}."
 
 
-def key_words(key: str) -> str:
+def match_key_label(key: str) -> str:
     """A match key as people say it."""
-    return KEY_WORDS.get(key, key.replace("_", " "))
+    return MATCH_KEY_LABELS.get(key, key.replace("_", " "))

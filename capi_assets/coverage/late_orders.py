@@ -1,7 +1,7 @@
 """Orders that reached Meta only after their hour was due: what was missing once and was recovered.
 
 The flags of today say nothing of them any more; delivery results do, and the ledger's attempts say
-why they were late. How they become stories is in stories.py.
+why they were late. How they become gap_histories is in gap_histories.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from capi_assets.coverage.flags import CoveragePolicy
 from capi_assets.coverage.outcomes import MONEY_UNITS, money_units
-from capi_assets.coverage.sql import over, query
+from capi_assets.coverage.sql import duckdb_with, query
 from capi_assets.delivery.causes import Cause, cause_of
 from capi_assets.hours import HOUR
 
@@ -81,7 +81,7 @@ ORDER BY ALL
 
 
 @dataclass(frozen=True, slots=True)
-class Lateness:
+class LateCause:
     """Why an hour's orders were late: the cause, and the events per reason of failed attempts."""
 
     cause: Cause
@@ -110,7 +110,7 @@ def late_events(delivery_results: pa.Table, late: pa.Table, policy: CoveragePoli
     return _query(_EVENTS, policy, {}, delivery_results=delivery_results, late=late)
 
 
-def why_late(late: pa.Table, events: pa.Table, attempts: pa.Table) -> dict[datetime, Lateness]:
+def late_causes(late: pa.Table, events: pa.Table, attempts: pa.Table) -> dict[datetime, LateCause]:
     """The cause of each late hour: what most failed attempts of its events met.
 
     Args:
@@ -120,7 +120,7 @@ def why_late(late: pa.Table, events: pa.Table, attempts: pa.Table) -> dict[datet
 
     Without any failed attempt the hour was not materialized in time, or its orders came late.
     """
-    with over(events=events, attempts=attempts) as connection:
+    with duckdb_with(events=events, attempts=attempts) as connection:
         failures = query(connection, _FAILURES).to_pylist()
     causes: dict[datetime, Counter[Cause]] = {}
     reasons: dict[datetime, Counter[str]] = {}
@@ -130,7 +130,7 @@ def why_late(late: pa.Table, events: pa.Table, attempts: pa.Table) -> dict[datet
         causes.setdefault(hour, Counter())[cause_of(stage=stage, **row)] += number
         reasons.setdefault(hour, Counter())[row["reason"] or ""] += number
     return {
-        hour: Lateness(
+        hour: LateCause(
             _foremost(causes.get(hour, Counter())), dict(reasons.get(hour, Counter()).most_common())
         )
         for hour in (h.astimezone(UTC) for h in late["hour"].unique().to_pylist())
@@ -145,5 +145,5 @@ def _query(
     sql: str, policy: CoveragePolicy, parameters: Mapping[str, float], **tables: pa.Table
 ) -> pa.Table:
     due = (HOUR + policy.settle + policy.grace) // timedelta(microseconds=1)
-    with over(**tables) as connection:
+    with duckdb_with(**tables) as connection:
         return query(connection, sql, {**parameters, "due": due})

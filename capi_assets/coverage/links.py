@@ -14,7 +14,7 @@ JOB = "deliver_hour"
 _AT_MOST = 20  # ranges in an address
 
 
-def pasteable(ranges: Iterable[str]) -> str:
+def partition_ranges_text(ranges: Iterable[str]) -> str:
     """Ranges `A...B` as the UI's field of partitions takes them: `[A...B], C`."""
     return ", ".join(_one(keys) for keys in ranges)
 

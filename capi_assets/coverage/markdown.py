@@ -18,19 +18,19 @@ from capi_assets.coverage.formatting import (
     amount,
     count,
     deadline,
+    format_amounts,
+    format_utc,
     gap_sentence,
-    moment,
-    moneys,
     percent,
     visits,
 )
 from capi_assets.coverage.gaps import Gap
-from capi_assets.coverage.links import backfill_link, pasteable
+from capi_assets.coverage.links import backfill_link, partition_ranges_text
 from capi_assets.coverage.outcomes import STAGES
 from capi_assets.delivery.causes import Cause
 from capi_assets.hours import hour_key
 
-AT_MOST = 20
+MAX_ROWS = 20
 """Rows of a table in the UI; what is left out is counted."""
 
 
@@ -69,8 +69,8 @@ def hour_sentence(hour: datetime, flags: pa.Table, now: datetime) -> str:
             f"{hour_key(hour)}: {_reached(row)}, because {cause.headline_for(_reasons(row))}",
             f" (about {row['absent']:,} did not arrive)" if row["absent"] else "",
             f" ({row['unmatched']:,} found no visit)" if row["unmatched"] else "",
-            f" (about {row['weakened']:,} without their usual match keys)"
-            if row["weakened"]
+            f" (about {row['orders_with_fewer_keys']:,} without their usual match keys)"
+            if row["orders_with_fewer_keys"]
             else "",
             f"; {saved} can be saved until {deadline(until, now)}" if until else "",
             _visits(row, now),
@@ -83,7 +83,7 @@ def _visits(row: Mapping[str, Any], now: datetime) -> str:
     until = row["visits_until"]
     if until is None:
         return ""
-    which = "more" if row["visits_left"] == "some" else "the oldest"
+    which = "more" if row["visits_remaining"] == "some" else "the oldest"
     return f"; {which} of their visits are deleted {deadline(until, now)}"
 
 
@@ -107,10 +107,10 @@ def hour_report(hour: datetime, health: pa.Table, flags: pa.Table, now: datetime
     parts = [hour_sentence(hour, flags, now), waterfall_table(rows)]
     names = _breakdown(rows)
     if len(names) > 1:
-        shown = [[escape(f"{n[0]} {n[1]}"), *cells] for n, cells in names[:AT_MOST]]
+        shown = [[escape(f"{n[0]} {n[1]}"), *cells] for n, cells in names[:MAX_ROWS]]
         parts.append(table(["dataset, event", "orders", "delivered", "missing", "coverage"], shown))
-        if len(names) > AT_MOST:
-            parts.append(f"And {len(names) - AT_MOST} more.")
+        if len(names) > MAX_ROWS:
+            parts.append(f"And {len(names) - MAX_ROWS} more.")
     return "\n\n".join(part for part in parts if part)
 
 
@@ -165,7 +165,7 @@ def plan_report(rows: pa.Table, now: datetime, at_most: int = 100) -> str:
 
 
 def gaps_report(
-    gaps: Sequence[Gap], now: datetime, at_most: int = AT_MOST, ui_url: str | None = None
+    gaps: Sequence[Gap], now: datetime, at_most: int = MAX_ROWS, ui_url: str | None = None
 ) -> str:
     """The standing list of gaps: how many and how much, one row each, and what to do, with links
     to the backfill where the UI's address is known.
@@ -174,7 +174,7 @@ def gaps_report(
     exact, rows are capped.
     """
     if not gaps:
-        return f"No gaps at {moment(now)}: every judged hour is covered."
+        return f"No gaps at {format_utc(now)}: every judged hour is covered."
     urgent = sorted(gaps, key=lambda g: (g.clock or _NEVER, -g.orders, g.first_hour))
     parts = [gaps_sentence(gaps, now)]
     parts.append(
@@ -197,7 +197,7 @@ def gaps_report(
         ranges = [gap.partition_range for gap in group]
         launchable = [gap.partition_range for gap in group if not gap.as_stored]
         link = backfill_link(ui_url, launchable)
-        where = [f"`{pasteable(ranges)}`", *([f"[backfill]({link})"] if link else [])]
+        where = [f"`{partition_ranges_text(ranges)}`", *([f"[backfill]({link})"] if link else [])]
         over = group[0].cause is Cause.TOO_LATE
         parts.append(what if over else " ".join([what, *where]))
     return "\n\n".join(parts)
@@ -216,7 +216,7 @@ def gaps_sentence(gaps: Sequence[Gap], now: datetime) -> str:
     orders = sum(gap.orders for gap in gaps)
     recoverable = sum(gap.recoverable for gap in gaps)
     first = min((gap.first_deadline for gap in gaps if gap.first_deadline), default=None)
-    worth = f" ({moneys(lost)})" if lost else ""
+    worth = f" ({format_amounts(lost)})" if lost else ""
     until = f", the first until {deadline(first, now)}" if first else ""
     kept = min((gap.visits_until for gap in gaps if gap.visits_until), default=None)
     until += f"; visits to match with are deleted {deadline(kept, now)}" if kept else ""
@@ -237,19 +237,25 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 def _gap_row(gap: Gap, now: datetime) -> list[str]:
-    orders = [f"{gap.orders:,}"] if gap.orders or not (gap.unknown_hours or gap.absent) else []
-    orders += [f"about {gap.absent:,}"] if gap.absent else []
-    saved = [moneys(gap.recoverable_money) or f"{gap.recoverable:,}"] if gap.recoverable else []
+    orders = (
+        [f"{gap.orders:,}"]
+        if gap.orders or not (gap.unknown_hours or gap.orders_expected_missing)
+        else []
+    )
+    orders += [f"about {gap.orders_expected_missing:,}"] if gap.orders_expected_missing else []
+    saved = (
+        [format_amounts(gap.recoverable_money) or f"{gap.recoverable:,}"] if gap.recoverable else []
+    )
     if gap.unknown_hours:
         orders.append("not counted")
         saved += ["not counted"] if gap.savable else []
     if gap.correctable:
         saved.append(f"{gap.correctable:,} by corrected input")
     return [
-        f"{gap.severity.upper()}: {gap.cause}, {moment(gap.first_hour)}",
+        f"{gap.severity.upper()}: {gap.cause}, {format_utc(gap.first_hour)}",
         f"{gap.hours:,}",
         " + ".join(orders),
-        moneys(gap.money) or "–",
+        format_amounts(gap.money) or "–",
         ", ".join(saved) or "nothing",
         _until(gap, now),
     ]

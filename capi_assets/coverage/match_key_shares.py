@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from capi_assets.coverage.buckets import Buckets
-from capi_assets.coverage.sql import over, query
+from capi_assets.coverage.sql import duckdb_with, query
 
 MATCH_KEY_COUNTS = pa.schema(
     [("hour", pa.timestamp("us", tz="UTC")), ("key", pa.string()), ("events", pa.int64())]
@@ -62,7 +62,7 @@ def match_key_counts(matched_events: pa.Table) -> pa.Table:
     nothing by design and is left out. Tables of different hours may simply be joined.
     """
     read = matched_events.select(["occurred_at", "verdict", "match_keys"])
-    with over(matched_events=read) as connection:
+    with duckdb_with(matched_events=read) as connection:
         return query(connection, _COUNTS).select(MATCH_KEY_COUNTS.names).cast(MATCH_KEY_COUNTS)
 
 
@@ -77,6 +77,6 @@ def match_key_shares(counts: pa.Table, buckets: Buckets) -> pa.Table:
         Columns of `MATCH_KEY_SHARES`, sorted by piece and key: every key that occurs at all has a
         row in every piece that has events.
     """
-    with over(counts=counts) as connection:
+    with duckdb_with(counts=counts) as connection:
         rows = query(connection, _SHARES, buckets.parameters)
     return rows.select(MATCH_KEY_SHARES.names).cast(MATCH_KEY_SHARES)

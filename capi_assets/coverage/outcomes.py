@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import duckdb
 import pyarrow as pa
 
-from capi_assets.coverage.sql import over, query
+from capi_assets.coverage.sql import duckdb_with, query
 from capi_assets.delivery.causes import NOT_PLANNED, cause_of
 
 STAGES = (
@@ -24,7 +24,7 @@ STAGES = (
     "unknown",
     "rejected",
     "expired",
-    "not_yet",
+    "future_dated",
 )
 """Where an order can end; `orders` is their sum."""
 
@@ -165,7 +165,7 @@ def outcomes(
     one as pending with the reason `not_planned`; a status this version does not know counts as
     unknown.
     """
-    with over(
+    with duckdb_with(
         matched_events=matched_events.select(_EVENT_COLUMNS),
         delivery_results=delivery_results.select(_RESULT_COLUMNS),
         quarantined_orders=quarantined_orders.select(QUARANTINED_ORDERS.names),

@@ -11,7 +11,7 @@ import pyarrow as pa
 from capi_assets.coverage.anomalies.hour_signals import HISTORY
 from capi_assets.coverage.buckets import Buckets
 from capi_assets.coverage.freshness import freshness
-from capi_assets.coverage.sql import over, query
+from capi_assets.coverage.sql import duckdb_with, query
 from capi_assets.hours import HOUR
 
 SIGNALS = pa.schema(
@@ -23,7 +23,7 @@ SIGNALS = pa.schema(
         ("delivered", pa.int64()),
         ("coverage", pa.float64()),
         ("match_rate", pa.float64()),
-        ("own_event_ids", pa.float64()),
+        ("order_supplied_event_ids", pa.float64()),
         ("freshness_p50_minutes", pa.float64()),
         ("freshness_p95_minutes", pa.float64()),
         ("within_1h", pa.float64()),
@@ -44,7 +44,9 @@ WITH totals AS (
     GROUP BY hour
 ),
 ids AS (
-    SELECT hour, sum(CASE WHEN n = 1 AND event_id <> '' THEN 1 ELSE 0 END) / sum(n) AS own_event_ids
+    SELECT hour,
+        sum(CASE WHEN n = 1 AND event_id <> '' THEN 1 ELSE 0 END) / sum(n)
+            AS order_supplied_event_ids
     FROM (
         SELECT date_trunc('hour', min(occurred_at)) AS hour, event_id,
             count(DISTINCT order_id) AS n
@@ -57,7 +59,7 @@ ids AS (
 SELECT t.hour, t.visits, t.orders, t.eligible, t.delivered,
     CASE WHEN t.eligible > 0 THEN t.delivered / t.eligible END AS coverage,
     CASE WHEN t.sendable > 0 THEN t.matched / t.sendable END AS match_rate,
-    i.own_event_ids,
+    i.order_supplied_event_ids,
     f.p50_minutes AS freshness_p50_minutes, f.p95_minutes AS freshness_p95_minutes,
     f.within_1h / f.delivered AS within_1h, f.within_2h / f.delivered AS within_2h,
     f.within_24h / f.delivered AS within_24h
@@ -78,14 +80,15 @@ def signals(health: pa.Table, delivery_results: pa.Table) -> pa.Table:
     Returns:
         Shares are between 0 and 1, null where there is nothing to share. match_rate: orders with
         a visit among those neither withheld nor quarantined (among all orders in hours that an
-        older version wrote). own_event_ids: orders whose event id belongs to no other order, among
-        those that ought to be at Meta; every event has an id by contract, but Meta drops the second
+        older version wrote). order_supplied_event_ids: orders whose event id belongs to no other
+        order, among those that ought to be at Meta; every event has an id by contract,
+        but Meta drops the second
         of two that share one. within_1h, within_2h and within_24h: delivered orders accepted inside
         Meta's lines.
     """
     if not health.num_rows:
         return SIGNALS.empty_table()
-    with over(
+    with duckdb_with(
         health=health.select(HISTORY),
         delivery_results=delivery_results,
         fresh=freshness(delivery_results, _hours(health)),

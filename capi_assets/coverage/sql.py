@@ -11,7 +11,7 @@ import pyarrow as pa
 
 
 @contextmanager
-def over(**tables: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
+def duckdb_with(**tables: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection in UTC on which `tables` can be read by name."""
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")

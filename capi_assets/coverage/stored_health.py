@@ -13,16 +13,16 @@ from capi_assets.contracts.base import arrow_schema
 from capi_assets.coverage.anomalies.hour_signals import HISTORY
 from capi_assets.coverage.flags import CoveragePolicy, flag_hours
 from capi_assets.coverage.gaps import Gap, gaps
-from capi_assets.hours import HOUR, floor_hour, hours_between, span
+from capi_assets.hours import HOUR, floor_hour, hour_range, hours_between
 from capi_assets.lake import Lake, LakeError
 from capi_assets.meta.limits import WINDOW
 
 # What happened before cannot be saved any more, save for physical stores, and would be noise.
-WATCHED = WINDOW + timedelta(days=1)
+WATCH_WINDOW = WINDOW + timedelta(days=1)
 # Visits are judged by their neighbours, rows at fault by the day that ends with their hour.
 NEIGHBOURS = timedelta(hours=24)
 # What is usual for an hour is learned from so many weeks (coverage/anomalies/count_models.py).
-LEARNED = timedelta(weeks=5)
+TRAINING_WINDOW = timedelta(weeks=5)
 
 
 # What a verdict is made from. `orders` is not read: what became of them is in matched_events.
@@ -30,7 +30,7 @@ _JUDGED_FROM = ("visits", "quarantined_orders", "matched_events", "delivery_resu
 
 
 @dataclass(frozen=True)
-class Seen:
+class CoverageSnapshot:
     """What a look at the watched hours found; `health` is `attribution_health` as it was judged."""
 
     watched_from: datetime
@@ -43,20 +43,20 @@ def flags_of(
     lake: Lake, hours: Sequence[datetime], policy: CoveragePolicy, now: datetime
 ) -> tuple[pa.Table, pa.Table]:
     """The health and the flags of `hours`, judged with their neighbours."""
-    start, end = span(hours)
+    start, end = hour_range(hours)
     around = hours_between(start - NEIGHBOURS, end + NEIGHBOURS)
     health = lake.read("attribution_health", around, arrow_schema(AttributionHealth))
     return health, flag_hours(health, policy, now, history=_history(lake, around[0]))
 
 
-def watch(lake: Lake, policy: CoveragePolicy, now: datetime) -> Seen:
+def find_gaps(lake: Lake, policy: CoveragePolicy, now: datetime) -> CoverageSnapshot:
     """All gaps among the watched hours.
 
     An hour is expected from the first one on that was ever materialized: before that there was
     nothing to watch.
     """
     known = lake.hours("attribution_health")
-    start = floor_hour(now - WATCHED)
+    start = floor_hour(now - WATCH_WINDOW)
     expected = hours_between(max(start, known[0]), floor_hour(now) + HOUR) if known else []
     looked_at = hours_between(start - NEIGHBOURS, floor_hour(now) + HOUR)
     health = _verdicts(lake, looked_at)
@@ -64,7 +64,7 @@ def watch(lake: Lake, policy: CoveragePolicy, now: datetime) -> Seen:
         health, policy, now, expected_hours=expected, history=_history(lake, looked_at[0])
     )
     recent = [gap for gap in gaps(flags) if gap.last_hour >= start]
-    return Seen(start, flags, recent, health)
+    return CoverageSnapshot(start, flags, recent, health)
 
 
 def older_than_results(
@@ -76,7 +76,7 @@ def older_than_results(
     `judged_at` tells when hours were last judged. It is asked only about hours whose stored
     verdict is older than its sources, which it also is where judging again changed nothing.
     """
-    days = hours_between(floor_hour(now - WATCHED), floor_hour(now) + HOUR)
+    days = hours_between(floor_hour(now - WATCH_WINDOW), floor_hour(now) + HOUR)
     verdicts = lake.changed_at("attribution_health", days)
     newest: dict[datetime, datetime] = {}
     for table in _JUDGED_FROM:
@@ -101,7 +101,7 @@ def _history(lake: Lake, before: datetime) -> pa.Table:
     key = (str(lake.root), before)
     rows = _LAST_READ.get(key)
     if rows is None:
-        rows = _verdicts(lake, hours_between(before - LEARNED, before), HISTORY)
+        rows = _verdicts(lake, hours_between(before - TRAINING_WINDOW, before), HISTORY)
         _LAST_READ.clear()
         _LAST_READ[key] = rows
     return rows

@@ -54,7 +54,7 @@ totals AS (
     {_VALUES},
     count(*) FILTER (stage <> 'withheld') AS eligible,
     {_money("sum(units) FILTER (stage <> 'withheld')")} AS value_eligible,
-    min(deliver_until) FILTER (stage IN ('pending', 'unknown', 'not_yet')) AS first_deadline,
+    min(deliver_until) FILTER (stage IN ('pending', 'unknown', 'future_dated')) AS first_deadline,
     quantile_cont(minutes, 0.5) AS freshness_p50_minutes,
     quantile_cont(minutes, 0.95) AS freshness_p95_minutes
     FROM (
@@ -143,8 +143,8 @@ def waterfall(
     Returns:
         Columns of `ATTRIBUTION_HEALTH`, sorted by hour, dataset, event name and currency. A null
         or impossible value counts as no money. `first_deadline` is the earliest deliver_until of
-        what waits (pending, unknown, not_yet); `main_reason_kind` is a `Cause`. `coverage_value`
-        is null when negative values make a share meaningless.
+        what waits (pending, unknown, future_dated); `main_reason_kind` is a `Cause`.
+        `coverage_value` is null when negative values make a share meaningless.
     """
     wanted = sorted({_hour(hour) for hour in hours})
     with outcomes(matched_events, delivery_results, quarantined_orders) as connection:

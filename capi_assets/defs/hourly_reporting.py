@@ -29,7 +29,7 @@ FRESHNESS = dg.FreshnessPolicy.time_window(
 )
 """Some hour was written lately: the schedules run and their runs end well. Dagster looks at the
 asset's latest materialization, whichever hour it was of, so a backfill counts too; which hours
-lack orders is for `coverage_watch` to say."""
+lack orders is for `open_gaps` to say."""
 
 
 def hours_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[datetime]:
@@ -78,7 +78,7 @@ def hourly_asset(
 
 
 @dataclass(frozen=True)
-class Unfinished:
+class UnfinishedHour:
     """An hour that a run could not finish: why in a sentence, and what would help."""
 
     hour: datetime
@@ -89,7 +89,7 @@ class Unfinished:
 def report_hours(
     context: dg.AssetExecutionContext,
     metadata: Mapping[datetime, Mapping[str, Any]],
-    unfinished: Sequence[Unfinished] = (),
+    unfinished: Sequence[UnfinishedHour] = (),
 ) -> Iterator[Any]:
     """Reports every hour of the run; yield from it last.
 
@@ -115,12 +115,12 @@ def report_hours(
                 context.asset_key,
                 partition=key,
                 description=f"Not finished: {entry.why}",
-                metadata={**values, "what_to_do": entry.remedy},
+                metadata={**values, "remedy": entry.remedy},
             )
     # Hands on the step's output without a materialization of its own for every hour.
     yield dg.MaterializeResult(metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
     raise dg.Failure(
-        description=unfinished_words(unfinished, len(metadata)),
+        description=unfinished_text(unfinished, len(metadata)),
         metadata={
             "unfinished_hours": len(unfinished),
             "hours": dg.MetadataValue.md(_unfinished_table(unfinished)),
@@ -143,7 +143,7 @@ def report_nothing_done(
     yield dg.MaterializeResult(metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
 
 
-def unfinished_words(unfinished: Sequence[Unfinished], total: int) -> str:
+def unfinished_text(unfinished: Sequence[UnfinishedHour], total: int) -> str:
     """Why a run failed, in a few sentences: hours that need the same done are told together."""
     first, last = hour_key(unfinished[0].hour), hour_key(unfinished[-1].hour)
     if total == 1:
@@ -153,7 +153,7 @@ def unfinished_words(unfinished: Sequence[Unfinished], total: int) -> str:
         between = f", {first}" if first == last else f", between {first} and {last}"
         others = "; the others are" if len(unfinished) < total else ""
         where = f"{number} {'is' if len(unfinished) == 1 else 'are'} not finished{between}{others}."
-    alike: dict[str, list[Unfinished]] = {}
+    alike: dict[str, list[UnfinishedHour]] = {}
     for entry in unfinished:
         alike.setdefault(entry.remedy, []).append(entry)
     said = []
@@ -164,13 +164,13 @@ def unfinished_words(unfinished: Sequence[Unfinished], total: int) -> str:
     return f"{where} {' '.join(said)}{more}"
 
 
-def _unfinished_table(unfinished: Sequence[Unfinished]) -> str:
+def _unfinished_table(unfinished: Sequence[UnfinishedHour]) -> str:
     rows = [f"| {hour_key(e.hour)} | {e.why} | {e.remedy} |" for e in unfinished[:100]]
     return "\n".join(["| hour | why | what to do |", "|---|---|---|", *rows])
 
 
 @dataclass(frozen=True)
-class HourVerdict:
+class HourCheckResult:
     """What a check says of one hour."""
 
     passed: bool
@@ -183,7 +183,7 @@ def hourly_check(
     asset: str,
     name: str,
     description: str,
-    judge: Callable[..., Mapping[datetime, HourVerdict]],
+    judge: Callable[..., Mapping[datetime, HourCheckResult]],
     required_resource_keys: set[str],
 ) -> dg.AssetChecksDefinition:
     """A check with a verdict per hour, also in a run over a range.

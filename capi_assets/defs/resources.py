@@ -21,7 +21,7 @@ from capi_assets.coverage.alerting.channels import (
 )
 from capi_assets.coverage.flags import CoveragePolicy
 from capi_assets.coverage.reconciliation.compare import Tolerance
-from capi_assets.coverage.visit_retention import VisitsKept
+from capi_assets.coverage.visit_retention import VisitRetention
 from capi_assets.delivery.datasets import Datasets, read_datasets, secret_in
 from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.policy import Policy
@@ -32,7 +32,7 @@ from capi_assets.meta.graph.client import DatasetAccess
 from capi_assets.settings import Settings, environment, split, sql_parameters, variable
 
 
-class Clock(dg.ConfigurableResource[Any]):
+class ClockResource(dg.ConfigurableResource[Any]):
     """The time that runs go by."""
 
     at: str | None = Field(None, description="A fixed time (ISO 8601) for rehearsals.")
@@ -52,7 +52,7 @@ class LakeResource(dg.ConfigurableResource[Any]):
         return Lake(self.root)
 
 
-class Sources(dg.ConfigurableResource[Any]):
+class SourcesResource(dg.ConfigurableResource[Any]):
     """Where visits and orders come from."""
 
     landing: str
@@ -161,7 +161,7 @@ def _without(of: Mapping[str, T], names: Collection[str]) -> dict[str, T]:
     return {name: value for name, value in of.items() if name not in names}
 
 
-class Alerts(dg.ConfigurableResource[Any]):
+class AlertsResource(dg.ConfigurableResource[Any]):
     """Where alerts go beside the log; several addresses have commas or spaces between them."""
 
     webhook: str | None = Field(None, repr=False)
@@ -187,7 +187,7 @@ def _nth(name: str, place: int) -> str:
     return f"{name} {place + 1}" if place else name
 
 
-class Rules(dg.ConfigurableResource[Any]):
+class RulesResource(dg.ConfigurableResource[Any]):
     """The choices that settings leave to the operator."""
 
     lookback_hours: int
@@ -241,7 +241,7 @@ class Rules(dg.ConfigurableResource[Any]):
         return CoveragePolicy(
             threshold=self.coverage_threshold,
             settle=timedelta(minutes=self.settle_minutes),
-            visits=VisitsKept(self.lookback, timedelta(days=self.retention_days)),
+            visits=VisitRetention(self.lookback, timedelta(days=self.retention_days)),
         )
 
 
@@ -272,23 +272,23 @@ def resources_from(settings: Settings) -> dict[str, Any]:
     if "ledger_url" in settings.model_fields_set:
         ledger_url = dg.EnvVar(variable("ledger_url"))
     return {
-        "alerts": Alerts(
+        "alerts": AlertsResource(
             webhook=secret("alert_webhook"),
             json_url=secret("alert_json_url"),
             email_to=settings.alert_email_to,
             email_from=settings.alert_email_from,
             smtp_url=secret("smtp_url"),
         ),
-        "clock": Clock(at=settings.now.isoformat() if settings.now else None),
+        "clock": ClockResource(at=settings.now.isoformat() if settings.now else None),
         # Row order is ours to set, by sorting; DuckDB may use memory better without keeping it.
         "duckdb": DuckDBResource(database=":memory:"),
         "lake": LakeResource(root=settings.lake),
         "ledger": LedgerResource(url=ledger_url),
         "meta": meta_resource(settings, secret),
-        "rules": Rules(
-            **{name: getattr(settings, name) for name in Rules.model_fields},
+        "rules": RulesResource(
+            **{name: getattr(settings, name) for name in RulesResource.model_fields},
         ),
-        "sources": Sources(
+        "sources": SourcesResource(
             landing=settings.landing,
             visits_sql=settings.visits_sql,
             orders_sql=settings.orders_sql,

@@ -20,7 +20,7 @@ OUTLOOKS = {
     "rejected": "invalid",
     "hold_unknown": "held",
     "covered_by_pixel": "covered_by_pixel",
-    "not_yet": "not_yet",
+    "future_dated": "future_dated",
 }
 """What each action of the plan means to someone who asks what a backfill would bring."""
 
@@ -75,7 +75,7 @@ def requests_needed(planned: pa.Table) -> int:
     return sum(-(-n // MAX_EVENTS_PER_REQUEST) for n in counts["count_all"].to_pylist())
 
 
-def doubled_if_forced(planned: pa.Table) -> int:
+def duplicates_if_resent(planned: pa.Table) -> int:
     """Events that Meta may count twice if what is held back were sent all the same."""
     held = pc.is_in(planned["action"], pa.array(["hold_unknown", "covered_by_pixel"]))
     return int(pc.sum(held).as_py() or 0)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from capi_assets.delivery import reasons
-from capi_assets.meta.graph.errors import TOKEN_PLACES, Kind, classify
+from capi_assets.meta.graph.errors import TOKEN_SETTINGS, ErrorKind, classify
 
 
 class Cause(StrEnum):
@@ -80,8 +80,8 @@ _BEFORE_DELIVERY = _IN_THE_DATA | {Cause.VISITS_MISSING, Cause.ORDERS_MISSING}
 _ADVICE = {
     Cause.TOKEN: _Advice(
         "the access token is not accepted",
-        f"Create a new access token in Events Manager and set {TOKEN_PLACES}, then materialize the"
-        " range.",
+        f"Create a new access token in Events Manager and set {TOKEN_SETTINGS}, then materialize"
+        " the range.",
     ),
     Cause.PERMISSION: _Advice(
         "the token may not write to the dataset",
@@ -161,16 +161,16 @@ _PRECISE_REMEDY: dict[tuple[Cause, str | None], str] = {
 }
 
 _BY_KIND = {
-    Kind.TRANSIENT: Cause.META_DOWN,
-    Kind.THROTTLED: Cause.THROTTLED,
-    Kind.TOKEN: Cause.TOKEN,
-    Kind.PERMISSION: Cause.PERMISSION,
-    Kind.PAYLOAD: Cause.PAYLOAD,
-    Kind.EXPIRED: Cause.TOO_LATE,
-    Kind.UNKNOWN_OUTCOME: Cause.META_DOWN,
+    ErrorKind.TRANSIENT: Cause.META_DOWN,
+    ErrorKind.THROTTLED: Cause.THROTTLED,
+    ErrorKind.TOKEN: Cause.TOKEN,
+    ErrorKind.PERMISSION: Cause.PERMISSION,
+    ErrorKind.PAYLOAD: Cause.PAYLOAD,
+    ErrorKind.EXPIRED: Cause.TOO_LATE,
+    ErrorKind.UNKNOWN_OUTCOME: Cause.META_DOWN,
 }
 
-LENT_BY_VISITS = frozenset({"missing_client_user_agent", "missing_event_source_url"})
+VISIT_SUPPLIED_REASONS = frozenset({"missing_client_user_agent", "missing_event_source_url"})
 """Reasons of invalid events that lack what a visit lends: see `meta.events.refusals`."""
 
 NOT_PLANNED = "not_planned"
@@ -206,7 +206,7 @@ _BY_STAGE = {
     "rejected": Cause.PAYLOAD,
     "expired": Cause.TOO_LATE,
     "unknown": Cause.UNKNOWN_OUTCOME,
-    "not_yet": Cause.NOT_MATERIALIZED,
+    "future_dated": Cause.NOT_MATERIALIZED,
 }
 
 _EXPIRED_SUBCODES = frozenset({2804003, 2804004})

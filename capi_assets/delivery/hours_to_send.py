@@ -31,8 +31,8 @@ _TABLE = "matched_events"
 _SCHEMA = arrow_schema(MatchedEvents)
 _LIGHT = [name for name in _SCHEMA.names if name != "payload"]
 
-BATCH = 50_000  # events, without payloads; hours are never divided
-TURN = 20_000  # events with their payloads, read at a time
+PLAN_BATCH_ROWS = 50_000  # events, without payloads; hours are never divided
+PAYLOAD_CHUNK_ROWS = 20_000  # events with their payloads, read at a time
 
 _TIME = pa.timestamp("us", tz="UTC")
 _SENDS = pa.schema(
@@ -46,7 +46,7 @@ _SENDS = pa.schema(
 
 
 @dataclass(frozen=True)
-class Backlog:
+class PendingEvents:
     """What is to be sent: one row each of `sends`, in the order in which it goes.
 
     `actions` counts all events by the plan's action; `withdrawn` those that are newly withheld.
@@ -56,7 +56,7 @@ class Backlog:
     actions: Counter[str]
     withdrawn: int
 
-    def tables(self, lake: Lake, turn: int = TURN) -> Iterator[pa.Table]:
+    def tables(self, lake: Lake, turn: int = PAYLOAD_CHUNK_ROWS) -> Iterator[pa.Table]:
         """The events as `sender.deliver` takes them, `turn` at a time; it orders each table itself.
 
         An hour that was materialized anew since it was planned gives its rows as they are by now;
@@ -76,9 +76,9 @@ class Backlog:
                 yield pa.concat_tables(found)
 
 
-def take_stock(
+def plan_hours(
     lake: Lake, ledger: Ledger, hours: Sequence[datetime], now: datetime, policy: Policy
-) -> Backlog:
+) -> PendingEvents:
     """Plans the hours as they are stored, and notes in the ledger what was withdrawn since.
 
     Raises:
@@ -92,7 +92,7 @@ def take_stock(
         planned = plan(events, known, now, policy)
         actions.update(planned["action"].to_pylist())
         sends.append(_sends(to_send(events, planned)))
-    return Backlog(by_urgency(pa.concat_tables(sends)), actions, withdrawn)
+    return PendingEvents(by_urgency(pa.concat_tables(sends)), actions, withdrawn)
 
 
 def planned_hours(
@@ -124,24 +124,24 @@ def results_of(
 
 
 def batches(lake: Lake, hours: Sequence[datetime]) -> Iterator[tuple[list[datetime], pa.Table]]:
-    """The hours with their events, payloads aside, whole hours together until they are `BATCH`.
+    """Whole hours with their events, without payloads, up to `PLAN_BATCH_ROWS` at a time.
 
     Every hour comes once, in time order, also one that is not stored.
     """
     wanted = sorted(set(hours))
-    yield from together((hour, lake.read(_TABLE, [hour], _SCHEMA, _LIGHT)) for hour in wanted)
+    yield from in_batches((hour, lake.read(_TABLE, [hour], _SCHEMA, _LIGHT)) for hour in wanted)
 
 
-def together(
+def in_batches(
     hours: Iterable[tuple[datetime, pa.Table]],
 ) -> Iterator[tuple[list[datetime], pa.Table]]:
-    """Hours with their rows, whole hours joined until they are `BATCH`: so few are in memory."""
+    """Whole hours with their rows, joined up to `PLAN_BATCH_ROWS`: memory is bounded."""
     some: list[datetime] = []
     rows: list[pa.Table] = []
     for hour, of_hour in hours:
         some.append(hour)
         rows.append(of_hour)
-        if sum(each.num_rows for each in rows) >= BATCH:
+        if sum(each.num_rows for each in rows) >= PLAN_BATCH_ROWS:
             yield some, pa.concat_tables(rows)
             some, rows = [], []
     if some:

@@ -34,7 +34,7 @@ ACTIONS = (
     "hold_unknown",
     "rejected",
     "expired",
-    "not_yet",
+    "future_dated",
     "claimed_elsewhere",
 )
 
@@ -89,7 +89,7 @@ def plan(
         (verdict.refused_for_good, "rejected", known["reason"]),
         (verdict.refused_as_expired, "expired", known["reason"]),
         (verdict.too_late, "expired", _text(reasons.TOO_LATE)),
-        (verdict.in_future, "not_yet", _text(reasons.FUTURE)),
+        (verdict.in_future, "future_dated", _text(reasons.FUTURE)),
         (verdict.claimed_elsewhere, "claimed_elsewhere", _text(reasons.CLAIMED_ELSEWHERE)),
     ]
     applies = pc.make_struct(

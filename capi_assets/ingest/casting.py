@@ -31,7 +31,7 @@ _LAST_MICROSECOND = 253_402_300_799_999_999
 
 
 @dataclass(frozen=True)
-class Cast:
+class CastColumn:
     """A column in its contract's type; `problems` has a code where a value did not fit."""
 
     values: pa.Array
@@ -40,7 +40,7 @@ class Cast:
 
 def cast_column(
     values: pa.ChunkedArray | pa.Array, column: Column, connection: duckdb.DuckDBPyConnection
-) -> Cast:
+) -> CastColumn:
     """`values` as the type that the contract gives `column`; never raises for a value.
 
     `connection` must have its time zone set to UTC.
@@ -53,21 +53,21 @@ def cast_column(
     except (pa.ArrowException, duckdb.Error):
         # A type that nobody thought of costs its column, not the range.
         nothing = pa.nulls(len(values), column.arrow_type)
-        return Cast(nothing, _problem(pc.is_valid(values), "unknown_type"))
-    cast = Cast(cast.values, pc.coalesce(plain.problems, cast.problems))
+        return CastColumn(nothing, _problem(pc.is_valid(values), "unknown_type"))
+    cast = CastColumn(cast.values, pc.coalesce(plain.problems, cast.problems))
     if shape := column.metadata.get("json"):
         return _json(cast, shape)
     if column.metadata.get("upper"):
-        return Cast(pc.utf8_upper(cast.values), cast.problems)
+        return CastColumn(pc.utf8_upper(cast.values), cast.problems)
     return cast
 
 
-def absent(column: Column, rows: int) -> Cast:
+def absent(column: Column, rows: int) -> CastColumn:
     """A column that did not land."""
-    return Cast(pa.nulls(rows, column.arrow_type), pa.nulls(rows, pa.string()))
+    return CastColumn(pa.nulls(rows, column.arrow_type), pa.nulls(rows, pa.string()))
 
 
-def _plain(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> Cast:
+def _plain(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> CastColumn:
     """The same values in one of the types that casts know; bytes as text, if they are UTF-8."""
     if isinstance(values, pa.DictionaryArray):
         values = values.dictionary_decode()
@@ -80,19 +80,19 @@ def _plain(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> Cast:
     if pa.types.is_floating(kind):
         # pandas writes an absent value of a numeric column as NaN.
         single = values.cast(pa.float32()) if pa.types.is_float16(kind) else values
-        return Cast(_where(pc.invert(pc.is_nan(single)), single), fine)
+        return CastColumn(_where(pc.invert(pc.is_nan(single)), single), fine)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         try:
             values.validate(full=True)
-            return Cast(values.cast(pa.string()), fine)
+            return CastColumn(values.cast(pa.string()), fine)
         except pa.ArrowInvalid:
             values = values.cast(pa.binary())
     elif pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
         values = values.cast(pa.binary())
     if pa.types.is_binary(values.type):
         text = _in_duckdb(values, "try(decode(v))", connection)
-        return Cast(text, _misfit(values, text, "not_utf8"))
-    return Cast(values, fine)
+        return CastColumn(text, _misfit(values, text, "not_utf8"))
+    return CastColumn(values, fine)
 
 
 def to_text(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> pa.Array:
@@ -112,41 +112,41 @@ def to_text(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> pa.Array
     return _where(pc.not_equal(trimmed, ""), trimmed)
 
 
-def _text(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> Cast:
+def _text(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> CastColumn:
     text = to_text(values, connection)
     # PostgreSQL keeps no NUL, and neither do most databases that would be asked about it.
     kept = _where(pc.invert(pc.match_substring(text, "\0")), text)
-    return Cast(kept, _misfit(text, kept, "nul_character"))
+    return CastColumn(kept, _misfit(text, kept, "nul_character"))
 
 
-def _money(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> Cast:
+def _money(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> CastColumn:
     text = to_text(values, connection)
     number = _where(pc.match_substring_regex(text, NUMBER), text).cast(pa.float64())
     number = _where(pc.is_finite(number), number)
-    return Cast(number, _misfit(text, number, "not_a_number"))
+    return CastColumn(number, _misfit(text, number, "not_a_number"))
 
 
-def _count(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> Cast:
+def _count(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> CastColumn:
     text = to_text(values, connection)
     digits = pc.replace_substring_regex(
         _where(pc.match_substring_regex(text, WHOLE), text), r"^\+|\.0*$", ""
     )
     number = digits.cast(pa.int64())
-    return Cast(number, _misfit(text, number, "not_a_whole_number"))
+    return CastColumn(number, _misfit(text, number, "not_a_whole_number"))
 
 
-def _flag(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> Cast:
+def _flag(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> CastColumn:
     if pa.types.is_boolean(values.type):
-        return Cast(values, pa.nulls(len(values), pa.string()))
+        return CastColumn(values, pa.nulls(len(values), pa.string()))
     text = to_text(values, connection)
     word = pc.utf8_lower(text)
     no = pc.is_in(word, pa.array(FALSE_WORDS))
     known = pc.or_(no, pc.is_in(word, pa.array(TRUE_WORDS)))
     flag = _where(known, pc.invert(no))
-    return Cast(flag, _misfit(text, flag, "not_true_or_false"))
+    return CastColumn(flag, _misfit(text, flag, "not_true_or_false"))
 
 
-def _json(cast: Cast, shape: str) -> Cast:
+def _json(cast: CastColumn, shape: str) -> CastColumn:
     """Text that is JSON of `shape`, `list` or `object`.
 
     orjson reads it, as `meta` will: DuckDB's reader passes NaN and nesting that orjson refuses.
@@ -160,10 +160,12 @@ def _json(cast: Cast, shape: str) -> Cast:
             return ("not_json",)
 
     (problems,) = map_distinct(cast.values, judged, [pa.string()])
-    return Cast(_where(pc.is_null(problems), cast.values), pc.coalesce(cast.problems, problems))
+    return CastColumn(
+        _where(pc.is_null(problems), cast.values), pc.coalesce(cast.problems, problems)
+    )
 
 
-def _time(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> Cast:
+def _time(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> CastColumn:
     kind = values.type
     if pa.types.is_timestamp(kind):
         # A naive timestamp is UTC; one with a zone keeps its instant.
@@ -182,11 +184,11 @@ def _time(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> Cast:
     return _bounded(text, pc.if_else(numeric, epoch, written.cast(UTC_MICROSECONDS)))
 
 
-def _bounded(given: pa.Array, moment: pa.Array) -> Cast:
+def _bounded(given: pa.Array, moment: pa.Array) -> CastColumn:
     ticks = moment.cast(pa.int64())
     known = pc.and_(pc.greater_equal(ticks, 0), pc.less_equal(ticks, _LAST_MICROSECOND))
     moment = _where(known, moment)
-    return Cast(moment, _misfit(given, moment, "not_a_time"))
+    return CastColumn(moment, _misfit(given, moment, "not_a_time"))
 
 
 def _epoch(number: pa.Array) -> pa.Array:
@@ -227,7 +229,7 @@ def _problem(broken: pa.Array, code: str) -> pa.Array:
     return pc.if_else(broken, code, pa.scalar(None, pa.string()))
 
 
-_CASTS: dict[pa.DataType, Callable[[pa.Array, duckdb.DuckDBPyConnection], Cast]] = {
+_CASTS: dict[pa.DataType, Callable[[pa.Array, duckdb.DuckDBPyConnection], CastColumn]] = {
     pa.string(): _text,
     pa.float64(): _money,
     pa.int64(): _count,

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from capi_assets.contracts.base import UTC_MICROSECONDS, Column
-from capi_assets.ingest.casting import Cast, absent, cast_column
-from capi_assets.ingest.sources import Landed
+from capi_assets.ingest.casting import CastColumn, absent, cast_column
+from capi_assets.ingest.sources import LandedTable
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Stacked:
     typed: pa.Table
     problems: dict[str, pa.Array]
     hours: pa.Array
-    files: list[Landed]
+    files: list[LandedTable]
     starts: list[int]
 
 
 def stack(
-    files: list[Landed], wanted: Sequence[Column], connection: duckdb.DuckDBPyConnection
+    files: list[LandedTable], wanted: Sequence[Column], connection: duckdb.DuckDBPyConnection
 ) -> Stacked:
     """The columns of `wanted`, with their defaults filled in."""
     sizes = [landed.rows.table.num_rows for landed in files]
@@ -62,7 +62,9 @@ def stack(
     )
 
 
-def _column(files: list[Landed], column: Column, connection: duckdb.DuckDBPyConnection) -> Cast:
+def _column(
+    files: list[LandedTable], column: Column, connection: duckdb.DuckDBPyConnection
+) -> CastColumn:
     """One column of all files; neighbours that have it in the same type are cast together."""
     parts = [absent(column, 0)]
     for kind, group in groupby(files, lambda landed: _type(landed, column.name)):
@@ -75,20 +77,20 @@ def _column(files: list[Landed], column: Column, connection: duckdb.DuckDBPyConn
         not_utf8 = np.concatenate([_not_utf8(landed, column.name) for landed in run])
         if not_utf8.any():
             marked = pc.if_else(pa.array(not_utf8), "not_utf8", cast.problems)
-            cast = Cast(cast.values, marked)
+            cast = CastColumn(cast.values, marked)
         parts.append(cast)
-    return Cast(
+    return CastColumn(
         pa.concat_arrays([part.values for part in parts]),
         pa.concat_arrays([part.problems for part in parts]),
     )
 
 
-def _type(landed: Landed, name: str) -> pa.DataType | None:
+def _type(landed: LandedTable, name: str) -> pa.DataType | None:
     table = landed.rows.table
     return table.schema.field(name).type if name in table.column_names else None
 
 
-def _not_utf8(landed: Landed, name: str) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _not_utf8(landed: LandedTable, name: str) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     marks = np.zeros(landed.rows.table.num_rows, bool)
     marks[landed.rows.not_utf8.get(name, [])] = True
     return marks

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from capi_assets.contracts.base import UTC_MICROSECONDS, Contract, arrow_schema, conform
-from capi_assets.ingest.landing import Judged, judge
+from capi_assets.ingest.landing import ValidatedRows, validate
 from capi_assets.ingest.sources import FileProblem, Source
 
 
@@ -43,7 +43,7 @@ class Ingested:
 
 
 @dataclass(frozen=True)
-class Finished:
+class NormalisedHour:
     """Rows of some hours as a table module made them, by `occurred_at` and with their `hour`."""
 
     rows: pa.Table
@@ -62,7 +62,7 @@ def ingest(
     hours: Sequence[datetime],
     tables: tuple[type[Contract], type[Contract]],
     id_column: str,
-    finish: Callable[[Judged, date], Finished],
+    finish: Callable[[ValidatedRows, date], NormalisedHour],
     connection: duckdb.DuckDBPyConnection,
 ) -> Ingested:
     """Reads `hours` from `source` and finishes them with the table's own rules.
@@ -78,7 +78,7 @@ def ingest(
     unknown: set[str] = set()
     for batch in source.batches(hours):
         fetched = source.fetch(batch)
-        judged = judge(fetched, landing, batch, id_column, connection)
+        judged = validate(fetched, landing, batch, id_column, connection)
         unknown |= set(judged.unknown_columns)
         for day, hours_of_day in groupby(batch, lambda hour: hour.astimezone(UTC).date()):
             finished = finish(judged.on(day), day)
@@ -98,10 +98,10 @@ def ingest(
     return Ingested(done, sorted(unknown))
 
 
-def finished(rows: pa.Table, contract: type[Contract], keys: list[str]) -> Finished:
+def finished(rows: pa.Table, contract: type[Contract], keys: list[str]) -> NormalisedHour:
     """The last arrived row of each key within its hour, in an order that depends on nothing else.
 
-    `rows` have the contract's columns, and `hour` and `position` as in `Judged`.
+    `rows` have the contract's columns, and `hour` and `position` as in `ValidatedRows`.
     """
     rows = rows.select([*arrow_schema(contract).names, "hour", "position"])
     last = rows.group_by(["hour", *keys]).aggregate([("position", "max")]).column("position_max")
@@ -109,4 +109,4 @@ def finished(rows: pa.Table, contract: type[Contract], keys: list[str]) -> Finis
     repeated = rows.column("hour").filter(pc.invert(keep)).value_counts()
     rows = rows.filter(keep).sort_by([(key, "ascending") for key in ("occurred_at", *keys)])
     counts = zip(repeated.field("values"), repeated.field("counts"), strict=True)
-    return Finished(rows, {hour.as_py(): count.as_py() for hour, count in counts})
+    return NormalisedHour(rows, {hour.as_py(): count.as_py() for hour, count in counts})

@@ -27,11 +27,11 @@ from capi_assets.contracts.base import (
     columns,
     row_breaches,
 )
-from capi_assets.hours import span
+from capi_assets.hours import hour_range
 from capi_assets.ingest.concat import Stacked, stack
 from capi_assets.ingest.hashing import add_drops
 from capi_assets.ingest.quarantine import quarantine, shape_of
-from capi_assets.ingest.sources import Fetched, FileProblem, Landed, SourceError
+from capi_assets.ingest.sources import Fetched, FileProblem, LandedTable, SourceError
 
 # pandera's names of checks, in the words of our reasons.
 _REASONS = {
@@ -46,7 +46,7 @@ _NO_NAME = re.compile(r"[^\w .-]|\d{5}|.{65}|^\W*$")
 
 
 @dataclass(frozen=True)
-class Judged:
+class ValidatedRows:
     """What became of landed rows.
 
     `rows` has the landing contract's columns plus `hour` (its partition) and `position` (order of
@@ -59,20 +59,20 @@ class Judged:
     file_problems: list[FileProblem]
     unknown_columns: list[str]
 
-    def on(self, day: date) -> Judged:
+    def on(self, day: date) -> ValidatedRows:
         """The same with the rows of one day only."""
         days = self.rows.column("hour").cast(pa.date32())
         there = pc.equal(days, day)
         return replace(self, rows=self.rows.filter(there), drops=self.drops.filter(there))
 
 
-def judge(
+def validate(
     fetched: Fetched,
     contract: type[Contract],
     hours: Sequence[datetime],
     id_column: str,
     connection: duckdb.DuckDBPyConnection,
-) -> Judged:
+) -> ValidatedRows:
     """Holds everything that was fetched for `hours` against `contract`.
 
     Raises:
@@ -101,7 +101,7 @@ def judge(
     rows = usable.append_column("hour", _hour_of(usable.column("occurred_at")))
     rows = rows.append_column("position", pa.array(np.arange(rows.num_rows)))
     problems = [*fetched.problems, *refused]
-    return Judged(
+    return ValidatedRows(
         rows.filter(pa.array(keep)),
         drops.filter(pa.array(keep)),
         quarantine(stacked, usable, at_fault, problems, id_column, hours),
@@ -112,11 +112,11 @@ def judge(
 
 def _with_needed_columns(
     fetched: Fetched, wanted: list[Column]
-) -> tuple[list[Landed], list[FileProblem], list[str]]:
+) -> tuple[list[LandedTable], list[FileProblem], list[str]]:
     """Files that have the required columns; the others as problems; unknown column names."""
     names = [c.name for c in wanted]
     required = [c.name for c in wanted if c.required and "default" not in c.metadata]
-    files: list[Landed] = []
+    files: list[LandedTable] = []
     refused: list[FileProblem] = []
     unknown: set[str] = set()
     for landed in fetched.landed:
@@ -184,7 +184,7 @@ def _outside(
     stacked: Stacked, hours: Sequence[datetime]
 ) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
     """Rows whose time lies outside their folder's hour, or outside the range asked for."""
-    start, end = span(hours)
+    start, end = hour_range(hours)
     moment = stacked.typed.column("occurred_at").combine_chunks()
     of_folder = pc.not_equal(_hour_of(moment), stacked.hours)
     before = pc.less(moment, pa.scalar(start, UTC_MICROSECONDS))

@@ -15,7 +15,7 @@ from capi_assets.hours import floor_hour
 from capi_assets.ingest.sources import LandingFolder, is_landed
 from capi_assets.listing import files_below
 
-QUIET = timedelta(minutes=1)
+SETTLE_TIME = timedelta(minutes=1)
 """A file that changed more recently than this may still be growing."""
 
 
@@ -74,7 +74,7 @@ def late_hours(
     files: Iterable[LandedFile],
     read_at: Mapping[tuple[str, datetime], datetime],
     now: datetime,
-    quiet: timedelta = QUIET,
+    quiet: timedelta = SETTLE_TIME,
 ) -> list[LateHour]:
     """The hours to read again, in time order.
 

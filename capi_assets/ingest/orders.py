@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from capi_assets.contracts.landing import LandedOrders
 from capi_assets.contracts.orders import Orders
 from capi_assets.ingest.hashing import HashPolicy, add_drops, hash_contacts
-from capi_assets.ingest.hours import Finished, Ingested, finished, ingest
-from capi_assets.ingest.landing import Judged
+from capi_assets.ingest.hours import Ingested, NormalisedHour, finished, ingest
+from capi_assets.ingest.landing import ValidatedRows
 from capi_assets.ingest.pii_scan import without_stray_contacts
 from capi_assets.ingest.sources import Source
 from capi_assets.meta.events.user_data import EXTRA_FIELDS
@@ -43,13 +43,15 @@ def ingest_orders(
     later status replaces an earlier one.
     """
 
-    def finish(judged: Judged, today: date) -> Finished:
+    def finish(judged: ValidatedRows, today: date) -> NormalisedHour:
         return _finish(judged, policy, today, default_dataset_id)
 
     return ingest(source, hours, (LandedOrders, Orders), "order_id", finish, connection)
 
 
-def _finish(judged: Judged, policy: HashPolicy, today: date, default_dataset_id: str) -> Finished:
+def _finish(
+    judged: ValidatedRows, policy: HashPolicy, today: date, default_dataset_id: str
+) -> NormalisedHour:
     rows = judged.rows
     digests, problems = hash_contacts(rows, policy, today)
     occurred = rows.column("occurred_at").combine_chunks()

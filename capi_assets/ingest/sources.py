@@ -19,7 +19,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 from upath import UPath
 
-from capi_assets.hours import span
+from capi_assets.hours import hour_range
 from capi_assets.ingest.readers import EXTENSIONS, RawRows, UnreadableFile, read_rows
 from capi_assets.ingest.sql_text import parameters_of, with_colons
 
@@ -41,7 +41,7 @@ class SourceError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Landed:
+class LandedTable:
     """Rows of one file or model; `hour` is its folder's, or None where rows choose their own."""
 
     hour: datetime | None
@@ -63,7 +63,7 @@ class FileProblem:
 class Fetched:
     """What a source gave for some hours."""
 
-    landed: list[Landed]
+    landed: list[LandedTable]
     problems: list[FileProblem]
     files_per_hour: dict[datetime, int]
 
@@ -151,7 +151,7 @@ class LandingFolder:
             for path in files:
                 name = path.relative_to(self.root).as_posix()
                 try:
-                    landed.append(Landed(hour, name, _read(path)))
+                    landed.append(LandedTable(hour, name, _read(path)))
                 except UnreadableFile as error:
                     problems.append(FileProblem(hour, name, error.reason, str(error)))
                 except OSError as error:
@@ -199,14 +199,14 @@ class SqlModel:
         Raises:
             SourceError: the model is missing, needs a parameter that is not set, or fails.
         """
-        start, end = span(hours)
+        start, end = hour_range(hours)
         sql, bound = self._bind(start, end)
         try:
             table = self._in_duckdb(sql, bound) if self._url is None else self._at_url(sql, bound)
         except (duckdb.Error, sa.exc.SQLAlchemyError, ImportError) as error:
             raise SourceError(f"The SQL model {self.path} failed: {_words(error)}") from None
         lines = pa.nulls(table.num_rows, pa.int64())
-        landed = Landed(None, str(self.path), RawRows(table, lines))
+        landed = LandedTable(None, str(self.path), RawRows(table, lines))
         return Fetched([landed], [], dict.fromkeys(hours, 1))
 
     def _bind(self, start: datetime, end: datetime) -> tuple[str, dict[str, Any]]:

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from capi_assets.contracts.landing import LandedVisits
 from capi_assets.contracts.visits import Visits
 from capi_assets.ingest.hashing import HashPolicy, add_drops, hash_contacts
-from capi_assets.ingest.hours import Finished, Ingested, finished, ingest
-from capi_assets.ingest.landing import Judged
+from capi_assets.ingest.hours import Ingested, NormalisedHour, finished, ingest
+from capi_assets.ingest.landing import ValidatedRows
 from capi_assets.ingest.pii_scan import without_stray_contacts
 from capi_assets.ingest.sources import Source
 from capi_assets.meta.match_keys.click_ids import (
@@ -32,13 +32,13 @@ def ingest_visits(
 ) -> Ingested:
     """`visits` of `hours`, as they landed now."""
 
-    def finish(judged: Judged, today: date) -> Finished:
+    def finish(judged: ValidatedRows, today: date) -> NormalisedHour:
         return _finish(judged, policy, today)
 
     return ingest(source, hours, (LandedVisits, Visits), "visit_id", finish, connection)
 
 
-def _finish(judged: Judged, policy: HashPolicy, today: date) -> Finished:
+def _finish(judged: ValidatedRows, policy: HashPolicy, today: date) -> NormalisedHour:
     rows = judged.rows
     digests, problems = hash_contacts(rows, policy, today)
     occurred = rows.column("occurred_at").combine_chunks()

@@ -11,7 +11,7 @@ import orjson
 from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
 
 from capi_assets.sandbox.answers import JSON, Answer, GraphError, Usage
-from capi_assets.sandbox.close_connection import HangUp
+from capi_assets.sandbox.close_connection import CloseConnection
 from capi_assets.sandbox.faults import Fault
 from capi_assets.sandbox.tokens import session_expired
 
@@ -102,13 +102,13 @@ async def misbehave(
                 status_code=fault.http_status or 302, headers={"Location": fault.location}
             )
         case "hang_up_before_reading":
-            return HangUp(abruptly=True)
+            return CloseConnection(abruptly=True)
         case "hang_up_after_accepting":
-            return HangUp()
+            return CloseConnection()
         case "cut_off_answer":
             head = f"HTTP/1.1 {honest.status} \r\nContent-Type: {JSON}\r\n"
             head += f"Content-Length: {len(body)}\r\n\r\n"
-            return HangUp(sent=head.encode() + body[: len(body) // 2])
+            return CloseConnection(sent=head.encode() + body[: len(body) // 2])
         case "truncated_json":
             return Response(body[: len(body) // 2], honest.status, headers, JSON)
         case "too_few_received":
@@ -118,7 +118,7 @@ async def misbehave(
             return Response(orjson.dumps(told), honest.status, headers, JSON)
         case "read_timeout":
             await silence(fault.latency_ms / 1000 or SILENCE_SECONDS, closing, gone)
-            return HangUp()
+            return CloseConnection()
         case "slow_drip":
             return StreamingResponse(
                 drip(body, (fault.latency_ms or DRIP_MS) / 1000, closing),

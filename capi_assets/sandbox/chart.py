@@ -10,7 +10,7 @@ from typing import Any
 from capi_assets.sandbox.reports import hour_of
 
 HOUR = 3600
-LONGEST = 7 * 24
+MAX_HOURS = 7 * 24
 SHORTEST = 24
 MOST_LABELS = 7
 STEPS = (2, 4, 6, 8, 10, 12, 14, 16, 18, 20)
@@ -51,7 +51,7 @@ def hourly_chart(rows: Iterable[Mapping[str, Any]], now: datetime) -> Chart | No
     if not counts:
         return None
     last = max(*counts, int(now.timestamp()) // HOUR * HOUR)
-    first = min((hour for hour in counts if hour > last - LONGEST * HOUR), default=last)
+    first = min((hour for hour in counts if hour > last - MAX_HOURS * HOUR), default=last)
     first = min(first, last - (SHORTEST - 1) * HOUR)
     hours = range(first, last + HOUR, HOUR)
     top = ceiling(max(sum(counts.get(hour, ())) for hour in hours))

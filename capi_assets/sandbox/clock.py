@@ -48,7 +48,7 @@ class SandboxClock:
             return self._at is not None or self._offset is not None
 
 
-def moment(text: str) -> datetime:
+def parse_utc(text: str) -> datetime:
     """An ISO 8601 text with a zone as an aware UTC datetime; ValueError without a zone."""
     at = datetime.fromisoformat(text)
     if at.tzinfo is None:

@@ -12,7 +12,7 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 TRANSPORT = "sandbox_transport"
 
 
-class OpenHandedProtocol(AutoHTTPProtocol):  # type: ignore[misc,valid-type]
+class DroppableConnectionProtocol(AutoHTTPProtocol):  # type: ignore[misc,valid-type]
     """uvicorn's HTTP protocol, which also hands the connection's transport to the application."""
 
     app_state: dict[str, Any]
@@ -23,7 +23,7 @@ class OpenHandedProtocol(AutoHTTPProtocol):  # type: ignore[misc,valid-type]
         super().connection_made(transport)
 
 
-class HangUp(Response):
+class CloseConnection(Response):
     """Ends the connection: first whatever `sent` holds, then no more; `abruptly` sends a reset."""
 
     def __init__(self, *, abruptly: bool = False, sent: bytes = b"") -> None:

@@ -17,16 +17,16 @@ from starlette.routing import Route
 
 from capi_assets.sandbox import reports
 from capi_assets.sandbox.answers import Usage
-from capi_assets.sandbox.clock import moment
+from capi_assets.sandbox.clock import parse_utc
 from capi_assets.sandbox.faults import read_fault
 from capi_assets.sandbox.graph import box_of
 from capi_assets.sandbox.simulated_stats import Counting, read_counting
-from capi_assets.sandbox.state import Box
+from capi_assets.sandbox.state import SandboxState
 from capi_assets.sandbox.tokens import Token, digest_of
 
 MOST_ROWS = 10_000
 
-Control = Callable[[Box, Request, Any], Any]
+Control = Callable[[SandboxState, Request, Any], Any]
 
 
 def control(work: Control) -> Any:
@@ -49,7 +49,7 @@ def _json(told: Any, status: int = 200) -> Response:
 
 
 @control
-def summary(box: Box, request: Request, body: Any) -> Any:
+def summary(box: SandboxState, request: Request, body: Any) -> Any:
     """Totals, the clock, the faults and the tokens in one answer."""
     return {
         **reports.totals(box.inbox),
@@ -60,13 +60,13 @@ def summary(box: Box, request: Request, body: Any) -> Any:
 
 
 @control
-def show_faults(box: Box, request: Request, body: Any) -> Any:
+def show_faults(box: SandboxState, request: Request, body: Any) -> Any:
     """The faults that are on."""
     return {"faults": [fault.to_dict() for fault in box.faults.all()]}
 
 
 @control
-def put_faults(box: Box, request: Request, body: Any) -> Any:
+def put_faults(box: SandboxState, request: Request, body: Any) -> Any:
     """Switch on the fault of the body; a list switches all others off first."""
     if isinstance(body, list):
         faults = [read_fault(one) for one in body]
@@ -79,19 +79,19 @@ def put_faults(box: Box, request: Request, body: Any) -> Any:
 
 
 @control
-def delete_faults(box: Box, request: Request, body: Any) -> Any:
+def delete_faults(box: SandboxState, request: Request, body: Any) -> Any:
     """Switch off the faults of `?kind=`, or all."""
     return {"removed": box.faults.remove(request.query_params.get("kind"))}
 
 
 @control
-def show_tokens(box: Box, request: Request, body: Any) -> Any:
+def show_tokens(box: SandboxState, request: Request, body: Any) -> Any:
     """The known tokens by fingerprint, never the tokens."""
     return {"tokens": [_told(box, token) for token in box.tokens.all()]}
 
 
 @control
-def put_token(box: Box, request: Request, body: Any) -> Any:
+def put_token(box: SandboxState, request: Request, body: Any) -> Any:
     """Add a token, or set when one ends: `{"token"|"fingerprint", "expires_at", "datasets"}`.
 
     `expires_at` is a time, "now", or null for never.
@@ -100,75 +100,75 @@ def put_token(box: Box, request: Request, body: Any) -> Any:
     token = box.tokens.put(
         _digest(box, body),
         now,
-        expires_at=None if end is None else now if end == "now" else moment(end),
+        expires_at=None if end is None else now if end == "now" else parse_utc(end),
         datasets=body.get("datasets"),
     )
     return _told(box, token)
 
 
 @control
-def delete_token(box: Box, request: Request, body: Any) -> Any:
+def delete_token(box: SandboxState, request: Request, body: Any) -> Any:
     """Revoke a token: `{"token" or "fingerprint"}`; it is then unknown."""
     box.tokens.remove(_digest(box, body))
     return {"tokens": [_told(box, token) for token in box.tokens.all()]}
 
 
 @control
-def show_clock(box: Box, request: Request, body: Any) -> Any:
+def show_clock(box: SandboxState, request: Request, body: Any) -> Any:
     """The sandbox's time."""
     return _clock(box)
 
 
 @control
-def put_clock(box: Box, request: Request, body: Any) -> Any:
+def put_clock(box: SandboxState, request: Request, body: Any) -> Any:
     """Set the clock: `{"at": ISO 8601 or null, "ticking": false}`; null follows real time again."""
     at = body["at"]
-    box.clock.set(None if at is None else moment(at), ticking=bool(body.get("ticking")))
+    box.clock.set(None if at is None else parse_utc(at), ticking=bool(body.get("ticking")))
     return _clock(box)
 
 
 @control
-def show_usage(box: Box, request: Request, body: Any) -> Any:
+def show_usage(box: SandboxState, request: Request, body: Any) -> Any:
     """The load that the usage headers report, or null while they are off."""
     return {"usage": box.usage}
 
 
 @control
-def put_usage(box: Box, request: Request, body: Any) -> Any:
+def put_usage(box: SandboxState, request: Request, body: Any) -> Any:
     """Report this load in the usage headers of every answer (per cent, minutes)."""
     box.usage = Usage(**body)
     return {"usage": box.usage}
 
 
 @control
-def delete_usage(box: Box, request: Request, body: Any) -> Any:
+def delete_usage(box: SandboxState, request: Request, body: Any) -> Any:
     """Report no load."""
     box.usage = None
     return {"usage": None}
 
 
 @control
-def show_counting(box: Box, request: Request, body: Any) -> Any:
+def show_counting(box: SandboxState, request: Request, body: Any) -> Any:
     """How /stats counts."""
     return {"counting": box.counting}
 
 
 @control
-def put_counting(box: Box, request: Request, body: Any) -> Any:
+def put_counting(box: SandboxState, request: Request, body: Any) -> Any:
     """Let /stats count as the body says; what it leaves out is as usual."""
     box.counting = read_counting(body)
     return {"counting": box.counting}
 
 
 @control
-def delete_counting(box: Box, request: Request, body: Any) -> Any:
+def delete_counting(box: SandboxState, request: Request, body: Any) -> Any:
     """Let /stats count as usual."""
     box.counting = Counting()
     return {"counting": box.counting}
 
 
 @control
-def show_received(box: Box, request: Request, body: Any) -> Any:
+def show_received(box: SandboxState, request: Request, body: Any) -> Any:
     """Counts and worth per hour of event_time, `?hour=` and `?dataset=` narrow it."""
     asked = request.query_params
     hours = reports.received(box.inbox, hour=asked.get("hour"), dataset=asked.get("dataset"))
@@ -176,14 +176,14 @@ def show_received(box: Box, request: Request, body: Any) -> Any:
 
 
 @control
-def delete_received(box: Box, request: Request, body: Any) -> Any:
+def delete_received(box: SandboxState, request: Request, body: Any) -> Any:
     """Forget everything received."""
     box.inbox.clear()
     return reports.totals(box.inbox)
 
 
 @control
-def show_events(box: Box, request: Request, body: Any) -> Any:
+def show_events(box: SandboxState, request: Request, body: Any) -> Any:
     """Events, newest first, or in order from `?after=`; `?payloads=1` adds them as received."""
     asked = request.query_params
     limit = min(int(asked.get("limit", 100)), MOST_ROWS)
@@ -201,7 +201,7 @@ def show_events(box: Box, request: Request, body: Any) -> Any:
 
 
 @control
-def show_requests(box: Box, request: Request, body: Any) -> Any:
+def show_requests(box: SandboxState, request: Request, body: Any) -> Any:
     """The newest calls of `/events`, newest first."""
     limit = min(int(request.query_params.get("limit", 100)), MOST_ROWS)
     return {"requests": reports.requests(box.inbox, limit)}
@@ -211,11 +211,11 @@ def _number(text: str | None) -> int | None:
     return None if text is None else int(text)
 
 
-def _clock(box: Box) -> dict[str, Any]:
+def _clock(box: SandboxState) -> dict[str, Any]:
     return {"now": box.clock.now(), "simulated": box.clock.simulated}
 
 
-def _told(box: Box, token: Token) -> dict[str, Any]:
+def _told(box: SandboxState, token: Token) -> dict[str, Any]:
     return {
         "fingerprint": token.fingerprint,
         "expires_at": token.expires_at,
@@ -224,7 +224,7 @@ def _told(box: Box, token: Token) -> dict[str, Any]:
     }
 
 
-def _digest(box: Box, body: dict[str, Any]) -> str:
+def _digest(box: SandboxState, body: dict[str, Any]) -> str:
     if "token" in body:
         return digest_of(str(body["token"]))
     known = box.tokens.with_fingerprint(str(body["fingerprint"]))

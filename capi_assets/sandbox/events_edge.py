@@ -13,23 +13,23 @@ from starlette.responses import Response
 
 from capi_assets.sandbox.answers import Answer, GraphError, new_trace_id
 from capi_assets.sandbox.apply_fault import graph_error, misbehave, silence
-from capi_assets.sandbox.close_connection import HangUp
+from capi_assets.sandbox.close_connection import CloseConnection
 from capi_assets.sandbox.faults import Fault
 from capi_assets.sandbox.graph import admit, box_of, common_headers, version_of
 from capi_assets.sandbox.http_requests import Call, events_of, read_call
 from capi_assets.sandbox.inbox import RequestRecord
 from capi_assets.sandbox.rules.judge import judge_all
-from capi_assets.sandbox.state import Box
+from capi_assets.sandbox.state import SandboxState
 from capi_assets.sandbox.versions import CURRENT
 
 MOST_EVENTS = 1000
 
 
 @dataclass
-class Arrival:
+class ReceivedRequest:
     """One call on its way through: what is known so far, for the answer and the record."""
 
-    box: Box
+    box: SandboxState
     now: datetime
     dataset: str
     authorization: str | None = field(repr=False)
@@ -100,7 +100,7 @@ class Arrival:
 async def events(request: Request) -> Response:
     """The `/events` edge."""
     box = box_of(request)
-    arrival = Arrival(
+    arrival = ReceivedRequest(
         box,
         box.clock.now(),
         request.path_params["dataset"],
@@ -110,17 +110,17 @@ async def events(request: Request) -> Response:
         response, status = await _answer(arrival, request)
     except ClientDisconnect:
         arrival.note(title="The client left before it had sent everything")
-        response, status = HangUp(), 0
+        response, status = CloseConnection(), 0
     arrival.log(status)
     return response
 
 
-async def _answer(arrival: Arrival, request: Request) -> tuple[Response, int]:
+async def _answer(arrival: ReceivedRequest, request: Request) -> tuple[Response, int]:
     box, dataset, now = arrival.box, arrival.dataset, arrival.now
     at_the_door = box.faults.at_the_door(dataset, now)
     if at_the_door is not None:
         arrival.note(fault=at_the_door.kind)
-        return HangUp(abruptly=True), 0
+        return CloseConnection(abruptly=True), 0
     body = await request.body()
     try:
         arrival.version = version_of(request, now)
@@ -143,7 +143,7 @@ async def _answer(arrival: Arrival, request: Request) -> tuple[Response, int]:
 
 
 async def _struck(
-    arrival: Arrival, fault: Fault, latency_ms: int, gone: Callable[[], Awaitable[bool]]
+    arrival: ReceivedRequest, fault: Fault, latency_ms: int, gone: Callable[[], Awaitable[bool]]
 ) -> tuple[Response, int]:
     box = arrival.box
     if fault.books_events:
@@ -163,7 +163,7 @@ async def _struck(
         arrival.log(0)
     headers = common_headers(box, arrival.version, arrival.trace, arrival.dataset)
     response = await misbehave(fault, honest, headers, box.closing, gone)
-    answered = not isinstance(response, HangUp)
+    answered = not isinstance(response, CloseConnection)
     return response, response.status_code if answered else 0
 
 
@@ -172,7 +172,7 @@ def headline(message: str) -> str:
     return re.sub(r"^\(#[0-9]+\) ", "", message).partition(":")[0].partition(".")[0]
 
 
-def _sent(arrival: Arrival, answer: Answer) -> tuple[Response, int]:
+def _sent(arrival: ReceivedRequest, answer: Answer) -> tuple[Response, int]:
     headers = common_headers(arrival.box, arrival.version, arrival.trace, arrival.dataset)
     return answer.response(headers), answer.status
 

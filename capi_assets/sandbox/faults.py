@@ -15,11 +15,11 @@ from datetime import datetime
 from threading import Lock
 from typing import Any
 
-from capi_assets.sandbox.clock import moment
+from capi_assets.sandbox.clock import parse_utc
 
 
 @dataclass(frozen=True)
-class Kind:
+class FaultKind:
     """One kind of fault: what it does in a word, and whether the events are booked before it."""
 
     says: str
@@ -28,27 +28,27 @@ class Kind:
     only_insights: bool = False
 
 
-KINDS: dict[str, Kind] = {
-    "expired_token": Kind("Token expired", strikes_reads=True),
-    "invalid_token": Kind("Token unknown", strikes_reads=True),
-    "permission_lost": Kind("Permission lost", strikes_reads=True),
-    "unknown_dataset": Kind("Dataset out of reach", strikes_reads=True),
-    "throttled": Kind("Throttled"),
-    "server_error": Kind("Server error 503"),
-    "html": Kind("HTML error page 502"),
-    "unavailable_text": Kind("“Service Unavailable” with 200"),
-    "redirect": Kind("Redirect"),
-    "error": Kind("A refusal of your choice"),
-    "hang_up_before_reading": Kind("Hangs up before reading"),
-    "hang_up_after_accepting": Kind("Hangs up after accepting", accepts=True),
-    "cut_off_answer": Kind("Hangs up in the middle of the answer", accepts=True),
-    "truncated_json": Kind("Answer cut short", accepts=True),
-    "too_few_received": Kind("Counts too few", accepts=True),
-    "read_timeout": Kind("Never answers", accepts=True),
-    "slow": Kind("Slow", accepts=True),
-    "slow_drip": Kind("Answers byte by byte", accepts=True),
-    "insights_refused": Kind("Counts may not be read", only_insights=True),
-    "insights_throttled": Kind("Counts are throttled", only_insights=True),
+KINDS: dict[str, FaultKind] = {
+    "expired_token": FaultKind("Token expired", strikes_reads=True),
+    "invalid_token": FaultKind("Token unknown", strikes_reads=True),
+    "permission_lost": FaultKind("Permission lost", strikes_reads=True),
+    "unknown_dataset": FaultKind("Dataset out of reach", strikes_reads=True),
+    "throttled": FaultKind("Throttled"),
+    "server_error": FaultKind("Server error 503"),
+    "html": FaultKind("HTML error page 502"),
+    "unavailable_text": FaultKind("“Service Unavailable” with 200"),
+    "redirect": FaultKind("Redirect"),
+    "error": FaultKind("A refusal of your choice"),
+    "hang_up_before_reading": FaultKind("Hangs up before reading"),
+    "hang_up_after_accepting": FaultKind("Hangs up after accepting", accepts=True),
+    "cut_off_answer": FaultKind("Hangs up in the middle of the answer", accepts=True),
+    "truncated_json": FaultKind("Answer cut short", accepts=True),
+    "too_few_received": FaultKind("Counts too few", accepts=True),
+    "read_timeout": FaultKind("Never answers", accepts=True),
+    "slow": FaultKind("Slow", accepts=True),
+    "slow_drip": FaultKind("Answers byte by byte", accepts=True),
+    "insights_refused": FaultKind("Counts may not be read", only_insights=True),
+    "insights_throttled": FaultKind("Counts are throttled", only_insights=True),
 }
 
 
@@ -166,14 +166,14 @@ def read_fault(given: Mapping[str, Any]) -> Fault:
         raise ValueError(f"kind is missing; one of {', '.join(KINDS)}")
     for name in ("after", "until"):
         if isinstance(settings.get(name), str):
-            settings[name] = moment(settings[name])
+            settings[name] = parse_utc(settings[name])
     try:
         return Fault(**settings)
     except TypeError as wrong:
         raise ValueError(str(wrong)) from wrong
 
 
-class FaultBoard:
+class FaultStore:
     """The faults that are on, in the order they were switched on. Safe to use from any thread."""
 
     def __init__(self) -> None:

@@ -16,16 +16,16 @@ from capi_assets.sandbox.answers import Answer, GraphError, new_trace_id
 from capi_assets.sandbox.apply_fault import graph_error, out_of_reach
 from capi_assets.sandbox.field_selection import read_fields, select
 from capi_assets.sandbox.http_requests import Call, read_call
-from capi_assets.sandbox.state import Box
+from capi_assets.sandbox.state import SandboxState
 from capi_assets.sandbox.tokens import Token, describe
 from capi_assets.sandbox.versions import CURRENT, answering_version
 
-Read = Callable[[Box, Request, datetime], dict[str, Any]]
+Read = Callable[[SandboxState, Request, datetime], dict[str, Any]]
 
 
-def box_of(request: Request) -> Box:
+def box_of(request: Request) -> SandboxState:
     """The box behind this request."""
-    box: Box = request.app.state.box
+    box: SandboxState = request.app.state.box
     return box
 
 
@@ -45,13 +45,15 @@ def version_of(request: Request, now: datetime) -> str:
     return answering
 
 
-def common_headers(box: Box, version: str, trace: str, business: str) -> dict[str, str]:
+def common_headers(box: SandboxState, version: str, trace: str, business: str) -> dict[str, str]:
     """The headers every Graph answer carries, with the usage headers while load is reported."""
     usage = {} if box.usage is None else box.usage.headers(business)
     return {"facebook-api-version": version, "x-fb-trace-id": trace, **usage}
 
 
-def admit(box: Box, call: Call, authorization: str | None, dataset: str, now: datetime) -> Token:
+def admit(
+    box: SandboxState, call: Call, authorization: str | None, dataset: str, now: datetime
+) -> Token:
     """The call's valid token with access to the dataset, which exists; GraphError otherwise."""
     token = box.tokens.admit(call.token(authorization), call.proof, now)
     blind = token.datasets is not None and dataset not in token.datasets
@@ -80,7 +82,7 @@ def reading(read: Read) -> Callable[[Request], Awaitable[Response]]:
 
 
 def _admitted(
-    box: Box, request: Request, dataset: str, now: datetime, *, insights_too: bool = False
+    box: SandboxState, request: Request, dataset: str, now: datetime, *, insights_too: bool = False
 ) -> None:
     draw = box.faults.on_insights if insights_too else box.faults.on_read
     fault = draw(dataset, now)
@@ -91,7 +93,7 @@ def _admitted(
 
 
 @reading
-def node(box: Box, request: Request, now: datetime) -> dict[str, Any]:
+def node(box: SandboxState, request: Request, now: datetime) -> dict[str, Any]:
     """The dataset's node: id, name, last_fired_time and a few constants of a healthy one."""
     dataset = request.path_params["dataset"]
     _admitted(box, request, dataset, now)
@@ -110,7 +112,7 @@ def node(box: Box, request: Request, now: datetime) -> dict[str, Any]:
 
 
 @reading
-def stats(box: Box, request: Request, now: datetime) -> dict[str, Any]:
+def stats(box: SandboxState, request: Request, now: datetime) -> dict[str, Any]:
     """Hourly counts in the shape of the Pixel's /stats edge."""
     dataset = request.path_params["dataset"]
     _admitted(box, request, dataset, now, insights_too=True)
@@ -118,7 +120,7 @@ def stats(box: Box, request: Request, now: datetime) -> dict[str, Any]:
 
 
 @reading
-def dataset_quality(box: Box, request: Request, now: datetime) -> dict[str, Any]:
+def dataset_quality(box: SandboxState, request: Request, now: datetime) -> dict[str, Any]:
     """Match quality per event name in the shape of the Dataset Quality API."""
     dataset = request.query_params.get("dataset_id")
     if not dataset:
@@ -137,7 +139,7 @@ async def debug_token(request: Request) -> Response:
     """
     body = await request.body()
 
-    def read(box: Box, request: Request, now: datetime) -> dict[str, Any]:
+    def read(box: SandboxState, request: Request, now: datetime) -> dict[str, Any]:
         if "input_token" in request.query_params:
             raise GraphError("(#100) The sandbox takes no input_token in a URL; POST it", 100)
         call = read_call(body, request.headers.get("content-type", ""), request.query_params)
@@ -148,7 +150,9 @@ async def debug_token(request: Request) -> Response:
     return await reading(read)(request)
 
 
-def _token_facts(box: Box, call: Call, authorization: str | None, now: datetime) -> dict[str, Any]:
+def _token_facts(
+    box: SandboxState, call: Call, authorization: str | None, now: datetime
+) -> dict[str, Any]:
     asking = call.token(authorization)
     inspected = call.params.get("input_token")
     if not isinstance(inspected, str) or not inspected:

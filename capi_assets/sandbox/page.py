@@ -19,7 +19,7 @@ from capi_assets.sandbox import reports
 from capi_assets.sandbox.chart import hourly_chart
 from capi_assets.sandbox.faults import KINDS
 from capi_assets.sandbox.graph import box_of
-from capi_assets.sandbox.state import Box
+from capi_assets.sandbox.state import SandboxState
 
 NEWEST = 20
 
@@ -65,7 +65,7 @@ async def show(request: Request) -> HTMLResponse:
     return HTMLResponse(templates().get_template(template).render(told), headers=headers)
 
 
-def contents(box: Box, url: str) -> dict[str, Any]:
+def contents(box: SandboxState, url: str) -> dict[str, Any]:
     """Everything the templates name."""
     now = box.clock.now()
     faults = box.faults.all()

@@ -17,11 +17,11 @@ from typing import Any, Self
 import uvicorn
 
 from capi_assets.sandbox.clock import utc_now
-from capi_assets.sandbox.close_connection import OpenHandedProtocol
+from capi_assets.sandbox.close_connection import DroppableConnectionProtocol
 from capi_assets.sandbox.faults import Fault
 from capi_assets.sandbox.inbox import Inbox
 from capi_assets.sandbox.server import create_app
-from capi_assets.sandbox.state import Box, Datasets, Tokens
+from capi_assets.sandbox.state import Datasets, SandboxState, Tokens
 from capi_assets.sandbox.tokens import digest_of
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ STOP_SECONDS = 10.0
 
 
 class SandboxServer:
-    """A sandbox that listens while its `with` block runs; arguments as of `Box`.
+    """A sandbox that listens while its `with` block runs; arguments as of `SandboxState`.
 
     On 127.0.0.1 and a free port unless told otherwise.
     """
@@ -47,7 +47,9 @@ class SandboxServer:
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
-        self.box = Box(clock, tokens, datasets, app_secret=app_secret, state_path=state_path)
+        self.box = SandboxState(
+            clock, tokens, datasets, app_secret=app_secret, state_path=state_path
+        )
         self._address = (host, port)
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
@@ -141,11 +143,11 @@ def serve(
     state_path: str | Path | None = None,
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Run until SIGINT or SIGTERM; arguments as of `Box`. `on_ready` gets the address.
+    """Run until SIGINT or SIGTERM; arguments as of `SandboxState`. `on_ready` gets the address.
 
     OSError if the port is taken.
     """
-    box = Box(clock, tokens, datasets, app_secret=app_secret, state_path=state_path)
+    box = SandboxState(clock, tokens, datasets, app_secret=app_secret, state_path=state_path)
     try:
         listener = listening(host, port)
         url = url_of(listener)
@@ -173,7 +175,7 @@ def url_of(listener: socket.socket) -> str:
 class _Server(uvicorn.Server):
     """uvicorn's server, which ends the silences of faults as soon as it is told to stop."""
 
-    def __init__(self, config: uvicorn.Config, box: Box) -> None:
+    def __init__(self, config: uvicorn.Config, box: SandboxState) -> None:
         super().__init__(config)
         self._box = box
 
@@ -182,10 +184,10 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def _uvicorn(box: Box) -> uvicorn.Server:
+def _uvicorn(box: SandboxState) -> uvicorn.Server:
     config = uvicorn.Config(
         create_app(box=box),
-        http=OpenHandedProtocol,
+        http=DroppableConnectionProtocol,
         ws="none",
         lifespan="off",
         log_level="warning",

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from capi_assets.sandbox import controls, graph, page
 from capi_assets.sandbox.clock import utc_now
 from capi_assets.sandbox.events_edge import events
-from capi_assets.sandbox.state import Box, Datasets, Tokens
+from capi_assets.sandbox.state import Datasets, SandboxState, Tokens
 
 
 class VersionConvertor(Convertor[str]):
@@ -42,9 +42,9 @@ def create_app(
     *,
     app_secret: str | None = None,
     state_path: str | Path | None = None,
-    box: Box | None = None,
+    box: SandboxState | None = None,
 ) -> Starlette:
-    """The application; its box is `app.state.box`. Arguments as of `Box`, or a ready `box`.
+    """The application; its state is `app.state.box`. Arguments as for `SandboxState`.
 
     Faults that hang up need the server of `capi_assets.sandbox.run`.
     """
@@ -63,7 +63,7 @@ def create_app(
         ],
         exception_handlers={404: graph.nowhere, 405: graph.nowhere},
     )
-    app.state.box = box or Box(
+    app.state.box = box or SandboxState(
         clock, tokens, datasets, app_secret=app_secret, state_path=state_path
     )
     return app

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from capi_assets.sandbox.clock import moment
+from capi_assets.sandbox.clock import parse_utc
 from capi_assets.sandbox.dedup import DUPLICATE
 from capi_assets.sandbox.inbox import Inbox, micros
 
@@ -53,7 +53,7 @@ def read_counting(given: Mapping[str, Any]) -> Counting:
         raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
     for name in ("lost_from", "lost_until"):
         if settings.get(name) is not None:
-            settings[name] = moment(settings[name])
+            settings[name] = parse_utc(settings[name])
     return Counting(**settings)
 
 

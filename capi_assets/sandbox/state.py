@@ -9,16 +9,16 @@ from threading import Event
 
 from capi_assets.sandbox.answers import Usage
 from capi_assets.sandbox.clock import SandboxClock, utc_now
-from capi_assets.sandbox.faults import FaultBoard
+from capi_assets.sandbox.faults import FaultStore
 from capi_assets.sandbox.inbox import Inbox
 from capi_assets.sandbox.simulated_stats import Counting
-from capi_assets.sandbox.tokens import TokenBook
+from capi_assets.sandbox.tokens import TokenStore
 
 Tokens = Mapping[str, datetime | None] | Iterable[str] | None
 Datasets = Mapping[str, str] | Iterable[str] | None
 
 
-class Box:
+class SandboxState:
     """Clock, tokens, datasets, faults and inbox of one sandbox.
 
     `tokens`: the valid tokens, or a mapping to the moment each expires; None takes any token.
@@ -36,7 +36,7 @@ class Box:
         state_path: str | Path | None = None,
     ) -> None:
         self.clock = SandboxClock(clock)
-        self.tokens = TokenBook.of(tokens, self.clock.now(), app_secret)
+        self.tokens = TokenStore.of(tokens, self.clock.now(), app_secret)
         self.datasets: dict[str, str] | None = None
         if datasets is not None:
             self.datasets = (
@@ -45,7 +45,7 @@ class Box:
                 else {str(one): f"Dataset {one}" for one in datasets}
             )
         self.started_at = self.clock.now()
-        self.faults = FaultBoard()
+        self.faults = FaultStore()
         self.inbox = Inbox(state_path)
         self.usage: Usage | None = None
         self.counting = Counting()

@@ -47,7 +47,7 @@ class Token:
 
 
 @dataclass
-class TokenBook:
+class TokenStore:
     """The tokens by digest; with an open door, every token is taken when first seen."""
 
     app_secret: str | None = field(default=None, repr=False)
@@ -62,7 +62,7 @@ class TokenBook:
         tokens: Mapping[str, datetime | None] | Iterable[str] | None,
         now: datetime,
         app_secret: str | None = None,
-    ) -> TokenBook:
+    ) -> TokenStore:
         """A book of tokens with their ends (None: never), or of any token when `tokens` is None."""
         book = cls(app_secret, open_door=tokens is None)
         given = tokens if isinstance(tokens, Mapping) else dict.fromkeys(tokens or ())

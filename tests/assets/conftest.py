@@ -10,11 +10,11 @@ import dagster as dg
 import pytest
 
 from capi_assets.sandbox.run import SandboxServer
-from tests.helpers.asset_harness import DATASET, TOKEN, World
+from tests.helpers.asset_harness import DATASET, TOKEN, AssetHarness
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(tmp_path: Path) -> Iterator[AssetHarness]:
     (tmp_path / "landing").mkdir()
     (tmp_path / "dagster").mkdir()
     with (
@@ -23,4 +23,4 @@ def world(tmp_path: Path) -> Iterator[World]:
             str(tmp_path / "dagster"), overrides={"telemetry": {"enabled": False}}
         ) as instance,
     ):
-        yield World(tmp_path, instance, meta, datetime.now(UTC))
+        yield AssetHarness(tmp_path, instance, meta, datetime.now(UTC))

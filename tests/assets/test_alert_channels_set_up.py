@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from capi_assets.coverage.alerting.channels import EmailChannel, JsonChannel, WebhookChannel
-from capi_assets.defs.resources import Alerts
+from capi_assets.defs.resources import AlertsResource
 
 
 def test_addresses_may_have_commas_or_spaces_between_them() -> None:
-    made = Alerts(
+    made = AlertsResource(
         webhook="https://a.example/1, https://b.example/2",
         json_url="https://c.example/3\nhttps://d.example/4",
         email_to="ops@shop.example ana@shop.example",
@@ -31,6 +31,6 @@ def test_addresses_may_have_commas_or_spaces_between_them() -> None:
 
 
 def test_without_settings_there_is_no_channel() -> None:
-    assert Alerts().channels() == []
-    assert Alerts(email_to="ops@shop.example").channels() == []
-    assert "mail.example" not in repr(Alerts(smtp_url="smtps://u:p@mail.example"))
+    assert AlertsResource().channels() == []
+    assert AlertsResource(email_to="ops@shop.example").channels() == []
+    assert "mail.example" not in repr(AlertsResource(smtp_url="smtps://u:p@mail.example"))

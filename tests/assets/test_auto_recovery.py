@@ -9,10 +9,10 @@ import dagster as dg
 import pytest
 
 from capi_assets.definitions import build_definitions
-from capi_assets.defs.automation.active_runs import range_tags, under_way
+from capi_assets.defs.automation.active_runs import active_hours, range_tags
 from capi_assets.hours import hour_key
-from tests.helpers.asset_harness import TOKEN, World
-from tests.helpers.sensor_ticks import Looks, Receiver, hours_of, receiver
+from tests.helpers.asset_harness import TOKEN, AssetHarness
+from tests.helpers.sensor_ticks import Receiver, SensorTicks, hours_of, receiver
 
 MINUTE = timedelta(minutes=1)
 GAP = "capi_assets/gap"
@@ -24,7 +24,7 @@ def told() -> Iterator[Receiver]:
         yield found
 
 
-def test_failed_hours_are_recovered_once_the_token_is_renewed(world: World) -> None:
+def test_failed_hours_are_recovered_once_the_token_is_renewed(world: AssetHarness) -> None:
     good, first, second, apart = (world.hour(back) for back in (7, 6, 5, 3))
     for hour in (good, first, second, apart):
         world.land_orders(hour, count=4)
@@ -35,7 +35,7 @@ def test_failed_hours_are_recovered_once_the_token_is_renewed(world: World) -> N
     world.run(first, second)
     world.run(apart)
 
-    looks = Looks(world, auto_backfill="on")
+    looks = SensorTicks(world, auto_backfill="on")
     dead = looks.look(world.now)
     assert hours_of(dead, "deliver_hour") == []
     assert world.received()["accepted"] == 4
@@ -66,12 +66,12 @@ def test_failed_hours_are_recovered_once_the_token_is_renewed(world: World) -> N
     assert quiet.skip_message == "Nothing is flagged."
 
 
-def test_what_recovery_does_is_told(world: World, told: Receiver) -> None:
+def test_what_recovery_does_is_told(world: AssetHarness, told: Receiver) -> None:
     hour = world.hour(3)
     world.land_orders(hour)
     world.meta.expire_token(TOKEN)
     world.run(hour, world.hour(1))
-    looks = Looks(world, auto_backfill="on", ui_url="http://127.0.0.1:3000")
+    looks = SensorTicks(world, auto_backfill="on", ui_url="http://127.0.0.1:3000")
     looks.alerts = {"json_url": told.url}
     opened = looks.look(world.now)
     for event in opened.asset_events:  # the hour's note, and the standing list
@@ -88,29 +88,29 @@ def test_what_recovery_does_is_told(world: World, told: Receiver) -> None:
     assert "materialized again automatically" in told[2]["text"]
 
 
-def test_nothing_is_launched_unless_it_was_asked_for(world: World) -> None:
+def test_nothing_is_launched_unless_it_was_asked_for(world: AssetHarness) -> None:
     hour = world.hour(3)
     world.land_orders(hour)
     world.meta.expire_token(TOKEN)
     world.run(hour, world.hour(1))
     world.meta.renew_token(TOKEN)
-    looks = Looks(world)
+    looks = SensorTicks(world)
     calls = world.requests()
     for minute in range(3):
         assert hours_of(looks.look(world.now + minute * MINUTE), "deliver_hour") == []
     assert world.requests() == calls
 
 
-def test_hours_that_nobody_materialized_are_launched_without_a_canary(world: World) -> None:
+def test_hours_that_nobody_materialized_are_launched_without_a_canary(world: AssetHarness) -> None:
     world.meta.expire_token(TOKEN)  # not even asked
     world.run(world.hour(6))
     world.run(world.hour(3), world.hour(1))
-    looks = Looks(world, auto_backfill="on")
+    looks = SensorTicks(world, auto_backfill="on")
     found = looks.look(world.now)
     assert hours_of(found, "deliver_hour") == [world.hour(5), world.hour(4)]
 
 
-def test_an_hour_with_a_run_under_way_is_left_alone(world: World) -> None:
+def test_an_hour_with_a_run_under_way_is_left_alone(world: AssetHarness) -> None:
     world.run(world.hour(6))
     world.run(world.hour(3), world.hour(1))
     busy = world.hour(5)
@@ -119,12 +119,12 @@ def test_an_hour_with_a_run_under_way_is_left_alone(world: World) -> None:
         tags=range_tags(busy, busy),
         status=dg.DagsterRunStatus.STARTED,
     )
-    looks = Looks(world, auto_backfill="on")
+    looks = SensorTicks(world, auto_backfill="on")
     assert hours_of(looks.look(world.now), "deliver_hour") == [world.hour(4)]
     world.instance.delete_run(run.run_id)
 
 
-def test_a_run_that_fell_silent_was_killed_and_blocks_nothing(world: World) -> None:
+def test_a_run_that_fell_silent_was_killed_and_blocks_nothing(world: AssetHarness) -> None:
     """Dagster itself believes for ever in a killed `dagster asset materialize`."""
     hour = world.hour(5)
     run = world.instance.create_run_for_job(
@@ -134,32 +134,34 @@ def test_a_run_that_fell_silent_was_killed_and_blocks_nothing(world: World) -> N
     )
     world.instance.report_engine_event("alive", run)
     now = datetime.now(UTC)
-    assert under_way(world.instance, now + 29 * MINUTE) == {hour}
-    assert under_way(world.instance, now + 31 * MINUTE) == set()
+    assert active_hours(world.instance, now + 29 * MINUTE) == {hour}
+    assert active_hours(world.instance, now + 31 * MINUTE) == set()
     world.instance.delete_run(run.run_id)
 
 
-def test_results_newer_than_their_verdict_are_judged_again_once(world: World) -> None:
+def test_results_newer_than_their_verdict_are_judged_again_once(world: AssetHarness) -> None:
     hour = world.hour(3)
     world.land_orders(hour)
     world.meta.expire_token(TOKEN)
     world.run(hour, world.hour(1))
-    looks = Looks(world)
-    assert hours_of(looks.look(world.now), "judge_hour") == []
+    looks = SensorTicks(world)
+    assert hours_of(looks.look(world.now), "evaluate_hour") == []
     world.meta.renew_token(TOKEN)
     world.materialize_alone("delivery_results", hour)
     stale = looks.look(world.now + MINUTE)
-    assert hours_of(stale, "judge_hour") == [hour]
+    assert hours_of(stale, "evaluate_hour") == [hour]
     assert hours_of(stale, "deliver_hour") == []
-    assert hours_of(looks.look(world.now + 2 * MINUTE), "judge_hour") == []
+    assert hours_of(looks.look(world.now + 2 * MINUTE), "evaluate_hour") == []
     world.judge(hour)
     over = looks.look(world.now + 3 * MINUTE)
-    assert hours_of(over, "judge_hour") == []
+    assert hours_of(over, "evaluate_hour") == []
     (health,) = world.read("attribution_health", [hour])
     assert health["delivered"] == 3
 
 
-def test_what_is_stored_is_not_matched_again_once_its_visits_are_deleted(world: World) -> None:
+def test_what_is_stored_is_not_matched_again_once_its_visits_are_deleted(
+    world: AssetHarness,
+) -> None:
     hour = world.hour(3)
     world.land_orders(hour)
     world.meta.expire_token(TOKEN)
@@ -169,7 +171,7 @@ def test_what_is_stored_is_not_matched_again_once_its_visits_are_deleted(world: 
     soon, late = world.now + 31 * MINUTE, world.now + timedelta(hours=50)
 
     def launched(at: datetime) -> dg.RunRequest:
-        looks = Looks(world, auto_backfill="on", lookback_hours="24", retention_days="1")
+        looks = SensorTicks(world, auto_backfill="on", lookback_hours="24", retention_days="1")
         found = [r for r in looks.look(at).run_requests or [] if r.tags[GAP].startswith("token-")]
         assert len(found) == 1
         return found[0]
@@ -187,12 +189,12 @@ def test_what_is_stored_is_not_matched_again_once_its_visits_are_deleted(world: 
     assert world.received()["accepted"] == 3
 
 
-def test_a_failed_run_is_named_in_the_evidence(world: World, told: Receiver) -> None:
+def test_a_failed_run_is_named_in_the_evidence(world: AssetHarness, told: Receiver) -> None:
     world.run(world.hour(6))
     world.run(world.hour(3), world.hour(1))
     (world.root / "landing").rename(world.root / "elsewhere")
     world.run(world.hour(5))
-    looks = Looks(world)
+    looks = SensorTicks(world)
     looks.alerts = {"json_url": told.url}
     looks.look(world.now)
     (alert,) = told
@@ -203,7 +205,7 @@ def test_a_failed_run_is_named_in_the_evidence(world: World, told: Receiver) -> 
     assert "SourceError" in seen
 
 
-def test_a_quiet_look_says_so(world: World) -> None:
-    result = Looks(world).look(world.now)
+def test_a_quiet_look_says_so(world: AssetHarness) -> None:
+    result = SensorTicks(world).look(world.now)
     assert result.skip_reason is not None
     assert result.skip_reason.skip_message == "Nothing is flagged."

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 import dagster as dg
 
 from capi_assets.hours import hour_key
-from tests.helpers.asset_harness import TOKEN, World
+from tests.helpers.asset_harness import TOKEN, AssetHarness
 
 
-def test_a_range_is_delivered_once_however_often_it_is_materialized(world: World) -> None:
+def test_a_range_is_delivered_once_however_often_it_is_materialized(world: AssetHarness) -> None:
     hours = [world.hour(back) for back in (5, 4, 3)]
     for hour in hours:
         world.land_orders(hour)
@@ -26,14 +26,14 @@ def test_a_range_is_delivered_once_however_often_it_is_materialized(world: World
     assert len(before) == 3
 
 
-def test_every_hour_of_a_range_is_one_request_together(world: World) -> None:
+def test_every_hour_of_a_range_is_one_request_together(world: AssetHarness) -> None:
     for back in range(2, 8):
         world.land_orders(world.hour(back), count=2)
     assert world.run(world.hour(7), world.hour(2))
     assert world.requests() == 1
 
 
-def test_a_dead_token_leaves_its_hours_failed_and_only_those(world: World) -> None:
+def test_a_dead_token_leaves_its_hours_failed_and_only_those(world: AssetHarness) -> None:
     good, bad = world.hour(4), world.hour(3)
     for hour in (good, bad):
         world.land_orders(hour)
@@ -53,7 +53,7 @@ def test_a_dead_token_leaves_its_hours_failed_and_only_those(world: World) -> No
     assert note.partition == hour_key(bad)
     assert "the access token is not accepted" in str(note.description)
     assert note.metadata["pending"].value == 3
-    assert "token" in str(note.metadata["what_to_do"].value)
+    assert "token" in str(note.metadata["remedy"].value)
 
     world.meta.renew_token(TOKEN)
     assert world.run(bad)
@@ -62,7 +62,7 @@ def test_a_dead_token_leaves_its_hours_failed_and_only_those(world: World) -> No
     assert world.received()["received"] == 6
 
 
-def test_a_finished_hour_shows_as_failed_again_once_late_orders_wait(world: World) -> None:
+def test_a_finished_hour_shows_as_failed_again_once_late_orders_wait(world: AssetHarness) -> None:
     hour = world.hour(3)
     world.land_orders(hour)
     assert world.run(hour)
@@ -75,7 +75,7 @@ def test_a_finished_hour_shows_as_failed_again_once_late_orders_wait(world: Worl
     assert sorted(statuses) == ["delivered"] * 3 + ["pending"] * 3
 
 
-def test_an_empty_hour_is_an_hour(world: World) -> None:
+def test_an_empty_hour_is_an_hour(world: AssetHarness) -> None:
     hour = world.hour(2)
     assert world.run(hour)
     (row,) = world.read("attribution_health", [hour])
@@ -83,7 +83,7 @@ def test_an_empty_hour_is_an_hour(world: World) -> None:
     assert world.requests() == 0
 
 
-def test_the_open_hour_can_be_delivered_while_it_fills(world: World) -> None:
+def test_the_open_hour_can_be_delivered_while_it_fills(world: AssetHarness) -> None:
     hour = world.hour(0)
     world.now = hour + timedelta(minutes=30)
     world.meta.set_clock(world.now)
@@ -94,7 +94,7 @@ def test_the_open_hour_can_be_delivered_while_it_fills(world: World) -> None:
     assert world.received() == {"received": 4, "accepted": 4, "duplicates": 0, "doubled": 0}
 
 
-def test_orders_too_old_for_meta_are_expired_and_never_sent(world: World) -> None:
+def test_orders_too_old_for_meta_are_expired_and_never_sent(world: AssetHarness) -> None:
     hour = world.hour(7 * 24 + 2)
     world.land_orders(hour)
     assert world.run(hour)
@@ -102,7 +102,7 @@ def test_orders_too_old_for_meta_are_expired_and_never_sent(world: World) -> Non
     assert world.requests() == 0
 
 
-def test_an_order_cancelled_after_it_was_held_back_is_not_sent(world: World) -> None:
+def test_an_order_cancelled_after_it_was_held_back_is_not_sent(world: AssetHarness) -> None:
     hour = world.hour(3)
     world.land_orders(hour, count=1)
     world.meta.expire_token(TOKEN)
@@ -115,7 +115,7 @@ def test_an_order_cancelled_after_it_was_held_back_is_not_sent(world: World) -> 
     assert world.received()["received"] == 0
 
 
-def test_a_withdrawn_consent_stops_the_delivery_and_keeps_no_payload(world: World) -> None:
+def test_a_withdrawn_consent_stops_the_delivery_and_keeps_no_payload(world: AssetHarness) -> None:
     hour = world.hour(3)
     world.land_orders(hour, count=2, consent=False)
     assert world.run(hour)
@@ -126,7 +126,7 @@ def test_a_withdrawn_consent_stops_the_delivery_and_keeps_no_payload(world: Worl
     assert world.requests() == 0
 
 
-def test_one_event_that_meta_would_refuse_costs_no_other(world: World) -> None:
+def test_one_event_that_meta_would_refuse_costs_no_other(world: AssetHarness) -> None:
     hour = world.hour(3)
     world.land_orders(hour, count=2)
     weak = {
@@ -144,7 +144,7 @@ def test_one_event_that_meta_would_refuse_costs_no_other(world: World) -> None:
     assert world.received()["accepted"] == 2
 
 
-def test_a_dry_run_shows_the_plan_and_touches_nothing(world: World) -> None:
+def test_a_dry_run_shows_the_plan_and_touches_nothing(world: AssetHarness) -> None:
     hours = [world.hour(4), world.hour(3)]
     for hour in hours:
         world.land_orders(hour)
@@ -166,7 +166,7 @@ def test_a_dry_run_shows_the_plan_and_touches_nothing(world: World) -> None:
     assert "recoverable" in metadata["plan"].value
 
 
-def test_orders_matched_before_their_visits_were_rebuilt_are_named(world: World) -> None:
+def test_orders_matched_before_their_visits_were_rebuilt_are_named(world: AssetHarness) -> None:
     earlier, hour = world.hour(4), world.hour(3)
     for each in (earlier, hour):
         world.land_orders(each)
@@ -182,7 +182,7 @@ def test_orders_matched_before_their_visits_were_rebuilt_are_named(world: World)
     assert _rebuilt(world, hour) is None
 
 
-def _rebuilt(world: World, hour: datetime) -> int | None:
+def _rebuilt(world: AssetHarness, hour: datetime) -> int | None:
     (record,) = world.instance.fetch_materializations(
         dg.AssetRecordsFilter(
             asset_key=dg.AssetKey("attribution_health"), asset_partitions=[hour_key(hour)]

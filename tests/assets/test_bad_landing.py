@@ -5,10 +5,10 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
-from tests.helpers.asset_harness import World
+from tests.helpers.asset_harness import AssetHarness
 
 
-def _failure_words(world: World) -> str:
+def _failure_words(world: AssetHarness) -> str:
     run = world.instance.get_runs(limit=1)[0]
     words = []
     for entry in world.instance.all_logs(run.run_id):
@@ -21,7 +21,7 @@ def _failure_words(world: World) -> str:
     return "\n".join(words)
 
 
-def test_a_file_without_a_required_column_stops_its_hour_and_no_other(world: World) -> None:
+def test_a_file_without_a_required_column_stops_its_hour_and_no_other(world: AssetHarness) -> None:
     good, bad = world.hour(4), world.hour(3)
     world.land_orders(good)
     world.land_orders(bad)
@@ -41,7 +41,7 @@ def test_a_file_without_a_required_column_stops_its_hour_and_no_other(world: Wor
     assert "unreadable_file" in reasons
 
 
-def test_a_mended_file_finishes_the_hour_and_empties_its_quarantine(world: World) -> None:
+def test_a_mended_file_finishes_the_hour_and_empties_its_quarantine(world: AssetHarness) -> None:
     hour = world.hour(3)
     world.land_orders(hour)
     path = world.land("orders", hour, "export.csv", "orderid,occurred_at\n")
@@ -64,7 +64,7 @@ def test_a_mended_file_finishes_the_hour_and_empties_its_quarantine(world: World
         ("readme.txt", b"hello"),
     ],
 )
-def test_no_file_stops_the_others(world: World, name: str, content: bytes) -> None:
+def test_no_file_stops_the_others(world: AssetHarness, name: str, content: bytes) -> None:
     hour = world.hour(3)
     world.land_orders(hour)
     world.land("orders", hour, name, content)
@@ -74,7 +74,7 @@ def test_no_file_stops_the_others(world: World, name: str, content: bytes) -> No
     assert sum(row["delivered"] for row in rows) == 3
 
 
-def test_a_missing_landing_folder_is_named_with_its_remedy(world: World) -> None:
+def test_a_missing_landing_folder_is_named_with_its_remedy(world: AssetHarness) -> None:
     world.overrides["sources"] = {"landing": str(world.root / "nowhere")}
     assert not world.run(world.hour(3))
     words = _failure_words(world)
@@ -82,7 +82,7 @@ def test_a_missing_landing_folder_is_named_with_its_remedy(world: World) -> None
     assert "CAPI_LANDING" in words
 
 
-def test_quarantined_orders_are_counted_with_their_money(world: World) -> None:
+def test_quarantined_orders_are_counted_with_their_money(world: AssetHarness) -> None:
     hour = world.hour(3)
     world.land_orders(hour, count=1)
     world.land(
@@ -99,7 +99,7 @@ def test_quarantined_orders_are_counted_with_their_money(world: World) -> None:
     assert sum(r["orders"] for r in rows) == 2
 
 
-def test_an_unknown_column_is_named_once_and_nothing_else_happens(world: World) -> None:
+def test_an_unknown_column_is_named_once_and_nothing_else_happens(world: AssetHarness) -> None:
     hour = world.hour(3)
     world.land_orders(hour, colour="red")
     assert world.run(hour)

@@ -13,13 +13,15 @@ import orjson
 from dagster._core.storage.dagster_run import RunsFilter
 
 from capi_assets.defs.automation.coverage_sensor import coverage_sensor
-from capi_assets.defs.resources import Alerts, Clock, LakeResource, resources_from
+from capi_assets.defs.resources import AlertsResource, ClockResource, LakeResource, resources_from
 from capi_assets.hours import hour_key
 from capi_assets.settings import read_settings
-from tests.helpers.asset_harness import TOKEN, World
+from tests.helpers.asset_harness import TOKEN, AssetHarness
 
 
-def _evaluations(world: World, asset: str, check: str) -> dict[str | None, dg.AssetCheckEvaluation]:
+def _evaluations(
+    world: AssetHarness, asset: str, check: str
+) -> dict[str | None, dg.AssetCheckEvaluation]:
     """Latest evaluation per partition."""
     found: dict[str | None, dg.AssetCheckEvaluation] = {}
     records = world.instance.event_log_storage.get_asset_check_execution_history(
@@ -32,14 +34,14 @@ def _evaluations(world: World, asset: str, check: str) -> dict[str | None, dg.As
     return found
 
 
-def test_each_hour_of_a_range_has_its_own_verdict(world: World) -> None:
+def test_each_hour_of_a_range_has_its_own_verdict(world: AssetHarness) -> None:
     good, bad = world.hour(4), world.hour(3)
     world.land_orders(good)
     world.run(good)
     world.land_orders(bad)
     world.meta.expire_token(TOKEN)
     world.run(good, bad)
-    verdicts = _evaluations(world, "attribution_health", "hour_reaches_coverage")
+    verdicts = _evaluations(world, "attribution_health", "coverage_above_threshold")
     assert verdicts[hour_key(good)].passed
     failed = verdicts[hour_key(bad)]
     assert not failed.passed
@@ -55,13 +57,13 @@ def test_each_hour_of_a_range_has_its_own_verdict(world: World) -> None:
     assert set(sums) == {hour_key(good), hour_key(bad)}
 
 
-def test_refused_rows_show_in_the_check_of_their_hour(world: World) -> None:
+def test_refused_rows_show_in_the_check_of_their_hour(world: AssetHarness) -> None:
     hour = world.hour(3)
     world.land_orders(hour)
     world.land_orders(hour, 1, "rental.jsonl", event_name="purchase")
     world.land("orders", hour, "bad.csv", f"order_id,occurred_at,value\nb1,{hour.isoformat()},x\n")
     world.run(hour)
-    verdict = _evaluations(world, "orders", "orders_keep_their_contract")[hour_key(hour)]
+    verdict = _evaluations(world, "orders", "orders_match_contract")[hour_key(hour)]
     assert not verdict.passed
     assert verdict.severity == dg.AssetCheckSeverity.WARN
     assert "value:not_a_number" in verdict.metadata["rows"].value
@@ -96,15 +98,17 @@ def _webhook() -> Iterator[tuple[str, list[str]]]:
         server.server_close()
 
 
-def _tick(world: World, cursor: str | None, hook: str | None, at: datetime) -> dg.SensorResult:
+def _tick(
+    world: AssetHarness, cursor: str | None, hook: str | None, at: datetime
+) -> dg.SensorResult:
     context = dg.build_sensor_context(
         instance=world.instance,
         cursor=cursor,
         resources={
             "lake": LakeResource(root=str(world.root / "lake")),
             "rules": resources_from(read_settings({}))["rules"],
-            "clock": Clock(at=at.isoformat()),
-            "alerts": Alerts(webhook=hook),
+            "clock": ClockResource(at=at.isoformat()),
+            "alerts": AlertsResource(webhook=hook),
             "meta": resources_from(read_settings({}))["meta"],
         },
     )
@@ -116,7 +120,7 @@ def _tick(world: World, cursor: str | None, hook: str | None, at: datetime) -> d
     return result
 
 
-def test_a_gap_is_told_once_when_it_opens_and_once_when_it_is_over(world: World) -> None:
+def test_a_gap_is_told_once_when_it_opens_and_once_when_it_is_over(world: AssetHarness) -> None:
     hours = [world.hour(back) for back in (3, 2, 1)]
     for hour in hours:
         world.land_orders(hour, count=4)
@@ -143,11 +147,11 @@ def test_a_gap_is_told_once_when_it_opens_and_once_when_it_is_over(world: World)
         fourth = _tick(world, third.cursor, hook, world.now + timedelta(minutes=3))
         assert len(texts) == 2
         assert not fourth.asset_events
-    standing = _evaluations(world, "attribution_health", "coverage_watch")[None]
+    standing = _evaluations(world, "attribution_health", "open_gaps")[None]
     assert standing.passed
 
 
-def test_the_standing_list_follows_every_materialization(world: World) -> None:
+def test_the_standing_list_follows_every_materialization(world: AssetHarness) -> None:
     hour = world.hour(1)
     world.land_orders(hour)
     world.run(hour)
@@ -157,11 +161,11 @@ def test_the_standing_list_follows_every_materialization(world: World) -> None:
     second = _tick(world, first.cursor, None, world.now)
     (standing,) = second.asset_events
     assert isinstance(standing, dg.AssetCheckEvaluation)
-    assert standing.check_name == "coverage_watch"
+    assert standing.check_name == "open_gaps"
     assert standing.target_materialization_data is not None
 
 
-def test_a_dead_webhook_never_fails_the_sensor(world: World) -> None:
+def test_a_dead_webhook_never_fails_the_sensor(world: AssetHarness) -> None:
     hour = world.hour(3)
     world.land_orders(hour)
     world.meta.expire_token(TOKEN)
@@ -170,7 +174,7 @@ def test_a_dead_webhook_never_fails_the_sensor(world: World) -> None:
     assert result.cursor
 
 
-def test_time_running_out_has_the_hours_judged_again(world: World) -> None:
+def test_time_running_out_has_the_hours_judged_again(world: AssetHarness) -> None:
     hour = world.hour(3)
     world.land_orders(hour)
     world.meta.expire_token(TOKEN)
@@ -181,14 +185,14 @@ def test_time_running_out_has_the_hours_judged_again(world: World) -> None:
     assert hour_key(hour) in starts
 
 
-def test_a_fresh_install_raises_no_alarm(world: World) -> None:
+def test_a_fresh_install_raises_no_alarm(world: AssetHarness) -> None:
     result = _tick(world, None, None, world.now)
     assert not result.run_requests
     observed = [e for e in result.asset_events if isinstance(e, dg.AssetObservation)]
     assert observed == []
 
 
-def test_an_hour_that_nobody_materialized_is_flagged(world: World) -> None:
+def test_an_hour_that_nobody_materialized_is_flagged(world: AssetHarness) -> None:
     for back in (6, 4):
         world.land_orders(world.hour(back))
         world.run(world.hour(back))

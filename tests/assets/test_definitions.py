@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from capi_assets.definitions import build_definitions
-from capi_assets.defs.automation.schedules import every_hour, open_hour
+from capi_assets.defs.automation.schedules import deliver_current_hour, deliver_hourly
 from capi_assets.hours import floor_hour, hour_key
 from capi_assets.lake import Lake
 from capi_assets.partitions import HOURLY
@@ -67,7 +67,12 @@ def test_every_check_job_schedule_and_sensor_is_described() -> None:
         if not job.name.startswith("__"):
             assert job.description, job.name
     schedules = {s.name for s in repository.schedule_defs}
-    assert schedules >= {"every_hour", "open_hour", "every_morning", "every_night"}
+    assert schedules >= {
+        "deliver_hourly",
+        "deliver_current_hour",
+        "check_access_daily",
+        "purge_visits_nightly",
+    }
     sensors = {s.name for s in repository.sensor_defs}
     assert sensors == {"coverage_sensor", "late_files_sensor"}
     for automation in (*repository.schedule_defs, *repository.sensor_defs):
@@ -95,7 +100,7 @@ def test_old_visits_are_forgotten_and_young_ones_kept(tmp_path: Path) -> None:
 
 def test_the_hourly_schedule_takes_the_hour_that_settled() -> None:
     tick = datetime(2026, 11, 20, 14, 5, tzinfo=UTC)
-    request = every_hour(dg.build_schedule_context(scheduled_execution_time=tick))
+    request = deliver_hourly(dg.build_schedule_context(scheduled_execution_time=tick))
     assert isinstance(request, dg.RunRequest)
     assert request.partition_key == "2026-11-20-13:00"
 
@@ -103,12 +108,12 @@ def test_the_hourly_schedule_takes_the_hour_that_settled() -> None:
 def test_the_open_hours_schedule_takes_the_hour_that_fills() -> None:
     now = datetime.now(UTC)
     tick = now.replace(minute=now.minute // 10 * 10, second=0, microsecond=0)
-    request = open_hour(dg.build_schedule_context(scheduled_execution_time=tick))
+    request = deliver_current_hour(dg.build_schedule_context(scheduled_execution_time=tick))
     assert isinstance(request, dg.RunRequest)
     assert request.partition_key == hour_key(floor_hour(tick - timedelta(seconds=1)))
 
 
 def test_the_open_hours_schedule_does_not_make_up_for_old_ticks() -> None:
     tick = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
-    skipped = open_hour(dg.build_schedule_context(scheduled_execution_time=tick))
+    skipped = deliver_current_hour(dg.build_schedule_context(scheduled_execution_time=tick))
     assert isinstance(skipped, dg.SkipReason)

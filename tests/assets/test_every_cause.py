@@ -16,12 +16,12 @@ import pytest
 from capi_assets.contracts.attribution_health import AttributionHealth
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.coverage.gaps import Gap
-from capi_assets.coverage.stored_health import watch
-from capi_assets.defs.resources import Rules, resources_from
+from capi_assets.coverage.stored_health import find_gaps
+from capi_assets.defs.resources import RulesResource, resources_from
 from capi_assets.delivery.causes import Cause
 from capi_assets.hours import HOUR, hour_key
 from capi_assets.settings import read_settings
-from tests.helpers.asset_harness import World
+from tests.helpers.asset_harness import AssetHarness
 
 LATELY = {cause: back for back, cause in enumerate(Cause, 2)}
 """Which hour each cause strikes, counted back from the open one."""
@@ -37,7 +37,7 @@ HISTORY = 24 * 14
 class Staging:
     """Makes one trouble after the other in one world; a run each, so that each has its own."""
 
-    world: World
+    world: AssetHarness
 
     def hour(self, cause: Cause) -> datetime:
         return self.world.hour(BACK[cause])
@@ -130,12 +130,12 @@ STAGED: list[Cause] = [cause for cause in Cause if cause is not Cause.ORDERS_MIS
 
 
 def test_every_cause_is_told_by_the_hour_that_it_strikes(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: AssetHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One world with every trouble in an hour of its own; nothing is tried twice in a run. A cause
     that nobody stages has no method, and fails here."""
-    patient = Rules.delivery
-    monkeypatch.setattr(Rules, "delivery", lambda self: replace(patient(self), tries=1))
+    patient = RulesResource.delivery
+    monkeypatch.setattr(RulesResource, "delivery", lambda self: replace(patient(self), tries=1))
     staging = Staging(world)
     for cause in STAGED:
         getattr(staging, cause)()
@@ -168,7 +168,7 @@ def test_every_cause_is_told_by_the_hour_that_it_strikes(
     }
 
 
-def test_orders_that_stop_while_visits_go_on_tell_it_too(world: World) -> None:
+def test_orders_that_stop_while_visits_go_on_tell_it_too(world: AssetHarness) -> None:
     """By comparison with two weeks, whose verdicts are put into the lake as they would stand."""
     hour = world.hour(2)
     for back in range(3, 3 + HISTORY):
@@ -180,13 +180,13 @@ def test_orders_that_stop_while_visits_go_on_tell_it_too(world: World) -> None:
     assert verdict.metadata["cause"].value == Cause.ORDERS_MISSING
     assert "about 40 did not arrive" in (verdict.description or "")
     (gap,) = [gap for gap in seen_gaps(world) if hour in gap.missing]
-    assert (gap.cause, gap.absent) == (Cause.ORDERS_MISSING, 40)
+    assert (gap.cause, gap.orders_expected_missing) == (Cause.ORDERS_MISSING, 40)
 
 
-def seen_gaps(world: World) -> list[Gap]:
+def seen_gaps(world: AssetHarness) -> list[Gap]:
     """The gaps as the sensor sees them."""
-    rules: Rules = resources_from(read_settings({}))["rules"]
-    return watch(world.lake, rules.coverage(), world.now).gaps
+    rules: RulesResource = resources_from(read_settings({}))["rules"]
+    return find_gaps(world.lake, rules.coverage(), world.now).gaps
 
 
 def _ordinary(hour: datetime) -> pa.Table:
@@ -224,10 +224,10 @@ def _lines(rows: Iterable[dict[str, Any]]) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
-def verdicts(world: World) -> dict[str | None, dg.AssetCheckEvaluation]:
+def verdicts(world: AssetHarness) -> dict[str | None, dg.AssetCheckEvaluation]:
     """The latest verdict of each hour."""
     found: dict[str | None, dg.AssetCheckEvaluation] = {}
-    key = dg.AssetCheckKey(dg.AssetKey("attribution_health"), "hour_reaches_coverage")
+    key = dg.AssetCheckKey(dg.AssetKey("attribution_health"), "coverage_above_threshold")
     for record in world.instance.event_log_storage.get_asset_check_execution_history(
         key, limit=100
     ):

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from capi_assets.cli import main
 from capi_assets.hours import hour_key
-from tests.helpers.asset_harness import DATASET, TOKEN, World
+from tests.helpers.asset_harness import DATASET, TOKEN, AssetHarness
 
 EMAIL = "Ana.Person+shop@Example.com"
 SECRETS = (
@@ -23,7 +23,7 @@ SECRETS = (
 
 
 @pytest.fixture
-def cli(world: World, monkeypatch: pytest.MonkeyPatch) -> Explained:
+def cli(world: AssetHarness, monkeypatch: pytest.MonkeyPatch) -> Explained:
     """`capi-assets explain` in this world."""
     for name, value in {
         "CAPI_LAKE": str(world.root / "lake"),
@@ -63,11 +63,13 @@ def order_of(hour: datetime, **fields: Any) -> dict[str, Any]:
             "event_source_url": f"https://shop.example/thanks?email={EMAIL}", **fields}  # fmt: skip
 
 
-def land(world: World, hour: datetime, *rows: dict[str, Any], name: str = "o.jsonl") -> None:
+def land(world: AssetHarness, hour: datetime, *rows: dict[str, Any], name: str = "o.jsonl") -> None:
     world.land("orders", hour, name, "".join(json.dumps(row) + "\n" for row in rows))
 
 
-def test_a_delivered_order_is_told_from_landing_to_trace_id(world: World, cli: Explained) -> None:
+def test_a_delivered_order_is_told_from_landing_to_trace_id(
+    world: AssetHarness, cli: Explained
+) -> None:
     hour = world.hour(3)
     world.land_orders(hour, count=1, first_name="Zinaida")
     assert world.run(hour)
@@ -94,7 +96,7 @@ def test_a_delivered_order_is_told_from_landing_to_trace_id(world: World, cli: E
     assert digest not in json.dumps(read)
 
 
-def test_a_pending_order_says_what_the_token_needs(world: World, cli: Explained) -> None:
+def test_a_pending_order_says_what_the_token_needs(world: AssetHarness, cli: Explained) -> None:
     hour = world.hour(3)
     world.land_orders(hour, count=1)
     world.meta.expire_token(TOKEN)
@@ -110,7 +112,9 @@ def test_a_pending_order_says_what_the_token_needs(world: World, cli: Explained)
     assert hour_key(hour) in read["to_do"]
 
 
-def test_a_refused_order_names_file_line_reasons_and_remedy(world: World, cli: Explained) -> None:
+def test_a_refused_order_names_file_line_reasons_and_remedy(
+    world: AssetHarness, cli: Explained
+) -> None:
     hour = world.hour(3)
     rows = [order_of(hour, order_id="fine"), order_of(hour, value="Zinaida 12", currency="EURO")]
     land(world, hour, *rows, name="shop-export.jsonl")
@@ -124,7 +128,9 @@ def test_a_refused_order_names_file_line_reasons_and_remedy(world: World, cli: E
     assert f"materialize {hour_key(hour)}" in page
 
 
-def test_a_withheld_order_says_why_and_carries_no_payload(world: World, cli: Explained) -> None:
+def test_a_withheld_order_says_why_and_carries_no_payload(
+    world: AssetHarness, cli: Explained
+) -> None:
     hour = world.hour(3)
     land(world, hour, order_of(hour, consent=False))
     world.run(hour)
@@ -134,7 +140,9 @@ def test_a_withheld_order_says_why_and_carries_no_payload(world: World, cli: Exp
     assert "Of the order, as stored" in cli.page("o1")
 
 
-def test_an_invalid_order_gets_the_remedy_of_its_refusal(world: World, cli: Explained) -> None:
+def test_an_invalid_order_gets_the_remedy_of_its_refusal(
+    world: AssetHarness, cli: Explained
+) -> None:
     hour = world.hour(3)
     land(world, hour, order_of(hour, client_user_agent=None, phone="123"))
     world.run(hour)
@@ -145,7 +153,7 @@ def test_an_invalid_order_gets_the_remedy_of_its_refusal(world: World, cli: Expl
 
 
 def test_a_stored_order_that_was_not_matched_says_what_to_materialize(
-    world: World, cli: Explained
+    world: AssetHarness, cli: Explained
 ) -> None:
     hour = world.hour(3)
     land(world, hour, order_of(hour))
@@ -156,7 +164,7 @@ def test_a_stored_order_that_was_not_matched_says_what_to_materialize(
     assert read["to_do"].startswith(f"Materialize {hour_key(hour)}")
 
 
-def test_the_candidates_show_which_rule_decided(world: World, cli: Explained) -> None:
+def test_the_candidates_show_which_rule_decided(world: AssetHarness, cli: Explained) -> None:
     hour = world.hour(3)
     visits = [
         {"visit_id": f"v{number}", "occurred_at": (hour + timedelta(minutes=number)).isoformat(),
@@ -177,7 +185,9 @@ def test_the_candidates_show_which_rule_decided(world: World, cli: Explained) ->
     assert "and 4 more visits." in page
 
 
-def test_visits_that_came_after_the_matching_are_pointed_out(world: World, cli: Explained) -> None:
+def test_visits_that_came_after_the_matching_are_pointed_out(
+    world: AssetHarness, cli: Explained
+) -> None:
     hour = world.hour(3)
     land(world, hour, order_of(hour))
     world.run(hour)
@@ -190,7 +200,7 @@ def test_visits_that_came_after_the_matching_are_pointed_out(world: World, cli: 
 
 
 def test_one_id_in_several_hours_is_listed_and_the_newest_explained(
-    world: World, cli: Explained
+    world: AssetHarness, cli: Explained
 ) -> None:
     old, new = world.hour(5), world.hour(3)
     land(world, old, order_of(old))
@@ -204,7 +214,7 @@ def test_one_id_in_several_hours_is_listed_and_the_newest_explained(
     assert "The id stands elsewhere too" in cli.page("o1")
 
 
-def test_an_unknown_order_is_an_error_with_a_remedy(world: World, cli: Explained) -> None:
+def test_an_unknown_order_is_an_error_with_a_remedy(world: AssetHarness, cli: Explained) -> None:
     empty = cli("o1", fails=True).output
     assert "holds no orders at all" in empty
     hour = world.hour(3)
@@ -220,7 +230,7 @@ def test_an_unknown_order_is_an_error_with_a_remedy(world: World, cli: Explained
     assert "could not be read" not in narrowed
 
 
-def test_an_order_may_be_in_what_could_not_be_read(world: World, cli: Explained) -> None:
+def test_an_order_may_be_in_what_could_not_be_read(world: AssetHarness, cli: Explained) -> None:
     hour = world.hour(3)
     land(world, hour, order_of(hour), name="good.jsonl")
     world.land("orders", hour, "cut.jsonl", '{"order_id": "o2", "occurred')
@@ -232,7 +242,7 @@ def test_an_order_may_be_in_what_could_not_be_read(world: World, cli: Explained)
     assert "open.csv" in told
 
 
-def test_hash_names_the_spelling_that_makes_the_digest(world: World, cli: Explained) -> None:
+def test_hash_names_the_spelling_that_makes_the_digest(world: AssetHarness, cli: Explained) -> None:
     hour = world.hour(3)
     land(
         world,
@@ -255,7 +265,9 @@ def test_hash_names_the_spelling_that_makes_the_digest(world: World, cli: Explai
         assert any(spelling in name for name in equal), (order_id, typed, equal, found["answer"])
 
 
-def test_hash_says_so_when_nothing_fits_or_another_key_does(world: World, cli: Explained) -> None:
+def test_hash_says_so_when_nothing_fits_or_another_key_does(
+    world: AssetHarness, cli: Explained
+) -> None:
     hour = world.hour(3)
     land(world, hour, order_of(hour, external_id="ana.person@example.com"))
     world.run(hour)
@@ -268,7 +280,7 @@ def test_hash_says_so_when_nothing_fits_or_another_key_does(world: World, cli: E
     assert "columns may be mixed up" in mixed
 
 
-def test_a_value_can_be_typed_without_being_shown(world: World, cli: Explained) -> None:
+def test_a_value_can_be_typed_without_being_shown(world: AssetHarness, cli: Explained) -> None:
     hour = world.hour(3)
     land(world, hour, order_of(hour, event_source_url="https://shop.example/thanks"))
     world.run(hour)
@@ -279,7 +291,7 @@ def test_a_value_can_be_typed_without_being_shown(world: World, cli: Explained) 
         assert "landing" in path.parts or b"ana.person" not in path.read_bytes().lower(), path
 
 
-def test_a_key_that_is_none_is_a_usage_error(world: World, cli: Explained) -> None:
+def test_a_key_that_is_none_is_a_usage_error(world: AssetHarness, cli: Explained) -> None:
     hour = world.hour(3)
     land(world, hour, order_of(hour))
     world.run(hour)

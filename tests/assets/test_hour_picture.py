@@ -8,10 +8,10 @@ from base64 import b64decode
 import dagster as dg
 
 from capi_assets.hours import hour_key
-from tests.helpers.asset_harness import World
+from tests.helpers.asset_harness import AssetHarness
 
 
-def test_an_hours_materialization_carries_its_waterfall(world: World) -> None:
+def test_an_hours_materialization_carries_its_waterfall(world: AssetHarness) -> None:
     full, empty = world.hour(3), world.hour(2)
     world.land_orders(full, count=5)
     assert world.run(full, empty)
@@ -28,7 +28,7 @@ def test_an_hours_materialization_carries_its_waterfall(world: World) -> None:
     assert "100.0\N{NO-BREAK SPACE}% reached Meta: 5 of 5" in b64decode(match.group(1)).decode()
     assert "picture" not in found[hour_key(empty)]
     numbers = {name: value.value for name, value in found[hour_key(full)].items()}
-    assert (numbers["match_rate"], numbers["own_event_ids"]) == (1.0, 1.0)
+    assert (numbers["match_rate"], numbers["order_supplied_event_ids"]) == (1.0, 1.0)
     # The hour lies three hours back, and its orders were accepted just now.
     assert (numbers["within_1h"], numbers["within_24h"]) == (0.0, 1.0)
     assert 120 < numbers["freshness_p50_minutes"] <= numbers["freshness_p95_minutes"] < 245

@@ -11,8 +11,8 @@ import pytest
 
 from capi_assets.defs.automation.late_files_sensor import late_files_sensor
 from capi_assets.hours import hour_key
-from tests.helpers.asset_harness import World
-from tests.helpers.sensor_ticks import Looks, Receiver, hours_of, receiver
+from tests.helpers.asset_harness import AssetHarness
+from tests.helpers.sensor_ticks import Receiver, SensorTicks, hours_of, receiver
 
 MINUTE = timedelta(minutes=1)
 
@@ -23,7 +23,7 @@ def told() -> Iterator[Receiver]:
         yield found
 
 
-def land(world: World, hour: datetime, name: str, at: datetime) -> None:
+def land(world: AssetHarness, hour: datetime, name: str, at: datetime) -> None:
     """Files of orders and visits as if they had landed at this moment."""
     world.land_orders(hour, count=2, name=name)
     for table, file in (("orders", name), ("visits", f"visits-{name}")):
@@ -31,21 +31,21 @@ def land(world: World, hour: datetime, name: str, at: datetime) -> None:
         os.utime(path, (at.timestamp(), at.timestamp()))
 
 
-def landed_and_read(world: World, *hours: datetime) -> None:
+def landed_and_read(world: AssetHarness, *hours: datetime) -> None:
     for hour in hours:
         land(world, hour, "orders.jsonl", hour + timedelta(hours=1))
     world.run(hours[0], hours[-1])
 
 
-def later(world: World, minutes: int) -> datetime:
+def later(world: AssetHarness, minutes: int) -> datetime:
     """After the run; materializations have the real clock's time."""
     return world.now + timedelta(minutes=10 + minutes)
 
 
-def test_late_files_have_their_hours_materialized_once(world: World) -> None:
+def test_late_files_have_their_hours_materialized_once(world: AssetHarness) -> None:
     hours = [world.hour(back) for back in (6, 5, 4, 3)]
     landed_and_read(world, *hours)
-    looks = Looks(world, late_files_sensor)
+    looks = SensorTicks(world, late_files_sensor)
     quiet = looks.look(later(world, 0))
     assert not quiet.run_requests
     assert quiet.skip_reason is not None
@@ -67,17 +67,17 @@ def test_late_files_have_their_hours_materialized_once(world: World) -> None:
 
     looks.run(found, later(world, 4))
     assert world.received()["accepted"] == 8 + 6
-    fresh = Looks(world, late_files_sensor)  # as after a lost cursor
+    fresh = SensorTicks(world, late_files_sensor)  # as after a lost cursor
     world_done = datetime.now(tz=world.now.tzinfo) + timedelta(hours=1)
     for hour in (hours[0], hours[1], hours[3]):
         land(world, hour, "late.jsonl", world.now - MINUTE)
     assert not fresh.look(world_done).run_requests
 
 
-def test_a_file_that_comes_later_still_is_seen_too(world: World) -> None:
+def test_a_file_that_comes_later_still_is_seen_too(world: AssetHarness) -> None:
     hour = world.hour(3)
     landed_and_read(world, hour)
-    looks = Looks(world, late_files_sensor)
+    looks = SensorTicks(world, late_files_sensor)
     land(world, hour, "late.jsonl", later(world, 1))
     first = looks.look(later(world, 3))
     land(world, hour, "later.jsonl", later(world, 4))
@@ -87,11 +87,13 @@ def test_a_file_that_comes_later_still_is_seen_too(world: World) -> None:
     assert len(set(keys)) == 2
 
 
-def test_late_files_may_be_proposed_only(world: World, told: Receiver) -> None:
+def test_late_files_may_be_proposed_only(world: AssetHarness, told: Receiver) -> None:
     hour = world.hour(3)
     landed_and_read(world, hour)
     land(world, hour, "late.jsonl", later(world, 1))
-    looks = Looks(world, late_files_sensor, late_files="propose", ui_url="http://127.0.0.1:3000")
+    looks = SensorTicks(
+        world, late_files_sensor, late_files="propose", ui_url="http://127.0.0.1:3000"
+    )
     looks.alerts = {"json_url": told.url}
     assert not looks.look(later(world, 3)).run_requests
     looks.look(later(world, 4))
@@ -103,28 +105,28 @@ def test_late_files_may_be_proposed_only(world: World, told: Receiver) -> None:
     assert "Orders of later hours may have come from these visits" in document["text"]
 
 
-def test_hours_that_were_never_materialized_are_not_late(world: World) -> None:
+def test_hours_that_were_never_materialized_are_not_late(world: AssetHarness) -> None:
     landed_and_read(world, world.hour(3))
     land(world, world.hour(5), "orders.jsonl", later(world, 1))
-    assert not Looks(world, late_files_sensor).look(later(world, 3)).run_requests
+    assert not SensorTicks(world, late_files_sensor).look(later(world, 3)).run_requests
 
 
-def test_a_file_that_landed_while_its_hour_was_read_is_late(world: World) -> None:
+def test_a_file_that_landed_while_its_hour_was_read_is_late(world: AssetHarness) -> None:
     hour = world.hour(3)
     landed_and_read(world, hour)
     (run,) = world.instance.get_run_records()
     began = datetime.fromtimestamp(run.start_time or 0, world.now.tzinfo)
     land(world, hour, "late.jsonl", began + timedelta(microseconds=1000))
-    found = Looks(world, late_files_sensor).look(later(world, 3))
+    found = SensorTicks(world, late_files_sensor).look(later(world, 3))
     assert hours_of(found, "deliver_hour") == [hour]
 
 
-def test_late_files_can_be_left_alone(world: World) -> None:
+def test_late_files_can_be_left_alone(world: AssetHarness) -> None:
     context = dg.build_sensor_context(
         instance=world.instance,
         resources={
             **dict.fromkeys(("lake", "sources", "clock", "alerts")),
-            "rules": Looks(world, late_files="off").rules,
+            "rules": SensorTicks(world, late_files="off").rules,
         },
     )
     result = late_files_sensor(context)

@@ -18,7 +18,7 @@ from capi_assets.defs import resources as given
 from capi_assets.hours import floor_hour
 from capi_assets.sandbox.reports import totals
 from capi_assets.sandbox.tokens import digest_of
-from tests.helpers.asset_harness import DATASET, TOKEN, World
+from tests.helpers.asset_harness import DATASET, TOKEN, AssetHarness
 
 DAY = timedelta(days=1)
 
@@ -39,11 +39,13 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[Message]:
         def send(self, messages: list[Message]) -> None:
             kept.extend(messages)
 
-    monkeypatch.setattr(given.Alerts, "channels", lambda self: [Keeping()])
+    monkeypatch.setattr(given.AlertsResource, "channels", lambda self: [Keeping()])
     return kept
 
 
-def look(world: World, days: float = 0, **meta: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def look(
+    world: AssetHarness, days: float = 0, **meta: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """One materialization `days` from now: the stored row, and each check's evaluation."""
     at = world.now + days * DAY
     world.meta.set_clock(at)
@@ -62,12 +64,12 @@ def look(world: World, days: float = 0, **meta: Any) -> tuple[dict[str, Any], di
     result = job().execute_in_process(instance=world.instance, run_config=run_config)
     assert result.success
     checks = {e.check_name: e for e in result.get_asset_check_evaluations()}
-    assert set(checks) == {"token_is_accepted", "token_lasts", "graph_version_lasts"}
+    assert set(checks) == {"token_valid", "token_not_expiring", "graph_version_supported"}
     rows = world.lake.read("meta_access", [floor_hour(at)], arrow_schema(MetaAccess)).to_pylist()
     return rows[0] if rows else {}, checks
 
 
-def test_a_good_token_is_green_and_worth_no_word(world: World, told: list[Message]) -> None:
+def test_a_good_token_is_green_and_worth_no_word(world: AssetHarness, told: list[Message]) -> None:
     row, checks = look(world)
     assert row["verdict"] == "ok"
     assert row["token_accepted"] is True
@@ -78,80 +80,82 @@ def test_a_good_token_is_green_and_worth_no_word(world: World, told: list[Messag
     assert totals(world.meta.inbox)["requests"]["calls"] == 0, "an event was sent unasked"
 
 
-def test_the_preflight_is_sent_by_choice(world: World, told: list[Message]) -> None:
+def test_the_preflight_is_sent_by_choice(world: AssetHarness, told: list[Message]) -> None:
     row, checks = look(world, preflight="on")
     assert row["preflight"] == "ok"
-    assert "lets it send" in checks["token_is_accepted"].description
+    assert "lets it send" in checks["token_valid"].description
     assert totals(world.meta.inbox)["requests"]["calls"] == 1
     assert world.received()["accepted"] == 0
 
 
-def test_an_ending_token_is_told_at_each_step_and_once(world: World, told: list[Message]) -> None:
+def test_an_ending_token_is_told_at_each_step_and_once(
+    world: AssetHarness, told: list[Message]
+) -> None:
     world.meta.renew_token(TOKEN, world.now + 20.1 * DAY)
     row, checks = look(world)
     assert row["days_left"] == 20
-    assert not checks["token_lasts"].passed
-    assert checks["token_lasts"].severity == dg.AssetCheckSeverity.WARN
-    assert checks["token_is_accepted"].passed
+    assert not checks["token_not_expiring"].passed
+    assert checks["token_not_expiring"].severity == dg.AssetCheckSeverity.WARN
+    assert checks["token_valid"].passed
     look(world, days=1)
     assert [message.document["kind"] for message in told] == ["token_ends_in_30"]
     _, checks = look(world, days=14)
-    assert checks["token_lasts"].severity == dg.AssetCheckSeverity.ERROR
+    assert checks["token_not_expiring"].severity == dg.AssetCheckSeverity.ERROR
     look(world, days=14.01)
     assert [m.document["kind"] for m in told[1:]] == ["token_ends_in_7"]
     world.meta.renew_token(TOKEN)
     _, checks = look(world, days=15)
-    assert checks["token_lasts"].passed
+    assert checks["token_not_expiring"].passed
     assert told[2].good
 
 
-def test_a_dead_token_is_red_and_the_run_is_not(world: World, told: list[Message]) -> None:
+def test_a_dead_token_is_red_and_the_run_is_not(world: AssetHarness, told: list[Message]) -> None:
     world.meta.expire_token(TOKEN)
     row, checks = look(world)
     assert (row["verdict"], row["code"], row["subcode"]) == ("error", 190, 463)
-    assert not checks["token_is_accepted"].passed
-    assert checks["token_is_accepted"].severity == dg.AssetCheckSeverity.ERROR
-    assert "CAPI_ACCESS_TOKEN" in checks["token_is_accepted"].description
+    assert not checks["token_valid"].passed
+    assert checks["token_valid"].severity == dg.AssetCheckSeverity.ERROR
+    assert "CAPI_ACCESS_TOKEN" in checks["token_valid"].description
     look(world, days=1)
     assert [message.severity for message in told] == ["error"]
 
 
-def test_a_token_of_events_manager_alarms_nobody(world: World, told: list[Message]) -> None:
+def test_a_token_of_events_manager_alarms_nobody(world: AssetHarness, told: list[Message]) -> None:
     world.meta.box.tokens.put(digest_of(TOKEN), world.now, may_inspect=False)
     row, checks = look(world)
     assert row["verdict"] == "unknown"
     assert all(check.passed for check in checks.values())
-    assert "Events Manager" in checks["token_lasts"].description
+    assert "Events Manager" in checks["token_not_expiring"].description
     assert told == []
     row, _ = look(world, preflight="on")
     assert row["token_accepted"] is True
 
 
-def test_an_ended_version_is_red(world: World, told: list[Message]) -> None:
+def test_an_ended_version_is_red(world: AssetHarness, told: list[Message]) -> None:
     _, checks = look(world, graph_version="v20.0")
-    assert not checks["graph_version_lasts"].passed
-    assert "Meta answers with v21.0 instead" in checks["graph_version_lasts"].description
-    assert checks["token_is_accepted"].passed
+    assert not checks["graph_version_supported"].passed
+    assert "Meta answers with v21.0 instead" in checks["graph_version_supported"].description
+    assert checks["token_valid"].passed
 
 
-def test_no_token_and_no_dataset_are_told(world: World, told: list[Message]) -> None:
+def test_no_token_and_no_dataset_are_told(world: AssetHarness, told: list[Message]) -> None:
     row, checks = look(world, access_token=None)
-    assert not checks["token_is_accepted"].passed
+    assert not checks["token_valid"].passed
     assert "CAPI_ACCESS_TOKEN_FILE" in row["words"]
     assert [message.document["kind"] for message in told] == ["access_no_token"]
     row, checks = look(world, days=1, dataset_id="")
     assert row == {}
-    assert "CAPI_DATASET_ID" in checks["token_is_accepted"].description
-    assert not checks["token_is_accepted"].passed
+    assert "CAPI_DATASET_ID" in checks["token_valid"].description
+    assert not checks["token_valid"].passed
 
 
 def test_a_channel_that_fails_and_a_memory_that_is_broken_stop_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: AssetHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(self: given.Alerts) -> list[Any]:
+    def broken(self: given.AlertsResource) -> list[Any]:
         raise ValueError("not an address")
 
-    monkeypatch.setattr(given.Alerts, "channels", broken)
+    monkeypatch.setattr(given.AlertsResource, "channels", broken)
     world.meta.expire_token(TOKEN)
     look(world)
     world.lake.path("meta_access", floor_hour(world.now)).write_bytes(b"no parquet")
@@ -160,7 +164,7 @@ def test_a_channel_that_fails_and_a_memory_that_is_broken_stop_nothing(
 
 
 def test_the_token_is_written_nowhere(
-    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    world: AssetHarness, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("MY_TOKEN", TOKEN)

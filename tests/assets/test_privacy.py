@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.helpers.asset_harness import TOKEN, World
+from tests.helpers.asset_harness import TOKEN, AssetHarness
 
 
-def test_no_token_and_no_contact_data_is_ever_written_down(world: World) -> None:
+def test_no_token_and_no_contact_data_is_ever_written_down(world: AssetHarness) -> None:
     hour = world.hour(3)
     world.land_orders(
         hour,
@@ -45,7 +45,7 @@ def test_no_token_and_no_contact_data_is_ever_written_down(world: World) -> None
     assert seen > 10
 
 
-def test_a_token_set_by_variable_is_shown_as_the_variable(world: World) -> None:
+def test_a_token_set_by_variable_is_shown_as_the_variable(world: AssetHarness) -> None:
     from capi_assets.defs.resources import resources_from
     from capi_assets.settings import read_settings
 

@@ -17,23 +17,27 @@ from capi_assets.cli import main
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.dataset_quality import DatasetQuality
 from capi_assets.contracts.meta_stats import MetaStats
-from capi_assets.coverage.reconciliation.stored import counts_beside, quality_beside, week_of
+from capi_assets.coverage.reconciliation.stored import (
+    compare_counts,
+    compare_quality_of_day,
+    week_of,
+)
 from capi_assets.definitions import build_definitions
 from capi_assets.defs.automation.active_runs import RANGE_END, RANGE_START
 from capi_assets.defs.automation.schedules import ALL_ASSETS
 from capi_assets.defs.reconciliation import schedules
 from capi_assets.defs.reconciliation.schedules import (
-    every_hour_compare,
-    every_night_compare,
-    every_night_quality,
+    dataset_quality_nightly,
+    reconcile_hourly,
+    reconcile_nightly,
 )
-from capi_assets.defs.resources import Clock, Rules
+from capi_assets.defs.resources import ClockResource, RulesResource
 from capi_assets.delivery.datasets import Datasets
 from capi_assets.hours import HOUR, floor_hour, hour_key, hours_between
 from capi_assets.lake import Lake
 from capi_assets.sandbox.simulated_stats import Counting
 from capi_assets.settings import Settings, variable
-from tests.helpers.asset_harness import DATASET, TOKEN, World
+from tests.helpers.asset_harness import DATASET, TOKEN, AssetHarness
 
 
 @cache
@@ -41,7 +45,7 @@ def job(name: str) -> dg.JobDefinition:
     return build_definitions().resolve_job_def(name)
 
 
-def run_job(world: World, name: str, tags: Mapping[str, str], at: datetime) -> Any:
+def run_job(world: AssetHarness, name: str, tags: Mapping[str, str], at: datetime) -> Any:
     resources: dict[str, dict[str, Any]] = {
         "clock": {"at": at.isoformat()},
         "lake": {"root": str(world.root / "lake")},
@@ -58,7 +62,9 @@ def run_job(world: World, name: str, tags: Mapping[str, str], at: datetime) -> A
     )
 
 
-def compare(world: World, first: datetime, last: datetime, at: datetime | None = None) -> Any:
+def compare(
+    world: AssetHarness, first: datetime, last: datetime, at: datetime | None = None
+) -> Any:
     tags = {RANGE_START: hour_key(first), RANGE_END: hour_key(last)}
     return run_job(world, "compare_counts", tags, at or world.now)
 
@@ -67,11 +73,11 @@ def verdicts(result: Any) -> dict[str, dg.AssetCheckEvaluation]:
     return {e.partition: e for e in result.get_asset_check_evaluations() if e.partition}
 
 
-def stored(world: World, hours: list[datetime]) -> list[dict[str, Any]]:
+def stored(world: AssetHarness, hours: list[datetime]) -> list[dict[str, Any]]:
     return world.lake.read("meta_stats", hours, arrow_schema(MetaStats)).to_pylist()
 
 
-def test_both_sides_through_dagster(world: World) -> None:
+def test_both_sides_through_dagster(world: AssetHarness) -> None:
     hours = [world.hour(back) for back in (9, 8, 7, 6)]
     for hour in hours:
         world.land_orders(hour, 9)
@@ -133,7 +139,7 @@ def test_both_sides_through_dagster(world: World) -> None:
         world.meta.clear_faults()
 
 
-def test_dataset_quality_through_dagster(world: World) -> None:
+def test_dataset_quality_through_dagster(world: AssetHarness) -> None:
     hour = world.hour(2)
     world.land_orders(hour, 8)
     assert world.run(hour)
@@ -183,7 +189,7 @@ def test_dataset_quality_through_dagster(world: World) -> None:
 
 
 def test_reconcile_shows_both_sides_in_a_terminal(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: AssetHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hour = world.hour(5)
     world.land_orders(hour, 9)
@@ -229,7 +235,7 @@ def test_reconciliation_is_no_part_of_delivery() -> None:
     graph = build_definitions().resolve_asset_graph()
     selected = {key.to_user_string() for key in ALL_ASSETS.resolve(graph)}
     assert not selected & {"meta_stats", "dataset_quality"}
-    for name in ("deliver_hour", "judge_hour"):
+    for name in ("deliver_hour", "evaluate_hour"):
         ops = {node.name for node in job(name).graph.node_defs}
         assert not [op for op in ops if "meta_stats" in op or "dataset_quality" in op], name
     for name in ("meta_stats", "dataset_quality"):
@@ -250,37 +256,37 @@ def test_the_schedules_ask_for_hours_that_meta_still_counts(
     monkeypatch.setattr(schedules, "read_settings", lambda: Settings.model_validate({}))
     tick = floor_hour(schedules.HOURLY.start) + timedelta(days=30, minutes=35)
     context = dg.build_schedule_context(scheduled_execution_time=tick)
-    request = every_hour_compare(context)
+    request = reconcile_hourly(context)
     assert isinstance(request, dg.RunRequest)
     assert request.tags[RANGE_END] == hour_key(tick - HOUR)
     assert request.tags[RANGE_START] == hour_key(tick - 6 * HOUR)
-    request = every_night_compare(context)
+    request = reconcile_nightly(context)
     assert isinstance(request, dg.RunRequest)
     week = hours_between(tick - timedelta(days=7) + HOUR, tick)
     assert (request.tags[RANGE_START], request.tags[RANGE_END]) == (
         hour_key(week[0]),
         hour_key(week[-1]),
     )
-    request = every_night_quality(context)
+    request = dataset_quality_nightly(context)
     assert isinstance(request, dg.RunRequest)
     assert request.partition_key == f"{tick:%Y-%m-%d}"
     early = dg.build_schedule_context(scheduled_execution_time=schedules.HOURLY.start)
-    assert isinstance(every_hour_compare(early), dg.SkipReason)
+    assert isinstance(reconcile_hourly(early), dg.SkipReason)
     off = Settings.model_validate({"reconcile": False})
     monkeypatch.setattr(schedules, "read_settings", lambda: off)
-    for schedule in (every_hour_compare, every_night_compare, every_night_quality):
+    for schedule in (reconcile_hourly, reconcile_nightly, dataset_quality_nightly):
         assert isinstance(schedule(context), dg.SkipReason)
 
 
 def test_nothing_is_asked_where_nothing_is_set_up(tmp_path: Path) -> None:
-    now = Clock().now()
-    rules = Rules(lookback_hours=168)
+    now = ClockResource().now()
+    rules = RulesResource(lookback_hours=168)
     hours = week_of(now)[-3:]
-    told = counts_beside(Lake(tmp_path), Datasets({}, {}, {}), hours, now, rules.reconciliation())
+    told = compare_counts(Lake(tmp_path), Datasets({}, {}, {}), hours, now, rules.reconciliation())
     assert told.rows.num_rows == 0
     missing = Datasets({}, {}, {DATASET: "token_variable SHOP is not set"})
-    told = counts_beside(Lake(tmp_path), missing, hours, now, rules.reconciliation())
+    told = compare_counts(Lake(tmp_path), missing, hours, now, rules.reconciliation())
     assert [row["verdict"] for row in told.rows.to_pylist()] == ["cannot_read"] * 3
     day = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    [row] = quality_beside(Lake(tmp_path), missing, day, now).to_pylist()
+    [row] = compare_quality_of_day(Lake(tmp_path), missing, day, now).to_pylist()
     assert row["why"] == "Meta's Dataset Quality cannot be read: token_variable SHOP is not set"

@@ -12,16 +12,16 @@ from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.hours import hour_key
-from tests.helpers.asset_harness import World
+from tests.helpers.asset_harness import AssetHarness
 
 LATER = timedelta(hours=49)
 
 
-def ledger_of(world: World) -> Ledger:
+def ledger_of(world: AssetHarness) -> Ledger:
     return Ledger(f"sqlite:///{world.root / 'ledger.db'}")
 
 
-def strand(world: World, hour: datetime) -> datetime:
+def strand(world: AssetHarness, hour: datetime) -> datetime:
     """Three orders of unknown fate, and the time at which they are held."""
     world.land_orders(hour)
     world.meta.set_fault("too_few_received")
@@ -34,11 +34,13 @@ def strand(world: World, hour: datetime) -> datetime:
     return later
 
 
-def standing(world: World, hour: datetime) -> set[tuple[str, str | None]]:
+def standing(world: AssetHarness, hour: datetime) -> set[tuple[str, str | None]]:
     return {(row["status"], row["reason"]) for row in world.read("delivery_results", [hour])}
 
 
-def resolve(world: World, hour: datetime, now: datetime, *options: str, answer: str = "") -> Result:
+def resolve(
+    world: AssetHarness, hour: datetime, now: datetime, *options: str, answer: str = ""
+) -> Result:
     env = {
         "CAPI_LAKE": str(world.root / "lake"),
         "CAPI_LEDGER_URL": f"sqlite:///{world.root / 'ledger.db'}",
@@ -49,7 +51,7 @@ def resolve(world: World, hour: datetime, now: datetime, *options: str, answer: 
     return CliRunner().invoke(main, [*whole, "--why", "seen", *options], env=env, input=answer)
 
 
-def test_write_off_shows_first_then_books_and_the_hour_tells_it(world: World) -> None:
+def test_write_off_shows_first_then_books_and_the_hour_tells_it(world: AssetHarness) -> None:
     hour = world.hour(3)
     later = strand(world, hour)
     shown = resolve(world, hour, later, "--decision", "write-off", answer="n\n")
@@ -71,7 +73,7 @@ def test_write_off_shows_first_then_books_and_the_hour_tells_it(world: World) ->
     assert "Nothing to decide" in again.output
 
 
-def test_resend_sends_only_the_events_named(world: World) -> None:
+def test_resend_sends_only_the_events_named(world: AssetHarness) -> None:
     hour = world.hour(3)
     later = strand(world, hour)
     chosen = f"Purchase:o-{hour:%d%H}-orders-1"
@@ -94,14 +96,16 @@ def test_resend_sends_only_the_events_named(world: World) -> None:
     ],
 )
 def test_mistakes_are_told_and_nothing_changes(
-    world: World, options: tuple[str, ...], words: str
+    world: AssetHarness, options: tuple[str, ...], words: str
 ) -> None:
     done = resolve(world, world.hour(3), world.now, *options)
     assert done.exit_code == 2
     assert words in done.output
 
 
-def test_a_cancellation_after_the_order_is_noted_and_nothing_more_is_sent(world: World) -> None:
+def test_a_cancellation_after_the_order_is_noted_and_nothing_more_is_sent(
+    world: AssetHarness,
+) -> None:
     hour = world.hour(3)
     world.land_orders(hour)
     world.meta.set_fault("expired_token")

@@ -8,18 +8,18 @@ import pytest
 
 from capi_assets.commands.doctor import examine
 from capi_assets.coverage.flags import CoveragePolicy
-from capi_assets.coverage.stored_health import watch
+from capi_assets.coverage.stored_health import find_gaps
 from capi_assets.defs.resources import resources_from
 from capi_assets.delivery.causes import Cause
 from capi_assets.settings import read_settings
-from tests.helpers.asset_harness import DATASET, TOKEN, World
+from tests.helpers.asset_harness import DATASET, TOKEN, AssetHarness
 
 OTHER = "9876543210987654"
 OTHER_TOKEN = "EAAanotherTokenOfAnotherShop"
 
 
 @pytest.fixture
-def file(world: World, monkeypatch: pytest.MonkeyPatch) -> Path:
+def file(world: AssetHarness, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two datasets in a file; the settings name neither token."""
     assert world.meta.box.datasets is not None
     world.meta.box.datasets[OTHER] = "Other shop"
@@ -35,17 +35,17 @@ def file(world: World, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def land(world: World, back: int = 3) -> None:
+def land(world: AssetHarness, back: int = 3) -> None:
     world.land_orders(world.hour(back))
     world.land_orders(world.hour(back), count=4, name="other.jsonl", dataset_id=OTHER)
 
 
-def standing(world: World, dataset: str) -> set[tuple[str, str | None]]:
+def standing(world: AssetHarness, dataset: str) -> set[tuple[str, str | None]]:
     rows = world.read("delivery_results", [world.hour(3)])
     return {(row["status"], row["reason"]) for row in rows if row["dataset_id"] == dataset}
 
 
-def test_both_are_delivered_each_with_its_own_token(world: World, file: Path) -> None:
+def test_both_are_delivered_each_with_its_own_token(world: AssetHarness, file: Path) -> None:
     land(world)
     world.overrides["rules"] = {"lookback_hours": 168, "requests_per_second": 50.0}
     assert world.run(world.hour(3))
@@ -56,7 +56,7 @@ def test_both_are_delivered_each_with_its_own_token(world: World, file: Path) ->
     ("dead", "alive", "token"), [(DATASET, OTHER, TOKEN), (OTHER, DATASET, OTHER_TOKEN)]
 )
 def test_a_dead_token_never_stops_the_other_dataset(
-    world: World, file: Path, dead: str, alive: str, token: str
+    world: AssetHarness, file: Path, dead: str, alive: str, token: str
 ) -> None:
     land(world)
     world.meta.expire_token(token)
@@ -71,19 +71,19 @@ def test_a_dead_token_never_stops_the_other_dataset(
 
 
 def test_a_token_that_is_not_set_never_stops_the_other_dataset(
-    world: World, file: Path, monkeypatch: pytest.MonkeyPatch
+    world: AssetHarness, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     land(world)
     monkeypatch.delenv("SHOP_B_TOKEN")
     assert not world.run(world.hour(3))
     assert standing(world, OTHER) == {("pending", "no_access_configured")}
     assert standing(world, DATASET) == {("delivered", None)}
-    found = watch(world.lake, CoveragePolicy(), world.now).gaps
+    found = find_gaps(world.lake, CoveragePolicy(), world.now).gaps
     (gap,) = [gap for gap in found if world.hour(3) in gap.missing]
     assert (gap.cause, gap.headline) == (Cause.TOKEN, "no access token is set up for the dataset")
 
 
-def test_settings_fill_the_policy_and_the_way_to_meta(world: World, file: Path) -> None:
+def test_settings_fill_the_policy_and_the_way_to_meta(world: AssetHarness, file: Path) -> None:
     env = {
         "CAPI_DATASETS": str(file),
         "CAPI_PIXEL": "redundant",
@@ -98,7 +98,7 @@ def test_settings_fill_the_policy_and_the_way_to_meta(world: World, file: Path) 
 
 
 def test_the_doctor_names_the_dataset_without_a_token(
-    world: World, file: Path, monkeypatch: pytest.MonkeyPatch
+    world: AssetHarness, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def told() -> tuple[str, str]:
         findings = examine({"CAPI_DATASETS": str(file), "CAPI_GRAPH_URL": world.meta.url}, {})

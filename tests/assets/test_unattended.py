@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from capi_assets.coverage.access_health.findings import Outlook, row, table
+from capi_assets.coverage.access_health.findings import AccessStatus, row, table
 from capi_assets.coverage.alerting.alerts import Alert
 from capi_assets.coverage.gaps import Gap
 from capi_assets.defs.access.meta_access import TABLE, _former
@@ -21,11 +21,11 @@ from capi_assets.lake import Lake, LakeError
 from capi_assets.meta.graph.versions import version_outlook
 from capi_assets.partitions import HOURLY
 from tests.assets.test_late_files_sensor import MINUTE, land, landed_and_read, later
-from tests.helpers.asset_harness import World
-from tests.helpers.sensor_ticks import Looks, hours_of
+from tests.helpers.asset_harness import AssetHarness
+from tests.helpers.sensor_ticks import SensorTicks, hours_of
 
 
-def test_a_damaged_verdict_does_not_end_the_watch(world: World) -> None:
+def test_a_damaged_verdict_does_not_end_the_watch(world: AssetHarness) -> None:
     first, damaged, last = (world.hour(back) for back in (5, 4, 3))
     for hour in (first, damaged, last):
         world.land_orders(hour)
@@ -33,13 +33,13 @@ def test_a_damaged_verdict_does_not_end_the_watch(world: World) -> None:
     stored = world.root / "lake" / "attribution_health"
     path = stored / f"date={damaged:%Y-%m-%d}" / f"hour={damaged:%H}" / "part.parquet"
     path.write_bytes(path.read_bytes()[:-9])
-    found = Looks(world, auto_backfill="on").look(world.now)
+    found = SensorTicks(world, auto_backfill="on").look(world.now)
     assert damaged in hours_of(found, "deliver_hour")
     assert first not in hours_of(found, "deliver_hour")
 
 
 def test_a_store_that_does_not_answer_is_no_gap(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: AssetHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.land_orders(world.hour(3))
     world.run(world.hour(3))
@@ -49,15 +49,15 @@ def test_a_store_that_does_not_answer_is_no_gap(
 
     monkeypatch.setattr(Lake, "read", fail)
     with pytest.raises(LakeError):
-        Looks(world, auto_backfill="on").look(world.now)
+        SensorTicks(world, auto_backfill="on").look(world.now)
 
 
 @pytest.mark.parametrize("cursor", ["nonsense", "[]", '"x"', '{"x": "y"}', "7"])
 @pytest.mark.parametrize("of", [sensor.coverage_sensor, late_files_sensor])
 def test_a_cursor_that_cannot_be_read_ends_no_sensor(
-    world: World, of: dg.SensorDefinition, cursor: str
+    world: AssetHarness, of: dg.SensorDefinition, cursor: str
 ) -> None:
-    looks = Looks(world, of)
+    looks = SensorTicks(world, of)
     looks.cursor = cursor
     assert not looks.look(world.now).run_requests
 
@@ -101,11 +101,11 @@ def test_reading_metas_side_is_no_work_on_an_hour() -> None:
     assert not hours_of_run(read)
 
 
-def test_a_failed_run_for_late_files_is_not_the_last(world: World) -> None:
+def test_a_failed_run_for_late_files_is_not_the_last(world: AssetHarness) -> None:
     hour = world.hour(3)
     landed_and_read(world, hour)
     land(world, hour, "late.jsonl", later(world, 1))
-    looks = Looks(world, late_files_sensor)
+    looks = SensorTicks(world, late_files_sensor)
     at = later(world, 3)
     keys = []
     for tried in range(6):
@@ -128,21 +128,23 @@ def test_a_failed_run_for_late_files_is_not_the_last(world: World) -> None:
     assert len(set(keys)) == 4
 
 
-def test_an_hour_that_has_just_settled_is_left_to_its_own_run(world: World) -> None:
+def test_an_hour_that_has_just_settled_is_left_to_its_own_run(world: AssetHarness) -> None:
     hour = world.hour(3)
     landed_and_read(world, hour)
     land(world, hour, "late.jsonl", later(world, 1))
-    looks = Looks(world, late_files_sensor)
+    looks = SensorTicks(world, late_files_sensor)
     settles = int((later(world, 3) - hour - HOUR) / MINUTE)  # a minute ago at most
     looks.rules = type(looks.rules)(**{**looks.rules.model_dump(), "settle_minutes": settles})
     assert not looks.look(later(world, 3)).run_requests
     assert hours_of(looks.look(later(world, 6)), "deliver_hour") == [hour]
 
 
-def test_one_damaged_look_at_meta_does_not_forget_the_others(world: World) -> None:
+def test_one_damaged_look_at_meta_does_not_forget_the_others(world: AssetHarness) -> None:
     store = Lake(world.root / "lake")
     for back in (30, 3):
-        outlook = Outlook("1", world.hour(back), version_outlook("v26.0", world.now), missing="x")
+        outlook = AccessStatus(
+            "1", world.hour(back), version_outlook("v26.0", world.now), missing="x"
+        )
         store.write(TABLE, world.hour(back), table([row(outlook, f"access=told_{back}")]))
     old = store.path(TABLE, world.hour(30))
     old.write_bytes(old.read_bytes()[:-9])

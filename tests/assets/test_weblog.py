@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from capi_assets.hours import HOUR, floor_hour, hours_between
-from tests.helpers.asset_harness import World
+from tests.helpers.asset_harness import AssetHarness
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "weblog"
 
 
 def test_84_hours_of_a_real_log_are_accounted_for(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: AssetHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     end = floor_hour(world.now)
     monkeypatch.setenv("CAPI_SQL_WEBLOG_DIR", str(EXAMPLE / "data"))

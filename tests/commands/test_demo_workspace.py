@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from capi_assets.commands.demo.run_hours import Reckoning, reckon
+from capi_assets.commands.demo.run_hours import DemoTotals, check_totals
 from capi_assets.contracts.attribution_health import AttributionHealth
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.hours import HOUR
@@ -35,10 +35,10 @@ def health(**first_hour: int) -> pa.Table:
     )
 
 
-def reckoned(table: pa.Table, sandbox: SandboxServer) -> tuple[Reckoning, str]:
+def reckoned(table: pa.Table, sandbox: SandboxServer) -> tuple[DemoTotals, str]:
     console = Console(record=True, width=120, quiet=False)
     with console.capture() as told:
-        found = reckon(HOURS, table, table, sandbox, console)
+        found = check_totals(HOURS, table, table, sandbox, console)
     return found, told.get()
 
 

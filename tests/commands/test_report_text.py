@@ -11,7 +11,7 @@ import pytest
 from capi_assets.commands.report.reconciliation import Agreement, agreement
 from capi_assets.commands.report.text import told
 from capi_assets.coverage.flags import WARN
-from capi_assets.coverage.gap_history import Story
+from capi_assets.coverage.gap_history import GapHistory
 from capi_assets.coverage.gaps import Gap
 from capi_assets.delivery.causes import Cause
 
@@ -29,8 +29,8 @@ def gap(cause: Cause, **columns: Any) -> Gap:
     return replace(nothing, **columns)
 
 
-def story(of: Gap) -> Story:
-    return Story(of, 0, {}, None, None, {})
+def story(of: Gap) -> GapHistory:
+    return GapHistory(of, 0, {}, None, None, {})
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def story(of: Gap) -> Story:
             "All orders arrived, but with fewer match keys, because visits are missing.",
         ),
         (
-            gap(Cause.MATCH_KEYS_LOST, weakened=9),
+            gap(Cause.MATCH_KEYS_LOST, orders_with_fewer_keys=9),
             "poorer",
             "All orders arrived, but with fewer match keys, because orders carry too few match"
             " keys.",

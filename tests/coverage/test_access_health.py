@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from capi_assets.coverage.access_health.alerts import tell, told_before
+from capi_assets.coverage.access_health.alerts import access_alerts, previous_alerts
 from capi_assets.coverage.access_health.findings import (
-    Outlook,
+    AccessStatus,
     access,
-    look,
+    check_access,
     report,
     row,
     step,
@@ -22,7 +22,7 @@ from capi_assets.coverage.access_health.findings import (
 from capi_assets.delivery.datasets import Datasets
 from capi_assets.meta.graph.client import DatasetAccess
 from capi_assets.meta.graph.debug_token import TokenFacts
-from capi_assets.meta.graph.errors import Kind
+from capi_assets.meta.graph.errors import ErrorKind
 from capi_assets.meta.graph.preflight import Preflight
 from capi_assets.meta.graph.versions import version_outlook
 
@@ -37,17 +37,17 @@ def ending(days: float) -> TokenFacts:
     return TokenFacts(True, expires_at=NOW + days * DAY)
 
 
-def outlook(facts: TokenFacts | None = FOREVER, **changed: Any) -> Outlook:
+def outlook(facts: TokenFacts | None = FOREVER, **changed: Any) -> AccessStatus:
     values: dict[str, Any] = {
         "dataset_id": "42",
         "checked_at": NOW,
         "version": version_outlook("v26.0", NOW),
         "facts": facts,
     }
-    return Outlook(**{**values, **changed})
+    return AccessStatus(**{**values, **changed})
 
 
-def canary(kind: Kind | None, code: int | None = 100) -> Preflight:
+def canary(kind: ErrorKind | None, code: int | None = 100) -> Preflight:
     return Preflight("42", kind, 400, code, 2804003 if kind is None else None)
 
 
@@ -95,12 +95,12 @@ def test_the_end_of_data_access_is_no_end_of_the_token() -> None:
         (DEAD, None, "error", "token", True),
         (UNTOLD, canary(None), "ok", "ok", False),
         (DEAD, canary(None), "ok", "ok", False),
-        (FOREVER, canary(Kind.PERMISSION, 200), "error", "permission", True),
-        (FOREVER, canary(Kind.TOKEN, 190), "error", "token", True),
-        (FOREVER, canary(Kind.TRANSIENT, None), "ok", "ok", True),
-        (UNTOLD, canary(Kind.THROTTLED, 4), "unknown", "unknown", True),
-        (DEAD, canary(Kind.TRANSIENT, None), "error", "token", True),
-        (FOREVER, canary(Kind.PAYLOAD), "warning", "payload", True),
+        (FOREVER, canary(ErrorKind.PERMISSION, 200), "error", "permission", True),
+        (FOREVER, canary(ErrorKind.TOKEN, 190), "error", "token", True),
+        (FOREVER, canary(ErrorKind.TRANSIENT, None), "ok", "ok", True),
+        (UNTOLD, canary(ErrorKind.THROTTLED, 4), "unknown", "unknown", True),
+        (DEAD, canary(ErrorKind.TRANSIENT, None), "error", "token", True),
+        (FOREVER, canary(ErrorKind.PAYLOAD), "warning", "payload", True),
     ],
 )
 def test_the_preflight_knows_best_and_an_outage_of_metas_accuses_nobody(
@@ -119,7 +119,7 @@ def test_a_dataset_without_a_token_is_asked_nothing_and_told_where_to_set_it() -
         asked.append(access.dataset_id)
         return FOREVER
 
-    found = look(
+    found = check_access(
         Datasets({"7": DatasetAccess("7", "t")}, {}, {"42": "token_variable SHOP is not set"}),
         NOW,
         canary=False,
@@ -156,12 +156,12 @@ def test_the_worst_is_said_first_and_fits_the_contract() -> None:
 # Alerts.
 
 
-def told_over(*looks: Outlook) -> list[list[str]]:
+def told_over(*looks: AccessStatus) -> list[list[str]]:
     """What is told at each of several looks, a topic and its state per message."""
     memory: dict[str, str] = {}
     said = []
     for seen in looks:
-        messages, memory = tell([seen], memory, NOW)
+        messages, memory = access_alerts([seen], memory, NOW)
         said.append([message.document["kind"] for message in messages])
     return said
 
@@ -196,14 +196,14 @@ def test_an_end_that_was_put_off_a_little_is_told_again_only_when_it_comes_near(
 
 
 def test_lost_access_is_told_when_it_changes_and_when_it_is_good_again() -> None:
-    refused = outlook(FOREVER, canary=canary(Kind.TOKEN, 190))
-    forbidden = outlook(FOREVER, canary=canary(Kind.PERMISSION, 200))
+    refused = outlook(FOREVER, canary=canary(ErrorKind.TOKEN, 190))
+    forbidden = outlook(FOREVER, canary=canary(ErrorKind.PERMISSION, 200))
     said = told_over(refused, refused, forbidden, outlook(FOREVER, canary=canary(None)))
     assert said == [["access_token"], [], ["access_permission"], ["access_recovered"]]
 
 
 def test_what_is_not_known_for_a_while_is_not_told_twice() -> None:
-    unreached = outlook(UNTOLD, canary=canary(Kind.TRANSIENT, None))
+    unreached = outlook(UNTOLD, canary=canary(ErrorKind.TRANSIENT, None))
     dying = outlook(ending(5))
     assert told_over(dying, unreached, dying) == [["token_ends_in_7"], [], []]
 
@@ -211,14 +211,14 @@ def test_what_is_not_known_for_a_while_is_not_told_twice() -> None:
 def test_one_version_is_told_once_for_all_datasets() -> None:
     old = version_outlook("v20.0", NOW)
     looks = [outlook(dataset_id=name, version=old) for name in ("1", "2")]
-    messages, memory = tell(looks, {}, NOW)
+    messages, memory = access_alerts(looks, {}, NOW)
     (message,) = messages
     assert message.severity == "error"
     assert not message.good
     assert message.document["severity"] == "error"
     assert message.subject == "Graph API version: v20.0 ended on 2026-09-24"
     assert set(memory) == {"1", "2"}
-    assert tell(looks, memory, NOW)[0] == []
+    assert access_alerts(looks, memory, NOW)[0] == []
 
 
 def test_memory_is_the_latest_look() -> None:
@@ -226,4 +226,4 @@ def test_memory_is_the_latest_look() -> None:
         {"dataset_id": "1", "checked_at": NOW, "told": "token=ended"},
         {"dataset_id": "1", "checked_at": NOW - DAY, "told": "token=ends_in_1"},
     ]
-    assert told_before(rows) == {"1": "token=ended"}
+    assert previous_alerts(rows) == {"1": "token=ended"}

@@ -151,7 +151,7 @@ def test_a_flood_is_counted_not_poured_out() -> None:
     text = webhook_text([Message(f"gap {n}") for n in range(33)])
     assert "gap 9" in text
     assert "gap 10" not in text
-    assert text.endswith("And 23 more: see coverage_watch in Dagster.")
+    assert text.endswith("And 23 more: see open_gaps in Dagster.")
 
 
 def test_the_log_has_a_level_for_each_severity(caplog: pytest.LogCaptureFixture) -> None:

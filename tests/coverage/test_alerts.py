@@ -46,7 +46,7 @@ def gap(
     )
 
 
-class Story:
+class AlertSequence:
     """A sequence of looks; the state goes through JSON each time, as through a cursor."""
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ ID = "token-2026-11-20T13"
 
 
 def test_a_gap_is_told_when_it_opens_and_when_it_is_over_and_not_between() -> None:
-    story = Story()
+    story = AlertSequence()
     assert story.look(hour(2), gap({0: 10})) == [("opened", ID)]
     assert story.look(hour(2), gap({0: 10})) == []
     assert story.look(hour(3), gap({0: 10, 1: 2})) == []
@@ -79,7 +79,7 @@ def test_a_gap_is_told_when_it_opens_and_when_it_is_over_and_not_between() -> No
 
 
 def test_a_gap_that_grows_stays_the_same_and_is_told_at_each_doubling() -> None:
-    story = Story()
+    story = AlertSequence()
     told = [story.look(hour(n + 2), gap(dict.fromkeys(range(n + 1), 10))) for n in range(9)]
     assert [[kind for kind, _ in look] for look in told] == [
         ["opened"],
@@ -96,14 +96,14 @@ def test_a_gap_that_grows_stays_the_same_and_is_told_at_each_doubling() -> None:
 
 
 def test_doubling_from_one_order_to_two_is_not_worth_a_word() -> None:
-    story = Story()
+    story = AlertSequence()
     story.look(hour(2), gap({0: 1}))
     assert story.look(hour(2), gap({0: 5})) == []
     assert story.look(hour(2), gap({0: 6})) == [("worse", ID)]
 
 
 def test_hours_that_are_not_materialized_grow_worse_by_number() -> None:
-    story, kinds = Story(), []
+    story, kinds = AlertSequence(), []
     for n in range(9):
         missing = gap(dict.fromkeys(range(n + 1)), Cause.NOT_MATERIALIZED)
         kinds.append([kind for kind, _ in story.look(hour(n + 2), missing)])
@@ -111,7 +111,7 @@ def test_hours_that_are_not_materialized_grow_worse_by_number() -> None:
 
 
 def test_a_new_severity_is_told_once_even_if_it_flickers() -> None:
-    story = Story()
+    story = AlertSequence()
     story.look(hour(2), gap({0: 10}))
     assert story.look(hour(3), gap({0: 10}, severity="error")) == [("worse", ID)]
     assert story.look(hour(4), gap({0: 10})) == []
@@ -119,7 +119,7 @@ def test_a_new_severity_is_told_once_even_if_it_flickers() -> None:
 
 
 def test_a_gap_about_to_expire_is_told_once_then_that_it_expired() -> None:
-    story, deadline = Story(), H + WINDOW
+    story, deadline = AlertSequence(), H + WINDOW
     story.look(hour(2), gap({0: 10}))
     day_before = deadline - timedelta(hours=24)
     assert story.look(day_before - timedelta(minutes=1), gap({0: 10})) == []
@@ -130,13 +130,13 @@ def test_a_gap_about_to_expire_is_told_once_then_that_it_expired() -> None:
 
 
 def test_a_gap_that_opens_late_is_not_told_twice() -> None:
-    story, late = Story(), H + WINDOW - timedelta(hours=2)
+    story, late = AlertSequence(), H + WINDOW - timedelta(hours=2)
     assert story.look(late, gap({0: 10}, severity="error")) == [("opened", ID)]
     assert story.look(late, gap({0: 10}, severity="error")) == []
 
 
 def test_hours_recovered_at_the_front_or_in_the_middle_do_not_make_a_new_gap() -> None:
-    story = Story()
+    story = AlertSequence()
     story.look(hour(9), gap(dict.fromkeys(range(6), 10)))
     assert story.look(hour(9), gap({3: 10, 4: 10, 5: 10})) == []
     assert story.look(hour(9), gap({0: 10}), gap({5: 10})) == []
@@ -145,21 +145,21 @@ def test_hours_recovered_at_the_front_or_in_the_middle_do_not_make_a_new_gap() -
 
 
 def test_gaps_of_one_cause_that_grow_together_end_as_one() -> None:
-    story = Story()
+    story = AlertSequence()
     assert len(story.look(hour(9), gap({0: 40}), gap({5: 40}))) == 2
     assert story.look(hour(9), gap({0: 40, 1: 1, 2: 1, 3: 1, 4: 1, 5: 40})) == []
     assert story.look(hour(9)) == [("recovered", ID)]
 
 
 def test_another_cause_is_another_gap_even_in_the_same_hours() -> None:
-    story = Story()
+    story = AlertSequence()
     story.look(hour(4), gap({0: 10, 1: 10}))
     told = story.look(hour(4), gap({0: 10}), gap({1: 30}, Cause.PAYLOAD))
     assert told == [("opened", "payload-2026-11-20T14")]
 
 
 def test_a_cause_that_gives_way_to_another_is_not_called_recovered() -> None:
-    story = Story()
+    story = AlertSequence()
     story.look(hour(4), gap({0: None, 1: None}, Cause.NOT_MATERIALIZED))
     token = gap({0: 10, 1: 10})
     assert story.look(hour(4), token) == [("opened", ID)]
@@ -171,7 +171,7 @@ def test_a_cause_that_gives_way_to_another_is_not_called_recovered() -> None:
 
 
 def test_a_gap_whose_orders_are_mostly_back_is_recovered_though_a_few_fail_otherwise() -> None:
-    story = Story()
+    story = AlertSequence()
     story.look(hour(4), gap({0: 10, 1: 10}))
     few = gap({1: 3}, Cause.PAYLOAD)
     story.look(hour(4), few)
@@ -180,14 +180,14 @@ def test_a_gap_whose_orders_are_mostly_back_is_recovered_though_a_few_fail_other
 
 
 def test_causes_that_take_turns_are_told_once_each() -> None:
-    story = Story()
+    story = AlertSequence()
     token, down = gap({0: 10}), gap({0: 10}, Cause.META_DOWN)
     told = [story.look(hour(2) + timedelta(minutes=10 * n), (token, down)[n % 2]) for n in range(9)]
     assert [kind for look in told for kind, _ in look] == ["opened", "opened"]
 
 
 def test_hours_that_became_too_late_are_expired_not_recovered() -> None:
-    story = Story()
+    story = AlertSequence()
     story.look(hour(4), gap({0: None}, Cause.NOT_MATERIALIZED))
     after = H + WINDOW + timedelta(hours=3)
     late = gap({0: 10}, Cause.TOO_LATE, savable=False)
@@ -197,14 +197,14 @@ def test_hours_that_became_too_late_are_expired_not_recovered() -> None:
 
 
 def test_a_gap_that_leaves_the_watched_hours_is_forgotten_not_recovered() -> None:
-    story = Story()
+    story = AlertSequence()
     story.look(hour(4), gap({0: 10, 1: 10}, Cause.PAYLOAD, savable=False))
     assert story.look(hour(5), watched_from=hour(2)) == []
     assert AlertState.from_json(story.cursor) == AlertState()
 
 
 def test_a_gap_that_leaves_the_watched_hours_unsaved_is_told_as_expired() -> None:
-    story = Story()
+    story = AlertSequence()
     story.look(hour(4), gap({0: 10}))
     assert story.look(H + timedelta(days=8), watched_from=hour(30)) == [("expired", ID)]
 
@@ -223,7 +223,7 @@ def test_a_cursor_that_cannot_be_read_starts_anew(cursor: str | None) -> None:
 
 
 def test_an_alert_names_the_ranges_to_materialize() -> None:
-    story = Story()
+    story = AlertSequence()
     story.look(hour(9), gap({0: 1, 1: 1, 2: 1}))
     (alert,) = story.alerts(hour(9), gap({2: 90}), gap({0: 90}))
     assert alert.ranges == (

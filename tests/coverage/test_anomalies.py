@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from capi_assets.coverage.anomalies.detect import unusual_hours
+from capi_assets.coverage.anomalies.detect import detect_anomalies
 from capi_assets.coverage.anomalies.hour_signals import HISTORY, hour_signals
 from capi_assets.coverage.flags import CoveragePolicy, flag_hours
 from capi_assets.coverage.formatting import gap_sentence
@@ -100,7 +100,7 @@ def test_a_key_that_orders_lose_is_named() -> None:
     found = flagged(weeks(5, during(NOON, 1, keys={"em": 0.1})))
     assert {hour: row["cause"] for hour, row in found.items()} == {NOON: "match_keys_lost"}
     assert found[NOON]["evidence"] == "em on 4 of 40 orders where 90 % is usual"
-    assert found[NOON]["weakened"] == 32
+    assert found[NOON]["orders_with_fewer_keys"] == 32
 
 
 def test_orders_of_another_kind_that_come_on_top_lose_nothing() -> None:
@@ -192,7 +192,7 @@ def test_what_nobody_delivered_is_not_learned_either() -> None:
     lossy = during(hour_of(1, 0, 0), WEEK * 2, pending=10, main_reason_kind="token")
     signals = hour_signals([weeks(4, lossy)], hour_of(5, 0, 0))
     assert signals is not None
-    assert unusual_hours(signals, 0.95) == {}
+    assert detect_anomalies(signals, 0.95) == {}
 
 
 def test_a_change_that_lasts_a_week_is_the_new_normal() -> None:
@@ -215,8 +215,8 @@ def test_a_verdict_never_changes_when_later_hours_arrive() -> None:
     part = hour_signals([weeks(5, odd).slice(0, 4 * WEEK + 61 + 2)], hour_of(9, 0, 0))
     assert whole is not None
     assert part is not None
-    later = unusual_hours(whole, 0.95)
-    at_once = unusual_hours(part, 0.95)
+    later = detect_anomalies(whole, 0.95)
+    at_once = detect_anomalies(part, 0.95)
     assert at_once
     assert {hour: later[hour] for hour in at_once} == at_once
 
@@ -260,7 +260,7 @@ def test_a_gap_of_orders_that_never_came_says_what_to_do() -> None:
     now = NOON + timedelta(hours=5)
     flags = flag_hours(health.slice(0, 4 * WEEK + 65), CoveragePolicy(), now)
     (gap,) = gaps(flags)
-    assert (gap.cause, gap.absent, gap.orders) == (Cause.ORDERS_MISSING, 120, 0)
+    assert (gap.cause, gap.orders_expected_missing, gap.orders) == (Cause.ORDERS_MISSING, 120, 0)
     sentence = gap_sentence(gap, now)
     assert sentence.startswith(
         "2026-12-02 12:00 to 15:00 UTC: about 120 orders did not arrive, because fewer orders"

@@ -25,7 +25,7 @@ from capi_assets.delivery.causes import Cause, cause_of
         ("unknown", None, None, None, None, Cause.UNKNOWN_OUTCOME),
         ("pending", "time_budget", None, None, None, Cause.TIME_BUDGET),
         ("pending", "not_planned", None, None, None, Cause.NOT_MATERIALIZED),
-        ("not_yet", "event_time_in_future", None, None, None, Cause.NOT_MATERIALIZED),
+        ("future_dated", "event_time_in_future", None, None, None, Cause.NOT_MATERIALIZED),
         ("rejected", "missing_value", 400, 100, 2804009, Cause.PAYLOAD),
         ("rejected", "weak_match_keys", 400, 100, 2804050, Cause.MATCH_KEYS_LOST),
         ("invalid", "weak_match_keys", None, None, 2804050, Cause.MATCH_KEYS_LOST),
@@ -82,7 +82,7 @@ def test_every_reason_of_delivery_that_waits_has_a_cause() -> None:
     for name, word in vars(reasons).items():
         if not name.isupper() or name in settled | by_answer:
             continue
-        stage = "not_yet" if name == "FUTURE" else "pending"
+        stage = "future_dated" if name == "FUTURE" else "pending"
         found = cause_of(stage=stage, reason=word, http_status=None, code=None, subcode=None)
         assert found is not Cause.UNEXPLAINED, name
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from capi_assets.coverage.buckets import buckets_of
 from capi_assets.coverage.charts import (
-    Shade,
+    GapBand,
     coverage_picture,
     freshness_picture,
     hour_picture,
@@ -26,12 +26,12 @@ from capi_assets.coverage.charts import (
 from capi_assets.coverage.charts.svg import NARROW, WIDE
 from capi_assets.coverage.formatting import amount
 from capi_assets.coverage.freshness import freshness
-from capi_assets.coverage.labels import KEY_WORDS, STAGE_WORDS, reason_words
+from capi_assets.coverage.labels import MATCH_KEY_LABELS, STAGE_LABELS, reason_label
 from capi_assets.coverage.late_orders import LATE
 from capi_assets.coverage.match_key_shares import match_key_counts, match_key_shares
 from capi_assets.coverage.outcomes import STAGES
 from capi_assets.coverage.waterfall import ATTRIBUTION_HEALTH
-from tests.helpers.order_records import Books, H, health_row, hour
+from tests.helpers.order_records import H, OrderRecords, health_row, hour
 
 SVG = "{http://www.w3.org/2000/svg}"
 WIDTHS = pytest.mark.parametrize("width", [WIDE, NARROW])
@@ -92,7 +92,7 @@ any_rows = st.lists(
 
 
 def test_every_stage_has_words() -> None:
-    assert set(STAGE_WORDS) == {"orders", *STAGES}
+    assert set(STAGE_LABELS) == {"orders", *STAGES}
 
 
 @WIDTHS
@@ -104,7 +104,7 @@ def test_the_waterfall_says_the_sums_of_any_table(width: int, rows: list[dict]) 
     for r in rows:
         sold[r["currency"] or ""] += r["orders"]
     shown = [texts for texts in lines(root).values() if len(texts) > 1 and texts[0] != "orders"]
-    for stage, words in STAGE_WORDS.items():
+    for stage, words in STAGE_LABELS.items():
         total = sum(r[stage] for r in rows)
         # Where amounts are broad, a name is cut: it still begins as it should.
         told = next((t for t in shown if words.startswith(t[0].removesuffix("…"))), None)
@@ -203,9 +203,9 @@ def test_unknown_hours_are_not_drawn_as_zero() -> None:
 def test_gaps_are_shaded_where_they_were_with_their_deadlines(width: int) -> None:
     hours = [hour(n) for n in range(100)]
     shades = [
-        Shade("1", hour(10), hour(19), over=True),
-        Shade("2", hour(50), hour(59), deadline=hour(90)),
-        Shade("3", hour(70), hour(70), deadline=hour(230)),
+        GapBand("1", hour(10), hour(19), over=True),
+        GapBand("2", hour(50), hour(59), deadline=hour(90)),
+        GapBand("3", hour(70), hour(70), deadline=hour(230)),
     ]
     table = health(*(row(h, delivered=2) for h in hours))
     root = parsed(coverage_picture(table, late(), shades, buckets_of(hours, 96), NOW, width=width))
@@ -229,14 +229,14 @@ def test_gaps_are_shaded_where_they_were_with_their_deadlines(width: int) -> Non
     ]
 
 
-def with_keys(books: Books, at: Any, keys: str | None, times: int = 1, **order: Any) -> None:
+def with_keys(books: OrderRecords, at: Any, keys: str | None, times: int = 1, **order: Any) -> None:
     for _ in range(times):
         books.order(at, **order)
         books.events[-1]["match_keys"] = keys
 
 
 def test_match_keys_are_counted_per_hour_and_said_in_words() -> None:
-    books = Books()
+    books = OrderRecords()
     with_keys(books, hour(0), "em fbc", 15)
     with_keys(books, hour(0), "em", 5)
     with_keys(books, hour(2), "em", 10)
@@ -255,10 +255,10 @@ def test_match_keys_are_counted_per_hour_and_said_in_words() -> None:
 
 
 def test_match_keys_of_several_days_may_be_joined() -> None:
-    books, parts = Books(), []
+    books, parts = OrderRecords(), []
     with_keys(books, hour(0), "em", 4)
     parts.append(match_key_counts(books.tables()[0]))
-    books = Books()
+    books = OrderRecords()
     with_keys(books, hour(30), None, 4)
     parts.append(match_key_counts(books.tables()[0]))
     buckets = buckets_of([hour(n) for n in range(48)], 2)
@@ -268,7 +268,7 @@ def test_match_keys_of_several_days_may_be_joined() -> None:
 
 @WIDTHS
 def test_freshness_says_its_percentiles_and_metas_lines(width: int) -> None:
-    books = Books()
+    books = OrderRecords()
     for minutes in (10, 20, 30, 100, 3000):
         books.order(H, delivered_at=H + timedelta(minutes=minutes))
     books.order(hour(1), "pending")
@@ -292,8 +292,8 @@ def test_every_picture_is_well_formed_and_self_contained(
 ) -> None:
     table, hours = health(*rows), [hour(n) for n in range(count)]
     buckets = buckets_of(hours, 96)
-    shade = Shade("<1&>", hour(0), hour(count // 2), deadline=hour(300))
-    books = Books()
+    shade = GapBand("<1&>", hour(0), hour(count // 2), deadline=hour(300))
+    books = OrderRecords()
     with_keys(books, hour(count - 1), 'em <&"> \x00')
     events, results, _ = books.tables()
     shares = match_key_shares(match_key_counts(events), buckets)
@@ -317,7 +317,7 @@ def test_every_picture_is_well_formed_and_self_contained(
 
 def test_an_empty_range_is_drawn_without_a_fuss() -> None:
     buckets = buckets_of([H], 96)
-    table, books = health(row(H, None)), Books()
+    table, books = health(row(H, None)), OrderRecords()
     assert lines(parsed(waterfall_picture(table)))[28.0] == ["No orders"]
     assert parsed(coverage_picture(health(), late(), [], buckets, NOW)) is not None
     shares = match_key_shares(match_key_counts(books.tables()[0]), buckets)
@@ -348,7 +348,7 @@ def test_an_hours_picture_keeps_its_size_at_its_worst() -> None:
 
 
 def test_reasons_and_keys_are_said_in_words() -> None:
-    assert reason_words("token_expired") == "The access token had expired."
-    assert reason_words("some_new_code") == "Some new code."
-    assert reason_words(None) == "No reason is recorded."
-    assert all(words and "_" not in words for words in KEY_WORDS.values())
+    assert reason_label("token_expired") == "The access token had expired."
+    assert reason_label("some_new_code") == "Some new code."
+    assert reason_label(None) == "No reason is recorded."
+    assert all(words and "_" not in words for words in MATCH_KEY_LABELS.values())

@@ -26,9 +26,9 @@ from capi_assets.coverage.reconciliation.text import (
     unread_words,
 )
 from capi_assets.hours import HOUR
-from capi_assets.meta.graph.errors import Kind
+from capi_assets.meta.graph.errors import ErrorKind
 from capi_assets.meta.graph.insights import QUALITY
-from capi_assets.meta.graph.reads import Obstacle, Unread
+from capi_assets.meta.graph.reads import FailedRead, ReadError
 
 D = "1234"
 DAY = datetime(2026, 11, 20, tzinfo=UTC)
@@ -145,7 +145,7 @@ def test_a_day_is_said_in_a_sentence() -> None:
     assert "| Purchase: match key em | 61.0 |" in quality_table(less)
     more = quality_sentence(DAY, compare(told(em=100, ph=90), ours))
     assert "someone else sends" in more
-    why = unread_words(Unread(Kind.PERMISSION, 403, 200), "Meta's Dataset Quality")
+    why = unread_words(FailedRead(ErrorKind.PERMISSION, 403, 200), "Meta's Dataset Quality")
     unread = compare(QUALITY.empty_table(), ours, why)
     assert quality_sentence(DAY, unread).startswith(
         "2026-11-20: Meta's Dataset Quality cannot be read with this token: it may not read them"
@@ -208,12 +208,12 @@ def test_names_from_data_cannot_break_the_table() -> None:
     assert "a\\|b\\*c d" in lines[2]
 
 
-@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("kind", list(ErrorKind))
 @pytest.mark.parametrize("code", [None, 100, 190, 200, 368, 80004])
-def test_every_obstacle_has_words(kind: Kind, code: int | None) -> None:
-    unread = Unread(kind, 400, code)
+def test_every_obstacle_has_words(kind: ErrorKind, code: int | None) -> None:
+    unread = FailedRead(kind, 400, code)
     words = unread_words(unread)
     assert words.startswith("Meta's own counts cannot be read")
     assert not words.endswith(".")
     assert str(code or "HTTP 400") in words
-    assert ("with this token" in words) is (unread.obstacle is Obstacle.MAY_NOT)
+    assert ("with this token" in words) is (unread.obstacle is ReadError.MAY_NOT)

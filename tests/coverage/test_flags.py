@@ -12,17 +12,17 @@ import pytest
 from capi_assets.coverage.flags import FLAGS, CoveragePolicy, flag_hours
 from capi_assets.coverage.outcomes import losses
 from capi_assets.coverage.waterfall import ATTRIBUTION_HEALTH
-from tests.helpers.order_records import HOUR, Books, H, health_row, hour
+from tests.helpers.order_records import HOUR, H, OrderRecords, health_row, hour
 
 POLICY = CoveragePolicy()
 LATER = H + timedelta(hours=2)
 
 
-def flags_of(books: Books, now: datetime = LATER, **more: Any) -> list[dict[str, Any]]:
+def flags_of(books: OrderRecords, now: datetime = LATER, **more: Any) -> list[dict[str, Any]]:
     return flag_hours(books.health(), POLICY, now, **more).to_pylist()
 
 
-def flag_of(books: Books, now: datetime = LATER, **more: Any) -> dict[str, Any]:
+def flag_of(books: OrderRecords, now: datetime = LATER, **more: Any) -> dict[str, Any]:
     (row,) = flags_of(books, now, **more)
     return row
 
@@ -32,7 +32,7 @@ def from_rows(*rows: dict[str, Any]) -> pa.Table:
 
 
 def test_a_token_outage_is_flagged_with_count_money_cause_and_deadline() -> None:
-    books = Books().order(times=6).order(status="pending", reason="token_expired", times=4)
+    books = OrderRecords().order(times=6).order(status="pending", reason="token_expired", times=4)
     books.order(status="pending", reason="token_expired", currency="USD", value=5)
     row = flag_of(books)
     assert row["flagged"]
@@ -45,18 +45,18 @@ def test_a_token_outage_is_flagged_with_count_money_cause_and_deadline() -> None
 
 
 def test_an_hour_at_the_threshold_is_good_and_below_it_is_not() -> None:
-    assert not flag_of(Books().order(times=95).order(status="pending", times=5))["flagged"]
-    assert flag_of(Books().order(times=94).order(status="pending", times=6))["flagged"]
+    assert not flag_of(OrderRecords().order(times=95).order(status="pending", times=5))["flagged"]
+    assert flag_of(OrderRecords().order(times=94).order(status="pending", times=6))["flagged"]
 
 
 def test_withheld_orders_are_no_loss() -> None:
-    books = Books().order(times=2)
+    books = OrderRecords().order(times=2)
     books.order(status="withheld", verdict="withheld", reason="no_consent", times=50)
     assert not flag_of(books)["flagged"]
 
 
 def test_an_hour_is_not_judged_before_it_has_settled() -> None:
-    books = Books().order(status="pending", reason="throttled", times=9)
+    books = OrderRecords().order(status="pending", reason="throttled", times=9)
     early = flag_of(books, H + HOUR + POLICY.settle - timedelta(seconds=1))
     due = flag_of(books, H + HOUR + POLICY.settle)
     assert (early["judged"], early["flagged"]) == (False, False)
@@ -64,13 +64,13 @@ def test_an_hour_is_not_judged_before_it_has_settled() -> None:
 
 
 def test_a_refused_token_is_seen_while_the_hour_is_still_open() -> None:
-    books = Books().order(status="pending", reason="token_expired", times=4)
+    books = OrderRecords().order(status="pending", reason="token_expired", times=4)
     row = flag_of(books, H + timedelta(minutes=20))
     assert (row["flagged"], row["judged"], row["cause"]) == (True, True, "token")
 
 
 def test_a_trickle_of_broken_rows_is_no_alarm_but_a_run_of_them_is() -> None:
-    trickle = Books()
+    trickle = OrderRecords()
     for n in range(24):
         trickle.order(hour(n), times=40)
     for n in (3, 15):
@@ -83,7 +83,7 @@ def test_a_trickle_of_broken_rows_is_no_alarm_but_a_run_of_them_is() -> None:
 
 
 def test_a_file_that_cannot_be_read_flags_its_hour_whatever_the_share() -> None:
-    books = Books().order(times=99)
+    books = OrderRecords().order(times=99)
     assert not flag_of(books.quarantine(reasons="line:broken_csv"))["flagged"]
     for _ in range(3):  # more rows are refused than files
         books.quarantine(reasons="line:broken_csv")
@@ -99,7 +99,7 @@ def test_a_file_that_cannot_be_read_flags_its_hour_whatever_the_share() -> None:
 
 
 def test_a_small_shop_whose_orders_are_all_refused_is_flagged_within_a_day() -> None:
-    books = Books()
+    books = OrderRecords()
     for n in range(6):
         books.order(hour(n * 4), status="invalid", verdict="invalid", subcode=2804009)
     flagged = [row["hour"] for row in flags_of(books, hour(40)) if row["flagged"]]
@@ -107,13 +107,13 @@ def test_a_small_shop_whose_orders_are_all_refused_is_flagged_within_a_day() -> 
 
 
 def test_a_fault_of_ours_needs_one_order_even_beside_broken_rows() -> None:
-    books = Books().order(times=2).quarantine().quarantine()
+    books = OrderRecords().order(times=2).quarantine().quarantine()
     books.order(status="pending", reason="token_expired")
     assert flag_of(books)["cause"] == "token"
 
 
 def test_the_cause_is_the_one_that_costs_most_orders() -> None:
-    books = Books().order(status="pending", reason="throttled", times=3)
+    books = OrderRecords().order(status="pending", reason="throttled", times=3)
     books.order(status="rejected", reason="missing_value", subcode=2804009, times=2)
     books.order(status="rejected", reason="bad_lead_id", subcode=2804036, times=2)
     health, lost = books.health(), losses(*books.tables())
@@ -123,28 +123,28 @@ def test_the_cause_is_the_one_that_costs_most_orders() -> None:
 
 
 def test_severity_rises_as_the_clock_runs_down() -> None:
-    books = Books().order(times=9).order(status="pending", reason="throttled", times=3)
+    books = OrderRecords().order(times=9).order(status="pending", reason="throttled", times=3)
     deadline = H + timedelta(days=6, hours=23, minutes=30)
     assert flag_of(books, deadline - timedelta(hours=24, seconds=1))["severity"] == "warn"
     assert flag_of(books, deadline - timedelta(hours=24))["severity"] == "error"
 
 
 def test_an_hour_that_delivered_nothing_is_an_error_but_one_lone_order_is_not() -> None:
-    assert flag_of(Books().order(status="pending", reason="meta_down", times=3))["severity"] == (
-        "error"
-    )
-    assert flag_of(Books().order(status="pending", reason="meta_down"))["severity"] == "warn"
+    assert flag_of(OrderRecords().order(status="pending", reason="meta_down", times=3))[
+        "severity"
+    ] == ("error")
+    assert flag_of(OrderRecords().order(status="pending", reason="meta_down"))["severity"] == "warn"
 
 
 def test_what_is_past_its_deadline_is_missing_but_not_recoverable() -> None:
-    books = Books().order(status="pending", reason="token_expired", times=2)
+    books = OrderRecords().order(status="pending", reason="token_expired", times=2)
     row = flag_of(books, H + timedelta(days=8))
     assert (row["missing"], row["recoverable"], row["first_deadline"]) == (2, 0, None)
     assert json.loads(row["recoverable_money"]) == {}
 
 
 def test_refused_and_quarantined_orders_can_be_corrected_for_seven_days() -> None:
-    books = Books().order(status="rejected", subcode=2804009, times=2).quarantine(value=7)
+    books = OrderRecords().order(status="rejected", subcode=2804009, times=2).quarantine(value=7)
     row = flag_of(books)
     assert (row["recoverable"], row["correctable"]) == (0, 3)
     assert json.loads(row["correctable_money"]) == {"": 7.0, "EUR": 20.0}
@@ -154,7 +154,7 @@ def test_refused_and_quarantined_orders_can_be_corrected_for_seven_days() -> Non
 def test_an_expected_hour_that_is_not_there_is_flagged_with_unknown_loss() -> None:
     now = hour(5)
     flags = flag_hours(
-        Books().order().health(), POLICY, now, expected_hours=[H, hour(1), hour(4)]
+        OrderRecords().order().health(), POLICY, now, expected_hours=[H, hour(1), hour(4)]
     ).to_pylist()
     assert [(f["hour"], f["flagged"], f["cause"]) for f in flags] == [
         (H, False, None),
@@ -246,7 +246,7 @@ def test_weak_match_keys_are_blamed_on_the_visits_where_these_are_missing() -> N
 
 
 def test_an_hour_without_orders_is_good() -> None:
-    row = flag_hours(Books().health(H), POLICY, LATER).to_pylist()[0]
+    row = flag_hours(OrderRecords().health(H), POLICY, LATER).to_pylist()[0]
     assert (row["judged"], row["flagged"], row["coverage"]) == (True, False, None)
 
 

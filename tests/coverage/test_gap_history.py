@@ -8,17 +8,17 @@ from typing import Any
 import pyarrow as pa
 
 from capi_assets.coverage.flags import CoveragePolicy, flag_hours
-from capi_assets.coverage.gap_history import Story, stories
-from capi_assets.coverage.late_orders import Lateness, late_events, late_orders, why_late
+from capi_assets.coverage.gap_history import GapHistory, gap_histories
+from capi_assets.coverage.late_orders import LateCause, late_causes, late_events, late_orders
 from capi_assets.delivery.causes import Cause
 from capi_assets.delivery.ledger.schema import ATTEMPT
-from tests.helpers.order_records import Books, H, hour
+from tests.helpers.order_records import H, OrderRecords, hour
 
 POLICY = CoveragePolicy()
 LATER = timedelta(hours=30)
 
 
-def attempts(books: Books, **answer: Any) -> pa.Table:
+def attempts(books: OrderRecords, **answer: Any) -> pa.Table:
     """One failed attempt for each event that was sent more than once."""
     rows = [
         {"event_name": r["event_name"], "event_id": r["event_id"], "dataset_id": r["dataset_id"],
@@ -28,16 +28,18 @@ def attempts(books: Books, **answer: Any) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=ATTEMPT)
 
 
-def told(books: Books, now: datetime, tried: pa.Table | None = None, hours: int = 6) -> list[Story]:
+def told(
+    books: OrderRecords, now: datetime, tried: pa.Table | None = None, hours: int = 6
+) -> list[GapHistory]:
     results = books.tables()[1]
     late = late_orders(results, POLICY)
     events = late_events(results, late, POLICY)
-    why = why_late(late, events, ATTEMPT.empty_table() if tried is None else tried)
+    why = late_causes(late, events, ATTEMPT.empty_table() if tried is None else tried)
     flags = flag_hours(books.health(*(hour(n) for n in range(hours))), POLICY, now)
-    return stories(flags, late, why)
+    return gap_histories(flags, late, why)
 
 
-def recovered(books: Books, at: datetime, times: int, **order: Any) -> None:
+def recovered(books: OrderRecords, at: datetime, times: int, **order: Any) -> None:
     books.order(at, times=times, delivered_at=at + LATER, attempts=2, **order)
 
 
@@ -46,7 +48,7 @@ EXPIRED = {"outcome": "refused", "reason": "token_expired", "http_status": 401, 
 
 
 def test_an_outage_that_was_recovered_is_told_with_its_cause() -> None:
-    books = Books().order(hour(0), times=20)
+    books = OrderRecords().order(hour(0), times=20)
     recovered(books, hour(1), 10)
     recovered(books, hour(2), 5, currency="USD", value=3.0)
     books.order(hour(3), times=20)
@@ -62,7 +64,7 @@ def test_an_outage_that_was_recovered_is_told_with_its_cause() -> None:
 
 
 def test_half_a_recovery_and_what_is_left_are_one_story() -> None:
-    books = Books()
+    books = OrderRecords()
     recovered(books, hour(0), 10)
     books.order(hour(1), "pending", "token_expired", times=4)
     (story,) = told(books, hour(40), attempts(books, **EXPIRED))
@@ -72,7 +74,7 @@ def test_half_a_recovery_and_what_is_left_are_one_story() -> None:
 
 
 def test_what_nobody_can_save_any_more_is_gone() -> None:
-    books = Books().order(H, "expired", "token_expired", times=6)
+    books = OrderRecords().order(H, "expired", "token_expired", times=6)
     (story,) = told(books, hour(24 * 9))
     assert (story.lost, story.recovered, story.gone) == (6, 0, 6)
     assert story.gone_money == {"EUR": 60.0}
@@ -80,38 +82,38 @@ def test_what_nobody_can_save_any_more_is_gone() -> None:
 
 
 def test_what_corrected_input_can_save_is_not_gone() -> None:
-    books = Books().order(H, "rejected", "missing_value", times=6, subcode=2804009)
+    books = OrderRecords().order(H, "rejected", "missing_value", times=6, subcode=2804009)
     (story,) = told(books, hour(5))
     assert (story.gap.correctable, story.gone, story.gone_money) == (6, 0, {})
 
 
 def test_stragglers_are_no_gap() -> None:
-    books = Books().order(H, times=99)
+    books = OrderRecords().order(H, times=99)
     recovered(books, H, 1)
     assert told(books, hour(40)) == []
 
 
 def test_an_hour_that_ran_late_without_a_failure_was_not_materialized_in_time() -> None:
-    books = Books().order(H, times=5, delivered_at=H + LATER, attempts=1)
+    books = OrderRecords().order(H, times=5, delivered_at=H + LATER, attempts=1)
     (story,) = told(books, hour(48))
     assert (story.gap.cause, story.recovered) == (Cause.NOT_MATERIALIZED, 5)
 
 
 def test_hours_between_two_causes_part_their_stories() -> None:
-    books = Books()
+    books = OrderRecords()
     for n in range(3):
         recovered(books, hour(n), 5)
     results = books.tables()[1]
     late = late_orders(results, POLICY)
     flags = flag_hours(books.health(*(hour(n) for n in range(3))), POLICY, hour(48))
-    why = {hour(n): Lateness(Cause.META_DOWN if n == 1 else Cause.THROTTLED, {}) for n in range(3)}
-    found = stories(flags, late, why)
+    why = {hour(n): LateCause(Cause.META_DOWN if n == 1 else Cause.THROTTLED, {}) for n in range(3)}
+    found = gap_histories(flags, late, why)
     assert [(s.gap.cause, s.gap.first_hour, s.recovered) for s in found] == [
         (Cause.THROTTLED, hour(0), 5), (Cause.META_DOWN, hour(1), 5), (Cause.THROTTLED, hour(2), 5),
     ]  # fmt: skip
 
 
 def test_withheld_orders_are_neither_late_nor_lost() -> None:
-    books = Books().order(H, "withheld", verdict="withheld", times=50)
+    books = OrderRecords().order(H, "withheld", verdict="withheld", times=50)
     books.order(H, times=50)
     assert told(books, hour(40)) == []

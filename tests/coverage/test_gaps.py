@@ -9,22 +9,22 @@ import pytest
 from capi_assets.coverage.flags import CoveragePolicy, flag_hours
 from capi_assets.coverage.gaps import Gap, gaps, merged
 from capi_assets.delivery.causes import Cause
-from tests.helpers.order_records import Books, H, hour
+from tests.helpers.order_records import H, OrderRecords, hour
 
 NEXT_DAY = hour(24)
 
 
-def gaps_of(books: Books, now: datetime = NEXT_DAY, *expected: datetime) -> list[Gap]:
+def gaps_of(books: OrderRecords, now: datetime = NEXT_DAY, *expected: datetime) -> list[Gap]:
     hours = [hour(n) for n in range(24) if hour(n) not in expected]
     return gaps(flag_hours(books.health(*hours), CoveragePolicy(), now, expected_hours=expected))
 
 
-def lost(books: Books, at: datetime, reason: str = "token_expired", times: int = 4) -> None:
+def lost(books: OrderRecords, at: datetime, reason: str = "token_expired", times: int = 4) -> None:
     books.order(at, status="pending", reason=reason, times=times)
 
 
 def test_consecutive_hours_of_one_cause_are_one_gap() -> None:
-    books = Books()
+    books = OrderRecords()
     for n in (3, 4, 5):
         lost(books, hour(n), times=n)
     (gap,) = gaps_of(books)
@@ -39,7 +39,7 @@ def test_consecutive_hours_of_one_cause_are_one_gap() -> None:
 
 
 def test_another_cause_and_a_good_hour_break_a_gap() -> None:
-    books = Books()
+    books = OrderRecords()
     for n, reason in ((3, "token_expired"), (4, "throttled"), (5, "throttled"), (7, "throttled")):
         lost(books, hour(n), reason)
     books.order(hour(6), times=5)
@@ -51,7 +51,7 @@ def test_another_cause_and_a_good_hour_break_a_gap() -> None:
 
 
 def test_an_hour_with_nothing_to_lose_does_not_break_a_gap_nor_end_in_it() -> None:
-    books = Books()
+    books = OrderRecords()
     lost(books, hour(3))
     lost(books, hour(6))
     (gap,) = gaps_of(books)
@@ -59,7 +59,7 @@ def test_an_hour_with_nothing_to_lose_does_not_break_a_gap_nor_end_in_it() -> No
 
 
 def test_hours_nobody_looked_at_break_a_gap() -> None:
-    books = Books()
+    books = OrderRecords()
     lost(books, hour(3))
     lost(books, hour(6))
     flags = flag_hours(books.health(hour(3), hour(6)), CoveragePolicy(), hour(24))
@@ -67,7 +67,7 @@ def test_hours_nobody_looked_at_break_a_gap() -> None:
 
 
 def test_hours_that_were_never_materialized_are_a_gap_of_unknown_size() -> None:
-    (gap,) = gaps_of(Books(), hour(24), hour(8), hour(9))
+    (gap,) = gaps_of(OrderRecords(), hour(24), hour(8), hour(9))
     assert (gap.cause, gap.hours, gap.orders, gap.unknown_hours) == (
         Cause.NOT_MATERIALIZED,
         2,
@@ -78,14 +78,14 @@ def test_hours_that_were_never_materialized_are_a_gap_of_unknown_size() -> None:
 
 
 def test_a_gap_past_its_deadlines_cannot_be_saved() -> None:
-    books = Books()
+    books = OrderRecords()
     lost(books, hour(3))
     (gap,) = gaps_of(books, H + timedelta(days=9))
     assert (gap.orders, gap.recoverable, gap.savable) == (4, 0, False)
 
 
 def test_the_same_flags_give_the_same_gaps_in_any_order_of_rows() -> None:
-    books = Books()
+    books = OrderRecords()
     for n in (3, 4, 9):
         lost(books, hour(n))
     flags = flag_hours(books.health(*(hour(n) for n in range(12))), CoveragePolicy(), hour(24))
@@ -93,7 +93,7 @@ def test_the_same_flags_give_the_same_gaps_in_any_order_of_rows() -> None:
 
 
 def test_gaps_told_as_one_lose_nothing() -> None:
-    books = Books()
+    books = OrderRecords()
     for n in (3, 4, 9):
         lost(books, hour(n))
     books.order(hour(6), times=5)
@@ -105,4 +105,4 @@ def test_gaps_told_as_one_lose_nothing() -> None:
 
 
 def test_no_flags_no_gaps() -> None:
-    assert gaps_of(Books()) == []
+    assert gaps_of(OrderRecords()) == []

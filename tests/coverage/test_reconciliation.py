@@ -69,7 +69,7 @@ def result(
     }
 
 
-def every_hour(count: int, **given: Any) -> list[dict[str, Any]]:
+def deliver_hourly(count: int, **given: Any) -> list[dict[str, Any]]:
     return [result(i, hour, **given) for hour in WEEK for i in range(count)]
 
 
@@ -113,7 +113,7 @@ def verdicts(told: Reconciliation) -> dict[datetime, tuple[str, bool]]:
 
 
 def test_equal_counts_agree() -> None:
-    told = compare(every_hour(20), meta_of(dict.fromkeys(WEEK, 20)))
+    told = compare(deliver_hourly(20), meta_of(dict.fromkeys(WEEK, 20)))
     assert set(verdicts(told).values()) == {("agree", False)}
     assert set(told.rows["difference"].to_pylist()) == {0}
     assert told.rows.num_rows == len(WEEK)
@@ -123,17 +123,17 @@ def test_equal_counts_agree() -> None:
 def test_one_odd_hour_is_said_and_only_two_in_a_row_are_sustained(count: int, verdict: str) -> None:
     counts = dict.fromkeys(WEEK, 20)
     odd = counts | {WEEK[30]: count}
-    found = verdicts(compare(every_hour(20), meta_of(odd)))
+    found = verdicts(compare(deliver_hourly(20), meta_of(odd)))
     assert found[WEEK[30]] == (verdict, False)
     assert {v for h, v in found.items() if h != WEEK[30]} == {("agree", False)}
-    found = verdicts(compare(every_hour(20), meta_of(odd | {WEEK[31]: count})))
+    found = verdicts(compare(deliver_hourly(20), meta_of(odd | {WEEK[31]: count})))
     assert [h for h, v in found.items() if v == (verdict, True)] == WEEK[30:32]
 
 
 def test_what_no_hour_shows_a_day_does() -> None:
     day = WEEK[24:48]
     counts = dict.fromkeys(WEEK, 20) | dict.fromkeys(day, 17)
-    found = verdicts(compare(every_hour(20), meta_of(counts)))
+    found = verdicts(compare(deliver_hourly(20), meta_of(counts)))
     assert {found[hour] for hour in day} == {("meta_has_less", True)}
     assert {v for h, v in found.items() if h not in day} == {("agree", False)}
 
@@ -156,7 +156,7 @@ def test_the_basis_that_fits_is_found() -> None:
 
 
 def test_an_hour_waits_until_meta_has_counted() -> None:
-    results = every_hour(20)
+    results = deliver_hourly(20)
     late_hour = WEEK[40]
     results += [result(100 + i, late_hour, NOW - timedelta(hours=1)) for i in range(50)]
     counts = dict.fromkeys(WEEK, 20) | {WEEK[-1]: 0, WEEK[-2]: 0}
@@ -168,7 +168,7 @@ def test_an_hour_waits_until_meta_has_counted() -> None:
 
 def test_what_we_know_of_explains_a_difference() -> None:
     hour = WEEK[50]
-    results = every_hour(20)
+    results = deliver_hourly(20)
     lost_from_sight = [
         result(200 + i, hour, status="unknown", attempts=1, first=hour + HOUR / 2)
         for i in range(30)
@@ -184,7 +184,7 @@ def test_what_we_know_of_explains_a_difference() -> None:
 
 def test_what_the_pixel_reported_may_be_counted_as_the_pixels() -> None:
     hours = WEEK[50:52]
-    results = every_hour(20)
+    results = deliver_hourly(20)
     both = [
         {"dataset_id": D, "event_name": NAME, "event_id": r["event_id"]}
         for r in results
@@ -197,8 +197,8 @@ def test_what_the_pixel_reported_may_be_counted_as_the_pixels() -> None:
 
 
 def test_refused_and_waiting_events_are_not_expected_at_meta() -> None:
-    results = every_hour(20)
-    for status in ("pending", "rejected", "invalid", "withheld", "not_yet"):
+    results = deliver_hourly(20)
+    for status in ("pending", "rejected", "invalid", "withheld", "future_dated"):
         results += [result(ord(status[0]) * 100 + i, WEEK[9], status=status) for i in range(50)]
     told = compare(results, meta_of(dict.fromkeys(WEEK, 20)))
     assert set(told.rows["may_be_more"].to_pylist()) == {0}
@@ -206,7 +206,7 @@ def test_refused_and_waiting_events_are_not_expected_at_meta() -> None:
 
 
 def test_counts_that_cannot_be_read_are_no_alarm() -> None:
-    told = compare(every_hour(20), meta_of({}), why="it may not")
+    told = compare(deliver_hourly(20), meta_of({}), why="it may not")
     assert set(verdicts(told).values()) == {("cannot_read", False)}
     assert set(told.rows["why"].to_pylist()) == {"it may not"}
     assert set(told.rows["meta_events"].to_pylist()) == {None}
@@ -215,14 +215,14 @@ def test_counts_that_cannot_be_read_are_no_alarm() -> None:
 
 def test_hours_older_than_meta_keeps_are_not_compared() -> None:
     old = START - 30 * HOUR
-    told = compare(every_hour(20), meta_of(dict.fromkeys(WEEK, 20)), [old, WEEK[3]])
+    told = compare(deliver_hourly(20), meta_of(dict.fromkeys(WEEK, 20)), [old, WEEK[3]])
     assert verdicts(told) == {old: ("cannot_read", False), WEEK[3]: ("agree", False)}
     assert told.rows["why"].to_pylist() == [TOO_OLD, None]
 
 
 def test_an_hour_without_results_is_not_compared() -> None:
     gone = WEEK[33]
-    results = [r for r in every_hour(20) if r["occurred_at"] != gone]
+    results = [r for r in deliver_hourly(20) if r["occurred_at"] != gone]
     materialized = [hour for hour in WEEK if hour != gone]
     told = compare(results, meta_of(dict.fromkeys(WEEK, 20)), materialized=materialized)
     assert verdicts(told)[gone] == ("not_materialized", False)
@@ -233,13 +233,13 @@ def test_an_event_name_that_we_never_send_is_not_ours_to_judge() -> None:
     meta = pa.concat_tables(
         [meta_of(dict.fromkeys(WEEK, 20)), meta_of(dict.fromkeys(WEEK, 900), "PageView")]
     )
-    told = compare(every_hour(20), meta)
+    told = compare(deliver_hourly(20), meta)
     assert told.foreign == {D: ("PageView",)}
     assert set(told.rows["event_name"].to_pylist()) == {NAME}
 
 
 def test_an_hour_without_events_has_a_row_that_says_so() -> None:
-    told = compare(every_hour(20)[:-20], meta_of(dict.fromkeys(WEEK[:-1], 20)), WEEK[-1:])
+    told = compare(deliver_hourly(20)[:-20], meta_of(dict.fromkeys(WEEK[:-1], 20)), WEEK[-1:])
     [row] = told.rows.to_pylist()
     assert (row["event_name"], row["meta_events"], row["verdict"]) == ("", 0, "agree")
 

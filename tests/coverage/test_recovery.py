@@ -24,7 +24,7 @@ from capi_assets.coverage.recovery.decisions import (
 )
 from capi_assets.coverage.recovery.state import RecoveryState
 from capi_assets.delivery.causes import Cause
-from tests.helpers.order_records import Books, H, hour
+from tests.helpers.order_records import H, OrderRecords, hour
 
 WINDOW = timedelta(days=6, hours=23, minutes=30)
 MINUTE = timedelta(minutes=1)
@@ -40,7 +40,7 @@ def savable(
     ]
 
 
-class Story:
+class RecoverySequence:
     """Looks one after the other; the state goes through JSON each time, as through a cursor."""
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ def keys(first: int, last: int) -> tuple[str, str]:
 
 
 def test_exactly_the_savable_hours_are_launched_once_the_canary_passes() -> None:
-    story = Story()
+    story = RecoverySequence()
     found = savable(0, 1, 3)
     assert story.asks(hour(9), found) == ["d1"]
     assert story.launched(hour(9), found, DOWN) == []
@@ -81,7 +81,7 @@ def test_exactly_the_savable_hours_are_launched_once_the_canary_passes() -> None
 
 
 def test_nothing_is_launched_twice_while_a_run_is_under_way_or_cooling_down() -> None:
-    story = Story()
+    story = RecoverySequence()
     found = savable(0, 1)
     assert story.launched(hour(9), found, UP)
     assert story.asks(hour(9) + MINUTE, found) == []
@@ -92,13 +92,13 @@ def test_nothing_is_launched_twice_while_a_run_is_under_way_or_cooling_down() ->
 
 
 def test_an_hour_that_others_work_on_is_never_launched() -> None:
-    story = Story()
+    story = RecoverySequence()
     assert story.asks(hour(9), savable(0), {hour(0)}) == []
     assert story.launched(hour(9), savable(0, 1), UP, under_way={hour(0)}) == [[keys(1, 1)]]
 
 
 def test_the_most_urgent_go_first_and_the_rest_at_the_next_look() -> None:
-    story = Story()
+    story = RecoverySequence()
     found = [
         *savable(*range(20, 40, 2), gap="young"),
         *savable(0, 1, gap="old", cause=Cause.NOT_MATERIALIZED, orders=None),
@@ -117,7 +117,7 @@ def test_the_most_urgent_go_first_and_the_rest_at_the_next_look() -> None:
 
 
 def test_a_failing_canary_is_asked_less_and_less_often() -> None:
-    story = Story()
+    story = RecoverySequence()
     now, asked = hour(9), []
     for _ in range(60 * 4):
         if story.asks(now, savable(0)):
@@ -134,7 +134,7 @@ def test_a_failing_canary_is_asked_less_and_less_often() -> None:
 
 
 def test_what_only_lacks_a_run_needs_no_canary() -> None:
-    story = Story()
+    story = RecoverySequence()
     found = savable(0, cause=Cause.NOT_MATERIALIZED, orders=None)
     assert story.asks(hour(9), found) == []
     assert story.launched(hour(9), found) == [[keys(0, 0)]]
@@ -142,38 +142,38 @@ def test_what_only_lacks_a_run_needs_no_canary() -> None:
 
 @pytest.mark.parametrize("cause", sorted(set(Cause) - NEEDS_CANARY - ONLY_LAUNCH))
 def test_what_other_input_or_a_person_must_cure_is_never_launched(cause: Cause) -> None:
-    story = Story()
+    story = RecoverySequence()
     found = savable(0, cause=cause)
     assert story.asks(hour(9), found) == []
     assert story.launched(hour(9), found, UP) == []
 
 
 def test_fruitless_hours_are_given_up_once_and_told_once() -> None:
-    story = Story()
-    now, launches, given_up = hour(9), [], []
+    story = RecoverySequence()
+    now, launches, stopped = hour(9), [], []
     for _ in range(60 * 24):
         found = story.look(now, savable(0, 1), UP)
         launches += [now for _ in found.launches]
-        given_up += [launch.hours for launch in found.given_up]
+        stopped += [launch.hours for launch in found.stopped]
         now += MINUTE
     pauses = [(b - a) // MINUTE for a, b in pairwise(launches)]
     assert pauses == [15, 30, 60]
     assert len(launches) == POLICY.tries
-    assert given_up == [(hour(0), hour(1))]
+    assert stopped == [(hour(0), hour(1))]
 
 
 def test_an_hour_that_gets_better_is_not_given_up() -> None:
-    story = Story()
+    story = RecoverySequence()
     now = hour(9)
     for orders in range(20, 0, -1):
         found = story.look(now, savable(0, orders=orders), UP)
         assert found.launches, orders
-        assert not found.given_up
+        assert not found.stopped
         now += POLICY.cool_down
 
 
 def test_what_was_given_up_is_taken_up_again_for_another_cause() -> None:
-    story = Story()
+    story = RecoverySequence()
     now = hour(9)
     for _ in range(10):
         story.look(now, savable(0), UP)
@@ -183,14 +183,14 @@ def test_what_was_given_up_is_taken_up_again_for_another_cause() -> None:
 
 
 def test_a_recovered_hour_is_forgotten_and_starts_anew() -> None:
-    story = Story()
+    story = RecoverySequence()
     story.look(hour(9), savable(0), UP)
     assert story.look(hour(10), []).state == RecoveryState()
     assert story.launched(hour(10) + MINUTE, savable(0), UP) == [[keys(0, 0)]]
 
 
 def test_young_hours_are_left_to_their_schedules_and_expired_ones_alone() -> None:
-    story = Story()
+    story = RecoverySequence()
     assert story.launched(hour(1) + 29 * MINUTE, savable(0), UP) == []
     assert story.launched(hour(0) + WINDOW, savable(0), UP) == []
     assert story.launched(hour(1) + 30 * MINUTE, savable(0), UP)
@@ -198,7 +198,7 @@ def test_young_hours_are_left_to_their_schedules_and_expired_ones_alone() -> Non
 
 def test_one_dataset_of_two_is_enough() -> None:
     both = [SavableHour(H, Cause.TOKEN, 5, H + WINDOW, frozenset({"d1", "d2"}), "g")]
-    story = Story()
+    story = RecoverySequence()
     assert story.asks(hour(9), both) == ["d1", "d2"]
     assert story.launched(hour(9), both, {"d1": False, "d2": True}) == [[keys(0, 0)]]
     other = savable(1)
@@ -224,7 +224,7 @@ def test_a_lost_cursor_is_an_empty_state(text: str | None) -> None:
 def test_no_hour_is_launched_again_within_its_cool_down(
     looks: list[tuple[int, set[int], bool, set[int]]],
 ) -> None:
-    story = Story()
+    story = RecoverySequence()
     now = hour(20)
     last: dict[datetime, datetime] = {}
     for minutes, hours, passes, busy in looks:
@@ -242,8 +242,8 @@ def test_no_hour_is_launched_again_within_its_cool_down(
             last[h] = now
 
 
-def books() -> Books:
-    found = Books().order(H, status="pending", reason="token_expired", times=5)
+def books() -> OrderRecords:
+    found = OrderRecords().order(H, status="pending", reason="token_expired", times=5)
     found.order(hour(1), times=99).order(hour(1), status="pending", reason="token_expired")
     found.order(hour(2), status="rejected", reason="payload", times=9, subcode=2804019)
     found.order(hour(3), times=5)

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from capi_assets.coverage.anomalies.hour_signals import hour_signals
-from capi_assets.coverage.anomalies.refusal_rate import Trickle
+from capi_assets.coverage.anomalies.refusal_rate import RefusalBaseline
 from tests.helpers.regular_weeks import hour_of, weeks
 
 NOON = hour_of(2, 2, 12)
 
 
-def trickle(every: int = 10, from_on: datetime | None = None, each: int = 1) -> Trickle:
+def trickle(every: int = 10, from_on: datetime | None = None, each: int = 1) -> RefusalBaseline:
     """One order of every `every`th hour is refused; `each` of every hour from a moment on."""
 
     def change(at: datetime) -> dict[str, Any] | None:
@@ -24,7 +24,7 @@ def trickle(every: int = 10, from_on: datetime | None = None, each: int = 1) -> 
 
     signals = hour_signals([weeks(2.5, change)], hour_of(9, 0, 0))
     assert signals is not None
-    return Trickle.learn(signals)
+    return RefusalBaseline.learn(signals)
 
 
 @pytest.mark.parametrize(("refused", "more"), [(1, False), (3, False), (5, True), (8, True)])
@@ -53,7 +53,7 @@ def test_hours_after_a_run_of_refusals_are_judged_by_themselves() -> None:
 
     signals = hour_signals([weeks(2.5, change)], hour_of(9, 0, 0))
     assert signals is not None
-    assert Trickle.learn(signals).is_more(NOON, 1, 15, 0.05) is False
+    assert RefusalBaseline.learn(signals).is_more(NOON, 1, 15, 0.05) is False
 
 
 def test_nothing_is_usual_in_the_first_days() -> None:
@@ -67,4 +67,4 @@ def test_outages_do_not_make_refusals_usual() -> None:
 
     signals = hour_signals([weeks(2.5, change)], hour_of(9, 0, 0))
     assert signals is not None
-    assert Trickle.learn(signals).is_more(NOON, 4, 40, 0.05) is True
+    assert RefusalBaseline.learn(signals).is_more(NOON, 4, 40, 0.05) is True

@@ -11,10 +11,10 @@ from capi_assets.contracts.attribution_health import AttributionHealth
 from capi_assets.contracts.base import conform
 from capi_assets.coverage.signals import SIGNALS, signals
 from capi_assets.coverage.waterfall import ATTRIBUTION_HEALTH
-from tests.helpers.order_records import Books, H, hour
+from tests.helpers.order_records import H, OrderRecords, hour
 
 
-def carrying(books: Books, *keys: str | None) -> Books:
+def carrying(books: OrderRecords, *keys: str | None) -> OrderRecords:
     """Gives the latest orders these match keys."""
     for event, text in zip(books.events[-len(keys) :], keys, strict=True):
         event["match_keys"] = text
@@ -22,7 +22,7 @@ def carrying(books: Books, *keys: str | None) -> Books:
 
 
 def test_an_hour_is_one_row_over_all_datasets_and_event_names() -> None:
-    books = Books().visit(H, 40).order(times=2).order(name="Lead", visit=None)
+    books = OrderRecords().visit(H, 40).order(times=2).order(name="Lead", visit=None)
     books.order(dataset="d2", currency="USD", status="pending")
     (row,) = signals(books.health(), books.tables()[1]).to_pylist()
     assert (row["visits"], row["orders"], row["delivered"]) == (40, 4, 3)
@@ -30,14 +30,16 @@ def test_an_hour_is_one_row_over_all_datasets_and_event_names() -> None:
 
 
 def test_match_rate_is_of_orders_that_can_be_matched() -> None:
-    books = Books().order().order(visit=None).quarantine(dataset_id="d1", event_name="Purchase")
+    books = (
+        OrderRecords().order().order(visit=None).quarantine(dataset_id="d1", event_name="Purchase")
+    )
     books.order(status="withheld", verdict="withheld", visit=None, times=7)
     (row,) = signals(books.health(), books.tables()[1]).to_pylist()
     assert row["match_rate"] == 0.5
 
 
 def test_freshness_is_shared_out_by_metas_lines() -> None:
-    books = Books()
+    books = OrderRecords()
     for minutes in (59, 60, 61, 121, 24 * 60 + 1):
         books.order(delivered_at=H + timedelta(minutes=minutes))
     books.order(status="pending")
@@ -47,20 +49,20 @@ def test_freshness_is_shared_out_by_metas_lines() -> None:
 
 
 def test_two_orders_that_share_an_event_id_are_told() -> None:
-    books = Books().order(times=4).order(hour(1), times=2)
+    books = OrderRecords().order(times=4).order(hour(1), times=2)
     books.results[1]["event_id"] = books.results[0]["event_id"]
     rows = signals(books.health(), books.tables()[1]).to_pylist()
-    assert [row["own_event_ids"] for row in rows] == [0.5, 1.0]
+    assert [row["order_supplied_event_ids"] for row in rows] == [0.5, 1.0]
 
 
 def test_an_hour_without_orders_shares_nothing() -> None:
-    books = Books().visit(H, 3)
+    books = OrderRecords().visit(H, 3)
     (row,) = signals(books.health(H), books.tables()[1]).to_pylist()
     assert (row["visits"], row["orders"], row["match_rate"], row["within_1h"]) == (3, 0, None, None)
 
 
 def test_keys_are_counted_among_orders_that_can_carry_them() -> None:
-    books = carrying(Books().order(times=3), "em ph", "em", None)
+    books = carrying(OrderRecords().order(times=3), "em ph", "em", None)
     carrying(books.order(status="invalid", verdict="invalid", subcode=2804050), "ph")
     carrying(books.order(status="withheld", verdict="withheld"), "em ph fbc")
     carrying(books.order(hour(1), currency="USD"), "fbp")
@@ -72,7 +74,7 @@ def test_keys_are_counted_among_orders_that_can_carry_them() -> None:
 
 
 def test_keys_are_counted_per_dataset_and_currency() -> None:
-    books = carrying(Books().order(), "em")
+    books = carrying(OrderRecords().order(), "em")
     carrying(books.order(dataset="d2", currency="USD"), "em ph")
     health = books.health()
     assert health["match_keys"].to_pylist() == ['{"em":1}', '{"em":1,"ph":1}']
@@ -80,16 +82,16 @@ def test_keys_are_counted_per_dataset_and_currency() -> None:
 
 
 def test_hours_of_an_older_version_are_read_without_their_keys() -> None:
-    health = Books().order(times=2).order(visit=None).health()
+    health = OrderRecords().order(times=2).order(visit=None).health()
     for name in ("matched_eligible", "match_keys"):
         place = ATTRIBUTION_HEALTH.get_field_index(name)
         field = ATTRIBUTION_HEALTH.field(name)
         nothing = pa.nulls(health.num_rows, field.type)
         health = health.set_column(place, field, nothing)
-    (row,) = signals(health, Books().tables()[1]).to_pylist()
+    (row,) = signals(health, OrderRecords().tables()[1]).to_pylist()
     assert row["match_rate"] == pytest.approx(2 / 3)
 
 
 def test_nothing_in_nothing_out() -> None:
     empty = ATTRIBUTION_HEALTH.empty_table()
-    assert signals(empty, Books().tables()[1]).equals(SIGNALS.empty_table())
+    assert signals(empty, OrderRecords().tables()[1]).equals(SIGNALS.empty_table())

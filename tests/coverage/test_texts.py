@@ -18,15 +18,15 @@ from capi_assets.coverage.formatting import (
     alert_text,
     count,
     deadline,
+    format_amounts,
+    format_duration,
+    format_utc,
     gap_sentence,
-    moment,
     money,
-    moneys,
     percent,
-    span,
 )
 from capi_assets.coverage.gaps import gaps
-from capi_assets.coverage.links import backfill_link, pasteable
+from capi_assets.coverage.links import backfill_link, partition_ranges_text
 from capi_assets.coverage.markdown import (
     escape,
     gaps_report,
@@ -35,19 +35,19 @@ from capi_assets.coverage.markdown import (
     hour_sentence,
 )
 from capi_assets.delivery.causes import Cause
-from tests.helpers.order_records import Books, H, hour
+from tests.helpers.order_records import H, OrderRecords, hour
 
 NOW = hour(3)
 
 
-def outage() -> Books:
-    books = Books().order(H, times=1_206)
+def outage() -> OrderRecords:
+    books = OrderRecords().order(H, times=1_206)
     books.order(H, status="pending", reason="token_expired", times=400, value=30.10)
     books.order(hour(1), status="pending", reason="token_expired", times=12, value=25.0)
     return books.order(hour(1), status="pending", reason="token_expired", currency="JPY", value=5e3)
 
 
-def flags_of(books: Books, now: datetime = NOW, **more: Any) -> pa.Table:
+def flags_of(books: OrderRecords, now: datetime = NOW, **more: Any) -> pa.Table:
     return flag_hours(books.health(), CoveragePolicy(), now, **more)
 
 
@@ -68,8 +68,8 @@ def test_money_has_the_decimals_of_its_currency(
 
 
 def test_several_currencies_are_never_added() -> None:
-    assert moneys({"USD": 3, "EUR": 1, "": 2}) == "no currency 2.00, EUR 1.00 and USD 3.00"
-    assert moneys({}) == ""
+    assert format_amounts({"USD": 3, "EUR": 1, "": 2}) == "no currency 2.00, EUR 1.00 and USD 3.00"
+    assert format_amounts({}) == ""
 
 
 @pytest.mark.parametrize(
@@ -84,11 +84,11 @@ def test_several_currencies_are_never_added() -> None:
     ],
 )
 def test_spans_are_short(length: timedelta, words: str) -> None:
-    assert span(length) == words
+    assert format_duration(length) == words
 
 
 def test_times_are_utc_whatever_zone_they_came_in() -> None:
-    assert moment(H.astimezone(timezone(timedelta(hours=5)))) == "2026-11-20 13:00 UTC"
+    assert format_utc(H.astimezone(timezone(timedelta(hours=5)))) == "2026-11-20 13:00 UTC"
     assert deadline(H, H - timedelta(hours=76)) == "2026-11-20 13:00 UTC (in 3 d 4 h)"
     assert deadline(H, H + timedelta(hours=4)) == "2026-11-20 13:00 UTC (4 h ago)"
 
@@ -147,7 +147,7 @@ def test_what_recovery_does_is_told_from_its_launch_to_its_end() -> None:
         " [2026-11-20-13:00...2026-11-20-14:00]"
     )
     assert message(launched, NOW).good
-    given_up = alert_text(Alert("recovery_given_up", gap.id, gap, ranges), NOW)
+    given_up = alert_text(Alert("recovery_stopped", gap.id, gap, ranges), NOW)
     assert given_up.startswith("Automatic recovery has given up (error), 2026-11-20 13:00")
     assert "delivered nothing more. Seen: token_expired." in given_up
     over = alert_text(Alert("recovered", gap.id, gap, automatic=True), NOW)
@@ -167,7 +167,9 @@ def test_an_alert_links_to_the_backfill_where_the_ui_is_known() -> None:
 
 def test_ranges_can_be_pasted_into_the_field_of_partitions() -> None:
     ranges = ["2026-11-20-13:00...2026-11-20-14:00", "2026-11-20-17:00...2026-11-20-17:00"]
-    assert pasteable(ranges) == "[2026-11-20-13:00...2026-11-20-14:00], 2026-11-20-17:00"
+    assert (
+        partition_ranges_text(ranges) == "[2026-11-20-13:00...2026-11-20-14:00], 2026-11-20-17:00"
+    )
     link = backfill_link("http://127.0.0.1:3000", ranges)
     assert link is not None
     assert link.endswith("=%5B2026-11-20-13:00...2026-11-20-14:00%5D,2026-11-20-17:00")
@@ -218,7 +220,9 @@ def test_a_gap_with_another_cause_now_does_not_sound_like_good_news() -> None:
 
 
 def test_hours_that_were_not_materialized_claim_no_number() -> None:
-    (gap,) = gaps(flag_hours(Books().health(), CoveragePolicy(), hour(9), expected_hours=[H]))
+    (gap,) = gaps(
+        flag_hours(OrderRecords().health(), CoveragePolicy(), hour(9), expected_hours=[H])
+    )
     assert gap_sentence(gap, hour(9)) == (
         "2026-11-20 13:00 to 14:00 UTC: the orders of 1 hour are not counted yet, because the"
         " hours were not materialized. Seen: attribution_health has no data for this hour. They"
@@ -229,7 +233,7 @@ def test_hours_that_were_not_materialized_claim_no_number() -> None:
 
 
 def test_what_is_too_late_is_said_plainly() -> None:
-    books = Books().order(status="expired", reason="too_late", times=3)
+    books = OrderRecords().order(status="expired", reason="too_late", times=3)
     (gap,) = gaps(flags_of(books))
     text = gap_sentence(gap, NOW)
     assert "Nothing of it can be saved any more." in text
@@ -242,19 +246,21 @@ def test_an_hours_sentence_fits_its_state() -> None:
         "2026-11-20-13:00: 1,206 of 1,606 eligible orders delivered (75.1 %), because the access"
         " token is not accepted; 400 can be saved until 2026-11-27 12:30 UTC (in 6 d 20 h)."
     )
-    good = flags_of(Books().order(times=3))
+    good = flags_of(OrderRecords().order(times=3))
     assert hour_sentence(H, good, NOW) == (
         "2026-11-20-13:00 is good: 3 of 3 eligible orders delivered (100.0 %)."
     )
-    early = flags_of(Books().order(times=3), H + timedelta(minutes=30))
+    early = flags_of(OrderRecords().order(times=3), H + timedelta(minutes=30))
     assert "is not judged yet" in hour_sentence(H, early, NOW)
     assert hour_sentence(hour(5), good, NOW) == "2026-11-20-18:00 was not looked at."
-    empty = flag_hours(Books().health(H), CoveragePolicy(), NOW)
+    empty = flag_hours(OrderRecords().health(H), CoveragePolicy(), NOW)
     assert hour_sentence(H, empty, NOW) == "2026-11-20-13:00 is good: no orders."
 
 
 def test_an_hours_report_has_the_waterfall_per_currency() -> None:
-    books = Books().order(times=3).order(currency="USD", status="pending", reason="throttled")
+    books = (
+        OrderRecords().order(times=3).order(currency="USD", status="pending", reason="throttled")
+    )
     books.quarantine(H, dataset_id="d1", event_name="Purchase", currency="EUR", value=1.5)
     books.order(name="Lead", currency=None, value=None, status="withheld", verdict="withheld")
     report = hour_report(H, books.health(), flags_of(books), NOW)
@@ -278,7 +284,7 @@ def test_an_hours_report_has_the_waterfall_per_currency() -> None:
 def test_names_from_data_cannot_break_the_table() -> None:
     assert escape("a|b`c\n<i>*_ [x](y)") == r"a\|b\`c \<i\>\*\_ \[x\](y)"
     assert len(escape("x" * 500)) == 80
-    books = Books().order(name="a|b").order(name="c\nd")
+    books = OrderRecords().order(name="a|b").order(name="c\nd")
     report = hour_report(H, books.health(), flags_of(books), NOW)
     assert {line.replace(r"\|", "").count("|") for line in report.splitlines() if "|" in line} == {
         4,  # the waterfall: two columns and the stage
@@ -287,7 +293,7 @@ def test_names_from_data_cannot_break_the_table() -> None:
 
 
 def test_the_standing_list_counts_all_gaps_and_shows_the_most_urgent() -> None:
-    books = Books()
+    books = OrderRecords()
     for n in range(30):
         books.order(hour(2 * n), status="pending", reason="token_expired", times=n + 1)
         books.order(hour(2 * n + 1), times=3)
@@ -301,7 +307,7 @@ def test_the_standing_list_counts_all_gaps_and_shows_the_most_urgent() -> None:
 
 
 def test_the_standing_list_admits_what_is_not_counted() -> None:
-    books = Books().order(hour(4), status="expired", reason="too_late", times=4)
+    books = OrderRecords().order(hour(4), status="expired", reason="too_late", times=4)
     flags = flag_hours(books.health(), CoveragePolicy(), hour(9), expected_hours=[H, hour(1)])
     report = gaps_report(gaps(flags), hour(9))
     assert "4 orders (EUR 40.00) missing (2 hours not counted yet), 0 can" in report

@@ -16,11 +16,11 @@ from capi_assets.coverage.flags import CoveragePolicy, flag_hours
 from capi_assets.coverage.formatting import alert_text, gap_sentence
 from capi_assets.coverage.gaps import Gap, gaps, merged
 from capi_assets.coverage.markdown import gaps_report, hour_sentence
-from capi_assets.coverage.visit_retention import VisitsKept
+from capi_assets.coverage.visit_retention import VisitRetention
 from capi_assets.hours import HOUR, floor_hour
-from tests.helpers.order_records import Books, H, hour
+from tests.helpers.order_records import H, OrderRecords, hour
 
-THREE_DAYS = VisitsKept(lookback=timedelta(hours=24), retention=timedelta(days=3))
+THREE_DAYS = VisitRetention(lookback=timedelta(hours=24), retention=timedelta(days=3))
 POLICY = CoveragePolicy(visits=THREE_DAYS)
 OLDEST_GO = datetime(2026, 11, 23, 3, 30, tzinfo=UTC)  # those of the 19th at 13:00
 LAST_GO = datetime(2026, 11, 24, 3, 30, tzinfo=UTC)  # those of H
@@ -30,12 +30,12 @@ WINDOW = timedelta(days=6, hours=23, minutes=30)
 def never_run(now: datetime, policy: CoveragePolicy = POLICY, hours: int = 1) -> Gap:
     """So many hours from H on that nobody materialized."""
     expected = [hour(n) for n in range(hours)]
-    (gap,) = gaps(flag_hours(Books().health(), policy, now, expected_hours=expected))
+    (gap,) = gaps(flag_hours(OrderRecords().health(), policy, now, expected_hours=expected))
     return gap
 
 
 def refused(now: datetime, reason: str, status: str, policy: CoveragePolicy = POLICY) -> Gap:
-    books = Books().order(status=status, reason=reason, times=5)
+    books = OrderRecords().order(status=status, reason=reason, times=5)
     (gap,) = gaps(flag_hours(books.health(), policy, now))
     return gap
 
@@ -50,7 +50,9 @@ def test_visits_are_left_exactly_as_long_as_no_night_has_deleted_them(
     hours: int, lookback: int, spare: int, now: int
 ) -> None:
     at, moment = hour(hours), H + timedelta(minutes=now)
-    kept = VisitsKept(timedelta(hours=lookback), timedelta(hours=lookback) + timedelta(days=spare))
+    kept = VisitRetention(
+        timedelta(hours=lookback), timedelta(hours=lookback) + timedelta(days=spare)
+    )
     night = datetime.combine(moment.date(), datetime.min.time(), UTC) + timedelta(hours=3.5)
     night -= timedelta(days=night > moment)
     before = floor_hour(night - kept.retention)  # as defs/automation/visit_retention.py deletes
@@ -76,7 +78,7 @@ def test_the_earlier_of_metas_clock_and_that_of_the_visits_counts() -> None:
 
 
 def test_visits_that_outlive_metas_window_are_no_clock() -> None:
-    policy = CoveragePolicy(visits=VisitsKept(timedelta(hours=168), timedelta(days=90)))
+    policy = CoveragePolicy(visits=VisitRetention(timedelta(hours=168), timedelta(days=90)))
     gap = never_run(hour(4), policy)
     assert (gap.visits_until, gap.clock, gap.fewer_visits) == (None, H + WINDOW, 0)
     assert "visits" not in gap_sentence(gap, hour(4))
@@ -84,8 +86,8 @@ def test_visits_that_outlive_metas_window_are_no_clock() -> None:
 
 
 def test_orders_of_physical_stores_outlive_their_visits() -> None:
-    policy = CoveragePolicy(visits=VisitsKept(timedelta(hours=168), timedelta(days=30)))
-    books = Books()
+    policy = CoveragePolicy(visits=VisitRetention(timedelta(hours=168), timedelta(days=30)))
+    books = OrderRecords()
     until = H + timedelta(days=61)
     books.order(status="rejected", reason="invalid_parameter", times=5, deliver_until=until)
     books.order(status="pending", reason="throttled", deliver_until=until)
@@ -95,7 +97,7 @@ def test_orders_of_physical_stores_outlive_their_visits() -> None:
 
 
 def test_visits_never_kept_for_a_day_longer_are_no_alarm_of_every_hour() -> None:
-    tight = CoveragePolicy(visits=VisitsKept(timedelta(hours=72), timedelta(days=3)))
+    tight = CoveragePolicy(visits=VisitRetention(timedelta(hours=72), timedelta(days=3)))
     gap = never_run(hour(4), tight)
     assert gap.visits_until == datetime(2026, 11, 21, 3, 30, tzinfo=UTC)
     assert gap.severity == "warn"
@@ -139,7 +141,10 @@ def test_gaps_told_as_one_keep_the_earliest_clock() -> None:
 
 def test_every_text_says_until_when_and_what_is_lost() -> None:
     now = hour(4)
-    gap, flags = never_run(now), flag_hours(Books().health(), POLICY, now, expected_hours=[H])
+    gap, flags = (
+        never_run(now),
+        flag_hours(OrderRecords().health(), POLICY, now, expected_hours=[H]),
+    )
     assert (
         "They can be saved until 2026-11-27 12:30 UTC (in 6 d 19 h). From 2026-11-23 03:30 UTC"
         " (in 2 d 10 h) on, the oldest visits are deleted that could lend these orders match keys"

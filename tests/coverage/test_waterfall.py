@@ -13,7 +13,7 @@ from capi_assets.contracts.attribution_health import AttributionHealth
 from capi_assets.contracts.base import conform
 from capi_assets.coverage.outcomes import QUARANTINED_ORDERS, STAGES, losses
 from capi_assets.coverage.waterfall import ATTRIBUTION_HEALTH, closes, waterfall
-from tests.helpers.order_records import EVENTS, RESULTS, VISITS, Books, H, hour
+from tests.helpers.order_records import EVENTS, RESULTS, VISITS, H, OrderRecords, hour
 
 
 def only(table: pa.Table) -> dict:
@@ -22,10 +22,10 @@ def only(table: pa.Table) -> dict:
 
 
 def test_every_stage_is_counted_once_with_its_money() -> None:
-    books = Books()
+    books = OrderRecords()
     for n, status in enumerate(("delivered", "pending", "unknown", "rejected", "expired")):
         books.order(status=status, value=10.0 * 2**n)
-    books.order(status="not_yet", value=0.01).order(status="covered_by_pixel", value=0.02)
+    books.order(status="future_dated", value=0.01).order(status="covered_by_pixel", value=0.02)
     books.order(status="withheld", verdict="withheld", value=0.03)
     books.order(status="invalid", verdict="invalid", value=0.04)
     books.quarantine(dataset_id="d1", event_name="Purchase", currency="eur", value=0.05)
@@ -40,7 +40,7 @@ def test_every_stage_is_counted_once_with_its_money() -> None:
 
 
 def test_the_table_keeps_the_contract_of_attribution_health() -> None:
-    books = Books().order().order(status="pending", currency=None, name="Lead", value=None)
+    books = OrderRecords().order().order(status="pending", currency=None, name="Lead", value=None)
     books.quarantine(H).visit(H, 12)
     health = books.health(H, hour(1))
     assert health.schema.names == ATTRIBUTION_HEALTH.names
@@ -48,7 +48,7 @@ def test_the_table_keeps_the_contract_of_attribution_health() -> None:
 
 
 def test_an_hour_without_orders_is_still_visible() -> None:
-    books = Books().order().visit(hour(1), 40)
+    books = OrderRecords().order().visit(hour(1), 40)
     row = only(books.health(hour(1)))
     assert (row["hour"], row["dataset_id"], row["event_name"]) == (hour(1), "", "")
     assert (row["visits"], row["orders"], row["coverage"]) == (40, 0, None)
@@ -56,12 +56,12 @@ def test_an_hour_without_orders_is_still_visible() -> None:
 
 
 def test_orders_of_other_hours_are_left_out() -> None:
-    books = Books().order(hour(-1)).order(hour(0), times=2).order(hour(1), times=4)
+    books = OrderRecords().order(hour(-1)).order(hour(0), times=2).order(hour(1), times=4)
     assert only(books.health(H))["orders"] == 2
 
 
 def test_datasets_events_and_currencies_stand_apart() -> None:
-    books = Books().order().order(currency="USD").order(dataset="d2").order(name="Lead")
+    books = OrderRecords().order().order(currency="USD").order(dataset="d2").order(name="Lead")
     books.order(currency=None)
     rows = books.health(H).to_pylist()
     assert [(r["dataset_id"], r["event_name"], r["currency"], r["orders"]) for r in rows] == [
@@ -74,7 +74,7 @@ def test_datasets_events_and_currencies_stand_apart() -> None:
 
 
 def test_an_event_without_a_result_stands_at_its_verdict() -> None:
-    books = Books().order(status=None)
+    books = OrderRecords().order(status=None)
     books.order(status=None, verdict="withheld", reason="no_consent")
     books.order(status=None, verdict="invalid", reason="missing_value")
     row = only(books.health())
@@ -88,12 +88,15 @@ def test_an_event_without_a_result_stands_at_its_verdict() -> None:
 
 
 def test_a_status_of_a_later_version_counts_as_unknown() -> None:
-    row = only(Books().order(status="parked").health())
-    assert (row["unknown"], closes(Books().order(status="parked").health()).num_rows) == (1, 0)
+    row = only(OrderRecords().order(status="parked").health())
+    assert (row["unknown"], closes(OrderRecords().order(status="parked").health()).num_rows) == (
+        1,
+        0,
+    )
 
 
 def test_two_results_of_one_event_count_once_and_the_latest_wins() -> None:
-    books = Books().order(status="pending", last_attempt_at=H)
+    books = OrderRecords().order(status="pending", last_attempt_at=H)
     books.results.append(
         {**books.results[0], "status": "delivered", "last_attempt_at": H + timedelta(minutes=5)}
     )
@@ -102,7 +105,9 @@ def test_two_results_of_one_event_count_once_and_the_latest_wins() -> None:
 
 
 def test_the_main_reason_is_the_most_frequent_among_the_lost_not_the_withheld() -> None:
-    books = Books().order(status="withheld", verdict="withheld", reason="no_consent", times=9)
+    books = OrderRecords().order(
+        status="withheld", verdict="withheld", reason="no_consent", times=9
+    )
     books.order(status="pending", reason="token_expired", times=3, code=190, subcode=463)
     books.order(status="pending", reason="throttled", times=2)
     row = only(books.health())
@@ -111,14 +116,14 @@ def test_the_main_reason_is_the_most_frequent_among_the_lost_not_the_withheld() 
 
 def test_the_first_deadline_is_that_of_what_still_waits() -> None:
     soon, sooner = H + timedelta(days=2), H + timedelta(days=1)
-    books = Books().order(status="delivered", deliver_until=sooner)
+    books = OrderRecords().order(status="delivered", deliver_until=sooner)
     books.order(status="unknown", deliver_until=soon)
     books.order(status="pending", deliver_until=soon + timedelta(hours=1))
     assert only(books.health())["first_deadline"] == soon
 
 
 def test_freshness_is_minutes_from_order_to_acceptance() -> None:
-    books = Books()
+    books = OrderRecords()
     for minutes in (10, 20, 90):
         books.order(delivered_at=H + timedelta(minutes=minutes))
     books.order(status="pending")
@@ -128,19 +133,19 @@ def test_freshness_is_minutes_from_order_to_acceptance() -> None:
 
 
 def test_orders_that_found_a_visit_are_counted_whatever_became_of_them() -> None:
-    books = Books().order().order(status="pending").order(visit=None)
+    books = OrderRecords().order().order(status="pending").order(visit=None)
     assert only(books.health())["matched"] == 2
 
 
 def test_a_cleaned_currency_joins_its_row_and_rubbish_gets_none() -> None:
-    books = Books().quarantine(currency=" eur ").quarantine(currency="euros & cents")
+    books = OrderRecords().quarantine(currency=" eur ").quarantine(currency="euros & cents")
     rows = books.health(H).to_pylist()
     assert [(r["currency"], r["quarantined"]) for r in rows] == [(None, 1), ("EUR", 1)]
 
 
 def test_money_sums_do_not_depend_on_the_order_of_rows() -> None:
     values = [8.29, 0.1, 0.2, 0.3, 1e9, 0.7, 1e-4, 123456.78]
-    forth, back = Books(), Books()
+    forth, back = OrderRecords(), OrderRecords()
     for value in values:
         forth.order(value=value)
     for value in reversed(values):
@@ -152,16 +157,16 @@ def test_money_sums_do_not_depend_on_the_order_of_rows() -> None:
 def test_hours_that_are_no_hours_are_refused() -> None:
     for wrong in (H + timedelta(minutes=1), H.replace(tzinfo=None)):
         with pytest.raises(ValueError, match=r"start of an hour|time zone"):
-            Books().health(wrong)
+            OrderRecords().health(wrong)
 
 
 def test_an_hour_given_in_another_zone_is_the_same_hour() -> None:
     berlin = H.astimezone(timezone(timedelta(hours=1)))
-    assert only(Books().order().health(berlin))["hour"] == H
+    assert only(OrderRecords().order().health(berlin))["hour"] == H
 
 
 def test_a_leak_is_found() -> None:
-    health = Books().order(times=3).health()
+    health = OrderRecords().order(times=3).health()
     fewer = health.set_column(
         health.schema.get_field_index("delivered"), "delivered", pa.array([2], pa.int64())
     )

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pyarrow as pa
 import pytest
 
-from capi_assets.delivery.ledger.decisions import Decision, Kind, decidable, held
+from capi_assets.delivery.ledger.decisions import Decision, DecisionKind, decidable, held
 from capi_assets.delivery.ledger.ledger import Intent, Ledger
 from capi_assets.delivery.ledger.schema import DECISION
 from capi_assets.delivery.outcome import Outcome
@@ -25,16 +25,16 @@ RESEND = Decision("resend", "Ada", "not in Events Manager")
 WRITE_OFF = Decision("write_off", "Ada", "cannot be told")
 
 
-def intend(ledger: Ledger, events: pa.Table, clock: Clock, holder: str = "run/1") -> int:
+def mark_in_flight(ledger: Ledger, events: pa.Table, clock: Clock, holder: str = "run/1") -> int:
     claimed = ledger.claim(events, holder, clock(), LEASE)
-    number = ledger.intend(events, claimed, Intent(holder, "run", 9, LEASE), clock())
+    number = ledger.mark_in_flight(events, claimed, Intent(holder, "run", 9, LEASE), clock())
     assert number is not None
     return number
 
 
 def stranded(ledger: Ledger, events: pa.Table, clock: Clock) -> int:
     """One attempt without an answer, 49 hours ago by now; its number."""
-    number = intend(ledger, events, clock)
+    number = mark_in_flight(ledger, events, clock)
     ledger.record(number, Outcome("unknown", "no_answer"), "run/1", clock(), keep_claim=False)
     clock.move(hours=49)
     return number
@@ -88,7 +88,7 @@ class TestResend:
         events = orders(1)
         stranded(any_ledger, events, clock)
         any_ledger.decide(any_ledger.state_of(events), RESEND, clock())
-        intend(any_ledger, events, clock, "run/2")
+        mark_in_flight(any_ledger, events, clock, "run/2")
         clock.move(hours=47)
         assert actions(any_ledger, events, clock) == ["send"]
         clock.move(hours=2)
@@ -122,7 +122,7 @@ class TestWriteOff:
         self, any_ledger: Ledger, clock: Clock
     ) -> None:
         events = orders(1)
-        number = intend(any_ledger, events, clock)
+        number = mark_in_flight(any_ledger, events, clock)
         clock.move(hours=49)
         any_ledger.decide(any_ledger.state_of(events), WRITE_OFF, clock())
         any_ledger.record(number, Outcome("delivered"), "run/1", clock(), keep_claim=False)
@@ -131,10 +131,10 @@ class TestWriteOff:
 
 @pytest.mark.parametrize("kind", ["resend", "write_off"])
 def test_a_late_failure_of_the_old_attempt_does_not_undo_the_decision(
-    kind: Kind, any_ledger: Ledger, clock: Clock
+    kind: DecisionKind, any_ledger: Ledger, clock: Clock
 ) -> None:
     events = orders(1)
-    number = intend(any_ledger, events, clock)
+    number = mark_in_flight(any_ledger, events, clock)
     clock.move(hours=49)
     any_ledger.decide(any_ledger.state_of(events), Decision(kind, "Ada", "why"), clock())
     decided = any_ledger.state_of(events)
@@ -150,9 +150,9 @@ def test_what_moved_on_since_it_was_shown_is_left_alone(any_ledger: Ledger, cloc
     number = stranded(any_ledger, events, clock)
     shown = any_ledger.state_of(events)
 
-    again = intend(any_ledger, rows["attempted"], clock)
+    again = mark_in_flight(any_ledger, rows["attempted"], clock)
     any_ledger.record(again, Outcome("unknown", "x"), "run/1", clock(), keep_claim=False)
-    late = intend(any_ledger, rows["delivered"], clock)
+    late = mark_in_flight(any_ledger, rows["delivered"], clock)
     any_ledger.record(late, Outcome("delivered"), "run/1", clock(), keep_claim=False)
     any_ledger.claim(rows["claimed"], "run/3", clock(), LEASE)
     before = any_ledger.state_of(events)

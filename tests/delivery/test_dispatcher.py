@@ -11,10 +11,10 @@ import pytest
 from capi_assets.delivery.outcome import Outcome
 from capi_assets.delivery.policy import Policy
 from capi_assets.delivery.sending.access import DatasetAccess
-from capi_assets.delivery.sending.dispatcher import Lane
+from capi_assets.delivery.sending.dispatcher import DatasetDispatcher
 from capi_assets.delivery.sending.request import Budget, Request
-from capi_assets.delivery.sending.responses import Ruling, Then
-from capi_assets.meta.graph.client import Answer, Arrival
+from capi_assets.delivery.sending.responses import NextStep, ResponseDecision
+from capi_assets.meta.graph.client import Answer, RequestOutcome
 from tests.helpers.delivery_harness import DATASET, QUICK, orders
 
 POLICY = replace(
@@ -25,13 +25,15 @@ POLICY = replace(
     requests_in_flight=4,
     events_per_request=10,
 )
-DONE = Ruling(Then.DONE, Outcome("delivered"))
-DOWN = Ruling(Then.RETRY, Outcome("unknown", "meta_down"), remedy="Wait.")
-BAD = Ruling(
-    Then.SPLIT, Outcome("refused", "missing_value"), alone=Outcome("rejected", "missing_value")
+DONE = ResponseDecision(NextStep.DONE, Outcome("delivered"))
+DOWN = ResponseDecision(NextStep.RETRY, Outcome("unknown", "meta_down"), remedy="Wait.")
+BAD = ResponseDecision(
+    NextStep.SPLIT, Outcome("refused", "missing_value"), alone=Outcome("rejected", "missing_value")
 )
-DEAD = Ruling(Then.STOP, Outcome("refused", "token_expired", code=190), remedy="Renew.")
-ODD = Ruling(Then.LEAVE, Outcome("unknown", "unexpected_answer"), remedy="Compare.")
+DEAD = ResponseDecision(
+    NextStep.STOP, Outcome("refused", "token_expired", code=190), remedy="Renew."
+)
+ODD = ResponseDecision(NextStep.LEAVE, Outcome("unknown", "unexpected_answer"), remedy="Compare.")
 
 
 class Silent:
@@ -43,16 +45,16 @@ class Silent:
         return b",".join(events)
 
     def post(self, body: bytes) -> Answer:
-        return Answer(Arrival.NOT_SENT)
+        return Answer(RequestOutcome.NOT_SENT)
 
 
-def lane_of(events: int, policy: Policy = POLICY, dice: float = 1.0) -> Lane:
-    lane = Lane(DATASET, Silent(), policy, lambda: dice)
+def lane_of(events: int, policy: Policy = POLICY, dice: float = 1.0) -> DatasetDispatcher:
+    lane = DatasetDispatcher(DATASET, Silent(), policy, lambda: dice)
     lane.queue.add(orders(events))
     return lane
 
 
-def start(lane: Lane, clock: float = 0.0) -> Request:
+def start(lane: DatasetDispatcher, clock: float = 0.0) -> Request:
     request = lane.next_request(clock)
     assert request is not None
     lane.in_flight += 1
@@ -60,7 +62,7 @@ def start(lane: Lane, clock: float = 0.0) -> Request:
 
 
 def answer(
-    lane: Lane, request: Request, ruling: Ruling, clock: float = 0.0
+    lane: DatasetDispatcher, request: Request, ruling: ResponseDecision, clock: float = 0.0
 ) -> tuple[Outcome, bool]:
     lane.in_flight -= 1
     if not request.is_held:
@@ -190,7 +192,7 @@ class TestBreaker:
             answer(lane, start(lane), DOWN)
             answer(lane, start(lane), DOWN)
             answer(lane, start(lane), DONE)
-            lane.narrow()
+            lane.reset_concurrency()
         assert lane.stop is None
 
     def test_an_address_that_is_not_metas_is_found_out_after_a_few_requests(self) -> None:
@@ -201,7 +203,7 @@ class TestBreaker:
         assert lane.stop.reason == "unexpected_answer"
 
     def test_a_dataset_without_access_is_closed_from_the_start(self) -> None:
-        lane = Lane(DATASET, None, POLICY, lambda: 1.0)
+        lane = DatasetDispatcher(DATASET, None, POLICY, lambda: 1.0)
         assert lane.stop is not None
         assert lane.stop.reason == "no_access_configured"
 
@@ -223,9 +225,9 @@ class TestBisection:
         assert len(start(lane)) == 2
 
     def test_a_thousand_events_and_one_guilty_take_about_fifteen_requests(self) -> None:
-        for guilty in (0, 1, 333, 500, 998, 999):
+        for suspect_index in (0, 1, 333, 500, 998, 999):
             lane = lane_of(1_000, replace(POLICY, events_per_request=1_000))
-            name, requests, rejected = f"order-{guilty:04d}", 0, []
+            name, requests, rejected = f"order-{suspect_index:04d}", 0, []
             while (request := lane.next_request(0.0)) is not None:
                 lane.in_flight += 1
                 requests += 1
@@ -234,7 +236,7 @@ class TestBisection:
                 rejected += names if outcome.state == "rejected" else []
             assert rejected == [name]
             assert requests <= 21
-            assert guilty != 999 or requests <= 12
+            assert suspect_index != 999 or requests <= 12
 
     def test_an_event_alone_is_rejected(self) -> None:
         lane = lane_of(1)
@@ -242,7 +244,7 @@ class TestBisection:
 
     def test_the_one_meta_points_at_is_tried_alone_first(self) -> None:
         lane = lane_of(9)
-        answer(lane, start(lane), replace(BAD, guilty=4))
+        answer(lane, start(lane), replace(BAD, suspect_index=4))
         suspect = start(lane)
         assert suspect.events["order_id"].to_pylist() == ["order-0004"]
         answer(lane, suspect, BAD)
@@ -250,7 +252,7 @@ class TestBisection:
 
     def test_a_hint_that_points_nowhere_is_ignored(self) -> None:
         lane = lane_of(9)
-        answer(lane, start(lane), replace(BAD, guilty=999))
+        answer(lane, start(lane), replace(BAD, suspect_index=999))
         assert len(start(lane)) == 4
 
     def test_it_costs_a_bounded_number_of_requests(self) -> None:

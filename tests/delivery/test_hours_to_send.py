@@ -12,7 +12,7 @@ import pytest
 
 from capi_assets import lake as lake_module
 from capi_assets.delivery import hours_to_send as backlog_module
-from capi_assets.delivery.hours_to_send import batches, planned_hours, results_of, take_stock
+from capi_assets.delivery.hours_to_send import batches, plan_hours, planned_hours, results_of
 from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.plan import plan
 from capi_assets.delivery.results import fold
@@ -75,7 +75,7 @@ def turns(tables: Iterator[pa.Table]) -> Iterator[str]:
 
 def test_turns_go_by_deadline_then_money_over_all_hours(lake: Lake, ledger: Ledger) -> None:
     events = spread(200)
-    backlog = take_stock(lake, ledger, store(lake, events), NOW, QUICK)
+    backlog = plan_hours(lake, ledger, store(lake, events), NOW, QUICK)
     keys = ("deliver_until", "value")
     sorted_whole = by_urgency(events).select(keys).to_pylist()
     in_turns = [by_urgency(some) for some in backlog.tables(lake, turn=7)]
@@ -87,7 +87,7 @@ def test_turns_go_by_deadline_then_money_over_all_hours(lake: Lake, ledger: Ledg
 def test_what_is_sent_is_what_is_stored_to_the_byte(lake: Lake, ledger: Ledger) -> None:
     events = spread(60)
     hours = store(lake, events)
-    sent = pa.concat_tables(take_stock(lake, ledger, hours, NOW, QUICK).tables(lake, turn=11))
+    sent = pa.concat_tables(plan_hours(lake, ledger, hours, NOW, QUICK).tables(lake, turn=11))
     payloads = dict(zip(ids(events), column(events, "payload"), strict=True))
     assert dict(zip(ids(sent), column(sent, "payload"), strict=True)) == payloads
 
@@ -101,7 +101,7 @@ def test_only_what_the_plan_sends_is_read_again(lake: Lake, ledger: Ledger, cloc
         event("twice"),
         event("twice again", event_id="Purchase:twice"),
     ]
-    backlog = take_stock(lake, ledger, store(lake, table(rows)), clock(), QUICK)
+    backlog = plan_hours(lake, ledger, store(lake, table(rows)), clock(), QUICK)
     assert sorted(turns(backlog.tables(lake))) == ["goes", "twice"]
     assert backlog.actions == {"send": 2, "withheld": 1, "invalid": 2, "expired": 1}
 
@@ -114,7 +114,7 @@ def test_an_hour_busier_than_a_group_of_rows_is_read_in_pieces(
     monkeypatch.undo()
     pieces = list(lake.pieces("matched_events", hours[0], MATCHED, ["order_id"]))
     assert [piece.num_rows for piece in pieces] == [10] * 9 + [5]
-    backlog = take_stock(lake, ledger, hours, NOW, QUICK)
+    backlog = plan_hours(lake, ledger, hours, NOW, QUICK)
     assert list(turns(backlog.tables(lake, turn=20))) == [
         f"order-{n:03d}" for n in range(94, -1, -1)
     ]
@@ -126,7 +126,7 @@ def test_an_hour_materialized_anew_since_the_plan_sends_its_new_rows(
     hours = store(
         lake, table([event("stays"), event("changes"), event("goes"), event("withdrawn")])
     )
-    backlog = take_stock(lake, ledger, hours, clock(), QUICK)
+    backlog = plan_hours(lake, ledger, hours, clock(), QUICK)
     changed = event("changes", value=77.0)
     store(
         lake,
@@ -147,7 +147,7 @@ def test_the_sender_takes_a_turn_only_when_it_has_little_left(
     policy = replace(QUICK, events_per_request=10, requests_in_flight=2)
     rows = (event(f"order-{n:03d}", occurred_at=FIRST + HOUR * (n % 3)) for n in range(600))
     hours = store(lake, table(rows))
-    backlog = take_stock(lake, ledger, hours, clock(), policy)
+    backlog = plan_hours(lake, ledger, hours, clock(), policy)
     delivered, taken, at_once = 0, 0, []
 
     def turns_taken() -> Iterator[pa.Table]:
@@ -187,7 +187,7 @@ def test_no_hours_are_no_work(lake: Lake, ledger: Ledger) -> None:
     assert list(batches(lake, [])) == []
     assert list(results_of(lake, ledger, [], NOW, QUICK)) == []
     assert planned_hours(lake, ledger, [], NOW, QUICK).num_rows == 0
-    backlog = take_stock(lake, ledger, [], NOW, QUICK)
+    backlog = plan_hours(lake, ledger, [], NOW, QUICK)
     assert list(backlog.tables(lake)) == []
     assert backlog.actions.total() == backlog.withdrawn == 0
 
@@ -206,7 +206,7 @@ def test_withdrawals_are_noted_batch_by_batch(
     rows = [event("a", occurred_at=FIRST), event("b", occurred_at=FIRST + HOUR)]
     ledger.register(table(rows))
     withdrawn = table({**row, "verdict": "withheld", "reason": "cancelled"} for row in rows)
-    backlog = take_stock(lake, ledger, store(lake, withdrawn), NOW, QUICK)
+    backlog = plan_hours(lake, ledger, store(lake, withdrawn), NOW, QUICK)
     assert backlog.withdrawn == 2
     assert column(ledger.state_of(withdrawn), "withheld_reason") == ["cancelled", "cancelled"]
 
@@ -225,6 +225,6 @@ def test_pieces_plan_and_fold_as_the_whole_does(
     assert planned.equals(plan(whole, known, NOW, QUICK))
     told = pa.concat_tables(rows for _, rows in results_of(lake, ledger, hours, NOW, QUICK))
     assert told.equals(fold(whole, known, NOW, QUICK))
-    backlog = take_stock(lake, ledger, hours, NOW, QUICK)
+    backlog = plan_hours(lake, ledger, hours, NOW, QUICK)
     assert backlog.actions == {"send": 40, "claimed_elsewhere": 20}
     assert sorted(turns(backlog.tables(lake, turn))) == sorted(ids(events))

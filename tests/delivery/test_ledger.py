@@ -34,7 +34,7 @@ def attempt(ledger: Ledger, events: pa.Table, clock: Clock, holder: str = "run-1
     """Claims the events and writes the intent to send them."""
     claimed = ledger.claim(events, holder, clock(), LEASE, renew=True)
     assert all(column(claimed, "won"))
-    number = ledger.intend(events, claimed, Intent(holder, "run-1", 1234, LEASE), clock())
+    number = ledger.mark_in_flight(events, claimed, Intent(holder, "run-1", 1234, LEASE), clock())
     assert number is not None
     return number
 
@@ -210,7 +210,7 @@ class TestIntentAndOutcome:
         clock.move(minutes=3)
         any_ledger.claim(events.slice(2), "quick", clock(), LEASE)
         intent = Intent("slow", "run-slow", 1, LEASE)
-        assert any_ledger.intend(events, claimed, intent, clock()) is None
+        assert any_ledger.mark_in_flight(events, claimed, intent, clock()) is None
         assert states(any_ledger, events) == dict.fromkeys(ids(events), "pending")
         assert any_ledger.attempts_for(events).num_rows == 0
 

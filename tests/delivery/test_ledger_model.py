@@ -89,7 +89,7 @@ class LedgerMachine(RuleBasedStateMachine):
         holder = data.draw(st.sampled_from(sorted(self.claimed)))
         claimed = self.claimed.pop(holder)
         names = column(claimed, "order_id")
-        number = self.ledger.intend(
+        number = self.ledger.mark_in_flight(
             self.events(names), claimed, Intent(holder, holder, 1, LEASE), self.clock()
         )
         still_mine = all(

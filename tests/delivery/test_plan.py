@@ -86,7 +86,7 @@ def test_too_late_is_expired_even_by_a_microsecond() -> None:
 
 def test_an_event_of_the_future_waits() -> None:
     ahead = {"event_time": int(NOW.timestamp()) + 61}
-    assert decide(event("a", **ahead)) == ("not_yet", "event_time_in_future")
+    assert decide(event("a", **ahead)) == ("future_dated", "event_time_in_future")
     assert decide(event("a", event_time=int(NOW.timestamp()) + 60)) == ("send", None)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capi_assets.delivery.sending.rate_limit_usage import asked_pause, load
+from capi_assets.delivery.sending.rate_limit_usage import load, requested_wait
 from tests.helpers.delivery_harness import NOW
 
 
@@ -44,7 +44,7 @@ def account(**use: object) -> dict[str, str]:
     ],
 )
 def test_how_long_to_stay_away(headers: dict[str, str], pause: timedelta | None) -> None:
-    assert asked_pause(headers, NOW) == pause
+    assert requested_wait(headers, NOW) == pause
 
 
 def test_the_nearest_limit_counts() -> None:
@@ -78,6 +78,6 @@ def test_the_nearest_limit_counts() -> None:
     )
 )
 def test_no_header_can_break_a_delivery(headers: dict[str, str]) -> None:
-    pause = asked_pause(headers, NOW)
+    pause = requested_wait(headers, NOW)
     assert pause is None or pause >= timedelta(0)
     assert load(headers) >= 0

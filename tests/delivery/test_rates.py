@@ -12,7 +12,7 @@ from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.policy import Policy
 from capi_assets.delivery.sending.access import DatasetAccess
 from capi_assets.delivery.sending.sender import deliver
-from capi_assets.meta.graph.client import Answer, Arrival
+from capi_assets.meta.graph.client import Answer, RequestOutcome
 from tests.helpers.delivery_harness import DATASET, OTHER_DATASET, QUICK, Clock, orders
 
 POLICY = replace(QUICK, events_per_request=10, requests_in_flight=4)
@@ -45,7 +45,7 @@ class Meta:
     def post(self, body: bytes) -> Answer:
         self.begun.append(self._watch())
         received = body.count(b'"event_id"')
-        return Answer(Arrival.ANSWERED, http_status=200, events_received=received)
+        return Answer(RequestOutcome.ANSWERED, http_status=200, events_received=received)
 
 
 def begun(ledger: Ledger, policy: Policy) -> dict[str, list[float]]:

@@ -22,7 +22,7 @@ LEASE = timedelta(minutes=2)
 def after(ledger: Ledger, events: pa.Table, outcome: Outcome | None, clock: Clock) -> None:
     """One attempt with these events, answered unless the outcome is None."""
     claimed = ledger.claim(events, "run/1", clock(), LEASE, renew=True)
-    number = ledger.intend(events, claimed, Intent("run/1", "run", 9, LEASE), clock())
+    number = ledger.mark_in_flight(events, claimed, Intent("run/1", "run", 9, LEASE), clock())
     assert number is not None
     if outcome is not None:
         ledger.record(number, outcome, "run/1", clock(), keep_claim=False)

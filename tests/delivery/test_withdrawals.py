@@ -80,7 +80,7 @@ def test_where_the_event_stands_is_not_touched(
 ) -> None:
     events = table([event("a")])
     claimed = any_ledger.claim(events, "run/1", clock(), LEASE)
-    number = any_ledger.intend(events, claimed, Intent("run/1", "run", 9, LEASE), clock())
+    number = any_ledger.mark_in_flight(events, claimed, Intent("run/1", "run", 9, LEASE), clock())
     assert number is not None
     any_ledger.record(number, Outcome(state), "run/1", clock(), keep_claim=False)
     before = any_ledger.state_of(events)

@@ -133,8 +133,8 @@ def test_the_ui_shows_the_state_with_everything_switched_on(address: str, tmp_pa
     schedules = found["schedulesOrError"]["results"]
     assert {s["name"]: s["scheduleState"]["status"] for s in schedules} == dict.fromkeys(
         (
-            *("every_hour", "every_hour_compare", "every_morning", "every_night"),
-            *("every_night_compare", "every_night_quality", "open_hour"),
+            *("deliver_hourly", "reconcile_hourly", "check_access_daily", "purge_visits_nightly"),
+            *("reconcile_nightly", "dataset_quality_nightly", "deliver_current_hour"),
         ),
         "RUNNING",
     )

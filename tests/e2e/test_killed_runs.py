@@ -15,11 +15,11 @@ import pytest
 from tests.helpers.killed_runs import (
     ANY_STATEMENT,
     ORDERS,
-    Death,
-    House,
-    a_house,
+    KilledRuns,
+    KillPoint,
     ended,
     kill,
+    killed_runs,
     matched,
     wait_until,
 )
@@ -36,12 +36,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[datetime]
 
 
 @pytest.fixture
-def house(tmp_path: Path, made: tuple[Path, list[datetime]]) -> Iterator[House]:
-    with a_house(tmp_path, *made) as opened:
+def house(tmp_path: Path, made: tuple[Path, list[datetime]]) -> Iterator[KilledRuns]:
+    with killed_runs(tmp_path, *made) as opened:
         yield opened
 
 
-def assert_all_arrived_once(house: House) -> None:
+def assert_all_arrived_once(house: KilledRuns) -> None:
     """By the books and by what Meta received, each alone and both together."""
     received = house.received()
     assert received["accepted"] == ORDERS
@@ -68,19 +68,19 @@ class Left:
 
 
 STEPS = {
-    Death("before the claim"): Left(),
-    Death("after the claim"): Left(claimed=REQUEST),
-    Death("after the intent"): Left(claimed=REQUEST, unknown=REQUEST),
-    Death("after acceptance, before the outcome"): Left(
+    KillPoint("before the claim"): Left(),
+    KillPoint("after the claim"): Left(claimed=REQUEST),
+    KillPoint("after the intent"): Left(claimed=REQUEST, unknown=REQUEST),
+    KillPoint("after acceptance, before the outcome"): Left(
         claimed=REQUEST, unknown=REQUEST, accepted=REQUEST
     ),
-    Death("after the outcome"): Left(delivered=REQUEST, accepted=REQUEST),
-    Death("before a table is written"): Left(delivered=ORDERS, accepted=ORDERS),
-    Death("after a table is written"): Left(delivered=ORDERS, accepted=ORDERS, written=1),
+    KillPoint("after the outcome"): Left(delivered=REQUEST, accepted=REQUEST),
+    KillPoint("before a table is written"): Left(delivered=ORDERS, accepted=ORDERS),
+    KillPoint("after a table is written"): Left(delivered=ORDERS, accepted=ORDERS, written=1),
 }
 
 
-def left_by(house: House) -> Left:
+def left_by(house: KilledRuns) -> Left:
     states, received = house.states(), house.received()
     return Left(
         claimed=house.claimed(),
@@ -92,7 +92,9 @@ def left_by(house: House) -> Left:
 
 
 @pytest.mark.parametrize("death", STEPS, ids=lambda death: death.place)
-def test_a_run_killed_at_any_step_is_made_up_for_by_the_next(death: Death, house: House) -> None:
+def test_a_run_killed_at_any_step_is_made_up_for_by_the_next(
+    death: KillPoint, house: KilledRuns
+) -> None:
     house.dies(death)
     left = STEPS[death]
     assert left_by(house) == left
@@ -103,7 +105,7 @@ def test_a_run_killed_at_any_step_is_made_up_for_by_the_next(death: Death, house
 
 
 @pytest.mark.parametrize("accepted", [False, True])
-def test_a_run_killed_in_the_middle_of_a_request(accepted: bool, house: House) -> None:
+def test_a_run_killed_in_the_middle_of_a_request(accepted: bool, house: KilledRuns) -> None:
     silence = house.meta.set_fault("read_timeout", accepts=accepted)
     run = house.start()
     wait_until(lambda: silence.struck > 0, run)
@@ -119,12 +121,12 @@ def test_a_run_killed_in_the_middle_of_a_request(accepted: bool, house: House) -
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_runs_killed_at_random_again_and_again(seed: int, house: House) -> None:
+def test_runs_killed_at_random_again_and_again(seed: int, house: KilledRuns) -> None:
     dice = random.Random(seed)
     exits = []
     for _ in range(3):
         # A whole delivery takes some 60 statements and commits, what is left of one takes fewer.
-        exits.append(ended(house.start(Death(ANY_STATEMENT, dice.randint(1, 50)))))
+        exits.append(ended(house.start(KillPoint(ANY_STATEMENT, dice.randint(1, 50)))))
         house.claims_lapse()
     assert exits[0] == -signal.SIGKILL
     assert set(exits) <= {-signal.SIGKILL, 0}
@@ -134,7 +136,9 @@ def test_runs_killed_at_random_again_and_again(seed: int, house: House) -> None:
 
 
 @pytest.mark.parametrize("runs", [2, 8])
-def test_runs_over_the_same_hours_at_once_send_every_event_once(runs: int, house: House) -> None:
+def test_runs_over_the_same_hours_at_once_send_every_event_once(
+    runs: int, house: KilledRuns
+) -> None:
     house.meta.set_fault("slow", latency_ms=50)
     started = [house.start() for _ in range(runs)]
     assert [ended(run) for run in started] == [0] * runs

@@ -41,7 +41,7 @@ TABLES: dict[str, type[Contract]] = {
 
 
 @dataclass
-class World:
+class AssetHarness:
     """What a test of assets plays with; hours are counted back from the open one."""
 
     root: Path
@@ -141,7 +141,7 @@ class World:
 
     def judge(self, hour: datetime) -> None:
         """Materializes attribution_health alone, as a person might."""
-        build_definitions().resolve_job_def("judge_hour").execute_in_process(
+        build_definitions().resolve_job_def("evaluate_hour").execute_in_process(
             instance=self.instance,
             partition_key=hour_key(hour),
             run_config={"resources": {"lake": {"config": {"root": str(self.root / "lake")}}}},

@@ -8,7 +8,7 @@ import duckdb
 import pyarrow as pa
 
 from capi_assets.contracts.base import UTC_MICROSECONDS, Column
-from capi_assets.ingest.casting import Cast, cast_column
+from capi_assets.ingest.casting import CastColumn, cast_column
 
 TYPES = {
     "text": pa.string(),
@@ -29,7 +29,7 @@ class Caster:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
 
-    def __call__(self, kind: str, values: Any, type_: Any = None, **metadata: Any) -> Cast:
+    def __call__(self, kind: str, values: Any, type_: Any = None, **metadata: Any) -> CastColumn:
         array = values if isinstance(values, pa.Array) else pa.array(values, type_)
         cast = cast_column(array, column(kind, **metadata), self._connection)
         assert cast.values.type == TYPES[kind]

@@ -69,13 +69,13 @@ def run_and_die(
     lease: float | None = None,
 ) -> None:
     """The same, but the process is killed at the `at`-th time it comes to `step`."""
-    bomb = _Bomb(at)
+    bomb = _Killer(at)
     if step == "before_claim":
         _replace(Ledger, "claim", before=bomb)
     elif step == "after_claim":
         _replace(Ledger, "claim", after=bomb)
     elif step == "after_intent":
-        _replace(Ledger, "intend", after=bomb)
+        _replace(Ledger, "mark_in_flight", after=bomb)
     elif step == "mid_request":
         # The sandbox takes its time to answer; the bomb is quicker.
         _replace(MetaClient, "post", before=lambda: threading.Timer(0.1, bomb).start())
@@ -86,7 +86,7 @@ def run_and_die(
     run(url, graph_url, now, count, 0.0, f"dies-{step}", lease)
 
 
-class _Bomb:
+class _Killer:
     def __init__(self, at: int) -> None:
         self.left = at
 

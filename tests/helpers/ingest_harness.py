@@ -19,7 +19,7 @@ from tests.helpers.factories import DATASET, H
 POLICY = HashPolicy(default_country="PT")
 
 
-class Door:
+class IngestHarness:
     """Ingests from a landing folder, or from another source, with one connection."""
 
     def __init__(self, landing: Path, connection: duckdb.DuckDBPyConnection) -> None:

@@ -63,7 +63,7 @@ Place = tuple[type, str, str]
 PLACES: dict[str, Place] = {
     "before the claim": (Ledger, "claim", "before"),
     "after the claim": (Ledger, "claim", "after"),
-    "after the intent": (Ledger, "intend", "after"),
+    "after the intent": (Ledger, "mark_in_flight", "after"),
     "after acceptance, before the outcome": (MetaClient, "post", "after"),
     "after the outcome": (Ledger, "record", "after"),
     "before a table is written": (Lake, "write", "before"),
@@ -75,7 +75,7 @@ ANY_STATEMENT = "at a statement of the ledger"
 
 
 @dataclass(frozen=True)
-class Death:
+class KillPoint:
     """Where a run dies: the `nth` time that it comes to the place."""
 
     place: str
@@ -83,7 +83,7 @@ class Death:
 
 
 @dataclass
-class House:
+class KilledRuns:
     """The hours' lake and ledger under `root`, and the Meta that runs send to."""
 
     root: Path
@@ -91,14 +91,14 @@ class House:
     hours: list[datetime]
     at: datetime
 
-    def start(self, death: Death | None = None) -> BaseProcess:
+    def start(self, death: KillPoint | None = None) -> BaseProcess:
         """A run that delivers the hours, in its own process."""
         given = (self.root, self.meta.url, self.hours, self.at, death)
         run = PROCESSES.Process(target=_deliver_or_fail, args=given)
         run.start()
         return run
 
-    def dies(self, death: Death) -> None:
+    def dies(self, death: KillPoint) -> None:
         """A run that is killed where it was told to, which is made sure of."""
         assert ended(self.start(death)) == -signal.SIGKILL, f"it never came there: {death}"
 
@@ -206,7 +206,7 @@ def wait_until(seen: Callable[[], bool], run: BaseProcess) -> None:
 
 
 def _deliver_or_fail(
-    root: Path, graph_url: str, hours: list[datetime], at: datetime, death: Death | None
+    root: Path, graph_url: str, hours: list[datetime], at: datetime, death: KillPoint | None
 ) -> None:
     if death is not None:
         _arm(death)
@@ -256,7 +256,7 @@ def _dagster(root: Path) -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
-class _Bomb:
+class _Killer:
     def __init__(self, nth: int) -> None:
         self.left = nth
 
@@ -266,9 +266,9 @@ class _Bomb:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _arm(death: Death) -> None:
+def _arm(death: KillPoint) -> None:
     """Puts the bomb; this process is the run's own."""
-    bomb = _Bomb(death.nth)
+    bomb = _Killer(death.nth)
     if death.place == ANY_STATEMENT:
         opened = Ledger.__init__
 
@@ -327,8 +327,8 @@ def _land(root: Path, hour: datetime, numbers: range) -> None:
 
 
 @contextmanager
-def a_house(root: Path, made: Path, hours: list[datetime]) -> Iterator[House]:
+def killed_runs(root: Path, made: Path, hours: list[datetime]) -> Iterator[KilledRuns]:
     """The matched hours and the Dagster that knows them, copied; no ledger yet; and Meta."""
     shutil.copytree(made, root, dirs_exist_ok=True)
     with SandboxServer(tokens=[TOKEN], datasets={DATASET: "Shop"}) as meta:
-        yield House(root, meta, hours, datetime.now(UTC))
+        yield KilledRuns(root, meta, hours, datetime.now(UTC))

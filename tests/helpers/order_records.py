@@ -24,7 +24,7 @@ def hour(n: int) -> datetime:
     return H + n * HOUR
 
 
-class Books:
+class OrderRecords:
     """Collects orders; `health` makes the waterfall of them."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Books:
         deliver_until: datetime | None = None,
         delivered_at: datetime | None = None,
         **result: Any,
-    ) -> Books:
+    ) -> OrderRecords:
         for _ in range(times):
             event = {
                 "order_id": f"o{len(self.events)}",
@@ -80,11 +80,11 @@ class Books:
                 )
         return self
 
-    def quarantine(self, at: datetime = H, **columns: Any) -> Books:
+    def quarantine(self, at: datetime = H, **columns: Any) -> OrderRecords:
         self.quarantined.append({"hour": at, **columns})
         return self
 
-    def visit(self, at: datetime, visits: int) -> Books:
+    def visit(self, at: datetime, visits: int) -> OrderRecords:
         self.visits[at] = visits
         return self
 

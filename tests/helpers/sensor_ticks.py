@@ -15,23 +15,23 @@ import orjson
 from capi_assets.defs.automation.coverage_sensor import coverage_sensor
 from capi_assets.defs.automation.late_files_sensor import late_files_sensor
 from capi_assets.defs.resources import (
-    Alerts,
-    Clock,
+    AlertsResource,
+    ClockResource,
     LakeResource,
     MetaResource,
-    Sources,
+    SourcesResource,
     resources_from,
 )
 from capi_assets.hours import HOUR, hours_between, key_hour
 from capi_assets.settings import read_settings
-from tests.helpers.asset_harness import DATASET, TOKEN, World
+from tests.helpers.asset_harness import DATASET, TOKEN, AssetHarness
 
 
-class Looks:
+class SensorTicks:
     """The looks of one sensor on a world; settings by their name, such as `auto_backfill="on"`."""
 
     def __init__(
-        self, world: World, sensor: dg.SensorDefinition = coverage_sensor, **settings: str
+        self, world: AssetHarness, sensor: dg.SensorDefinition = coverage_sensor, **settings: str
     ) -> None:
         self.world, self.sensor = world, sensor
         env = {f"CAPI_{name.upper()}": value for name, value in settings.items()}
@@ -51,13 +51,13 @@ class Looks:
         resources: dict[str, Any] = {
             "lake": LakeResource(root=str(self.world.root / "lake")),
             "rules": self.rules,
-            "clock": Clock(at=at.isoformat()),
-            "alerts": Alerts(**self.alerts),
+            "clock": ClockResource(at=at.isoformat()),
+            "alerts": AlertsResource(**self.alerts),
         }
         if self.sensor is coverage_sensor:
             resources["meta"] = self.meta
         if self.sensor is late_files_sensor:
-            resources["sources"] = Sources(landing=str(self.world.root / "landing"))
+            resources["sources"] = SourcesResource(landing=str(self.world.root / "landing"))
         context = dg.build_sensor_context(
             instance=self.world.instance, cursor=self.cursor, resources=resources
         )

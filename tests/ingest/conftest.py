@@ -7,10 +7,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.helpers.ingest_harness import Door
+from tests.helpers.ingest_harness import IngestHarness
 
 
 @pytest.fixture
-def door(landing: Path, connection: duckdb.DuckDBPyConnection) -> Door:
+def door(landing: Path, connection: duckdb.DuckDBPyConnection) -> IngestHarness:
     """Ingests what lies in `landing`."""
-    return Door(landing, connection)
+    return IngestHarness(landing, connection)

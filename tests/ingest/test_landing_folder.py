@@ -13,7 +13,7 @@ from upath import UPath
 
 from capi_assets.ingest.sources import LandingFolder, SourceError
 from tests.helpers.factories import HOUR, H, at, encoded, land, landed_order, landed_visit
-from tests.helpers.ingest_harness import Door
+from tests.helpers.ingest_harness import IngestHarness
 
 FORMATS = ("csv", "csv.gz", "jsonl", "jsonl.gz", "parquet")
 
@@ -33,7 +33,7 @@ ORDERS = [
 
 
 @pytest.mark.parametrize("extension", FORMATS)
-def test_every_format_gives_the_same_orders(door: Door, extension: str) -> None:
+def test_every_format_gives_the_same_orders(door: IngestHarness, extension: str) -> None:
     land(door.landing, "orders", "expected.csv", ORDERS)
     expected = door.hour("orders").rows
     assert expected.num_rows == 12
@@ -42,7 +42,7 @@ def test_every_format_gives_the_same_orders(door: Door, extension: str) -> None:
     assert door.hour("orders").rows == expected
 
 
-def test_several_files_of_mixed_formats_give_the_same_orders(door: Door) -> None:
+def test_several_files_of_mixed_formats_give_the_same_orders(door: IngestHarness) -> None:
     for n, extension in enumerate((*FORMATS, "csv")):
         land(door.landing, "orders", f"{n}.{extension}", ORDERS[2 * n : 2 * n + 2])
     mixed = door.hour("orders")
@@ -53,7 +53,7 @@ def test_several_files_of_mixed_formats_give_the_same_orders(door: Door) -> None
     assert mixed.rows == door.hour("orders").rows
 
 
-def test_native_types_in_parquet_give_the_same_orders(door: Door) -> None:
+def test_native_types_in_parquet_give_the_same_orders(door: IngestHarness) -> None:
     land(door.landing, "orders", "a.csv", ORDERS)
     expected = door.hour("orders").rows
     native = [
@@ -71,7 +71,7 @@ def test_native_types_in_parquet_give_the_same_orders(door: Door) -> None:
     assert door.hour("orders").rows == expected
 
 
-def test_a_hundred_files_are_one_hour(door: Door) -> None:
+def test_a_hundred_files_are_one_hour(door: IngestHarness) -> None:
     for n in range(100):
         extension = FORMATS[n % 5]
         land(door.landing, "visits", f"{n:03}.{extension}", [landed_visit(visit_id=f"v{n}")])
@@ -80,7 +80,7 @@ def test_a_hundred_files_are_one_hour(door: Door) -> None:
 
 
 @pytest.mark.parametrize("table", ["visits", "orders"])
-def test_an_hour_where_nothing_landed_is_an_empty_hour(door: Door, table: str) -> None:
+def test_an_hour_where_nothing_landed_is_an_empty_hour(door: IngestHarness, table: str) -> None:
     (door.landing / table / "2026-11-20" / "13").mkdir(parents=True)
     for hour in door.ingest(table, [H, H + HOUR]).hours:
         assert (hour.files, hour.rows.num_rows, hour.quarantine.num_rows) == (0, 0, 0)
@@ -91,24 +91,24 @@ def test_a_landing_folder_that_is_not_there_is_an_error_that_says_what_to_do(
     tmp_path: Path, connection: duckdb.DuckDBPyConnection
 ) -> None:
     with pytest.raises(SourceError, match=r"nowhere does not exist.*CAPI_LANDING"):
-        Door(tmp_path / "nowhere", connection).ingest("orders")
+        IngestHarness(tmp_path / "nowhere", connection).ingest("orders")
 
 
-def test_files_that_are_being_written_are_not_read(door: Door) -> None:
+def test_files_that_are_being_written_are_not_read(door: IngestHarness) -> None:
     for name in ("_SUCCESS", ".hidden.csv", "a.csv.tmp", "_temporary.parquet"):
         land(door.landing, "visits", name, b"half")
     (door.landing / "visits/2026-11-20/13/folder.csv").mkdir()
     assert door.hour("visits").files == 0
 
 
-def test_files_are_read_by_name_so_that_the_last_one_wins(door: Door) -> None:
+def test_files_are_read_by_name_so_that_the_last_one_wins(door: IngestHarness) -> None:
     land(door.landing, "orders", "2.csv", [landed_order(status="cancelled")])
     land(door.landing, "orders", "1.csv", [landed_order(status="confirmed")])
     (order,) = door.rows("orders")
     assert order["status"] == "cancelled"
 
 
-def test_the_landing_folder_may_be_anywhere_that_fsspec_reaches(door: Door) -> None:
+def test_the_landing_folder_may_be_anywhere_that_fsspec_reaches(door: IngestHarness) -> None:
     root = UPath("memory://landing")
     path = root / "visits" / "2026-11-20" / "13" / "a.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -135,7 +135,7 @@ BROKEN: dict[str, tuple[str, bytes, str]] = {
 
 @pytest.mark.parametrize(("name", "data", "reason"), BROKEN.values(), ids=BROKEN)
 def test_a_broken_file_costs_neither_its_neighbours_nor_the_other_hours(
-    door: Door, name: str, data: bytes, reason: str
+    door: IngestHarness, name: str, data: bytes, reason: str
 ) -> None:
     land(door.landing, "orders", "a.csv", ORDERS[:1])
     land(door.landing, "orders", name, data)
@@ -153,7 +153,7 @@ def test_a_broken_file_costs_neither_its_neighbours_nor_the_other_hours(
     assert (row["hour"], row["source"], row["line"]) == (H, problem.source, None)
 
 
-def test_a_missing_column_is_named_with_the_nearest(door: Door) -> None:
+def test_a_missing_column_is_named_with_the_nearest(door: IngestHarness) -> None:
     for header, words in {
         "OrderID,occurred_at": "'order_id' is missing; the nearest column is 'OrderID', rename it",
         "ORDER_ID,occurred_at": "the nearest column is 'ORDER_ID'",
@@ -165,7 +165,7 @@ def test_a_missing_column_is_named_with_the_nearest(door: Door) -> None:
         assert words in problem.detail
 
 
-def test_an_unknown_column_is_named_once(door: Door) -> None:
+def test_an_unknown_column_is_named_once(door: IngestHarness) -> None:
     for name in ("a.csv", "b.jsonl"):
         land(door.landing, "visits", name, [landed_visit(colour="red")])
     later = landed_visit(occurred_at=at(5, H + HOUR).isoformat(), colour="red", shape="round")
@@ -173,13 +173,13 @@ def test_an_unknown_column_is_named_once(door: Door) -> None:
     assert door.ingest("visits", [H, H + HOUR]).unknown_columns == ["colour", "shape"]
 
 
-def test_a_column_named_like_a_persons_address_is_shown_as_its_shape(door: Door) -> None:
+def test_a_column_named_like_a_persons_address_is_shown_as_its_shape(door: IngestHarness) -> None:
     row = {**landed_visit(), "ana@example.com": "x", "912345678": "y"}
     land(door.landing, "visits", "a.jsonl", [row])
     assert door.ingest("visits").unknown_columns == ["999999999", "aaa@aaaaaaa.aaa"]
 
 
-def test_half_written_json_costs_its_line(door: Door) -> None:
+def test_half_written_json_costs_its_line(door: IngestHarness) -> None:
     good = encoded("a.jsonl", [landed_visit()])
     land(door.landing, "visits", "a.jsonl", good + b'{"visit_id": "v2", "email": "ana@exam')
     hour = door.hour("visits")
@@ -190,14 +190,14 @@ def test_half_written_json_costs_its_line(door: Door) -> None:
     assert hour.file_problems == []
 
 
-def test_a_file_of_nothing_but_half_a_line_is_no_missing_column(door: Door) -> None:
+def test_a_file_of_nothing_but_half_a_line_is_no_missing_column(door: IngestHarness) -> None:
     land(door.landing, "visits", "a.jsonl", b'{"visit_id": "v')
     hour = door.hour("visits")
     assert hour.file_problems == []
     assert hour.quarantine.num_rows == 1
 
 
-def test_a_megabyte_in_one_field_costs_the_field(door: Door) -> None:
+def test_a_megabyte_in_one_field_costs_the_field(door: IngestHarness) -> None:
     long = "a" * 2**20 + "@example.com"
     for name in ("a.csv", "b.jsonl", "c.parquet"):
         land(door.landing, "orders", name, [landed_order(order_id=name, email=long)])
@@ -205,7 +205,7 @@ def test_a_megabyte_in_one_field_costs_the_field(door: Door) -> None:
         assert (order["em"], order["dropped_fields"]) == (None, "email:wrong_length")
 
 
-def test_a_megabyte_in_a_required_field_is_quarantined_and_not_kept(door: Door) -> None:
+def test_a_megabyte_in_a_required_field_is_quarantined_and_not_kept(door: IngestHarness) -> None:
     land(door.landing, "orders", "a.csv", [landed_order(order_id="x" * 2**20)])
     (row,) = door.refused("orders")
     assert row["reasons"] == "order_id:wrong_length"
@@ -213,7 +213,7 @@ def test_a_megabyte_in_a_required_field_is_quarantined_and_not_kept(door: Door) 
     assert len(row["shapes"]) < 100
 
 
-def test_a_value_that_is_not_utf8_costs_the_field_or_the_row(door: Door) -> None:
+def test_a_value_that_is_not_utf8_costs_the_field_or_the_row(door: IngestHarness) -> None:
     head = b"order_id,occurred_at,value,currency,city\n"
     when = at().isoformat().encode()
     rows = [b"o1,%s,1,EUR,S\xe3o" % when, b"o\xe3,%s,1,EUR,Faro" % when, b"o3,%s,1,EUR,Faro" % when]
@@ -225,7 +225,7 @@ def test_a_value_that_is_not_utf8_costs_the_field_or_the_row(door: Door) -> None
     assert (row["line"], row["reasons"]) == (3, "order_id:not_utf8")
 
 
-def test_short_rows_are_quarantined_at_their_line(door: Door) -> None:
+def test_short_rows_are_quarantined_at_their_line(door: IngestHarness) -> None:
     good = encoded("a.csv", ORDERS[:2]).splitlines()
     land(door.landing, "orders", "a.csv", b"\r\n".join([*good[:2], b"o5,half", b"", good[2]]))
     hour = door.hour("orders")
@@ -234,21 +234,21 @@ def test_short_rows_are_quarantined_at_their_line(door: Door) -> None:
     assert (row["line"], row["reasons"]) == (3, "line:not_a_row")
 
 
-def test_a_bom_semicolons_and_windows_lines_are_nothing_special(door: Door) -> None:
+def test_a_bom_semicolons_and_windows_lines_are_nothing_special(door: IngestHarness) -> None:
     text = f"order_id;occurred_at;value;currency\r\no1;{at().isoformat()};49.90;EUR\r\n"
     land(door.landing, "orders", "a.csv", b"\xef\xbb\xbf" + text.encode())
     (order,) = door.rows("orders")
     assert (order["order_id"], order["value"]) == ("o1", 49.9)
 
 
-def test_nul_bytes_cost_the_field(door: Door) -> None:
+def test_nul_bytes_cost_the_field(door: IngestHarness) -> None:
     land(door.landing, "orders", "a.csv", [landed_order(email="ana\0@example.com")])
     (order,) = door.rows("orders")
     assert order["em"] is None
     assert order["dropped_fields"].startswith("email:")
 
 
-def test_a_folder_that_cannot_be_listed_costs_its_hour(door: Door) -> None:
+def test_a_folder_that_cannot_be_listed_costs_its_hour(door: IngestHarness) -> None:
     day = door.landing / "orders/2026-11-20"
     day.mkdir(parents=True)
     (day / "13").write_text("a file where the hour's folder should be")
@@ -260,7 +260,7 @@ def test_a_folder_that_cannot_be_listed_costs_its_hour(door: Door) -> None:
 
 
 def test_a_file_that_cannot_be_read_costs_itself(
-    door: Door, monkeypatch: pytest.MonkeyPatch
+    door: IngestHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     land(door.landing, "visits", "a.csv", [landed_visit()])
     os.symlink("nowhere", door.landing / "visits/2026-11-20/13/b.csv")
@@ -281,18 +281,18 @@ def test_a_file_that_cannot_be_read_costs_itself(
     ]
 
 
-def test_a_gzip_that_is_no_gzip_shows_nothing_of_itself(door: Door) -> None:
+def test_a_gzip_that_is_no_gzip_shows_nothing_of_itself(door: IngestHarness) -> None:
     land(door.landing, "visits", "a.csv.gz", b"ana@example.com")
     (problem,) = door.hour("visits").file_problems
     assert problem.detail == "not a whole gzip file"
 
 
-def test_hours_are_those_of_utc(door: Door) -> None:
+def test_hours_are_those_of_utc(door: IngestHarness) -> None:
     hour = datetime(2026, 11, 20, 13, tzinfo=UTC)
     land(door.landing, "visits", "a.csv", [landed_visit(occurred_at="2026-11-20T14:10:00+01:00")])
     assert door.hour("visits", hours=[hour]).rows.num_rows == 1
 
 
-def test_a_gzipped_parquet_is_no_format(door: Door) -> None:
+def test_a_gzipped_parquet_is_no_format(door: IngestHarness) -> None:
     land(door.landing, "visits", "a.parquet.gz", gzip.compress(b"x"))
     assert [p.reason for p in door.hour("visits").file_problems] == ["unknown_format"]

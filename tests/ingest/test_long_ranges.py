@@ -13,11 +13,11 @@ from capi_assets.ingest import sources
 from capi_assets.ingest.hours import Ingested
 from capi_assets.ingest.sources import LandingFolder
 from tests.helpers.factories import HOUR, H, at, land, landed_order
-from tests.helpers.ingest_harness import Door
+from tests.helpers.ingest_harness import IngestHarness
 
 
 def test_a_range_gives_what_its_hours_give_alone(
-    door: Door, monkeypatch: pytest.MonkeyPatch
+    door: IngestHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hours = [H + n * HOUR for n in range(5)]
     for n, hour in enumerate(hours):

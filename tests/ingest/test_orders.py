@@ -10,10 +10,10 @@ import pytest
 from capi_assets.contracts.base import conform
 from capi_assets.contracts.orders import Orders
 from tests.helpers.factories import DATASET, HOUR, H, at, digest, fbc, land, landed_order
-from tests.helpers.ingest_harness import Door
+from tests.helpers.ingest_harness import IngestHarness
 
 
-def test_an_order_needs_no_more_than_its_required_columns(door: Door) -> None:
+def test_an_order_needs_no_more_than_its_required_columns(door: IngestHarness) -> None:
     land(door.landing, "orders", "a.csv", [landed_order()])
     (order,) = door.rows("orders")
     given = {name: value for name, value in order.items() if value is not None}
@@ -30,7 +30,7 @@ def test_an_order_needs_no_more_than_its_required_columns(door: Door) -> None:
     }
 
 
-def test_contacts_are_stored_as_digests(door: Door) -> None:
+def test_contacts_are_stored_as_digests(door: IngestHarness) -> None:
     row = landed_order(
         email="Ana@Example.com",
         phone="(21) 91234-5678",
@@ -58,7 +58,7 @@ def test_contacts_are_stored_as_digests(door: Door) -> None:
         assert len(order[key]) == 64
 
 
-def test_nobody_is_born_after_the_day_of_the_order(door: Door) -> None:
+def test_nobody_is_born_after_the_day_of_the_order(door: IngestHarness) -> None:
     rows = [
         landed_order(order_id="o1", date_of_birth="2026-11-20"),
         landed_order(order_id="o2", date_of_birth="2026-11-21"),
@@ -69,22 +69,22 @@ def test_nobody_is_born_after_the_day_of_the_order(door: Door) -> None:
     assert (second["db"], second["dropped_fields"]) == (None, "date_of_birth:year_out_of_range")
 
 
-def test_a_birth_date_is_judged_by_its_own_orders_day_in_any_range(door: Door) -> None:
+def test_a_birth_date_is_judged_by_its_own_orders_day_in_any_range(door: IngestHarness) -> None:
     hours = [H + 12 * n * HOUR for n in range(4)]
     for n, hour in enumerate(hours):
         row = landed_order(order_id=f"o{n}", occurred_at=at(5, hour).isoformat())
         land(door.landing, "orders", "a.csv", [{**row, "date_of_birth": "2026-11-21"}], hour)
     alone = [door.hour("orders", hours=[hour]).rows for hour in hours]
     assert [rows.column("db").null_count for rows in alone] == [1, 0, 0, 0]
-    every_hour = [H + n * HOUR for n in range(37)]
-    within = {h.hour: h.rows for h in door.ingest("orders", every_hour).hours}
+    deliver_hourly = [H + n * HOUR for n in range(37)]
+    within = {h.hour: h.rows for h in door.ingest("orders", deliver_hourly).hours}
     assert [within[hour] for hour in hours] == alone
 
 
 # The latest status
 
 
-def test_the_status_that_landed_last_counts(door: Door) -> None:
+def test_the_status_that_landed_last_counts(door: IngestHarness) -> None:
     land(door.landing, "orders", "1.csv", [landed_order(), landed_order(order_id="o2")])
     land(door.landing, "orders", "2.jsonl", [landed_order(status="refunded")])
     hour = door.hour("orders")
@@ -95,34 +95,34 @@ def test_the_status_that_landed_last_counts(door: Door) -> None:
     }
 
 
-def test_within_a_file_the_later_line_counts(door: Door) -> None:
+def test_within_a_file_the_later_line_counts(door: IngestHarness) -> None:
     rows = [landed_order(status=status) for status in ("pending", "confirmed", "cancelled")]
     land(door.landing, "orders", "a.csv", rows)
     hour = door.hour("orders")
     assert (hour.rows.column("status").to_pylist(), hour.repeats) == (["cancelled"], 2)
 
 
-def test_identical_repeats_are_counted_and_not_kept(door: Door) -> None:
+def test_identical_repeats_are_counted_and_not_kept(door: IngestHarness) -> None:
     land(door.landing, "orders", "a.csv", [landed_order()] * 5)
     hour = door.hour("orders")
     assert (hour.rows.num_rows, hour.repeats) == (1, 4)
 
 
-def test_events_and_datasets_keep_their_own_orders(door: Door) -> None:
+def test_events_and_datasets_keep_their_own_orders(door: IngestHarness) -> None:
     rows = [landed_order(), landed_order(event_name="Lead"), landed_order(dataset_id="999")]
     land(door.landing, "orders", "a.csv", rows)
     hour = door.hour("orders")
     assert (hour.rows.num_rows, hour.repeats) == (3, 0)
 
 
-def test_a_broken_later_row_does_not_replace_a_good_one(door: Door) -> None:
+def test_a_broken_later_row_does_not_replace_a_good_one(door: IngestHarness) -> None:
     land(door.landing, "orders", "a.csv", [landed_order(), landed_order(status="gone")])
     hour = door.hour("orders")
     assert hour.rows.column("status").to_pylist() == ["confirmed"]
     assert hour.quarantine.num_rows == 1
 
 
-def test_an_order_may_come_again_in_another_hour(door: Door) -> None:
+def test_an_order_may_come_again_in_another_hour(door: IngestHarness) -> None:
     land(door.landing, "orders", "a.csv", [landed_order()])
     later = landed_order(occurred_at=at(5, H + HOUR).isoformat())
     land(door.landing, "orders", "a.csv", [later], H + HOUR)
@@ -166,7 +166,7 @@ def test_an_order_may_come_again_in_another_hour(door: Door) -> None:
     ],
 )
 def test_a_broken_order_is_quarantined_with_every_reason(
-    door: Door, row: dict[str, Any], reasons: str
+    door: IngestHarness, row: dict[str, Any], reasons: str
 ) -> None:
     land(door.landing, "orders", "a.csv", [landed_order(order_id="fine"), landed_order(**row)])
     hour = door.hour("orders")
@@ -176,7 +176,7 @@ def test_a_broken_order_is_quarantined_with_every_reason(
     assert refused["source"] == "orders/2026-11-20/13/a.csv"
 
 
-def test_no_value_column_at_all_quarantines_every_purchase_and_no_lead(door: Door) -> None:
+def test_no_value_column_at_all_quarantines_every_purchase_and_no_lead(door: IngestHarness) -> None:
     lead = {"order_id": "o2", "occurred_at": at().isoformat(), "event_name": "Lead"}
     land(door.landing, "orders", "a.jsonl", [{**lead, "order_id": "o1", "event_name": None}, lead])
     hour = door.hour("orders")
@@ -212,14 +212,16 @@ def test_no_value_column_at_all_quarantines_every_purchase_and_no_lead(door: Doo
     ],
 )
 def test_a_broken_optional_field_costs_the_field(
-    door: Door, row: dict[str, Any], dropped: str
+    door: IngestHarness, row: dict[str, Any], dropped: str
 ) -> None:
     land(door.landing, "orders", "a.csv", [landed_order(**row)])
     (order,) = door.rows("orders")
     assert order["dropped_fields"] == dropped
 
 
-def test_extra_match_keys_are_kept_and_raw_contacts_among_them_are_not_stored(door: Door) -> None:
+def test_extra_match_keys_are_kept_and_raw_contacts_among_them_are_not_stored(
+    door: IngestHarness,
+) -> None:
     known = {"ctwa_clid": "abc", "page_id": 12}
     rows = [
         landed_order(order_id="known", user_data=known),
@@ -231,13 +233,15 @@ def test_extra_match_keys_are_kept_and_raw_contacts_among_them_are_not_stored(do
     assert json.loads(stored["known"]) == known
 
 
-def test_a_dropped_event_id_gives_way_to_the_default(door: Door) -> None:
+def test_a_dropped_event_id_gives_way_to_the_default(door: IngestHarness) -> None:
     land(door.landing, "orders", "a.csv", [landed_order(event_id="x" * 300)])
     (order,) = door.rows("orders")
     assert order["event_id"] == "Purchase:o1"
 
 
-def test_several_dropped_fields_are_all_named_and_neighbours_lose_nothing(door: Door) -> None:
+def test_several_dropped_fields_are_all_named_and_neighbours_lose_nothing(
+    door: IngestHarness,
+) -> None:
     bad = landed_order(order_id="bad", num_items="two", email="@", contents="[", city="Faro")
     land(door.landing, "orders", "a.csv", [bad, landed_order(order_id="good", email="a@x.pt")])
     kept = {row["order_id"]: row for row in door.rows("orders")}
@@ -248,7 +252,7 @@ def test_several_dropped_fields_are_all_named_and_neighbours_lose_nothing(door: 
     assert kept["good"]["em"] == digest("a@x.pt")
 
 
-def test_whole_numbers_from_a_spreadsheet_are_whole(door: Door) -> None:
+def test_whole_numbers_from_a_spreadsheet_are_whole(door: IngestHarness) -> None:
     land(door.landing, "orders", "a.csv", [landed_order(num_items="3.0", value="5")])
     (order,) = door.rows("orders")
     assert (order["num_items"], order["value"]) == (3, 5.0)
@@ -257,7 +261,9 @@ def test_whole_numbers_from_a_spreadsheet_are_whole(door: Door) -> None:
 # Clicks
 
 
-def test_an_order_keeps_its_cookie_and_a_bare_click_id_waits_for_its_visit(door: Door) -> None:
+def test_an_order_keeps_its_cookie_and_a_bare_click_id_waits_for_its_visit(
+    door: IngestHarness,
+) -> None:
     cookie = fbc("IwAR1", at(-60))
     rows = [
         landed_order(order_id="cookie", fbc=cookie),
@@ -278,7 +284,7 @@ def test_an_order_keeps_its_cookie_and_a_bare_click_id_waits_for_its_visit(door:
     }
 
 
-def test_what_is_stored_keeps_the_contract(door: Door) -> None:
+def test_what_is_stored_keeps_the_contract(door: IngestHarness) -> None:
     land(door.landing, "orders", "a.csv", [landed_order(email="a@x.pt", fbclid="IwAR1")])
     rows = door.hour("orders").rows
     assert conform(rows, Orders) == rows

@@ -21,7 +21,7 @@ from capi_assets.ingest.quarantine import shape_of
 from capi_assets.ingest.sources import SourceError
 from capi_assets.lake import Lake
 from tests.helpers.factories import DATASET, H, at, encoded, land, landed_order, landed_visit
-from tests.helpers.ingest_harness import Door
+from tests.helpers.ingest_harness import IngestHarness
 
 EMAIL = "Ana.Silva@Example.com"
 PHONE = "+351 912 345 678"
@@ -60,7 +60,7 @@ def test_no_letter_or_digit_of_a_value_is_in_its_shape(text: str) -> None:
 # What a refused row keeps
 
 
-def test_a_refused_order_keeps_what_the_waterfall_counts(door: Door) -> None:
+def test_a_refused_order_keeps_what_the_waterfall_counts(door: IngestHarness) -> None:
     row = landed_order(status="paid", currency="usd", dataset_id="77", event_name="Lead")
     land(door.landing, "orders", "a.csv", [row])
     assert door.refused("orders") == [
@@ -79,7 +79,7 @@ def test_a_refused_order_keeps_what_the_waterfall_counts(door: Door) -> None:
     ]
 
 
-def test_what_is_refused_is_not_kept(door: Door) -> None:
+def test_what_is_refused_is_not_kept(door: IngestHarness) -> None:
     row = landed_order(
         order_id="x" * 300, value="-5", currency=EMAIL, event_name=EMAIL * 3, num_items=PHONE
     )
@@ -90,14 +90,14 @@ def test_what_is_refused_is_not_kept(door: Door) -> None:
     assert json.loads(refused["shapes"]).keys() == {"order_id", "event_name"}
 
 
-def test_an_address_in_the_place_of_an_id_is_not_kept(door: Door) -> None:
+def test_an_address_in_the_place_of_an_id_is_not_kept(door: IngestHarness) -> None:
     row = landed_order(order_id=EMAIL, event_name="Ana Silva", status="paid")
     land(door.landing, "orders", "a.csv", [row])
     (refused,) = door.refused("orders")
     assert (refused["row_id"], refused["event_name"]) == (None, None)
 
 
-def test_a_row_whose_columns_are_mixed_up_keeps_no_id_and_no_name(door: Door) -> None:
+def test_a_row_whose_columns_are_mixed_up_keeps_no_id_and_no_name(door: IngestHarness) -> None:
     mixed_up = landed_order(order_id=NAME, event_name=NAME, status=NAME, occurred_at=NAME)
     badly_timed = landed_order(occurred_at="20/11/2026", event_name="Lead")
     land(door.landing, "orders", "a.csv", [mixed_up, badly_timed])
@@ -107,13 +107,13 @@ def test_a_row_whose_columns_are_mixed_up_keeps_no_id_and_no_name(door: Door) ->
     assert (second["value"], second["currency"]) == (49.9, "EUR")
 
 
-def test_a_number_without_a_currency_is_no_money(door: Door) -> None:
+def test_a_number_without_a_currency_is_no_money(door: IngestHarness) -> None:
     land(door.landing, "orders", "a.csv", [landed_order(value="912345678", currency="phone")])
     (refused,) = door.refused("orders")
     assert (refused["value"], refused["currency"]) == (None, None)
 
 
-def test_the_shapes_are_those_of_the_values_that_landed(door: Door) -> None:
+def test_the_shapes_are_those_of_the_values_that_landed(door: IngestHarness) -> None:
     row = landed_order(value="12,50 EUR", occurred_at="20/11/2026 13:05")
     land(door.landing, "orders", "a.csv", [landed_order(order_id="fine"), row])
     (refused,) = door.refused("orders")
@@ -123,13 +123,13 @@ def test_the_shapes_are_those_of_the_values_that_landed(door: Door) -> None:
     }
 
 
-def test_a_column_that_did_not_land_is_absent(door: Door) -> None:
+def test_a_column_that_did_not_land_is_absent(door: IngestHarness) -> None:
     land(door.landing, "orders", "a.jsonl", [{"order_id": "o1", "occurred_at": at().isoformat()}])
     (refused,) = door.refused("orders")
     assert json.loads(refused["shapes"]) == {"currency": "absent", "value": "absent"}
 
 
-def test_every_refused_row_has_its_own_file_and_line(door: Door) -> None:
+def test_every_refused_row_has_its_own_file_and_line(door: IngestHarness) -> None:
     good, bad = landed_order(order_id="good"), landed_order(order_id="bad", status="?")
     land(door.landing, "orders", "a.csv", [good, bad, good, bad])
     land(door.landing, "orders", "b.jsonl", [bad, good])
@@ -145,14 +145,14 @@ def test_every_refused_row_has_its_own_file_and_line(door: Door) -> None:
     ]
 
 
-def test_quarantine_keeps_its_contract(door: Door) -> None:
+def test_quarantine_keeps_its_contract(door: IngestHarness) -> None:
     land(door.landing, "orders", "a.csv", [landed_order(status="?"), landed_order()])
     land(door.landing, "orders", "b.csv", b"x")
     table = door.hour("orders").quarantine
     assert conform(table, Quarantine) == table
 
 
-def test_strange_native_values_have_a_shape_too(door: Door) -> None:
+def test_strange_native_values_have_a_shape_too(door: IngestHarness) -> None:
     sink = io.BytesIO()
     broken = pa.array([b"jo\xe3o", b"ok"])
     columns = {
@@ -204,7 +204,7 @@ torn = st.sampled_from(["whole", "half", "quote", "headless", "twice", "utf-16"]
     max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_nothing_that_is_refused_said_or_stored_gives_a_person_away(
-    door: Door,
+    door: IngestHarness,
     caplog: pytest.LogCaptureFixture,
     damage: list[str],
     extension: str,
@@ -277,7 +277,7 @@ def _torn(data: bytes, extension: str, tear: str) -> bytes:
 
 @pytest.mark.parametrize("extension", ["csv", "jsonl", "parquet"])
 def test_no_raw_contact_is_at_rest_in_the_bytes_of_the_lake(
-    door: Door, tmp_path: Path, extension: str
+    door: IngestHarness, tmp_path: Path, extension: str
 ) -> None:
     people = [_people(index) for index in range(40)]
     orders = [landed_order(order_id=f"o{n}", **person) for n, person in enumerate(people)]
@@ -306,7 +306,7 @@ def _uncompressed(path: Path) -> bytes:
     return sink.getvalue()
 
 
-def test_a_headless_file_shows_no_first_row(door: Door) -> None:
+def test_a_headless_file_shows_no_first_row(door: IngestHarness) -> None:
     text = io.StringIO()
     csv.writer(text).writerows([["order_idx@example.com", PHONE, NAME, NAME]] * 2)
     land(door.landing, "orders", "a.csv", text.getvalue().encode())
@@ -321,7 +321,7 @@ def test_a_headless_file_shows_no_first_row(door: Door) -> None:
     assert not {"order_idx@example.com", PHONE, NAME} & set(problem.detail.split("'"))
 
 
-def test_an_error_of_the_source_names_the_folder_only(tmp_path: Path, door: Door) -> None:
+def test_an_error_of_the_source_names_the_folder_only(tmp_path: Path, door: IngestHarness) -> None:
     door.landing = tmp_path / "nowhere"
     with pytest.raises(SourceError) as error:
         door.ingest("orders")

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from capi_assets.ingest.sources import SourceError, SqlModel, _array
 from capi_assets.ingest.sql_text import parameters_of, with_colons
 from tests.helpers.factories import HOUR, H, at, land, landed_order
-from tests.helpers.ingest_harness import Door
+from tests.helpers.ingest_harness import IngestHarness
 
 ORDERS = [
     landed_order(
@@ -78,7 +78,7 @@ def sqlite_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def from_files(door: Door) -> pa.Table:
+def from_files(door: IngestHarness) -> pa.Table:
     land(door.landing, "orders", "a.csv", ORDERS)
     return door.hour("orders").rows
 
@@ -98,7 +98,7 @@ WHERE datetime(occurred_at) >= datetime($hour_start)
 
 
 def test_a_model_in_duckdb_gives_what_files_give(
-    door: Door, models: Models, from_files: pa.Table
+    door: IngestHarness, models: Models, from_files: pa.Table
 ) -> None:
     path = land(door.landing, "elsewhere", "all.csv", [*ORDERS, OTHER])
     model = models.model(DUCKDB_MODEL, parameters={"source": str(path), "unused": "x"})
@@ -108,14 +108,14 @@ def test_a_model_in_duckdb_gives_what_files_give(
 
 
 def test_a_model_at_a_url_gives_what_files_give(
-    door: Door, models: Models, from_files: pa.Table, sqlite_url: str
+    door: IngestHarness, models: Models, from_files: pa.Table, sqlite_url: str
 ) -> None:
     model = models.model(SQLITE_MODEL, sqlite_url, {"unwanted": "o77"})
     assert door.hour("orders", source=model).rows == from_files
 
 
 def test_a_range_is_one_query_and_every_row_goes_to_its_hour(
-    door: Door, models: Models, sqlite_url: str
+    door: IngestHarness, models: Models, sqlite_url: str
 ) -> None:
     model = models.model(SQLITE_MODEL, sqlite_url, {"unwanted": "o77"})
     hours = [H - HOUR, H, H + HOUR]
@@ -124,7 +124,7 @@ def test_a_range_is_one_query_and_every_row_goes_to_its_hour(
     assert [hour.rows.num_rows for hour in ingested.hours] == [0, 5, 1]
 
 
-def test_rows_outside_the_range_are_quarantined(door: Door, models: Models) -> None:
+def test_rows_outside_the_range_are_quarantined(door: IngestHarness, models: Models) -> None:
     rows = ", ".join(f"('{n}', TIMESTAMPTZ '{at(n * 50).isoformat()}')" for n in range(-1, 3))
     sql = f"SELECT * FROM (VALUES {rows}) AS t(visit_id, occurred_at)"
     hour = door.hour("visits", source=models.model(sql))
@@ -137,7 +137,9 @@ def test_rows_outside_the_range_are_quarantined(door: Door, models: Models) -> N
     assert {row["source"] for row in refused} == {str(models.folder / "model.sql")}
 
 
-def test_a_quarantined_row_of_a_range_is_in_its_own_hour(door: Door, models: Models) -> None:
+def test_a_quarantined_row_of_a_range_is_in_its_own_hour(
+    door: IngestHarness, models: Models
+) -> None:
     sql = f"SELECT 'o1' AS order_id, '{at(70).isoformat()}' AS occurred_at"
     first, second = door.ingest("orders", [H, H + HOUR], source=models.model(sql)).hours
     assert first.quarantine.num_rows == 0
@@ -231,7 +233,7 @@ def test_json_of_a_database_keeps_each_rows_own_keys() -> None:
     assert _array(values).to_pylist() == ['{"a":1}', '{"b":[2]}', None, "[1]", '{"c":3}']
 
 
-def test_no_rows_are_no_rows(models: Models, door: Door, sqlite_url: str) -> None:
+def test_no_rows_are_no_rows(models: Models, door: IngestHarness, sqlite_url: str) -> None:
     sql = "SELECT * FROM orders WHERE 1 = 0"
     assert door.hour("orders", source=models.model(sql, sqlite_url)).rows.num_rows == 0
 
@@ -252,7 +254,9 @@ def test_a_model_that_is_not_utf8_is_named(tmp_path: Path) -> None:
         SqlModel(tmp_path / "model.sql").fetch([H])
 
 
-def test_a_missing_column_stops_the_model_and_names_the_nearest(door: Door, models: Models) -> None:
+def test_a_missing_column_stops_the_model_and_names_the_nearest(
+    door: IngestHarness, models: Models
+) -> None:
     model = models.model("SELECT 'o1' AS OrderId, now() AS occurred_at")
     with pytest.raises(
         SourceError, match=r"'order_id' is missing; the nearest column is 'OrderId'"

@@ -8,10 +8,10 @@ from capi_assets.contracts.base import conform
 from capi_assets.contracts.visits import Visits
 from capi_assets.ingest.hashing import HashPolicy
 from tests.helpers.factories import HOUR, H, at, digest, fbc, land, landed_visit
-from tests.helpers.ingest_harness import Door
+from tests.helpers.ingest_harness import IngestHarness
 
 
-def test_contacts_are_stored_as_digests(door: Door) -> None:
+def test_contacts_are_stored_as_digests(door: IngestHarness) -> None:
     row = landed_visit(email=" Ana@Example.com ", phone="912 345 678", external_id="u1")
     land(door.landing, "visits", "a.csv", [row])
     (visit,) = door.rows("visits")
@@ -21,13 +21,13 @@ def test_contacts_are_stored_as_digests(door: Door) -> None:
     assert visit["dropped_fields"] is None
 
 
-def test_digests_that_land_are_kept_and_ids_may_stay_plain(door: Door) -> None:
+def test_digests_that_land_are_kept_and_ids_may_stay_plain(door: IngestHarness) -> None:
     land(door.landing, "visits", "a.csv", [landed_visit(email=digest("a@x.pt"), external_id="u1")])
     (visit,) = door.rows("visits", policy=HashPolicy(hash_external_id=False))
     assert (visit["em"], visit["external_id"]) == (digest("a@x.pt"), "u1")
 
 
-def test_a_click_id_is_stamped_with_the_time_of_the_visit(door: Door) -> None:
+def test_a_click_id_is_stamped_with_the_time_of_the_visit(door: IngestHarness) -> None:
     rows = [
         landed_visit(visit_id="given", fbclid="IwAR1"),
         landed_visit(visit_id="in url", page_url="https://shop.example/?x=1&fbclid=IwAR2#top"),
@@ -46,7 +46,7 @@ def test_a_click_id_is_stamped_with_the_time_of_the_visit(door: Door) -> None:
     }
 
 
-def test_a_broken_optional_field_costs_the_field_and_is_remembered(door: Door) -> None:
+def test_a_broken_optional_field_costs_the_field_and_is_remembered(door: IngestHarness) -> None:
     row = landed_visit(
         email="not an address", fbp="nonsense", client_ip_address="10.0.0.1", fbc="fb.nonsense.x"
     )
@@ -58,7 +58,7 @@ def test_a_broken_optional_field_costs_the_field_and_is_remembered(door: Door) -
     assert dropped.keys() == {"email", "fbp", "client_ip_address", "fbc"}
 
 
-def test_a_visit_that_comes_again_is_counted_and_kept_once(door: Door) -> None:
+def test_a_visit_that_comes_again_is_counted_and_kept_once(door: IngestHarness) -> None:
     rows = [landed_visit(), landed_visit(), landed_visit(page_url="https://s.example/new")]
     land(door.landing, "visits", "a.csv", rows)
     hour = door.hour("visits")
@@ -66,7 +66,7 @@ def test_a_visit_that_comes_again_is_counted_and_kept_once(door: Door) -> None:
     assert hour.rows.column("page_url").to_pylist() == ["https://s.example/new"]
 
 
-def test_a_visit_id_may_come_again_in_another_hour(door: Door) -> None:
+def test_a_visit_id_may_come_again_in_another_hour(door: IngestHarness) -> None:
     land(door.landing, "visits", "a.csv", [landed_visit()])
     later = landed_visit(occurred_at=at(5, H + HOUR).isoformat())
     land(door.landing, "visits", "a.csv", [later], H + HOUR)
@@ -75,7 +75,7 @@ def test_a_visit_id_may_come_again_in_another_hour(door: Door) -> None:
     assert (first.repeats, second.repeats) == (0, 0)
 
 
-def test_visits_are_in_the_order_of_their_time_however_they_land(door: Door) -> None:
+def test_visits_are_in_the_order_of_their_time_however_they_land(door: IngestHarness) -> None:
     rows = [landed_visit(visit_id=f"v{n}", occurred_at=at(9 - n % 3).isoformat()) for n in range(9)]
     land(door.landing, "visits", "a.csv", rows)
     expected = door.hour("visits").rows
@@ -84,7 +84,7 @@ def test_visits_are_in_the_order_of_their_time_however_they_land(door: Door) -> 
     assert door.hour("visits").rows == expected
 
 
-def test_a_visit_outside_its_folders_hour_is_quarantined(door: Door) -> None:
+def test_a_visit_outside_its_folders_hour_is_quarantined(door: IngestHarness) -> None:
     rows = [
         landed_visit(visit_id="first", occurred_at=at(0).isoformat()),
         landed_visit(visit_id="early", occurred_at=at(-0.01).isoformat()),
@@ -113,7 +113,7 @@ def test_a_visit_outside_its_folders_hour_is_quarantined(door: Door) -> None:
     ],
 )
 def test_a_broken_visit_is_quarantined_with_every_reason(
-    door: Door, row: dict[str, str], reasons: str
+    door: IngestHarness, row: dict[str, str], reasons: str
 ) -> None:
     land(door.landing, "visits", "a.jsonl", [landed_visit(visit_id="fine"), landed_visit(**row)])
     hour = door.hour("visits")
@@ -122,13 +122,13 @@ def test_a_broken_visit_is_quarantined_with_every_reason(
     assert (refused["reasons"], refused["line"]) == (reasons, 2)
 
 
-def test_consent_is_kept_as_it_was_given(door: Door) -> None:
+def test_consent_is_kept_as_it_was_given(door: IngestHarness) -> None:
     rows = [landed_visit(visit_id=str(n), consent=c) for n, c in enumerate(["yes", "0", None])]
     land(door.landing, "visits", "a.jsonl", rows)
     assert [row["consent"] for row in door.rows("visits")] == [True, False, None]
 
 
-def test_what_is_stored_keeps_the_contract(door: Door) -> None:
+def test_what_is_stored_keeps_the_contract(door: IngestHarness) -> None:
     land(door.landing, "visits", "a.csv", [landed_visit(email="a@x.pt", fbclid="IwAR1")])
     rows = door.hour("visits").rows
     assert conform(rows, Visits) == rows

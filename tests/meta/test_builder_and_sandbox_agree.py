@@ -22,7 +22,7 @@ from capi_assets.meta.events.build import build_events
 from capi_assets.meta.events.refusals import REFUSALS
 from capi_assets.meta.limits import ACTION_SOURCES, CURRENCIES, DELIVERY_MARGIN
 from capi_assets.sandbox.rules import detail
-from capi_assets.sandbox.rules.judge import judge
+from capi_assets.sandbox.rules.judge import validate_event
 from tests.helpers.defective_orders import generated
 from tests.helpers.order_rows import PLACED, app, bare, build, purchase, table, whatsapp
 from tests.helpers.sandbox_differences import DIFFERENCES, always
@@ -57,10 +57,10 @@ def assert_agreement(orders: list[Row]) -> None:
     """Holds every order against the judge: its payload, or the event it would have made."""
     for order, built, reasons in zip(orders, build(*orders), reasons_of(orders), strict=True):
         unchecked = unchecked_event(order)
-        refusal = judge(unchecked, NOW)
+        refusal = validate_event(unchecked, NOW)
         if built["verdict"] == "ready":
             assert not reasons
-            assert judge(orjson.loads(built["payload"]), NOW) is None
+            assert validate_event(orjson.loads(built["payload"]), NOW) is None
             assert refusal is None, "the unchecked event of a ready order is refused"
             continue
         assert built["reason"] in reasons
@@ -115,13 +115,13 @@ def test_what_the_plan_sends_arrives_in_time_and_what_it_holds_back_would_not(so
     for age, action, payload in zip(AGES, *planned(orders), strict=True):
         event = orjson.loads(payload)
         if action == "send":
-            assert judge(event, NOW + DELIVERY_MARGIN - SECOND) is None, age
+            assert validate_event(event, NOW + DELIVERY_MARGIN - SECOND) is None, age
         else:
-            assert action == ("not_yet" if age < 0 * SECOND else "expired")
-            after = NOW if action == "not_yet" else NOW + DELIVERY_MARGIN + SECOND
-            refusal = judge(event, after)
+            assert action == ("future_dated" if age < 0 * SECOND else "expired")
+            after = NOW if action == "future_dated" else NOW + DELIVERY_MARGIN + SECOND
+            refusal = validate_event(event, after)
             assert refusal is not None, age
-            assert refusal.subcode == (2804004 if action == "not_yet" else 2804003)
+            assert refusal.subcode == (2804004 if action == "future_dated" else 2804003)
 
 
 def planned(orders: list[Row]) -> tuple[list[str], list[str]]:

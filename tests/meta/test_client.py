@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from capi_assets.meta.graph.client import Arrival, DatasetAccess, MetaClient
+from capi_assets.meta.graph.client import DatasetAccess, MetaClient, RequestOutcome
 from capi_assets.meta.graph.errors import Body
 
 TOKEN = "EAAsecrettoken"
@@ -137,7 +137,7 @@ class TestWhatComesBack:
     def test_an_accepted_request(self, meta: Meta) -> None:
         meta.answer = reply(200, GOOD, facebook_api_version="v26.0", X_App_Usage='{"call_count":3}')
         answer = client(meta).post(b"{}")
-        assert answer.arrival is Arrival.ANSWERED
+        assert answer.arrival is RequestOutcome.ANSWERED
         assert (answer.http_status, answer.events_received) == (200, 1)
         assert answer.error.fbtrace_id == "Axyz"
         assert answer.api_version == "v26.0"
@@ -171,7 +171,7 @@ class TestWhatComesBack:
 
         meta.answer = cut
         answer = client(meta).post(b"{}")
-        assert (answer.arrival, answer.http_status) == (Arrival.ANSWERED, 200)
+        assert (answer.arrival, answer.http_status) == (RequestOutcome.ANSWERED, 200)
         assert answer.error.body is Body.TRUNCATED
         assert answer.fault is not None
 
@@ -181,20 +181,20 @@ class TestWhatComesBack:
             handler.close_connection = True
 
         meta.answer = hang_up
-        assert client(meta).post(b"{}").arrival is Arrival.NO_ANSWER
+        assert client(meta).post(b"{}").arrival is RequestOutcome.NO_ANSWER
 
     def test_a_refused_connection_was_not_sent(self, unused: str) -> None:
         nowhere = MetaClient(DatasetAccess("42", TOKEN, graph_url=unused))
-        assert nowhere.post(b"{}").arrival is Arrival.NOT_SENT
+        assert nowhere.post(b"{}").arrival is RequestOutcome.NOT_SENT
 
     def test_an_unknown_host_was_not_sent(self) -> None:
         nowhere = MetaClient(DatasetAccess("42", TOKEN, graph_url="http://nowhere.invalid"))
-        assert nowhere.post(b"{}").arrival is Arrival.NOT_SENT
+        assert nowhere.post(b"{}").arrival is RequestOutcome.NOT_SENT
 
     def test_a_server_that_speaks_no_tls_is_no_answer_and_no_exception(self, meta: Meta) -> None:
         # The handshake fails after bytes have gone out; nothing says that they were no request.
         secure = MetaClient(access(meta, graph_url=meta.url.replace("http:", "https:")))
-        assert secure.post(b"{}").arrival is Arrival.NO_ANSWER
+        assert secure.post(b"{}").arrival is RequestOutcome.NO_ANSWER
 
 
 class TestTime:
@@ -202,7 +202,7 @@ class TestTime:
         meta.answer = lambda _: time.sleep(6)
         started = time.monotonic()
         sender = MetaClient(access(meta), read_timeout=0.2)
-        assert sender.post(b"{}").arrival is Arrival.NO_ANSWER
+        assert sender.post(b"{}").arrival is RequestOutcome.NO_ANSWER
         assert time.monotonic() - started < 4
 
     @pytest.mark.parametrize("part", ["headers", "body"])
@@ -225,7 +225,7 @@ class TestTime:
         answer = sender.post(b"{}")
         assert time.monotonic() - started < 4
         assert answer.events_received is None
-        assert answer.arrival is not Arrival.NOT_SENT
+        assert answer.arrival is not RequestOutcome.NOT_SENT
 
     def test_an_endless_answer_is_read_only_so_far(self, meta: Meta) -> None:
         meta.answer = reply(200, b" " * (3 * 1024 * 1024) + GOOD)

@@ -11,7 +11,7 @@ from capi_assets.meta.events.refusals import REFUSALS
 from capi_assets.meta.graph.errors import (
     SUBCODES,
     Body,
-    Kind,
+    ErrorKind,
     MetaError,
     classify,
     parse_error,
@@ -28,106 +28,106 @@ def body(**error: Any) -> bytes:
     ("status", "code", "subcode", "kind"),
     [
         # META's own Graph and Marketing codes
-        (400, 1, None, Kind.TRANSIENT),
-        (400, 1, 99, Kind.PAYLOAD),
-        (400, 2, None, Kind.TRANSIENT),
-        (400, 3, None, Kind.PERMISSION),
-        (400, 4, None, Kind.THROTTLED),
-        (400, 4, 1504022, Kind.THROTTLED),
-        (400, 10, None, Kind.PERMISSION),
-        (403, 200, None, Kind.PERMISSION),
-        (403, 294, None, Kind.PERMISSION),
-        (403, 299, None, Kind.PERMISSION),
-        (400, 17, 2446079, Kind.THROTTLED),
-        (400, 32, None, Kind.THROTTLED),
-        (400, 100, None, Kind.PAYLOAD),
-        (400, 100, 33, Kind.PERMISSION),
-        (400, 102, None, Kind.TOKEN),
-        (400, 104, None, Kind.TOKEN),
-        (401, 190, None, Kind.TOKEN),
-        *((400, 190, sub, Kind.TOKEN) for sub in (458, 459, 460, 463, 464, 467, 492)),
-        (400, 341, None, Kind.THROTTLED),
-        (400, 368, None, Kind.PERMISSION),
-        (400, 613, None, Kind.THROTTLED),
-        (400, 613, 1487742, Kind.THROTTLED),
-        (400, 2500, None, Kind.PAYLOAD),
-        (400, 5000, None, Kind.TRANSIENT),
-        (400, 21009, None, Kind.TRANSIENT),
-        *((400, code, None, Kind.THROTTLED) for code in (80000, 80003, 80004, 80009, 80014)),
-        (400, -3, None, Kind.TRANSIENT),
+        (400, 1, None, ErrorKind.TRANSIENT),
+        (400, 1, 99, ErrorKind.PAYLOAD),
+        (400, 2, None, ErrorKind.TRANSIENT),
+        (400, 3, None, ErrorKind.PERMISSION),
+        (400, 4, None, ErrorKind.THROTTLED),
+        (400, 4, 1504022, ErrorKind.THROTTLED),
+        (400, 10, None, ErrorKind.PERMISSION),
+        (403, 200, None, ErrorKind.PERMISSION),
+        (403, 294, None, ErrorKind.PERMISSION),
+        (403, 299, None, ErrorKind.PERMISSION),
+        (400, 17, 2446079, ErrorKind.THROTTLED),
+        (400, 32, None, ErrorKind.THROTTLED),
+        (400, 100, None, ErrorKind.PAYLOAD),
+        (400, 100, 33, ErrorKind.PERMISSION),
+        (400, 102, None, ErrorKind.TOKEN),
+        (400, 104, None, ErrorKind.TOKEN),
+        (401, 190, None, ErrorKind.TOKEN),
+        *((400, 190, sub, ErrorKind.TOKEN) for sub in (458, 459, 460, 463, 464, 467, 492)),
+        (400, 341, None, ErrorKind.THROTTLED),
+        (400, 368, None, ErrorKind.PERMISSION),
+        (400, 613, None, ErrorKind.THROTTLED),
+        (400, 613, 1487742, ErrorKind.THROTTLED),
+        (400, 2500, None, ErrorKind.PAYLOAD),
+        (400, 5000, None, ErrorKind.TRANSIENT),
+        (400, 21009, None, ErrorKind.TRANSIENT),
+        *((400, code, None, ErrorKind.THROTTLED) for code in (80000, 80003, 80004, 80009, 80014)),
+        (400, -3, None, ErrorKind.TRANSIENT),
         # subcodes of the Conversions API
-        (400, 100, 2804003, Kind.EXPIRED),
-        (400, 100, 2804004, Kind.PAYLOAD),
-        (400, 100, 2804050, Kind.PAYLOAD),
-        (400, 100, 2809999, Kind.PAYLOAD),
-        (400, 1, 2804001, Kind.PAYLOAD),
+        (400, 100, 2804003, ErrorKind.EXPIRED),
+        (400, 100, 2804004, ErrorKind.PAYLOAD),
+        (400, 100, 2804050, ErrorKind.PAYLOAD),
+        (400, 100, 2809999, ErrorKind.PAYLOAD),
+        (400, 1, 2804001, ErrorKind.PAYLOAD),
         # a code nobody has seen is neither the payload's fault nor the token's
-        (400, 987654, None, Kind.UNRECOGNISED),
+        (400, 987654, None, ErrorKind.UNRECOGNISED),
         # a fault of the server's may come after it took the events
-        (500, 1, None, Kind.UNKNOWN_OUTCOME),
-        (503, 2, None, Kind.UNKNOWN_OUTCOME),
-        (500, 987654, None, Kind.UNKNOWN_OUTCOME),
+        (500, 1, None, ErrorKind.UNKNOWN_OUTCOME),
+        (503, 2, None, ErrorKind.UNKNOWN_OUTCOME),
+        (500, 987654, None, ErrorKind.UNKNOWN_OUTCOME),
         # but a refusal stays a refusal whatever the status
-        (500, 190, None, Kind.TOKEN),
-        (500, 100, 2804050, Kind.PAYLOAD),
-        (503, 4, None, Kind.THROTTLED),
-        (429, 1, None, Kind.THROTTLED),
+        (500, 190, None, ErrorKind.TOKEN),
+        (500, 100, 2804050, ErrorKind.PAYLOAD),
+        (503, 4, None, ErrorKind.THROTTLED),
+        (429, 1, None, ErrorKind.THROTTLED),
     ],
 )
-def test_codes_decide(status: int, code: int, subcode: int | None, kind: Kind) -> None:
+def test_codes_decide(status: int, code: int, subcode: int | None, kind: ErrorKind) -> None:
     assert classify(status, code, subcode, False) is kind
 
 
 @pytest.mark.parametrize(
     ("status", "shape", "kind"),
     [
-        (None, Body.EMPTY, Kind.UNKNOWN_OUTCOME),
-        (200, Body.JSON, Kind.UNKNOWN_OUTCOME),
-        (200, Body.TEXT, Kind.UNKNOWN_OUTCOME),
-        (200, Body.TRUNCATED, Kind.UNKNOWN_OUTCOME),
-        (302, Body.HTML, Kind.UNKNOWN_OUTCOME),
-        (500, Body.JSON, Kind.UNKNOWN_OUTCOME),
-        (502, Body.HTML, Kind.UNKNOWN_OUTCOME),
-        (503, Body.EMPTY, Kind.UNKNOWN_OUTCOME),
-        (408, Body.EMPTY, Kind.TRANSIENT),
-        (425, Body.EMPTY, Kind.TRANSIENT),
-        (429, Body.HTML, Kind.THROTTLED),
-        (413, Body.HTML, Kind.PAYLOAD),
-        (400, Body.HTML, Kind.TRANSIENT),
-        (403, Body.HTML, Kind.TRANSIENT),
-        (400, Body.TRUNCATED, Kind.TRANSIENT),
-        (401, Body.JSON, Kind.TOKEN),
-        (403, Body.JSON, Kind.PERMISSION),
-        (404, Body.JSON, Kind.PERMISSION),
-        (400, Body.JSON, Kind.UNRECOGNISED),
+        (None, Body.EMPTY, ErrorKind.UNKNOWN_OUTCOME),
+        (200, Body.JSON, ErrorKind.UNKNOWN_OUTCOME),
+        (200, Body.TEXT, ErrorKind.UNKNOWN_OUTCOME),
+        (200, Body.TRUNCATED, ErrorKind.UNKNOWN_OUTCOME),
+        (302, Body.HTML, ErrorKind.UNKNOWN_OUTCOME),
+        (500, Body.JSON, ErrorKind.UNKNOWN_OUTCOME),
+        (502, Body.HTML, ErrorKind.UNKNOWN_OUTCOME),
+        (503, Body.EMPTY, ErrorKind.UNKNOWN_OUTCOME),
+        (408, Body.EMPTY, ErrorKind.TRANSIENT),
+        (425, Body.EMPTY, ErrorKind.TRANSIENT),
+        (429, Body.HTML, ErrorKind.THROTTLED),
+        (413, Body.HTML, ErrorKind.PAYLOAD),
+        (400, Body.HTML, ErrorKind.TRANSIENT),
+        (403, Body.HTML, ErrorKind.TRANSIENT),
+        (400, Body.TRUNCATED, ErrorKind.TRANSIENT),
+        (401, Body.JSON, ErrorKind.TOKEN),
+        (403, Body.JSON, ErrorKind.PERMISSION),
+        (404, Body.JSON, ErrorKind.PERMISSION),
+        (400, Body.JSON, ErrorKind.UNRECOGNISED),
     ],
 )
 def test_without_a_code_the_status_and_the_shape_of_the_body_decide(
-    status: int | None, shape: Body, kind: Kind
+    status: int | None, shape: Body, kind: ErrorKind
 ) -> None:
     assert classify(status, body=shape) is kind
 
 
 @pytest.mark.parametrize("code", [1, 100, 190, 200])
 def test_is_transient_forces_a_retry_and_its_absence_proves_nothing(code: int) -> None:
-    assert classify(400, code, None, is_transient=True) is Kind.TRANSIENT
-    assert classify(500, code, None, is_transient=True) is Kind.UNKNOWN_OUTCOME
+    assert classify(400, code, None, is_transient=True) is ErrorKind.TRANSIENT
+    assert classify(500, code, None, is_transient=True) is ErrorKind.UNKNOWN_OUTCOME
     assert classify(400, 2, None, is_transient=False).retries
 
 
 def test_every_kind_says_its_cause_what_to_do_and_one_way_to_go_on() -> None:
-    assert len({kind.cause for kind in Kind}) == len(Kind)
-    for kind in Kind:
+    assert len({kind.cause for kind in ErrorKind}) == len(ErrorKind)
+    for kind in ErrorKind:
         assert kind.remedy.endswith(".")
         assert [kind.retries, kind.stops, kind.bisects].count(True) == 1
-    assert [kind for kind in Kind if kind.maybe_accepted] == [Kind.UNKNOWN_OUTCOME]
+    assert [kind for kind in ErrorKind if kind.maybe_accepted] == [ErrorKind.UNKNOWN_OUTCOME]
 
 
 def test_the_remedy_is_precise_where_the_code_is() -> None:
-    assert "CAPI_APP_SECRET" in remedy(Kind.TOKEN, 104, None)
-    assert "expired" in remedy(Kind.TOKEN, 190, 463)
-    assert remedy(Kind.TOKEN, 190, 999) == Kind.TOKEN.remedy
-    assert remedy(Kind.TRANSIENT) == Kind.TRANSIENT.remedy
+    assert "CAPI_APP_SECRET" in remedy(ErrorKind.TOKEN, 104, None)
+    assert "expired" in remedy(ErrorKind.TOKEN, 190, 463)
+    assert remedy(ErrorKind.TOKEN, 190, 999) == ErrorKind.TOKEN.remedy
+    assert remedy(ErrorKind.TRANSIENT) == ErrorKind.TRANSIENT.remedy
 
 
 def test_the_live_answer_to_an_old_event_is_read() -> None:
@@ -146,7 +146,7 @@ def test_the_live_answer_to_an_old_event_is_read() -> None:
         "AkiF9ptBcD_e-f",
         "OAuthException",
     )
-    assert error.kind(400) is Kind.EXPIRED
+    assert error.kind(400) is ErrorKind.EXPIRED
 
 
 BLAMED = {"blame_field_specs": [["data[7][user_data]"], "data[7][custom_data][value]"]}
@@ -238,7 +238,7 @@ def test_no_body_raises(raw: bytes | str) -> None:
 def test_no_error_object_raises_and_every_one_has_a_kind(
     error: dict[str, Any], status: int | None
 ) -> None:
-    assert isinstance(parse_error(json.dumps({"error": error})).kind(status), Kind)
+    assert isinstance(parse_error(json.dumps({"error": error})).kind(status), ErrorKind)
 
 
 def test_every_subcode_has_a_name_and_unknown_ones_keep_their_number() -> None:

@@ -26,7 +26,7 @@ from capi_assets.ingest.orders import ingest_orders
 from capi_assets.ingest.sources import LandingFolder
 from capi_assets.ingest.visits import ingest_visits
 from capi_assets.matching import match
-from capi_assets.sandbox.rules.judge import judge
+from capi_assets.sandbox.rules.judge import validate_event
 from tests.helpers.factories import (
     DATASET,
     HOUR,
@@ -79,7 +79,7 @@ def all_sent(events: pa.Table) -> list[Row]:
     for row in sorted(events.to_pylist(), key=lambda row: row["order_id"]):
         assert row["verdict"] == "ready", row["reason"]
         event: Row = orjson.loads(row["payload"])
-        assert judge(event, H + HOUR) is None
+        assert validate_event(event, H + HOUR) is None
         assert sorted(event["user_data"]) == row["match_keys"].split()
         found.append(event)
     return found
@@ -323,7 +323,7 @@ def test_a_refund_is_an_event_of_its_own_that_names_the_first(door: Door) -> Non
     assert refunded["original_event_data"] == original
     assert refunded["event_time"] == int(at(40).timestamp())
     assert refunded["custom_data"]["value"] == bought["custom_data"]["value"]
-    assert judge(refunded, H + HOUR) is None
+    assert validate_event(refunded, H + HOUR) is None
 
 
 NOW = H + 2 * HOUR

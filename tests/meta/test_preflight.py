@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from capi_assets.meta.graph.client import Answer, Arrival, DatasetAccess, MetaClient
-from capi_assets.meta.graph.errors import Kind
-from capi_assets.meta.graph.preflight import EVENT_NAME, Preflight, canary, preflight
+from capi_assets.meta.graph.client import Answer, DatasetAccess, MetaClient, RequestOutcome
+from capi_assets.meta.graph.errors import ErrorKind
+from capi_assets.meta.graph.preflight import EVENT_NAME, Preflight, preflight, preflight_event
 from capi_assets.meta.limits import WINDOW
 from capi_assets.sandbox.reports import totals
 from capi_assets.sandbox.run import SandboxServer
@@ -57,21 +57,23 @@ def test_a_refused_age_proves_token_and_permission_and_counts_nothing(meta: Sand
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [
-        ("expired_token", Kind.TOKEN),
-        ("invalid_token", Kind.TOKEN),
-        ("permission_lost", Kind.PERMISSION),
-        ("unknown_dataset", Kind.PERMISSION),
-        ("throttled", Kind.THROTTLED),
-        ("server_error", Kind.TRANSIENT),
-        ("html", Kind.TRANSIENT),
-        ("unavailable_text", Kind.TRANSIENT),
-        ("redirect", Kind.TRANSIENT),
-        ("hang_up_before_reading", Kind.TRANSIENT),
-        ("truncated_json", Kind.TRANSIENT),
-        ("error", Kind.PAYLOAD),
+        ("expired_token", ErrorKind.TOKEN),
+        ("invalid_token", ErrorKind.TOKEN),
+        ("permission_lost", ErrorKind.PERMISSION),
+        ("unknown_dataset", ErrorKind.PERMISSION),
+        ("throttled", ErrorKind.THROTTLED),
+        ("server_error", ErrorKind.TRANSIENT),
+        ("html", ErrorKind.TRANSIENT),
+        ("unavailable_text", ErrorKind.TRANSIENT),
+        ("redirect", ErrorKind.TRANSIENT),
+        ("hang_up_before_reading", ErrorKind.TRANSIENT),
+        ("truncated_json", ErrorKind.TRANSIENT),
+        ("error", ErrorKind.PAYLOAD),
     ],
 )
-def test_each_fault_is_told_for_what_it_is(meta: SandboxServer, fault: str, kind: Kind) -> None:
+def test_each_fault_is_told_for_what_it_is(
+    meta: SandboxServer, fault: str, kind: ErrorKind
+) -> None:
     meta.set_fault(fault)
     found = fly(meta)
     assert not found.ok
@@ -82,14 +84,14 @@ def test_each_fault_is_told_for_what_it_is(meta: SandboxServer, fault: str, kind
 
 
 def test_a_wrong_token_and_a_wrong_dataset_are_told_apart(meta: SandboxServer) -> None:
-    assert fly(meta, token="mistyped").kind is Kind.TOKEN
-    assert fly(meta, dataset="99").kind is Kind.PERMISSION
+    assert fly(meta, token="mistyped").kind is ErrorKind.TOKEN
+    assert fly(meta, dataset="99").kind is ErrorKind.PERMISSION
 
 
 def test_nobody_there_is_an_answer_too() -> None:
     client = MetaClient(DatasetAccess(DATASET, TOKEN, graph_url="http://127.0.0.1:9"))
     found = preflight(client, NOW)
-    assert found.kind is Kind.TRANSIENT
+    assert found.kind is ErrorKind.TRANSIENT
     assert "CAPI_GRAPH_URL" in found.words
 
 
@@ -105,7 +107,7 @@ class Accepting:
         return b"{}"
 
     def post(self, body: bytes) -> Answer:
-        return Answer(Arrival.ANSWERED, http_status=200, events_received=self.received)
+        return Answer(RequestOutcome.ANSWERED, http_status=200, events_received=self.received)
 
 
 def test_an_accepted_preflight_is_told_as_a_surprise() -> None:
@@ -117,11 +119,11 @@ def test_an_accepted_preflight_is_told_as_a_surprise() -> None:
 
 
 def test_an_answer_that_confirms_nothing_proves_nothing() -> None:
-    assert preflight(Accepting(0), NOW).kind is Kind.TRANSIENT
+    assert preflight(Accepting(0), NOW).kind is ErrorKind.TRANSIENT
 
 
 def test_the_event_is_recognisable_too_old_and_belongs_to_nobody() -> None:
-    event = json.loads(canary(NOW))
+    event = json.loads(preflight_event(NOW))
     assert event["event_name"] == EVENT_NAME == "capi_assets_preflight"
     assert event["event_id"].startswith("capi-assets-preflight-")
     age = NOW - datetime.fromtimestamp(event["event_time"], UTC)

@@ -18,15 +18,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capi_assets.meta.graph.client import DatasetAccess
-from capi_assets.meta.graph.errors import Kind
+from capi_assets.meta.graph.errors import ErrorKind
 from capi_assets.meta.graph.insights import (
     QUALITY,
     SERVER_COUNTS,
-    Told,
+    InsightsResult,
     dataset_quality,
     server_stats,
 )
-from capi_assets.meta.graph.reads import ANSWER_LIMIT, GraphReader, Obstacle
+from capi_assets.meta.graph.reads import ANSWER_LIMIT, GraphReader, ReadError
 from capi_assets.sandbox.run import SandboxServer
 
 DATASET, TOKEN, SECRET = "1234567890123456", "EAAtokenThatNobodyMaySee", "app-secret-nobody-sees"
@@ -56,12 +56,12 @@ def access(url: str, token: str = TOKEN, secret: str | None = SECRET) -> Dataset
     return DatasetAccess(DATASET, token, app_secret=secret, graph_url=url)
 
 
-def stats(url: str, **given: Any) -> Told:
+def stats(url: str, **given: Any) -> InsightsResult:
     with GraphReader(access(url, **given)) as reader:
         return server_stats(reader, START, END)
 
 
-def quality(url: str) -> Told:
+def quality(url: str) -> InsightsResult:
     with GraphReader(access(url)) as reader:
         return dataset_quality(reader)
 
@@ -187,15 +187,15 @@ def test_coverage_of_the_pixel_comes_with_metas_goal() -> None:
 @pytest.mark.parametrize(
     ("fault", "obstacle", "kind", "code"),
     [
-        ("insights_refused", Obstacle.MAY_NOT, Kind.PERMISSION, 200),
-        ("permission_lost", Obstacle.MAY_NOT, Kind.PERMISSION, 200),
-        ("unknown_dataset", Obstacle.MAY_NOT, Kind.PERMISSION, 100),
-        ("expired_token", Obstacle.MAY_NOT, Kind.TOKEN, 190),
-        ("insights_throttled", Obstacle.NOT_NOW, Kind.THROTTLED, 80004),
+        ("insights_refused", ReadError.MAY_NOT, ErrorKind.PERMISSION, 200),
+        ("permission_lost", ReadError.MAY_NOT, ErrorKind.PERMISSION, 200),
+        ("unknown_dataset", ReadError.MAY_NOT, ErrorKind.PERMISSION, 100),
+        ("expired_token", ReadError.MAY_NOT, ErrorKind.TOKEN, 190),
+        ("insights_throttled", ReadError.NOT_NOW, ErrorKind.THROTTLED, 80004),
     ],
 )
 def test_what_may_not_be_read_is_said_in_words(
-    meta: SandboxServer, fault: str, obstacle: Obstacle, kind: Kind, code: int
+    meta: SandboxServer, fault: str, obstacle: ReadError, kind: ErrorKind, code: int
 ) -> None:
     send(meta, event(1, 0.5))
     meta.set_fault(fault)
@@ -220,7 +220,7 @@ def test_the_faults_of_insights_let_events_and_the_node_through(meta: SandboxSer
 def test_the_app_secret_is_proven(meta: SandboxServer) -> None:
     told = stats(meta.url, secret=None)
     assert told.unread is not None
-    assert (told.unread.kind, told.unread.code) == (Kind.TOKEN, 104)
+    assert (told.unread.kind, told.unread.code) == (ErrorKind.TOKEN, 104)
 
 
 def test_nobody_listening_is_not_now() -> None:
@@ -228,33 +228,33 @@ def test_nobody_listening_is_not_now() -> None:
         pass
     told = stats(url)
     assert told.unread is not None
-    assert told.unread.obstacle is Obstacle.NOT_NOW
+    assert told.unread.obstacle is ReadError.NOT_NOW
     assert told.unread.words == "Meta does not answer"
 
 
 @pytest.mark.parametrize(
     ("answer", "obstacle"),
     [
-        ((503, {}, b"<html>sorry</html>"), Obstacle.NOT_NOW),
-        ((200, {}, b"<html>log in</html>"), Obstacle.NOT_NOW),
-        ((200, {}, b'{"data": [{"start'), Obstacle.NOT_NOW),
-        ((302, {"Location": "http://127.0.0.1:1/elsewhere"}, b""), Obstacle.NOT_NOW),
-        ((200, {"Content-Length": "100"}, b'{"data": []}'), Obstacle.NOT_NOW),
-        (document([1, 2]), Obstacle.UNCLEAR),
-        (document({"data": "none"}), Obstacle.UNCLEAR),
-        (document({"data": [bucket("2026-11-20T11:00:00", ("Purchase", 1))]}), Obstacle.UNCLEAR),
-        (document({"data": [bucket("soon", ("Purchase", 1))]}), Obstacle.UNCLEAR),
+        ((503, {}, b"<html>sorry</html>"), ReadError.NOT_NOW),
+        ((200, {}, b"<html>log in</html>"), ReadError.NOT_NOW),
+        ((200, {}, b'{"data": [{"start'), ReadError.NOT_NOW),
+        ((302, {"Location": "http://127.0.0.1:1/elsewhere"}, b""), ReadError.NOT_NOW),
+        ((200, {"Content-Length": "100"}, b'{"data": []}'), ReadError.NOT_NOW),
+        (document([1, 2]), ReadError.UNCLEAR),
+        (document({"data": "none"}), ReadError.UNCLEAR),
+        (document({"data": [bucket("2026-11-20T11:00:00", ("Purchase", 1))]}), ReadError.UNCLEAR),
+        (document({"data": [bucket("soon", ("Purchase", 1))]}), ReadError.UNCLEAR),
         (
             document({"data": [bucket("2026-11-20T11:00:00+0000", ("Purchase", -1))]}),
-            Obstacle.UNCLEAR,
+            ReadError.UNCLEAR,
         ),
-        (document({"data": [{"start_time": "2026-11-20T11:00:00+0000"}]}), Obstacle.UNCLEAR),
-        (document({"error": {"code": 100, "message": "Invalid"}}, 400), Obstacle.UNCLEAR),
-        ((200, {}, b"[" * 100_000), Obstacle.NOT_NOW),
+        (document({"data": [{"start_time": "2026-11-20T11:00:00+0000"}]}), ReadError.UNCLEAR),
+        (document({"error": {"code": 100, "message": "Invalid"}}, 400), ReadError.UNCLEAR),
+        ((200, {}, b"[" * 100_000), ReadError.NOT_NOW),
     ],
 )
 def test_an_odd_answer_is_no_answer_and_never_raises(
-    answer: tuple[int, dict[str, str], bytes], obstacle: Obstacle
+    answer: tuple[int, dict[str, str], bytes], obstacle: ReadError
 ) -> None:
     with answering(lambda path: answer) as (url, seen):
         told = stats(url)
@@ -269,7 +269,7 @@ def test_an_answer_without_end_is_not_read_to_its_end() -> None:
     with answering(lambda path: (200, {}, huge)) as (url, _):
         told = stats(url)
     assert told.unread is not None
-    assert told.unread.obstacle is Obstacle.UNCLEAR
+    assert told.unread.obstacle is ReadError.UNCLEAR
 
 
 def test_all_pages_are_read_from_our_address_alone() -> None:
@@ -312,7 +312,7 @@ def test_half_an_answer_is_none() -> None:
         told = stats(url)
     assert told.table.num_rows == 0
     assert told.unread is not None
-    assert told.unread.obstacle is Obstacle.NOT_NOW
+    assert told.unread.obstacle is ReadError.NOT_NOW
 
 
 def test_the_token_travels_in_the_header_and_shows_nowhere_else(

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from capi_assets.sandbox.inbox import Inbox
-from capi_assets.sandbox.rules.judge import judge
+from capi_assets.sandbox.rules.judge import validate_event
 from capi_assets.sandbox.run import SandboxServer
 from tests.helpers.sandbox_samples import (
     DATASET,
@@ -295,7 +295,7 @@ def test_whatever_the_judge_lets_pass_can_be_booked(
         "custom_data": {"value": 1, "currency": "EUR", detail: odder},
         "user_data": PERSON,
     }
-    if judge(event, NOW) is None:
+    if validate_event(event, NOW) is None:
         inbox = Inbox()
         assert inbox.receive(DATASET, [event], NOW).accepted == 1
         inbox.close()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capi_assets.sandbox.rules.judge import judge, judge_all
+from capi_assets.sandbox.rules.judge import judge_all, validate_event
 from capi_assets.sandbox.rules.person import TOO_WEAK
 from tests.helpers.sandbox_samples import DAY, NOW, NOW_S, PERSON, purchase, sha
 
@@ -19,7 +19,7 @@ SAMPLE_VALUES = {"client_user_agent": "Mozilla/5.0"}
 
 
 def subcode(event: Any) -> int | None:
-    refusal = judge(event, NOW)
+    refusal = validate_event(event, NOW)
     assert refusal is not None, "the judge let it pass"
     return refusal.subcode
 
@@ -42,7 +42,7 @@ def app_event(**app_data: Any) -> dict[str, Any]:
 
 
 def test_a_good_purchase_passes() -> None:
-    assert judge(purchase(), NOW) is None
+    assert validate_event(purchase(), NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -86,12 +86,12 @@ def test_a_good_purchase_passes() -> None:
     ],
 )
 def test_what_meta_accepts_passes(changed: dict[str, Any]) -> None:
-    assert judge(purchase(**changed), NOW) is None
+    assert validate_event(purchase(**changed), NOW) is None
 
 
 def test_a_website_event_without_user_agent_passes_as_observed_live() -> None:
     person = {key: value for key, value in PERSON.items() if key != "client_user_agent"}
-    assert judge(purchase(user_data=person), NOW) is None
+    assert validate_event(purchase(user_data=person), NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_every_subset_of_a_weak_set_is_refused(keys: tuple[str, ...]) -> None:
 def test_one_strong_key_lifts_any_weak_set(keys: tuple[str, ...], strong: str) -> None:
     person: dict[str, Any] = {key: SAMPLE_VALUES.get(key, [DIGEST]) for key in keys}
     person[strong] = "fb.1.1596403881668.1116446470" if strong.startswith("fb") else [DIGEST]
-    assert judge(purchase(user_data=person), NOW) is None
+    assert validate_event(purchase(user_data=person), NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_one_strong_key_lifts_any_weak_set(keys: tuple[str, ...], strong: str) -
     ],
 )  # fmt: skip
 def test_a_schema_error_names_its_place(named: str, event: Any) -> None:
-    refusal = judge(event, NOW)
+    refusal = validate_event(event, NOW)
     assert refusal is not None
     told = refusal.error(3)
     assert named in told["error_user_msg"]
@@ -211,7 +211,7 @@ def test_a_schema_error_names_its_place(named: str, event: Any) -> None:
 
 
 def test_an_unexpected_key_is_called_by_its_name() -> None:
-    refusal = judge(purchase(advertiser_tracking_enabled=1), NOW)
+    refusal = validate_event(purchase(advertiser_tracking_enabled=1), NOW)
     assert refusal is not None
     assert (
         refusal.error(0)["error_user_msg"]
@@ -232,7 +232,7 @@ def test_an_unexpected_key_is_called_by_its_name() -> None:
     ],
 )
 def test_a_broken_extinfo_is_refused(extinfo: list[str] | None) -> None:
-    assert judge(app_event(), NOW) is None
+    assert validate_event(app_event(), NOW) is None
     assert subcode(app_event(extinfo=extinfo)) == 2804043
 
 
@@ -244,8 +244,11 @@ def test_age_is_checked_before_everything_else() -> None:
 def test_in_a_request_the_too_old_event_wins_over_an_earlier_refusal() -> None:
     weak = purchase(user_data={"ge": [DIGEST]})
     old = purchase(event_time=NOW_S - 8 * DAY)
-    assert judge_all([purchase(), weak, old], NOW) == (2, judge(old, NOW))
-    assert judge_all([purchase(), weak, purchase(event_name="")], NOW) == (1, judge(weak, NOW))
+    assert judge_all([purchase(), weak, old], NOW) == (2, validate_event(old, NOW))
+    assert judge_all([purchase(), weak, purchase(event_name="")], NOW) == (
+        1,
+        validate_event(weak, NOW),
+    )
     assert judge_all([purchase(), purchase()], NOW) is None
 
 
@@ -260,15 +263,15 @@ FIELDS = sorted(purchase(app_data={}, opt_out=True, data_processing_options=["LD
 @given(st.sampled_from(FIELDS), JSON_VALUES)
 def test_no_json_value_in_any_field_breaks_the_judge(name: str, value: Any) -> None:
     for event in (purchase(**{name: value}), app_event(**{"extinfo": value})):
-        refusal = judge(event, NOW)
+        refusal = validate_event(event, NOW)
         assert refusal is None or refusal.error(0)["code"] == 100
 
 
 @given(st.sampled_from(["em", "client_ip_address", "lead_id", "odd"]), JSON_VALUES)
 def test_no_json_value_in_user_data_breaks_the_judge(name: str, value: Any) -> None:
-    judge(purchase(user_data={**PERSON, name: value}), NOW)
+    validate_event(purchase(user_data={**PERSON, name: value}), NOW)
 
 
 @given(st.sampled_from(["value", "currency", "contents"]), JSON_VALUES)
 def test_no_json_value_in_custom_data_breaks_the_judge(name: str, value: Any) -> None:
-    judge(purchase(custom_data={"value": 1, "currency": "EUR", name: value}), NOW)
+    validate_event(purchase(custom_data={"value": 1, "currency": "EUR", name: value}), NOW)

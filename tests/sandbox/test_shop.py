@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from capi_assets.sandbox.shop.countries import COUNTRIES
 from capi_assets.sandbox.shop.customers import People
-from capi_assets.sandbox.shop.keyed_random import HEX, Dice
+from capi_assets.sandbox.shop.keyed_random import HEX, KeyedRandom
 from capi_assets.sandbox.shop.shop import Shop
 
 MONDAY = datetime(2026, 11, 16, tzinfo=UTC)
@@ -115,7 +115,7 @@ def test_a_million_visits_a_day_are_made_in_whole_columns() -> None:
 
 
 def test_dice_are_fair_and_independent_of_what_is_thrown_beside_them() -> None:
-    dice, keys = Dice(9), np.arange(100_000)
+    dice, keys = KeyedRandom(9), np.arange(100_000)
     unit = dice.unit("a", keys)
     assert abs(unit.mean() - 0.5) < 0.01
     assert abs(np.corrcoef(unit, dice.unit("b", keys))[0, 1]) < 0.02
@@ -235,7 +235,7 @@ def test_a_visits_phone_needs_no_country(week: tuple[Shop, Any, Any]) -> None:
 
 
 def test_phones_are_real_numbers_of_their_country_however_typed() -> None:
-    people = People(Dice(4), np.arange(6_000))
+    people = People(KeyedRandom(4), np.arange(6_000))
     style = np.random.default_rng(1).random(6_000)
     typed = people.phone(style).to_pylist()
     codes = [COUNTRIES[position].code for position in people.country]
@@ -248,7 +248,7 @@ def test_phones_are_real_numbers_of_their_country_however_typed() -> None:
     assert all(phonenumbers.is_possible_number(number) for number in numbers)
     assert len({text.strip("0123456789") for text in typed if text}) > 20
     # One person, one number: another way to type it is the same number.
-    other = People(Dice(4), np.arange(6_000)).phone(np.roll(style, 1)).to_pylist()
+    other = People(KeyedRandom(4), np.arange(6_000)).phone(np.roll(style, 1)).to_pylist()
     for first, second, code in list(zip(typed, other, codes, strict=True))[:2_000]:
         assert (first is None) == (second is None)
         if first is not None:

@@ -13,11 +13,11 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.panel import Panel
 
-from capi_assets.commands.demo.run_hours import free_port, health_of, play_hours, reckon
-from capi_assets.commands.demo.workspace import DATASET_ID, Stage, set_up
+from capi_assets.commands.demo.run_hours import check_totals, free_port, health_of, run_as_scheduled
+from capi_assets.commands.demo.workspace import DATASET_ID, Workspace, set_up
 from capi_assets.coverage.formatting import count, gap_sentence
 from capi_assets.coverage.gaps import Gap
-from capi_assets.coverage.links import pasteable
+from capi_assets.coverage.links import partition_ranges_text
 from capi_assets.hours import HOUR, floor_hour, hour_key, hours_between
 from capi_assets.lake import Lake
 from capi_assets.sandbox.run import SandboxServer
@@ -25,7 +25,7 @@ from capi_assets.sandbox.run import SandboxServer
 TOKEN, NEW_TOKEN = "demo-token-that-expires", "demo-token-renewed"
 
 
-class Ending(NamedTuple):
+class DemoResult(NamedTuple):
     """How a demo ended: `reconciled` is the promise, the rest is for those who look closer."""
 
     gaps: list[Gap]
@@ -43,16 +43,16 @@ def play(
     hours: int = 72,
     seed: int = 7,
     visits_per_day: int = 12_000,
-) -> Ending:
+) -> DemoResult:
     """Sets up a stage in `root`, plays outage and recovery, and prints both."""
     now = datetime.now(UTC)
     end = floor_hour(now)
     first = end - hours * HOUR
     # Not at a full hour: the hour in which a token dies is half delivered.
     token_ends = first + timedelta(hours=hours * 5 // 9, minutes=20)
-    stage = Stage(root, first, seed, visits_per_day, port=free_port(), token_ends=token_ends)
+    stage = Workspace(root, first, seed, visits_per_day, port=free_port(), token_ends=token_ends)
     set_up(stage, TOKEN)
-    stage.enter()
+    stage.activate()
 
     console.print(f"[bold]A shop's last {hours} hours[/bold], {hour_key(first)} to now, land in "
                   f"{stage.landing}")  # fmt: skip
@@ -68,12 +68,12 @@ def play(
         return _play(stage, sandbox, end, console)
 
 
-def _play(stage: Stage, sandbox: SandboxServer, end: datetime, console: Console) -> Ending:
+def _play(stage: Workspace, sandbox: SandboxServer, end: datetime, console: Console) -> DemoResult:
     # Only now: these modules read the settings that the stage has just set.
     import dagster as dg
 
     from capi_assets.commands.demo.runs import ask_meta, run_hours
-    from capi_assets.coverage.stored_health import watch
+    from capi_assets.coverage.stored_health import find_gaps
     from capi_assets.defs.resources import resources_from
     from capi_assets.settings import read_settings
 
@@ -82,10 +82,10 @@ def _play(stage: Stage, sandbox: SandboxServer, end: datetime, console: Console)
     lake = Lake(stage.lake)
     settle = timedelta(minutes=rules.settle_minutes)
     with dg.DagsterInstance.get() as instance:
-        play_hours(instance, sandbox, hours, settle, console)
+        run_as_scheduled(instance, sandbox, hours, settle, console)
         now = datetime.now(UTC)
         before = health_of(lake, hours)
-        gaps = watch(lake, rules.coverage(), now).gaps
+        gaps = find_gaps(lake, rules.coverage(), now).gaps
         for gap in gaps:
             console.print(Panel(gap_sentence(gap, now), title=f"Gap of {count(gap.hours, 'hour')}",
                                 border_style="red"))  # fmt: skip
@@ -97,9 +97,9 @@ def _play(stage: Stage, sandbox: SandboxServer, end: datetime, console: Console)
             if gap.recoverable:
                 done = run_hours(instance, gap.first_hour, gap.last_hour, tags={"capi_assets/gap":
                                  gap.id})  # fmt: skip
-                shown = pasteable([gap.partition_range])
+                shown = partition_ranges_text([gap.partition_range])
                 console.print(f"  {shown}: {'finished' if done else 'not finished'}")
         # What the schedules would write tonight, so that the UI has it to show.
         ask_meta(instance, hours[0], hours[-1])
         after = health_of(lake, hours)
-    return Ending(gaps, *reckon(hours, before, after, sandbox, console))
+    return DemoResult(gaps, *check_totals(hours, before, after, sandbox, console))

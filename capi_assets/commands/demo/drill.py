@@ -18,18 +18,30 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
-from capi_assets.commands.demo.drill_kinds import KINDS, Kind
+from capi_assets.commands.demo.drill_kinds import KINDS, Scenario
 from capi_assets.commands.demo.key_shares import key_shares_table
-from capi_assets.commands.demo.run_hours import Reckoning, free_port, health_of, play_hours, reckon
-from capi_assets.commands.demo.workspace import DATASET_ID, Stage, set_up
-from capi_assets.commands.plan import as_table, look_ahead
+from capi_assets.commands.demo.run_hours import (
+    DemoTotals,
+    check_totals,
+    free_port,
+    health_of,
+    run_as_scheduled,
+)
+from capi_assets.commands.demo.workspace import DATASET_ID, Workspace, set_up
+from capi_assets.commands.plan import as_table, backfill_plan_for
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.coverage.alerting.alert_state import AlertState
 from capi_assets.coverage.alerting.alerts import Alert, decide
-from capi_assets.coverage.formatting import alert_text, count, gap_sentence, moment, span
+from capi_assets.coverage.formatting import (
+    alert_text,
+    count,
+    format_duration,
+    format_utc,
+    gap_sentence,
+)
 from capi_assets.coverage.gaps import Gap
-from capi_assets.coverage.links import pasteable
+from capi_assets.coverage.links import partition_ranges_text
 from capi_assets.delivery import reasons
 from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.plan import plan
@@ -46,7 +58,7 @@ _STYLES = {"recovered": "green", "warn": "yellow", "error": "red"}
 
 
 @dataclass(frozen=True)
-class Ending:
+class DrillResult:
     """How a drill ended.
 
     Attributes:
@@ -61,7 +73,7 @@ class Ending:
     recovered: timedelta | None
     remaining: list[Gap]
     poorer: int
-    reckoning: Reckoning
+    reckoning: DemoTotals
 
     @property
     def passed(self) -> bool:
@@ -71,7 +83,7 @@ class Ending:
 
 def run_drill(
     kind: str, root: Path, console: Console, *, hours: int, seed: int, visits_per_day: int
-) -> Ending:
+) -> DrillResult:
     """Sets up a stage in `root`, plays the outage and its recovery, and prints both.
 
     Raises:
@@ -85,15 +97,15 @@ def run_drill(
     # Not at a full hour, as in life: the first hour of an outage is half good.
     start = played + hours // 3 * HOUR + timedelta(minutes=20)
     outage_end = start + max(2, hours // 4) * HOUR
-    stage = Stage(root, first, seed, visits_per_day, free_port())
+    stage = Workspace(root, first, seed, visits_per_day, free_port())
     if drilled.shop:
         stage = replace(stage, outages=(Outage(drilled.shop, start, outage_end),))
     set_up(stage, TOKEN)
-    stage.enter()
+    stage.activate()
     stage.land(first, end, until=end + HOUR)
     console.print(
-        f"[bold]Drill: {drilled.says}[/bold], from {moment(start)} to {moment(outage_end)}, in"
-        f" {count(hours, 'hour')} of a sample shop under {root}\n"
+        f"[bold]Drill: {drilled.says}[/bold], from {format_utc(start)} to"
+        f" {format_utc(outage_end)}, in {count(hours, 'hour')} of a sample shop under {root}\n"
     )
     with SandboxServer(
         tokens=[TOKEN],
@@ -117,8 +129,8 @@ class _Drill:
 
     def __init__(
         self,
-        stage: Stage,
-        kind: Kind,
+        stage: Workspace,
+        kind: Scenario,
         sandbox: SandboxServer,
         console: Console,
         start: datetime,
@@ -140,7 +152,7 @@ class _Drill:
         self.alerts = AlertState()
         self.detected: timedelta | None = None
 
-    def play(self, played: datetime) -> Ending:
+    def play(self, played: datetime) -> DrillResult:
         import dagster as dg
 
         settle = timedelta(minutes=self.resources["rules"].settle_minutes)
@@ -148,7 +160,7 @@ class _Drill:
             self._learn(instance, [hour for hour in self.hours if hour < played])
             live = [hour for hour in self.hours if hour >= played]
             asleep = (self.start, self.outage_end) if self.kind.asleep else None
-            play_hours(
+            run_as_scheduled(
                 instance, self.sandbox, live, settle, self.console, self._watch_an_hour, asleep
             )
             before = health_of(self.lake, self.hours)
@@ -157,12 +169,12 @@ class _Drill:
             self._tell_gaps(gaps)
             took = self._recover(instance, gaps)
             remaining = self._about_the_outage(self._look(self._now()))
-            poorer = self._poorer()
+            poorer = self._match_key_caveat()
         after = health_of(self.lake, self.hours)
-        reckoning = reckon(self.hours, before, after, self.sandbox, self.console)
+        reckoning = check_totals(self.hours, before, after, self.sandbox, self.console)
         if as_sent is not None:
             self.console.print(as_sent)
-        ending = Ending(self.detected, took, remaining, poorer, reckoning)
+        ending = DrillResult(self.detected, took, remaining, poorer, reckoning)
         self._close(ending)
         return ending
 
@@ -196,9 +208,9 @@ class _Drill:
 
     def _look(self, at: datetime) -> list[Gap]:
         """One look of the sensor: tells what changed, remembers it, returns all gaps."""
-        from capi_assets.coverage.stored_health import watch
+        from capi_assets.coverage.stored_health import find_gaps
 
-        seen = watch(self.lake, self.resources["rules"].coverage(), at)
+        seen = find_gaps(self.lake, self.resources["rules"].coverage(), at)
         told, self.alerts = decide(self.alerts, seen.gaps, at, watched_from=seen.watched_from)
         for alert in told:
             self._tell(alert, at)
@@ -208,7 +220,7 @@ class _Drill:
         if self.detected is None and alert.kind != "recovered" and self._touches(alert.gap):
             self.detected = at - self.start
         style = _STYLES["recovered" if alert.kind == "recovered" else alert.gap.severity]
-        title = f"Alert at {moment(at)}"
+        title = f"Alert at {format_utc(at)}"
         self.console.print(Panel(alert_text(alert, at), title=title, border_style=style))
 
     def _touches(self, gap: Gap) -> bool:
@@ -231,11 +243,11 @@ class _Drill:
         )
         with self._ledger() as ledger:
             policy = self.resources["rules"].delivery()
-            outlook = look_ahead(self.lake, ledger, hours, now, policy)
+            outlook = backfill_plan_for(self.lake, ledger, hours, now, policy)
         if outlook.rows.num_rows:
             self.console.print(as_table(outlook, now))
 
-    def _poorer(self) -> int:
+    def _match_key_caveat(self) -> int:
         schema = arrow_schema(MatchedEvents)
         columns = [name for name in schema.names if name != "payload"]
         events = self.lake.read("matched_events", self.hours, schema, columns)
@@ -271,11 +283,11 @@ class _Drill:
         started = time.monotonic()
         for first, last in ranges:
             done = run_hours(instance, first, last)
-            shown = pasteable([f"{hour_key(first)}...{hour_key(last)}"])
+            shown = partition_ranges_text([f"{hour_key(first)}...{hour_key(last)}"])
             self.console.print(f"  {shown}: {'finished' if done else 'not finished'}")
         return timedelta(seconds=time.monotonic() - started)
 
-    def _close(self, ending: Ending) -> None:
+    def _close(self, ending: DrillResult) -> None:
         for gap in ending.remaining:
             self.console.print(f"[yellow]Still open:[/] {gap_sentence(gap, self._now())}")
         if ending.poorer:
@@ -285,7 +297,7 @@ class _Drill:
         if self.kind.lost:
             self.console.print(f"[yellow]Not recoverable:[/] {self.kind.lost}")
         detected = (
-            f"after {span(ending.detected)}"
+            f"after {format_duration(ending.detected)}"
             if ending.detected is not None
             else "[red]never: no alert was told about these hours"
         )

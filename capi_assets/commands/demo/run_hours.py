@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     import dagster as dg
 
 STAGES = ("delivered", "withheld", "invalid", "quarantined", "pending", "unknown", "rejected",
-          "expired", "not_yet")  # fmt: skip
-WAITING = ("pending", "unknown", "not_yet")
+          "expired", "future_dated")  # fmt: skip
+WAITING = ("pending", "unknown", "future_dated")
 
 
-class Reckoning(NamedTuple):
+class DemoTotals(NamedTuple):
     """The books against Meta's: `reconciled` if there are orders, every one of them has one place
     and none still waits, every hour was judged, and both sides count the same."""
 
@@ -46,7 +46,7 @@ class Reckoning(NamedTuple):
     reconciled: bool
 
 
-def play_hours(
+def run_as_scheduled(
     instance: dg.DagsterInstance,
     sandbox: SandboxServer,
     hours: Sequence[datetime],
@@ -88,13 +88,13 @@ def health_of(lake: Lake, hours: Sequence[datetime]) -> pa.Table:
     return lake.read("attribution_health", hours, arrow_schema(AttributionHealth))
 
 
-def reckon(
+def check_totals(
     hours: Sequence[datetime],
     before: pa.Table,
     after: pa.Table,
     sandbox: SandboxServer,
     console: Console,
-) -> Reckoning:
+) -> DemoTotals:
     """Prints what became of the orders, before and after a recovery, and holds it against Meta."""
     console.print(_what_became(before, after))
     counted = totals(sandbox.inbox)["events"]
@@ -120,7 +120,7 @@ def reckon(
         if is_so:
             console.print(f"[red]{told}")
     reconciled = bool(agree and orders and not waiting and not unjudged)
-    return Reckoning(int(orders), int(delivered), received, doubled, reconciled)
+    return DemoTotals(int(orders), int(delivered), received, doubled, reconciled)
 
 
 def free_port() -> int:

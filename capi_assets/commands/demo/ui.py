@@ -16,7 +16,7 @@ import requests
 from rich.console import Console
 
 from capi_assets.commands.demo.demo import NEW_TOKEN
-from capi_assets.commands.demo.workspace import DATASET_ID, Stage
+from capi_assets.commands.demo.workspace import DATASET_ID, Workspace
 from capi_assets.hours import HOUR, floor_hour
 from capi_assets.sandbox.run import SandboxServer
 
@@ -24,7 +24,7 @@ _FEED_EVERY = timedelta(seconds=60)
 _START_PATIENCE = timedelta(minutes=3)
 
 
-def run_ui(stage: Stage, console: Console, *, port: int = 3000) -> int:
+def run_ui(stage: Workspace, console: Console, *, port: int = 3000) -> int:
     """Runs until interrupted; returns the exit status of `dagster dev`.
 
     The shop goes on selling: each minute, what it has landed since is written, so that schedules
@@ -36,7 +36,7 @@ def run_ui(stage: Stage, console: Console, *, port: int = 3000) -> int:
             " that one, or choose another port with --port."
         )
         return 1
-    stage.enter()
+    stage.activate()
     token = stage.token_file.read_text(encoding="utf-8").strip()
     tokens = tokens_of(stage, token)
     stopping = False
@@ -93,7 +93,7 @@ def run_ui(stage: Stage, console: Console, *, port: int = 3000) -> int:
     return 0 if stopping else (dagster.returncode or 0)
 
 
-def tokens_of(stage: Stage, token: str) -> dict[str, datetime | None]:
+def tokens_of(stage: Workspace, token: str) -> dict[str, datetime | None]:
     """What the sandbox takes, until when (None: for ever), while the stage's token is `token`.
 
     A demo that was interrupted before its token was renewed goes on with the expired one.
@@ -101,7 +101,7 @@ def tokens_of(stage: Stage, token: str) -> dict[str, datetime | None]:
     return {token: stage.token_ends if token != NEW_TOKEN else None, NEW_TOKEN: None}
 
 
-def _feed(stage: Stage, since: datetime | None) -> datetime:
+def _feed(stage: Workspace, since: datetime | None) -> datetime:
     """Lands what the shop sold up to now, from the hour before `since` on."""
     now = datetime.now(UTC)
     start = stage.first if since is None else floor_hour(since) - HOUR

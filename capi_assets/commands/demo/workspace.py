@@ -34,7 +34,7 @@ _WORKSPACE = {
 
 
 @dataclass(frozen=True)
-class Stage:
+class Workspace:
     """A rehearsal in `root`: the sample shop that plays, since `first`, and its sandbox's port.
 
     `outages` are what the shop's tracking loses; their factor and delay are the usual ones.
@@ -101,7 +101,7 @@ class Stage:
             "DAGSTER_DISABLE_TELEMETRY": "1",
         }
 
-    def enter(self) -> None:
+    def activate(self) -> None:
         """Makes this process see the stage, and nothing of the user's own settings.
 
         A variable that is empty means its default, and hides what a `.env` says of it.
@@ -123,7 +123,7 @@ class Stage:
         (self.root / _MARK).write_bytes(orjson.dumps(values))
 
 
-def load_stage(root: Path) -> Stage | None:
+def load_stage(root: Path) -> Workspace | None:
     """The stage that was set up in `root`, if any."""
     try:
         saved = orjson.loads((root / _MARK).read_bytes())
@@ -135,13 +135,13 @@ def load_stage(root: Path) -> Stage | None:
         Outage(kind, datetime.fromisoformat(start), datetime.fromisoformat(end))
         for kind, start, end in saved.pop("outages", [])
     )
-    return Stage(
+    return Workspace(
         **{**saved, "root": root, "first": first, "outages": outages},
         token_ends=datetime.fromisoformat(token_ends) if token_ends else None,
     )
 
 
-def set_up(stage: Stage, token: str) -> None:
+def set_up(stage: Workspace, token: str) -> None:
     """An empty stage, in place of the one that stood there.
 
     Raises:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from capi_assets.commands.explain import masking
-from capi_assets.commands.explain.facts import Story
+from capi_assets.commands.explain.facts import OrderHistory
 from capi_assets.commands.explain.find_order import sighted_hour
-from capi_assets.commands.explain.spellings import Inquiry
+from capi_assets.commands.explain.spellings import SpellingCheck
 from capi_assets.commands.explain.text import (
     answer_words,
     columns,
@@ -18,7 +18,7 @@ from capi_assets.commands.explain.text import (
 from capi_assets.hours import hour_key
 
 
-def as_json(story: Story, inquiry: Inquiry | None = None) -> dict[str, Any]:
+def as_json(story: OrderHistory, inquiry: SpellingCheck | None = None) -> dict[str, Any]:
     """The page for programs: times as ISO 8601, shapes and shortened digests as on the page."""
     row = story.order or story.refused[0]
     return {
@@ -72,7 +72,7 @@ def as_json(story: Story, inquiry: Inquiry | None = None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _inquiry_json(inquiry: Inquiry) -> dict[str, Any]:
+def _inquiry_json(inquiry: SpellingCheck) -> dict[str, Any]:
     return {
         "key": inquiry.key,
         "answer": inquiry.sentence,

@@ -35,7 +35,7 @@ _IDENTITY = ("order_id", "event_name", "dataset_id")
 
 
 @dataclass(frozen=True)
-class Rules:
+class MatchingRules:
     """What the explanation has to know of the settings."""
 
     lookback: timedelta
@@ -53,7 +53,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Story:
+class OrderHistory:
     """An order's life. Rows are of the tables they are named after.
 
     Attributes:
@@ -99,11 +99,11 @@ def explain(
     ledger: Ledger,
     order_id: str,
     now: datetime,
-    rules: Rules,
+    rules: MatchingRules,
     *,
     hour: datetime | None = None,
     event_name: str | None = None,
-) -> Story:
+) -> OrderHistory:
     """The story of the newest order with this id; of `hour` and `event_name`, where given.
 
     Raises:
@@ -121,7 +121,7 @@ def explain(
         seen = _candidates(lake, order, rules.lookback, connection)
     booked = _booked(lake, ledger, of_hour, event, now, rules.delivery) if event else _NOTHING
     verdict, reason = _verdict(order, event, rules.consent_required)
-    return Story(
+    return OrderHistory(
         order_id=order_id,
         hour=of_hour,
         now=now,
@@ -142,11 +142,11 @@ def explain(
     )
 
 
-def _of_refused(order_id: str, refused: list[dict[str, Any]], now: datetime) -> Story:
+def _of_refused(order_id: str, refused: list[dict[str, Any]], now: datetime) -> OrderHistory:
     first, *others = refused
     hour = sighted_hour(first)
     same = [row for row in others if sighted_hour(row) == hour]
-    return Story(
+    return OrderHistory(
         order_id=order_id,
         hour=hour,
         now=now,

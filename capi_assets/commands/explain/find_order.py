@@ -16,7 +16,7 @@ import duckdb
 from capi_assets.contracts.base import Contract, arrow_schema
 from capi_assets.contracts.orders import Orders
 from capi_assets.contracts.quarantine import Quarantine
-from capi_assets.coverage.formatting import count, listed
+from capi_assets.coverage.formatting import count, join_names
 from capi_assets.engine import DuckDBEngine
 from capi_assets.hours import floor_hour, hour_key
 from capi_assets.lake import Lake
@@ -107,7 +107,7 @@ def _unknown(
         where = f"the hour {hour_key(hour)}"
     name = f" with the event name {event_name}" if event_name is not None else ""
     similar = _similar(lake, order_id, connection)
-    hint = f" Similar: {listed(similar)}." if similar else ""
+    hint = f" Similar: {join_names(similar)}." if similar else ""
     narrowed = "Leave out --hour and --event-name to look everywhere. " if hour or name else ""
     return (
         f"No order {order_id!r}{name} among the orders and refused rows of {where}.{hint}"

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from capi_assets.coverage.formatting import count, moment
+from capi_assets.coverage.formatting import count, format_utc
 from capi_assets.ingest.quarantine import shape_of
 from capi_assets.meta.events.custom_data import CUSTOM_DATA_FIELDS
 from capi_assets.meta.match_keys.hashed_keys import HASHED_KEYS
@@ -39,7 +39,7 @@ def short(digest: str) -> str:
 def cell(column: str, value: Any) -> str:
     """One value of a stored order as its shape; codes, ids of ours and money as they are."""
     if isinstance(value, datetime):
-        return moment(value)
+        return format_utc(value)
     if column in HASHED_KEYS:
         digests = str(value).split()
         if all(map(_DIGEST.fullmatch, digests)):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from capi_assets.coverage.formatting import deadline, moment
+from capi_assets.coverage.formatting import deadline, format_utc
 from capi_assets.delivery import reasons
 from capi_assets.delivery.causes import cause_of
 from capi_assets.eligibility import WITHHELD_WORDS
@@ -64,7 +64,7 @@ def _send(key: str, now: datetime, event: Any, planned: Any, known: Any) -> str:
 
 def _delivered(key: str, now: datetime, event: Any, planned: Any, known: Any) -> str:
     when = known and known["delivered_at"]
-    at = f" at {moment(when)}" if when else ""
+    at = f" at {format_utc(when)}" if when else ""
     if event["verdict"] == "withheld":
         words = WITHHELD_WORDS.get(event["reason"], "It is withheld by now.")
         return f"Meta accepted it{at} and cannot be asked to give it back, though since: {words}"
@@ -107,7 +107,7 @@ def _rejected(key: str, now: datetime, event: Any, planned: Any, known: Any) -> 
 
 
 def _expired(key: str, now: datetime, event: Any, planned: Any, known: Any) -> str:
-    until = moment(planned["deliver_until"])
+    until = format_utc(planned["deliver_until"])
     return f"Nothing can be done: Meta took this event until {until} and takes it no more."
 
 
@@ -125,9 +125,9 @@ def _pixel(key: str, now: datetime, event: Any, planned: Any, known: Any) -> str
     )
 
 
-def _not_yet(key: str, now: datetime, event: Any, planned: Any, known: Any) -> str:
+def _future_dated(key: str, now: datetime, event: Any, planned: Any, known: Any) -> str:
     return (
-        f"The order's time lies in the future ({moment(event['occurred_at'])}): check clock and"
+        f"The order's time lies in the future ({format_utc(event['occurred_at'])}): check clock and"
         f" time zone of its source, or materialize {key} once that time has come."
     )
 
@@ -145,6 +145,6 @@ _ADVICE = {
     "hold_unknown": _held,
     "rejected": _rejected,
     "expired": _expired,
-    "not_yet": _not_yet,
+    "future_dated": _future_dated,
     "claimed_elsewhere": _elsewhere,
 }

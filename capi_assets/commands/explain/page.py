@@ -16,9 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from capi_assets.commands.explain import masking
-from capi_assets.commands.explain.facts import Candidate, Story
+from capi_assets.commands.explain.facts import Candidate, OrderHistory
 from capi_assets.commands.explain.find_order import sighted_hour
-from capi_assets.commands.explain.spellings import Inquiry
+from capi_assets.commands.explain.spellings import SpellingCheck
 from capi_assets.commands.explain.text import (
     answer_words,
     columns,
@@ -26,12 +26,19 @@ from capi_assets.commands.explain.text import (
     key_rows,
     refused_words,
 )
-from capi_assets.coverage.formatting import count, deadline, listed, moment, money, span
+from capi_assets.coverage.formatting import (
+    count,
+    deadline,
+    format_duration,
+    format_utc,
+    join_names,
+    money,
+)
 from capi_assets.eligibility import WITHHELD_WORDS
 from capi_assets.hours import hour_key
 
 
-def show(story: Story, console: Console, inquiry: Inquiry | None = None) -> None:
+def show(story: OrderHistory, console: Console, inquiry: SpellingCheck | None = None) -> None:
     """Prints the page."""
     console.print(_headline(story))
     sections = [
@@ -55,10 +62,10 @@ def show(story: Story, console: Console, inquiry: Inquiry | None = None) -> None
     console.print(Panel(Text(story.to_do), title="What to do now", border_style="bold"))
 
 
-def _headline(story: Story) -> RenderableType:
+def _headline(story: OrderHistory) -> RenderableType:
     row = story.order or story.refused[0]
     worth = money(row["currency"], row["value"]) if row["value"] is not None else "no value"
-    when = moment(row["occurred_at"]) if story.order else f"hour {hour_key(story.hour)}"
+    when = format_utc(row["occurred_at"]) if story.order else f"hour {hour_key(story.hour)}"
     facts = [row["event_name"] or "event name unusable", worth, when]
     if row["dataset_id"]:
         facts.append(f"dataset {row['dataset_id']}")
@@ -78,7 +85,7 @@ def _other(row: dict[str, Any]) -> str:
     )
 
 
-def _came_in(story: Story) -> Iterator[RenderableType]:
+def _came_in(story: OrderHistory) -> Iterator[RenderableType]:
     for row in story.refused:
         yield Text(f"Refused: {_place(row)}", style="red")
         yield _grid(
@@ -102,7 +109,7 @@ def _with_shapes(row: dict[str, Any]) -> list[tuple[str, str]]:
     return [(entry, shapes.get(entry.partition(":")[0], "")) for entry in row["reasons"].split()]
 
 
-def _verdict(story: Story) -> Iterator[RenderableType]:
+def _verdict(story: OrderHistory) -> Iterator[RenderableType]:
     if story.order is None:
         return
     row = story.event or story.order
@@ -112,13 +119,13 @@ def _verdict(story: Story) -> Iterator[RenderableType]:
     yield Text(f"Status {story.order['status']}, consent {consent}: {_verdict_words(story)}")
 
 
-def _verdict_words(story: Story) -> str:
+def _verdict_words(story: OrderHistory) -> str:
     words = WITHHELD_WORDS.get(story.reason or "")
     told = f"{story.verdict} ({story.reason})" if story.reason else story.verdict
     return f"{told}. {words}" if words else f"{told}."
 
 
-def _visit(story: Story) -> Iterator[RenderableType]:
+def _visit(story: OrderHistory) -> Iterator[RenderableType]:
     if story.order is None:
         return
     chosen: str | None = story.event["visit_id"] if story.event else None
@@ -140,10 +147,10 @@ def _visit(story: Story) -> Iterator[RenderableType]:
         )
     if story.event is not None:
         lent = (story.event["lent"] or "").split()
-        yield Text(f"The visit lent {listed(lent)}." if lent else "The visit lent nothing.")
+        yield Text(f"The visit lent {join_names(lent)}." if lent else "The visit lent nothing.")
 
 
-def _candidate_table(story: Story, chosen: str | None) -> Table:
+def _candidate_table(story: OrderHistory, chosen: str | None) -> Table:
     table = Table(box=None, pad_edge=False)
     for name in ("", "visit", "by", "age", "at"):
         table.add_column(name, overflow="fold")
@@ -153,15 +160,15 @@ def _candidate_table(story: Story, chosen: str | None) -> Table:
             each.visit_id,
             ", ".join(each.keys),
             _age(story, each),
-            moment(each.visited_at),
+            format_utc(each.visited_at),
             style="green" if each.visit_id == chosen else None,
         )
     return table
 
 
-def _age(story: Story, candidate: Candidate) -> str:
+def _age(story: OrderHistory, candidate: Candidate) -> str:
     occurred: datetime = (story.order or {})["occurred_at"]
-    return span(occurred - candidate.visited_at)
+    return format_duration(occurred - candidate.visited_at)
 
 
 def _why(candidates: list[Candidate], total: int) -> str:
@@ -180,7 +187,7 @@ def _why(candidates: list[Candidate], total: int) -> str:
     return f"{best.visit_id} wins a tie: it has the smallest id of equal visits."
 
 
-def _match_keys(story: Story) -> Iterator[RenderableType]:
+def _match_keys(story: OrderHistory) -> Iterator[RenderableType]:
     rows = list(key_rows(story))
     if not rows:
         return
@@ -194,7 +201,7 @@ def _match_keys(story: Story) -> Iterator[RenderableType]:
     yield table
 
 
-def _payload(story: Story) -> Iterator[RenderableType]:
+def _payload(story: OrderHistory) -> Iterator[RenderableType]:
     if story.payload is None or story.event is None:
         return
     shown = orjson.dumps(masking.payload(story.payload), option=orjson.OPT_INDENT_2).decode()
@@ -202,7 +209,7 @@ def _payload(story: Story) -> Iterator[RenderableType]:
     yield Text(f"SHA-256 of the bytes that are sent: {story.event['payload_sha256']}", "dim")
 
 
-def _plan(story: Story) -> Iterator[RenderableType]:
+def _plan(story: OrderHistory) -> Iterator[RenderableType]:
     if story.planned is None:
         return
     reason = f" ({story.planned['reason']})" if story.planned["reason"] else ""
@@ -210,7 +217,7 @@ def _plan(story: Story) -> Iterator[RenderableType]:
     yield Text(f"Now: {story.planned['action']}{reason}. Meta takes the event until {until}.")
 
 
-def _attempts(story: Story) -> Iterator[RenderableType]:
+def _attempts(story: OrderHistory) -> Iterator[RenderableType]:
     if story.event is None:
         return
     if story.known and story.known["order_id"] != story.order_id:
@@ -223,11 +230,12 @@ def _attempts(story: Story) -> Iterator[RenderableType]:
         yield _attempt_table(story)
     for row in story.decisions:
         yield Text(
-            f"{moment(row['decided_at'])}: {row['who']} decided to {row['kind'].replace('_', ' ')}."
+            f"{format_utc(row['decided_at'])}: {row['who']} decided to"
+            f" {row['kind'].replace('_', ' ')}."
         )
 
 
-def _attempt_table(story: Story) -> Table:
+def _attempt_table(story: OrderHistory) -> Table:
     table = Table(box=None, pad_edge=False)
     for name in ("time", "HTTP", "outcome", "what Meta said", "trace id"):
         table.add_column(name, overflow="fold")
@@ -242,7 +250,7 @@ def _attempt_table(story: Story) -> Table:
     return table
 
 
-def _inquiry(inquiry: Inquiry) -> Iterator[RenderableType]:
+def _inquiry(inquiry: SpellingCheck) -> Iterator[RenderableType]:
     yield Text(inquiry.sentence, "green" if inquiry.matching else "red")
     yield _grid(
         (each.name, masking.short(each.digest), _equals(each.sent_as)) for each in inquiry.tried
@@ -250,7 +258,7 @@ def _inquiry(inquiry: Inquiry) -> Iterator[RenderableType]:
 
 
 def _equals(keys: tuple[str, ...]) -> str:
-    return f"= {listed(keys)}" if keys else ""
+    return f"= {join_names(keys)}" if keys else ""
 
 
 def _grid(rows: Iterable[tuple[str, ...]]) -> Table:

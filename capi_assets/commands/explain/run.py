@@ -9,10 +9,10 @@ import click
 from rich.console import Console
 
 from capi_assets.commands.explain.as_json import as_json
-from capi_assets.commands.explain.facts import Rules, Story, explain
+from capi_assets.commands.explain.facts import MatchingRules, OrderHistory, explain
 from capi_assets.commands.explain.find_order import UnknownOrderError
 from capi_assets.commands.explain.page import show
-from capi_assets.commands.explain.spellings import Inquiry, inquire, key_named
+from capi_assets.commands.explain.spellings import SpellingCheck, check_spelling, key_named
 from capi_assets.defs.resources import LedgerResource, resources_from
 from capi_assets.delivery.ledger.ledger import LedgerError
 from capi_assets.ingest.hashing import HashPolicy
@@ -51,9 +51,9 @@ def explain_here(
 
 def _story(
     settings: Settings, order_id: str, hour: datetime | None, event_name: str | None
-) -> Story:
+) -> OrderHistory:
     given = resources_from(settings)["rules"]
-    rules = Rules(given.lookback, given.consent_required, given.delivery())
+    rules = MatchingRules(given.lookback, given.consent_required, given.delivery())
     now = settings.now or datetime.now(UTC)
     with LedgerResource(url=settings.ledger_url.get_secret_value()).open() as ledger:
         return explain(
@@ -71,9 +71,9 @@ def _checked(name: str, country: str | None) -> str:
 
 
 def _inquiry(
-    settings: Settings, story: Story, key: str, value: str, country: str | None
-) -> Inquiry:
+    settings: Settings, story: OrderHistory, key: str, value: str, country: str | None
+) -> SpellingCheck:
     if value == "-":
         value = click.prompt(key, hide_input=True, err=True)
     policy = HashPolicy(settings.default_country, settings.date_format, settings.hash_external_id)
-    return inquire(key, value, country, policy, story.digests)
+    return check_spelling(key, value, country, policy, story.digests)

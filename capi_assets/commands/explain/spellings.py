@@ -15,7 +15,7 @@ import phonenumbers
 import pycountry
 
 from capi_assets.commands.explain.masking import short
-from capi_assets.coverage.formatting import listed
+from capi_assets.coverage.formatting import join_names
 from capi_assets.ingest.hashing import CONTACT_FIELDS, HashPolicy
 from capi_assets.meta.match_keys.digests import digest, sha256
 from capi_assets.meta.match_keys.hashed_keys import HASHED_KEYS, normalise, problem_words
@@ -33,7 +33,7 @@ class Spelling:
 
 
 @dataclass(frozen=True)
-class Inquiry:
+class SpellingCheck:
     """The answer to `--hash`: every spelling that was tried, and the answer in one sentence."""
 
     key: str
@@ -58,13 +58,13 @@ def key_named(name: str) -> str:
     return key
 
 
-def inquire(
+def check_spelling(
     key: str,
     typed: str,
     country: str | None,
     policy: HashPolicy,
     sent: Mapping[str, Sequence[str]],
-) -> Inquiry:
+) -> SpellingCheck:
     """Tries the spellings of `typed` against `sent`, the digests of the event per match key."""
     by_digest: dict[str, list[str]] = {}
     for name, values in sent.items():
@@ -79,7 +79,7 @@ def inquire(
             tried.append(Spelling(name, made, tuple(by_digest.get(made, ()))))
     if not any(each.sent_as for each in tried) and key == "ph":
         tried += _of_other_countries(typed, policy, by_digest)
-    return Inquiry(key, tried, _sentence(key, typed, country, policy, tried, sent))
+    return SpellingCheck(key, tried, _sentence(key, typed, country, policy, tried, sent))
 
 
 def _digests(
@@ -212,7 +212,9 @@ def _of_other_countries(
             if made in by_digest:
                 found.setdefault(made, []).append(each.alpha_2)
     return [
-        Spelling(f"read as a number of {listed(sorted(regions)[:4])}", made, tuple(by_digest[made]))
+        Spelling(
+            f"read as a number of {join_names(sorted(regions)[:4])}", made, tuple(by_digest[made])
+        )
         for made, regions in found.items()
     ]
 
@@ -239,7 +241,7 @@ def _sentence(
     elsewhere = [each for each in tried if each.sent_as]
     if elsewhere:
         return (
-            f"Not as {key}, but the event's {listed(elsewhere[0].sent_as)} is the digest of the"
+            f"Not as {key}, but the event's {join_names(elsewhere[0].sent_as)} is the digest of the"
             f" value {elsewhere[0].name}: columns may be mixed up."
         )
     if not sent.get(key):
@@ -248,7 +250,7 @@ def _sentence(
         key, typed, country, default_country=policy.default_country, date_format=policy.date_format
     ).problem
     why = f" As {key} the value could not be sent: {problem_words(problem)}" if problem else ""
-    carried = listed(short(value) for value in sent[key])
+    carried = join_names(short(value) for value in sent[key])
     return (
         f"No: none of {len(tried)} spellings of the value makes {carried}. The order was placed"
         f" with another value, or with another spelling hashed before it landed.{why}"

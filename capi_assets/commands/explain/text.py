@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from capi_assets.commands.explain import masking
-from capi_assets.commands.explain.facts import Story
+from capi_assets.commands.explain.facts import OrderHistory
 from capi_assets.coverage.formatting import count
 from capi_assets.delivery.causes import cause_of
 from capi_assets.ingest.hashing import CONTACT_FIELDS
@@ -38,20 +38,20 @@ def refused_words(entry: str) -> str:
     return _REFUSED_WORDS.get(code) or problem_words(code)
 
 
-def columns(story: Story) -> Iterator[tuple[str, str]]:
+def columns(story: OrderHistory) -> Iterator[tuple[str, str]]:
     """The columns that the order came with, by their landing names, and the shape of each."""
     for name, value in (story.order or {}).items():
         if value is not None and name != "dropped_fields":
             yield _COLUMN_OF.get(name, name), masking.cell(name, value)
 
 
-def dropped(story: Story) -> list[tuple[str, str]]:
+def dropped(story: OrderHistory) -> list[tuple[str, str]]:
     """Columns whose value could not be used, and why."""
     entries = ((story.order or {}).get("dropped_fields") or "").split()
     return [(entry.partition(":")[0], refused_words(entry)) for entry in entries]
 
 
-def key_rows(story: Story) -> Iterator[tuple[str, str, list[str], str]]:
+def key_rows(story: OrderHistory) -> Iterator[tuple[str, str, list[str], str]]:
     """Each match key: its name, who gave it (order or visit), shown values, and its rule."""
     lent = ((story.event or {}).get("lent") or "").split()
     person: dict[str, Any] = (

@@ -25,7 +25,7 @@ def numbers(report: Report) -> pa.Table:
         hour = row["hour"].astimezone(UTC)
         late[hour] = late.get(hour, 0) + row["orders"]
     gaps = {}
-    for number, story in enumerate(report.stories, 1):
+    for number, story in enumerate(report.gap_histories, 1):
         hour = story.gap.first_hour
         while hour <= story.gap.last_hour:
             gaps[hour] = (number, str(story.gap.cause))

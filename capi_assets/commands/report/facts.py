@@ -20,20 +20,20 @@ from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.contracts.meta_stats import MetaStats
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.coverage.flags import CoveragePolicy, flag_hours
-from capi_assets.coverage.gap_history import Story, stories
-from capi_assets.coverage.late_orders import LATE, late_events, late_orders, why_late
+from capi_assets.coverage.gap_history import GapHistory, gap_histories
+from capi_assets.coverage.late_orders import LATE, late_causes, late_events, late_orders
 from capi_assets.coverage.match_key_shares import MATCH_KEY_COUNTS, match_key_counts
 from capi_assets.coverage.outcomes import LOSSES, losses
 from capi_assets.defs.resources import LedgerResource, resources_from
 from capi_assets.delivery.ledger.schema import ATTEMPT
 from capi_assets.delivery.reasons import PAYLOAD_CHANGED
-from capi_assets.hours import HOUR, floor_hour, hours_between, span
+from capi_assets.hours import HOUR, floor_hour, hour_range, hours_between
 from capi_assets.lake import Lake
 from capi_assets.settings import Settings
 
 # Visits are judged by their neighbours, rows at fault by the day that ends with their hour.
 _NEIGHBOURS = timedelta(hours=24)
-_AT_ONCE = 24
+_BATCH_HOURS = 24
 """Hours whose orders are in memory at the same time."""
 
 _EVENTS = [name for name in arrow_schema(MatchedEvents).names if name != "payload"]
@@ -53,7 +53,7 @@ class Report:
         changed: delivered orders that would be sent otherwise today.
         meta_stats: Meta's own counts beside ours, as far as they were read.
         deliveries: occurred_at, delivered_at and status of every event.
-        stories: the gaps, in time order.
+        gap_histories: the gaps, in time order.
     """
 
     hours: Sequence[datetime]
@@ -66,7 +66,7 @@ class Report:
     changed: int
     meta_stats: Sequence[Mapping[str, Any]]
     deliveries: pa.Table
-    stories: Sequence[Story]
+    gap_histories: Sequence[GapHistory]
 
 
 def from_settings(settings: Settings, hours: Sequence[datetime]) -> Report:
@@ -95,16 +95,18 @@ def gather(
 
     `attempts_of` is `Ledger.attempts_for`, called only where orders were late.
     """
-    start, end = span(hours)
+    start, end = hour_range(hours)
     around = hours_between(start - _NEIGHBOURS, end + _NEIGHBOURS)
     health = lake.read("attribution_health", around, arrow_schema(AttributionHealth))
     known = lake.hours("attribution_health")
     expected = [h for h in hours if known and known[0] <= h < floor_hour(now) + HOUR]
     flags = _within(flag_hours(health, policy, now, expected_hours=expected), start, end)
-    parts = [_read(lake, hours[i : i + _AT_ONCE], policy) for i in range(0, len(hours), _AT_ONCE)]
+    parts = [
+        _read(lake, hours[i : i + _BATCH_HOURS], policy) for i in range(0, len(hours), _BATCH_HOURS)
+    ]
     late = pa.concat_tables([LATE.empty_table(), *(part.late for part in parts)])
     events = pa.concat_tables([part.late_events for part in parts])
-    why = why_late(late, events, attempts_of(events)) if late.num_rows else {}
+    why = late_causes(late, events, attempts_of(events)) if late.num_rows else {}
     return Report(
         hours=hours,
         now=now,
@@ -118,7 +120,7 @@ def gather(
         changed=sum(part.changed for part in parts),
         meta_stats=lake.read("meta_stats", hours, arrow_schema(MetaStats)).to_pylist(),
         deliveries=pa.concat_tables([part.deliveries for part in parts]),
-        stories=stories(flags, late, why),
+        gap_histories=gap_histories(flags, late, why),
     )
 
 

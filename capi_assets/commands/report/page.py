@@ -18,7 +18,7 @@ from capi_assets.commands.report.glossary import GLOSSARY
 from capi_assets.commands.report.reconciliation import agreement
 from capi_assets.coverage.buckets import buckets_of
 from capi_assets.coverage.charts import (
-    Shade,
+    GapBand,
     coverage_picture,
     freshness_picture,
     match_keys_picture,
@@ -26,9 +26,9 @@ from capi_assets.coverage.charts import (
 )
 from capi_assets.coverage.charts.svg import NARROW, WIDE
 from capi_assets.coverage.charts.waterfall import totals
-from capi_assets.coverage.formatting import count, moment
+from capi_assets.coverage.formatting import count, format_utc
 from capi_assets.coverage.freshness import freshness
-from capi_assets.coverage.gap_history import Story
+from capi_assets.coverage.gap_history import GapHistory
 from capi_assets.coverage.match_key_shares import match_key_shares
 from capi_assets.hours import HOUR
 
@@ -50,18 +50,18 @@ def page(report: Report) -> str:
     found = totals(report.health)
     header, rows = words.totals_table(report)
     first, end = report.hours[0], report.hours[-1] + HOUR
-    shown = _most_telling(report.stories)
+    shown = _most_telling(report.gap_histories)
     return (
         _templates()
         .get_template("report.html")
         .render(
-            period=f"{moment(first).removesuffix(' UTC')} to {moment(end)}",
+            period=f"{format_utc(first).removesuffix(' UTC')} to {format_utc(end)}",
             hours=count(len(report.hours), "hour"),
-            now=moment(report.now),
+            now=format_utc(report.now),
             headline=words.headline(report, found),
             tiles=words.tiles(report, found),
-            stories=[words.told(story, n, report.now) for n, story in shown],
-            stories_left_out=len(report.stories) - len(shown),
+            gap_histories=[words.told(story, n, report.now) for n, story in shown],
+            stories_left_out=len(report.gap_histories) - len(shown),
             changed_since=words.changed_since(report),
             agreement=agreement(report.meta_stats),
             pictures=_figures(report),
@@ -74,23 +74,23 @@ def page(report: Report) -> str:
     )
 
 
-def _most_telling(stories: Sequence[Story]) -> list[tuple[int, Story]]:
+def _most_telling(gap_histories: Sequence[GapHistory]) -> list[tuple[int, GapHistory]]:
     """The largest gaps with their numbers, in time order."""
-    numbered = list(enumerate(stories, 1))
+    numbered = list(enumerate(gap_histories, 1))
     largest = sorted(numbered, key=lambda item: (-item[1].lost, item[0]))[:_STORIES]
     return sorted(largest, key=lambda item: item[0])
 
 
 def _figures(report: Report) -> list[_Figure]:
     shades = [
-        Shade(
+        GapBand(
             str(number),
             story.gap.first_hour,
             story.gap.last_hour,
             story.over,
             story.gap.first_deadline,
         )
-        for number, story in enumerate(report.stories, 1)
+        for number, story in enumerate(report.gap_histories, 1)
     ]
     drawn: dict[str, list[str]] = {name: [] for name in _CAPTIONS}
     for width, most in _BARS.items():

@@ -9,22 +9,22 @@ from datetime import datetime
 from typing import Any
 
 from capi_assets.commands.report.facts import Report
-from capi_assets.coverage.charts.waterfall import Totals
+from capi_assets.coverage.charts.waterfall import WaterfallTotals
 from capi_assets.coverage.formatting import (
     amount,
     count,
     deadline,
     during,
-    listed,
-    moment,
-    moneys,
+    format_amounts,
+    format_duration,
+    format_utc,
+    join_names,
     percent,
-    span,
     visits,
 )
-from capi_assets.coverage.gap_history import Story
+from capi_assets.coverage.gap_history import GapHistory
 from capi_assets.coverage.gaps import Gap
-from capi_assets.coverage.labels import LOST_FOR_GOOD, STAGE_WORDS, WAITING, reason_words
+from capi_assets.coverage.labels import LOST_FOR_GOOD, STAGE_LABELS, WAITING, reason_label
 from capi_assets.coverage.outcomes import STAGES
 from capi_assets.delivery.causes import Cause
 from capi_assets.hours import HOUR
@@ -32,7 +32,7 @@ from capi_assets.hours import HOUR
 _REASONS = 40
 
 
-def headline(report: Report, found: Totals) -> str:
+def headline(report: Report, found: WaterfallTotals) -> str:
     """The whole range in one sentence."""
     if not found.orders["orders"]:
         uncounted = report.flags.num_rows and not report.health.num_rows
@@ -48,21 +48,21 @@ def headline(report: Report, found: Totals) -> str:
         f"{delivered:,} of {count(found.eligible, 'eligible order')} reached Meta"
         f" ({percent(found.coverage)})"
     )
-    recovered = sum(story.recovered for story in report.stories)
+    recovered = sum(story.recovered for story in report.gap_histories)
     if recovered:
-        said += f", {recovered:,} of them recovered from {_gaps(report.stories)}"
-    uncounted = sum(story.gap.unknown_hours for story in report.stories)
+        said += f", {recovered:,} of them recovered from {_gaps(report.gap_histories)}"
+    uncounted = sum(story.gap.unknown_hours for story in report.gap_histories)
     if uncounted:
         verb = "is" if uncounted == 1 else "are"
         said += f"; {count(uncounted, 'hour')} {verb} not counted yet"
     if not missing:
         return f"{said}; none is missing."
-    worth = moneys(_missing_money(found))
+    worth = format_amounts(_missing_money(found))
     verb = "is" if missing == 1 else "are"
     said += f"; {missing:,}{f' ({worth})' if worth else ''} {verb} missing"
-    savable = sum(story.gap.recoverable for story in report.stories)
+    savable = sum(story.gap.recoverable for story in report.gap_histories)
     first = min(
-        (s.gap.first_deadline for s in report.stories if s.gap.first_deadline), default=None
+        (s.gap.first_deadline for s in report.gap_histories if s.gap.first_deadline), default=None
     )
     if savable and first:
         said += f", of which {savable:,} can still be saved, the first until"
@@ -70,11 +70,11 @@ def headline(report: Report, found: Totals) -> str:
     return f"{said}."
 
 
-def _gaps(stories: Sequence[Story]) -> str:
-    return count(sum(1 for story in stories if story.recovered), "gap")
+def _gaps(gap_histories: Sequence[GapHistory]) -> str:
+    return count(sum(1 for story in gap_histories if story.recovered), "gap")
 
 
-def _missing_money(found: Totals) -> dict[str, float]:
+def _missing_money(found: WaterfallTotals) -> dict[str, float]:
     money = {}
     for currency in found.currencies:
         value = found.money["orders", currency]
@@ -85,7 +85,7 @@ def _missing_money(found: Totals) -> dict[str, float]:
 
 
 @dataclass(frozen=True)
-class Told:
+class GapCard:
     """A gap as the report tells it: `facts` are (what, words)."""
 
     number: int
@@ -97,16 +97,16 @@ class Told:
     to_do: str
 
 
-def told(story: Story, number: int, now: datetime) -> Told:
+def told(story: GapHistory, number: int, now: datetime) -> GapCard:
     """The story of a gap, from its start to what can still be done."""
     gap = story.gap
     state, mood = _state(story)
     cause = _cause(story)
     facts = [
-        ("Began", moment(gap.first_hour)),
-        ("Ended", f"{moment(gap.last_hour + HOUR)}, {count(gap.hours, 'hour')} affected"),
+        ("Began", format_utc(gap.first_hour)),
+        ("Ended", f"{format_utc(gap.last_hour + HOUR)}, {count(gap.hours, 'hour')} affected"),
         ("Cause", f"{cause[0].upper()}{cause[1:]}."),
-        ("Seen", " ".join(reason_words(reason) for reason in list(story.reasons)[:3])),
+        ("Seen", " ".join(reason_label(reason) for reason in list(story.reasons)[:3])),
         ("Missing at first", _worth(story.lost, story.lost_money) if story.lost else ""),
         ("Recovered", _recovered(story)),
         ("Can still be saved", _savable(story, now)),
@@ -114,26 +114,31 @@ def told(story: Story, number: int, now: datetime) -> Told:
         ("Gone for good", _gone(story)),
         ("Visits", visits(gap, now) if gap.matched_again else ""),
         ("Without a visit", _unmatched(story)),
-        ("Did not arrive", f"About {count(gap.absent, 'order')}" if gap.absent else ""),
-        ("Without their usual match keys", _weakened(gap.weakened)),
+        (
+            "Did not arrive",
+            f"About {count(gap.orders_expected_missing, 'order')}"
+            if gap.orders_expected_missing
+            else "",
+        ),
+        ("Without their usual match keys", _weakened(gap.orders_with_fewer_keys)),
         ("Not counted yet", count(gap.unknown_hours, "hour") if gap.unknown_hours else ""),
     ]
     if gap.evidence and gap.cause is not Cause.NOT_MATERIALIZED:  # which says no more than that
         facts.insert(4, ("Evidence", f"{gap.evidence[0].upper()}{gap.evidence[1:]}."))
     to_do = "" if story.over or cause_is_past(story) else _to_do(gap, now)
-    return Told(
+    return GapCard(
         number, during(gap), state, mood, _sentence(story, cause), [f for f in facts if f[1]], to_do
     )
 
 
-def cause_is_past(story: Story) -> bool:
+def cause_is_past(story: GapHistory) -> bool:
     """Whether there is nothing to do about it: what is missing can be saved by nobody."""
     gap = story.gap
-    left = gap.savable or gap.correctable or gap.unmatched or gap.weakened
+    left = gap.savable or gap.correctable or gap.unmatched or gap.orders_with_fewer_keys
     return gap.cause is Cause.TOO_LATE or not left
 
 
-def _cause(story: Story) -> str:
+def _cause(story: GapHistory) -> str:
     if (
         story.gap.cause is Cause.NOT_MATERIALIZED
         and story.recovered
@@ -143,43 +148,47 @@ def _cause(story: Story) -> str:
     return story.gap.headline
 
 
-def _state(story: Story) -> tuple[str, str]:
+def _state(story: GapHistory) -> tuple[str, str]:
     if story.over:
         return "recovered", "good"
     if story.gap.savable or story.gap.correctable:
         return "open", "warn"
-    poorer = story.gap.unmatched or story.gap.weakened
+    poorer = story.gap.unmatched or story.gap.orders_with_fewer_keys
     return (
-        ("poorer", "warn") if poorer and not (story.gone or story.gap.absent) else ("lost", "bad")
+        ("poorer", "warn")
+        if poorer and not (story.gone or story.gap.orders_expected_missing)
+        else ("lost", "bad")
     )
 
 
-def _sentence(story: Story, cause: str) -> str:
+def _sentence(story: GapHistory, cause: str) -> str:
     if not story.lost and story.gap.unknown_hours:
         return f"Nobody knows yet what these hours hold, because {cause}."
-    if not story.lost and story.gap.absent:
-        return f"About {count(story.gap.absent, 'order')} did not arrive here, because {cause}."
+    expected = story.gap.orders_expected_missing
+    if not story.lost and expected:
+        return f"About {count(expected, 'order')} did not arrive here, because {cause}."
     if not story.lost:
         return f"All orders arrived, but with fewer match keys, because {cause}."
     verb = "was" if story.lost == 1 else "were"
     said = f"{_worth(story.lost, story.lost_money)} {verb} not at Meta in time, because {cause}"
     if story.over:
-        return f"{said}; all were recovered by {moment(story.recovered_at or story.gap.last_hour)}."
+        until = format_utc(story.recovered_at or story.gap.last_hour)
+        return f"{said}; all were recovered by {until}."
     if story.recovered:
         return f"{said}; {story.recovered:,} were recovered, {story.gap.orders:,} are missing."
     return f"{said}."
 
 
-def _recovered(story: Story) -> str:
+def _recovered(story: GapHistory) -> str:
     if not story.recovered or story.recovered_at is None or story.spare is None:
         return "nothing yet" if story.lost else ""
     return (
         f"{_worth(story.recovered, story.recovered_money)}, the last at"
-        f" {moment(story.recovered_at)}, with {span(story.spare)} or more to spare"
+        f" {format_utc(story.recovered_at)}, with {format_duration(story.spare)} or more to spare"
     )
 
 
-def _savable(story: Story, now: datetime) -> str:
+def _savable(story: GapHistory, now: datetime) -> str:
     gap = story.gap
     if gap.first_deadline is None:
         return ""
@@ -189,13 +198,13 @@ def _savable(story: Story, now: datetime) -> str:
     return f"{_worth(gap.recoverable, gap.recoverable_money)}, {until}"
 
 
-def _gone(story: Story) -> str:
+def _gone(story: GapHistory) -> str:
     if story.gone:
         return _worth(story.gone, story.gone_money)
     return "nothing" if story.lost else ""
 
 
-def _unmatched(story: Story) -> str:
+def _unmatched(story: GapHistory) -> str:
     if not story.gap.unmatched:
         return ""
     return f"{count(story.gap.unmatched, 'order')}, sent with what the order itself carries"
@@ -213,7 +222,7 @@ def _weakened(orders: int) -> str:
 def _worth(orders: int, money: Mapping[str, float]) -> str:
     if not orders:
         return ""
-    worth = moneys(money)
+    worth = format_amounts(money)
     return f"{count(orders, 'order')} ({worth})" if worth else count(orders, "order")
 
 
@@ -231,10 +240,10 @@ def totals_table(report: Report) -> tuple[list[str], list[list[str]]]:
         for name in names:
             group[name] += row[name]
             group[f"value_{name}"] += row[f"value_{name}"]
-    shown = [s for s in STAGE_WORDS if s in ("orders", "withheld", "delivered")
+    shown = [s for s in STAGE_LABELS if s in ("orders", "withheld", "delivered")
              or any(group[s] for group in sums.values())]  # fmt: skip
     header = [*(["Dataset"] if many else []), "Event", "Currency"]
-    header += [STAGE_WORDS[stage].split(":")[0] for stage in shown]
+    header += [STAGE_LABELS[stage].split(":")[0] for stage in shown]
     header += ["Coverage", "Money of orders", "Money delivered", "Money missing"]
     body = []
     for names_of, group in sorted(sums.items(), key=lambda item: (-item[1]["orders"], item[0])):
@@ -278,23 +287,23 @@ def reasons_table(report: Report) -> list[tuple[str, str, str, str]]:
         orders[key] += row["orders"]
         if row["value"]:
             money[key][row["currency"] or ""] += row["value"]
-    place = list(STAGE_WORDS)
+    place = list(STAGE_LABELS)
     ranked = sorted(orders, key=lambda key: (place.index(key[0]), -orders[key], key[1]))
     return [
         (
-            STAGE_WORDS[stage].split(":")[0],
-            reason_words(reason),
+            STAGE_LABELS[stage].split(":")[0],
+            reason_label(reason),
             f"{orders[stage, reason]:,}",
-            moneys(money[stage, reason]) or "–",
+            format_amounts(money[stage, reason]) or "–",
         )
         for stage, reason in ranked[:_REASONS]
     ]
 
 
-def tiles(report: Report, found: Totals) -> list[dict[str, Any]]:
+def tiles(report: Report, found: WaterfallTotals) -> list[dict[str, Any]]:
     """The figures at the top: a title, a number, a line below, and a mood."""
     missing = max(found.eligible - found.orders["delivered"], 0)
-    recovered = sum(story.recovered for story in report.stories)
+    recovered = sum(story.recovered for story in report.gap_histories)
     waiting = sum(found.orders[stage] for stage in WAITING)
     lost = sum(found.orders[stage] for stage in LOST_FOR_GOOD)
     parts = [f"{waiting:,} waiting" if waiting else "", f"{lost:,} lost" if lost else ""]
@@ -314,13 +323,13 @@ def tiles(report: Report, found: Totals) -> list[dict[str, Any]]:
         {
             "title": "Missing",
             "number": f"{missing:,}",
-            "below": listed(part for part in parts if part) or "nothing is missing",
+            "below": join_names(part for part in parts if part) or "nothing is missing",
             "mood": "bad" if missing else "zero",
         },
         {
             "title": "Recovered",
             "number": f"{recovered:,}",
-            "below": f"from {_gaps(report.stories)}" if recovered else "no gap was recovered",
+            "below": f"from {_gaps(report.gap_histories)}" if recovered else "no gap was recovered",
             "mood": "" if recovered else "zero",
         },
     ]

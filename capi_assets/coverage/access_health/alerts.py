@@ -12,8 +12,8 @@ from typing import Any
 
 from capi_assets.coverage.access_health.findings import (
     STEPS,
-    Outlook,
-    Said,
+    AccessStatus,
+    Finding,
     access,
     token_end,
     version,
@@ -22,8 +22,8 @@ from capi_assets.coverage.alerting.alert_message import note
 from capi_assets.coverage.alerting.channels import Message
 
 
-def tell(
-    outlooks: Sequence[Outlook], told: Mapping[str, str], now: datetime
+def access_alerts(
+    outlooks: Sequence[AccessStatus], told: Mapping[str, str], now: datetime
 ) -> tuple[list[Message], dict[str, str]]:
     """What to tell now, and what was told by dataset id then.
 
@@ -48,11 +48,11 @@ def tell(
     return list(messages.values()), after
 
 
-def _topics(outlook: Outlook) -> dict[str, Said]:
+def _topics(outlook: AccessStatus) -> dict[str, Finding]:
     return {"access": access(outlook), "token": token_end(outlook), "version": version(outlook)}
 
 
-def _message(topic: str, said: Said, before: str, now: datetime) -> Message | None:
+def _message(topic: str, said: Finding, before: str, now: datetime) -> Message | None:
     if said.mark == "ok":
         text = f"{_AGAIN[topic]} {said.words}"
         return note(f"{topic}_recovered", text, _AGAIN[topic].rstrip("."), now, (), None)
@@ -87,7 +87,7 @@ def _read(told: str) -> dict[str, str]:
     return {topic: mark for topic, _, mark in pairs if mark}
 
 
-def told_before(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def previous_alerts(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """`told` by dataset id of stored rows, the latest look winning."""
     ordered = sorted(rows, key=lambda row: row["checked_at"])
     return {row["dataset_id"]: row["told"] for row in ordered}

@@ -18,7 +18,7 @@ from capi_assets.contracts.meta_access import MetaAccess
 from capi_assets.delivery.datasets import Datasets
 from capi_assets.meta.graph.client import DatasetAccess, MetaClient
 from capi_assets.meta.graph.debug_token import TokenFacts, debug_token
-from capi_assets.meta.graph.errors import TOKEN_PLACES, Kind, cure
+from capi_assets.meta.graph.errors import TOKEN_SETTINGS, ErrorKind, remedy_without_rerun
 from capi_assets.meta.graph.preflight import Preflight, preflight
 from capi_assets.meta.graph.versions import VersionOutlook, version_outlook
 
@@ -31,7 +31,7 @@ ERROR_DAYS = 7
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Finding:
     """A verdict in words. `mark` names the state: alerts come when it changes."""
 
     verdict: Verdict
@@ -40,7 +40,7 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class AccessStatus:
     """What is known of one dataset's way to Meta at one moment.
 
     `missing` says why there is no token; then nothing was asked. `canary` is None where no
@@ -67,7 +67,7 @@ class Outlook:
             return False
         if self.canary and self.canary.ok:
             return True
-        if self.canary and self.canary.kind is Kind.TOKEN:
+        if self.canary and self.canary.kind is ErrorKind.TOKEN:
             return False
         return self.facts.is_valid if self.facts else None
 
@@ -85,14 +85,14 @@ class Outlook:
         return next(verdict for verdict in WORST_FIRST if verdict in found)
 
 
-def look(
+def check_access(
     datasets: Datasets,
     now: datetime,
     *,
     canary: bool,
     version: str,
     ask: Callable[[DatasetAccess], TokenFacts] = debug_token,
-) -> list[Outlook]:
+) -> list[AccessStatus]:
     """Asks Meta about every dataset that is set up, in the order of their ids.
 
     Args:
@@ -101,7 +101,7 @@ def look(
     """
     found = [_look(access, now, canary, ask) for access in datasets.accesses.values()]
     found += [
-        Outlook(dataset_id, now, version_outlook(version, now), missing=why)
+        AccessStatus(dataset_id, now, version_outlook(version, now), missing=why)
         for dataset_id, why in datasets.missing.items()
     ]
     return sorted(found, key=lambda outlook: outlook.dataset_id)
@@ -112,7 +112,7 @@ def _look(
     now: datetime,
     canary: bool,
     ask: Callable[[DatasetAccess], TokenFacts],
-) -> Outlook:
+) -> AccessStatus:
     facts = ask(access)
     flown = None
     if canary:
@@ -122,20 +122,20 @@ def _look(
         finally:
             client.close()
     answered = (flown.api_version if flown else None) or facts.api_version
-    return Outlook(
+    return AccessStatus(
         access.dataset_id, now, version_outlook(access.version, now, answered), facts, flown
     )
 
 
-def access(outlook: Outlook) -> Said:
+def access(outlook: AccessStatus) -> Finding:
     """Whether Meta accepts the token and lets it send."""
     dataset, facts, canary = outlook.dataset_id, outlook.facts, outlook.canary
     if outlook.missing is not None:
         words = (
             f"Dataset {dataset} has no access token that can be used:"
-            f" {outlook.missing.rstrip('.')}. Set {TOKEN_PLACES}."
+            f" {outlook.missing.rstrip('.')}. Set {TOKEN_SETTINGS}."
         )
-        return Said("error", words, "no_token")
+        return Finding("error", words, "no_token")
     if canary is not None and (canary.ok or canary.kind not in _NOT_TELLING):
         return _of_canary(canary)
     if facts is not None and facts.is_valid:
@@ -143,32 +143,33 @@ def access(outlook: Outlook) -> Said:
             f"Meta says that the token of dataset {dataset} is valid. Whether it may send to the"
             " dataset was not tried: `capi-assets preflight` does."
         )
-        return Said("ok", words, "ok")
+        return Finding("ok", words, "ok")
     if facts is not None and facts.is_valid is False:
         words = (
             f"Meta does not accept the access token of dataset {dataset}"
-            f"{_codes(facts.code, facts.subcode)}. {cure(Kind.TOKEN, facts.code, facts.subcode)}"
+            f"{_codes(facts.code, facts.subcode)}."
+            f" {remedy_without_rerun(ErrorKind.TOKEN, facts.code, facts.subcode)}"
         )
-        return Said("error", words, Kind.TOKEN.cause)
+        return Finding("error", words, ErrorKind.TOKEN.cause)
     if canary is not None:
-        return Said("unknown", canary.words, "unknown")
+        return Finding("unknown", canary.words, "unknown")
     why = facts.why_unknown if facts else None
     words = (
         f"Whether Meta accepts the token of dataset {dataset} is not known: {why}."
         " `capi-assets preflight` tries it."
     )
-    return Said("unknown", words, "unknown")
+    return Finding("unknown", words, "unknown")
 
 
 # Answers that say nothing of the token, for better or worse.
-_NOT_TELLING = (Kind.TRANSIENT, Kind.THROTTLED, Kind.UNRECOGNISED)
+_NOT_TELLING = (ErrorKind.TRANSIENT, ErrorKind.THROTTLED, ErrorKind.UNRECOGNISED)
 
 
-def _of_canary(canary: Preflight) -> Said:
+def _of_canary(canary: Preflight) -> Finding:
     if canary.kind is None:
-        return Said("warning" if canary.was_accepted else "ok", canary.words, "ok")
+        return Finding("warning" if canary.was_accepted else "ok", canary.words, "ok")
     verdict: Verdict = "error" if canary.kind.stops else "warning"
-    return Said(verdict, canary.words, canary.kind.cause)
+    return Finding(verdict, canary.words, canary.kind.cause)
 
 
 def _codes(code: int | None, subcode: int | None) -> str:
@@ -177,28 +178,30 @@ def _codes(code: int | None, subcode: int | None) -> str:
     return f" (error {code}{f'/{subcode}' if subcode is not None else ''})"
 
 
-def token_end(outlook: Outlook) -> Said:
+def token_end(outlook: AccessStatus) -> Finding:
     """How long the token lasts."""
     token, facts, left = f"token of dataset {outlook.dataset_id}", outlook.facts, outlook.days_left
     if facts is None:
-        return Said("unknown", f"There is no {token} that could end.", "unknown")
+        return Finding("unknown", f"There is no {token} that could end.", "unknown")
     if facts.expires_at is not None and left is not None:
         if facts.expires_at <= outlook.checked_at:
             words = f"The {token} ended on {_moment(facts.expires_at)}. {_RENEW}"
-            return Said("error", words, "ended")
+            return Finding("error", words, "ended")
         words = f"The {token} ends on {_moment(facts.expires_at)} ({_in(left)})."
         if left > WARNING_DAYS:
             return _with_data_access(outlook, words)
-        return Said("error" if left <= ERROR_DAYS else "warning", f"{words} {_RENEW}", step(left))
+        return Finding(
+            "error" if left <= ERROR_DAYS else "warning", f"{words} {_RENEW}", step(left)
+        )
     if facts.never_expires:
         return _with_data_access(outlook, f"The {token} has no end.")
     why = facts.why_unknown or (
         "Meta does not accept it" if facts.is_valid is False else "Meta does not tell it"
     )
-    return Said("unknown", f"When the {token} ends is not known: {why}.", "unknown")
+    return Finding("unknown", f"When the {token} ends is not known: {why}.", "unknown")
 
 
-_RENEW = f"Create a new one without end in Events Manager and set {TOKEN_PLACES}."
+_RENEW = f"Create a new one without end in Events Manager and set {TOKEN_SETTINGS}."
 
 STEPS = (1, 3, 7, 14, 30)
 """Days left at which an end is told again."""
@@ -209,37 +212,37 @@ def step(left: int) -> str:
     return next((f"ends_in_{days}" for days in STEPS if left <= days), "ok")
 
 
-def _with_data_access(outlook: Outlook, words: str) -> Said:
+def _with_data_access(outlook: AccessStatus, words: str) -> Finding:
     """Adds the end of data access, which is no end of the token."""
     ends = outlook.facts.data_access_expires_at if outlook.facts else None
     if ends is None or ends - outlook.checked_at > timedelta(days=WARNING_DAYS):
-        return Said("ok", words, "ok")
+        return Finding("ok", words, "ok")
     words = (
         f"{words} The app's access to the person's data ends on {_moment(ends)}; Meta does not say"
         " whether events are taken after that, so renew it before."
     )
-    return Said("warning", words, "data_access_ends")
+    return Finding("warning", words, "data_access_ends")
 
 
-def version(outlook: Outlook) -> Said:
+def version(outlook: AccessStatus) -> Finding:
     """How long the Graph version lasts."""
     found = outlook.version
     if found.verdict == "ok":
-        return Said("ok", found.words, "ok")
+        return Finding("ok", found.words, "ok")
     if found.days_left is None:
         mark = "not_known"
     else:
         mark = "ended" if found.days_left <= 0 else step(found.days_left)
-    return Said(found.verdict, found.words, mark)
+    return Finding(found.verdict, found.words, mark)
 
 
-def worst(said: Sequence[Said]) -> Verdict:
+def worst(said: Sequence[Finding]) -> Verdict:
     """The worst verdict of several; `ok` of none."""
     found = {one.verdict for one in said}
     return next((verdict for verdict in WORST_FIRST if verdict in found), "ok")
 
 
-def words_of(outlook: Outlook) -> str:
+def words_of(outlook: AccessStatus) -> str:
     """All that was found, worst first."""
     said = (access(outlook), token_end(outlook), version(outlook))
     return " ".join(
@@ -247,7 +250,7 @@ def words_of(outlook: Outlook) -> str:
     )
 
 
-def row(outlook: Outlook, told: str = "") -> dict[str, Any]:
+def row(outlook: AccessStatus, told: str = "") -> dict[str, Any]:
     """The row of contract `MetaAccess`."""
     facts, canary, ends = outlook.facts, outlook.canary, outlook.version.ends
     return {
@@ -279,7 +282,7 @@ def table(rows: Sequence[dict[str, Any]]) -> pa.Table:
     return conform(pa.Table.from_pylist(list(rows), arrow_schema(MetaAccess)), MetaAccess)
 
 
-def _answered(outlook: Outlook) -> str | None:
+def _answered(outlook: AccessStatus) -> str | None:
     said = outlook.canary.api_version if outlook.canary else None
     return said or (outlook.facts.api_version if outlook.facts else None)
 
@@ -292,7 +295,7 @@ def _in(days: int) -> str:
     return {0: "in less than a day", 1: "in 1 day"}.get(days, f"in {days} days")
 
 
-def report(outlooks: Sequence[Outlook]) -> str:
+def report(outlooks: Sequence[AccessStatus]) -> str:
     """A Markdown table with a row per dataset."""
     head = ["| dataset | verdict | what was found | trace id |", "|---|---|---|---|"]
     rows = [

@@ -15,7 +15,7 @@ from capi_assets.delivery.causes import Cause
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class OpenGap:
     """A gap that was told and is not over: what must be remembered of it between two looks."""
 
     id: str
@@ -38,7 +38,7 @@ class Standing:
 class AlertState:
     """All gaps that were told and are not over; the oldest first."""
 
-    standing: tuple[Standing, ...] = ()
+    standing: tuple[OpenGap, ...] = ()
 
     def to_json(self) -> str:
         """Compact text for a sensor's cursor, some 250 bytes a gap."""
@@ -57,13 +57,13 @@ class AlertState:
 _TIMES = ("first_hour", "last_hour", "deadline", "gone_since")
 
 
-def _pack(standing: Standing) -> dict[str, Any]:
-    fields = {name: getattr(standing, name) for name in Standing.__slots__}
+def _pack(standing: OpenGap) -> dict[str, Any]:
+    fields = {name: getattr(standing, name) for name in OpenGap.__slots__}
     for name in _TIMES:
         fields[name] = fields[name] and int(fields[name].timestamp())
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _unpack(fields: dict[str, Any]) -> Standing:
+def _unpack(fields: dict[str, Any]) -> OpenGap:
     times = {name: datetime.fromtimestamp(fields[name], UTC) for name in _TIMES if fields.get(name)}
-    return Standing(**{**fields, "deadline": None, **times, "cause": Cause(fields["cause"])})
+    return OpenGap(**{**fields, "deadline": None, **times, "cause": Cause(fields["cause"])})

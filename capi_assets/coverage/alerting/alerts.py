@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
-from capi_assets.coverage.alerting.alert_state import AlertState, Standing
+from capi_assets.coverage.alerting.alert_state import AlertState, OpenGap
 from capi_assets.coverage.flags import ERROR, WARN
 from capi_assets.coverage.gaps import Gap, merged
 from capi_assets.delivery.causes import Cause
 from capi_assets.hours import HOUR
 
-Kind = Literal[
+AlertKind = Literal[
     "opened",
     "worse",
     "about_to_expire",
@@ -25,7 +25,7 @@ Kind = Literal[
     "recovered",
     "changed",
     "recovery_launched",
-    "recovery_given_up",
+    "recovery_stopped",
 ]
 
 
@@ -66,7 +66,7 @@ class Alert:
         automatic: whether its hours were materialized again by automatic recovery.
     """
 
-    kind: Kind
+    kind: AlertKind
     gap_id: str
     gap: Gap
     ranges: tuple[str, ...] = ()
@@ -75,9 +75,9 @@ class Alert:
     automatic: bool = False
 
 
-def told_as(state: AlertState, gap: Gap) -> str:
+def alerted_id(state: AlertState, gap: Gap) -> str:
     """The id that a gap's alerts carry: that of the gap told before that it goes on, or its own."""
-    return next((known.id for known in state.standing if _touch(gap, known)), gap.id)
+    return next((known.id for known in state.standing if _overlaps(gap, known)), gap.id)
 
 
 def decide(
@@ -103,14 +103,14 @@ def decide(
     """
     policy = policy or AlertPolicy()
     alerts: list[Alert] = []
-    kept: list[Standing] = []
+    kept: list[OpenGap] = []
     for known, parts in _same(previous.standing, gaps):
         if not parts:
-            alert, remembered = _gone(known[0], gaps, now, policy, watched_from)
+            alert, remembered = _close_gap(known[0], gaps, now, policy, watched_from)
         elif not known:
             alert, remembered = _open(merged(parts), parts, now, policy)
         else:
-            alert, remembered = _go_on(_joined(known), parts, now, policy, watched_from)
+            alert, remembered = _update_open_gap(_merged(known), parts, now, policy, watched_from)
         if alert:
             alerts.append(alert)
         if remembered:
@@ -119,12 +119,12 @@ def decide(
 
 
 def _same(
-    standing: Sequence[Standing], gaps: Sequence[Gap]
-) -> list[tuple[list[Standing], list[Gap]]]:
+    standing: Sequence[OpenGap], gaps: Sequence[Gap]
+) -> list[tuple[list[OpenGap], list[Gap]]]:
     """Groups of what is one and the same gap, those told before first and in their order."""
-    groups: list[tuple[list[Standing], list[Gap]]] = [([s], []) for s in standing]
+    groups: list[tuple[list[OpenGap], list[Gap]]] = [([s], []) for s in standing]
     for gap in sorted(gaps, key=lambda g: (g.first_hour, g.cause)):
-        met = [group for group in groups if any(_touch(gap, s) for s in group[0])]
+        met = [group for group in groups if any(_overlaps(gap, s) for s in group[0])]
         if not met:
             groups.append(([], [gap]))
             continue
@@ -136,7 +136,7 @@ def _same(
     return groups
 
 
-def _touch(gap: Gap, known: Standing) -> bool:
+def _overlaps(gap: Gap, known: OpenGap) -> bool:
     return (
         gap.cause == known.cause
         and gap.first_hour <= known.last_hour + HOUR
@@ -144,7 +144,7 @@ def _touch(gap: Gap, known: Standing) -> bool:
     )
 
 
-def _joined(known: Sequence[Standing]) -> Standing:
+def _merged(known: Sequence[OpenGap]) -> OpenGap:
     oldest = known[0]
     return replace(
         oldest,
@@ -162,8 +162,8 @@ def _joined(known: Sequence[Standing]) -> Standing:
 
 def _open(
     gap: Gap, parts: Sequence[Gap], now: datetime, policy: AlertPolicy
-) -> tuple[Alert, Standing]:
-    remembered = Standing(
+) -> tuple[Alert, OpenGap]:
+    remembered = OpenGap(
         id=gap.id,
         cause=gap.cause,
         severity=gap.severity,
@@ -174,24 +174,24 @@ def _open(
         orders=gap.orders,
         money=dict(gap.money),
         deadline=gap.last_deadline,
-        expiring_told=_soon(gap.first_deadline, now, policy),
-        visits_told=_soon(gap.visits_until, now, policy),
+        expiring_told=_expires_soon(gap.first_deadline, now, policy),
+        visits_told=_expires_soon(gap.visits_until, now, policy),
         fewer_visits=_fewer_visits(gap),
     )
     return Alert("opened", gap.id, gap, _ranges(parts)), remembered
 
 
-def _go_on(
-    known: Standing,
+def _update_open_gap(
+    known: OpenGap,
     parts: Sequence[Gap],
     now: datetime,
     policy: AlertPolicy,
     watched_from: datetime | None,
-) -> tuple[Alert | None, Standing]:
+) -> tuple[Alert | None, OpenGap]:
     gap = merged(parts)
-    expiring = _soon(gap.first_deadline, now, policy)
-    fading = _soon(gap.visits_until, now, policy)
-    kind: Kind | None = None
+    expiring = _expires_soon(gap.first_deadline, now, policy)
+    fading = _expires_soon(gap.visits_until, now, policy)
+    kind: AlertKind | None = None
     if _is_past(known.deadline, now) and not gap.savable:
         kind = "expired"
     elif (expiring and not known.expiring_told) or (fading and not known.visits_told):
@@ -218,16 +218,16 @@ def _go_on(
     return (Alert(kind, known.id, gap, _ranges(parts)) if kind else None), remembered
 
 
-def _gone(
-    known: Standing,
+def _close_gap(
+    known: OpenGap,
     gaps: Sequence[Gap],
     now: datetime,
     policy: AlertPolicy,
     watched_from: datetime | None,
-) -> tuple[Alert | None, Standing | None]:
+) -> tuple[Alert | None, OpenGap | None]:
     past = _is_past(known.deadline, now)
     if watched_from and known.last_hour < watched_from:
-        return (Alert("expired", known.id, _remembered(known)) if past else None), None
+        return (Alert("expired", known.id, _gap_from_state(known)) if past else None), None
     others = [
         (gap.cause, count)
         for gap in gaps
@@ -235,24 +235,24 @@ def _gone(
         if known.first_hour <= hour <= known.last_hour
     ]
     if not others:
-        return Alert("recovered", known.id, _remembered(known)), None
+        return Alert("recovered", known.id, _gap_from_state(known)), None
     if known.gone_since is None or now - known.gone_since < policy.calm:
         return None, replace(known, gone_since=known.gone_since or now)
     still = sum(count or 0 for _, count in others)
     uncounted = any(count is None for _, count in others)
-    kind: Kind = "changed" if uncounted or 2 * still > known.orders else "recovered"
+    kind: AlertKind = "changed" if uncounted or 2 * still > known.orders else "recovered"
     if past and any(cause is Cause.TOO_LATE for cause, _ in others):
         kind = "expired"
     causes = tuple(sorted({cause for cause, _ in others}))
-    return Alert(kind, known.id, _remembered(known), (), still, causes), None
+    return Alert(kind, known.id, _gap_from_state(known), (), still, causes), None
 
 
 def _size(gap: Gap) -> int:
     """Orders lost, never arrived, or left without match keys, whichever is most."""
-    return max(gap.orders, gap.absent, gap.unmatched, gap.weakened)
+    return max(gap.orders, gap.orders_expected_missing, gap.unmatched, gap.orders_with_fewer_keys)
 
 
-def _is_worse(gap: Gap, known: Standing, policy: AlertPolicy) -> bool:
+def _is_worse(gap: Gap, known: OpenGap, policy: AlertPolicy) -> bool:
     if gap.severity == ERROR and known.severity != ERROR:
         return True
     return any(
@@ -264,7 +264,7 @@ def _is_worse(gap: Gap, known: Standing, policy: AlertPolicy) -> bool:
     )
 
 
-def _soon(moment: datetime | None, now: datetime, policy: AlertPolicy) -> bool:
+def _expires_soon(moment: datetime | None, now: datetime, policy: AlertPolicy) -> bool:
     return moment is not None and moment - now <= policy.about_to_expire
 
 
@@ -281,7 +281,7 @@ def _ranges(parts: Iterable[Gap]) -> tuple[str, ...]:
     return tuple(gap.partition_range for gap in sorted(parts, key=lambda g: g.first_hour))
 
 
-def _remembered(known: Standing) -> Gap:
+def _gap_from_state(known: OpenGap) -> Gap:
     """A gap that is over, as far as it was remembered."""
     return Gap(
         id=known.id,

@@ -64,7 +64,7 @@ def _usable(positions: npt.NDArray[np.int64], start: int, learnable: Flags) -> P
     return inside[learnable[inside]].astype(np.intp)
 
 
-def excess(squares: Floats, sampling: Floats, quadratic: Floats, least: float) -> float:
+def overdispersion(squares: Floats, sampling: Floats, quadratic: Floats, least: float) -> float:
     """How much more than by chance a shop's own past residuals vary; at least `least`.
 
     The smallest g under which residuals with variance `sampling + g * quadratic` have the median
@@ -80,45 +80,45 @@ def excess(squares: Floats, sampling: Floats, quadratic: Floats, least: float) -
 _STEPS = np.geomspace(1e-4, 1.0, 41)
 
 
-def count_at_most(count: float, mean: float, excess: float) -> float:
-    """P(X <= count) of a count around `mean` with variance `mean + excess * mean²`.
+def count_at_most(count: float, mean: float, overdispersion: float) -> float:
+    """P(X <= count) of a count around `mean` with variance `mean + overdispersion * mean²`.
 
-    Negative binomial: a Poisson count whose mean itself varies by a share of `sqrt(excess)`.
+    Negative binomial: a Poisson count whose mean varies by a share of `sqrt(overdispersion)`.
     """
     if mean <= 0.0:
         return 1.0
-    size = 1.0 / max(excess, 1e-9)
+    size = 1.0 / max(overdispersion, 1e-9)
     k = np.arange(int(count))
     steps = np.log(k + size) - np.log(k + 1.0) + np.log(mean / (size + mean))
     return _sum(size * np.log1p(-mean / (size + mean)), steps)
 
 
-def count_at_least(count: float, mean: float, excess: float) -> float:
+def count_at_least(count: float, mean: float, overdispersion: float) -> float:
     """P(X >= count) of the same count."""
     if count <= 0.0:
         return 1.0
     if mean <= 0.0:
         return 0.0
-    return max(0.0, 1.0 - count_at_most(count - 1.0, mean, excess))
+    return max(0.0, 1.0 - count_at_most(count - 1.0, mean, overdispersion))
 
 
-def count_interval(mean: float, excess: float) -> tuple[int, int]:
+def count_interval(mean: float, overdispersion: float) -> tuple[int, int]:
     """Where 19 of 20 such counts lie, both ends included."""
-    reach = 1.96 * float(np.sqrt(mean + excess * mean * mean))
+    reach = 1.96 * float(np.sqrt(mean + overdispersion * mean * mean))
     return max(0, int(np.floor(mean - reach))), int(np.ceil(mean + reach))
 
 
-def hits_at_most(hits: float, trials: float, rate: float, excess: float) -> float:
+def hits_at_most(hits: float, trials: float, rate: float, overdispersion: float) -> float:
     """P(X <= hits) of `trials` that hit at `rate`, which itself varies.
 
     Beta-binomial; `excess` is the correlation of two trials: the variance is
-    `trials * rate * (1 - rate) * (1 + (trials - 1) * excess)`.
+    `trials * rate * (1 - rate) * (1 + (trials - 1) * overdispersion)`.
     """
     if hits >= trials:
         return 1.0
     if rate <= 0.0 or rate >= 1.0:
         return 1.0 if rate <= 0.0 else 0.0
-    scale = 1.0 / min(max(excess, 1e-6), 0.99) - 1.0
+    scale = 1.0 / min(max(overdispersion, 1e-6), 0.99) - 1.0
     a, b, n = rate * scale, (1.0 - rate) * scale, int(trials)
     i = np.arange(n)
     k = np.arange(int(hits))
@@ -126,9 +126,9 @@ def hits_at_most(hits: float, trials: float, rate: float, excess: float) -> floa
     return _sum(float(np.sum(np.log(b + i) - np.log(a + b + i))), steps)
 
 
-def hits_at_least(hits: float, trials: float, rate: float, excess: float) -> float:
+def hits_at_least(hits: float, trials: float, rate: float, overdispersion: float) -> float:
     """P(X >= hits) of the same trials."""
-    return hits_at_most(trials - hits, trials, 1.0 - rate, excess)
+    return hits_at_most(trials - hits, trials, 1.0 - rate, overdispersion)
 
 
 def _sum(first: float, steps: Floats) -> float:

@@ -19,19 +19,19 @@ VISITS, ORDERS, SENDABLE, MATCHED, KEYED = range(5)
 _FIRST_KEY = 5
 
 _ENOUGH_RESIDUALS = 48
-_UNTRIED = {"count": 0.09, "rate": 0.03}  # until a shop has shown how much it varies
-_LEAST = {"count": 0.005, "rate": 0.005}  # Judgement: no shop is steadier than this
+_PRIOR_DISPERSION = {"count": 0.09, "rate": 0.03}  # until a shop has shown how much it varies
+_MIN_DISPERSION = {"count": 0.005, "rate": 0.005}  # Judgement: no shop is steadier than this
 
 _SAMPLES = 3  # Judgement: what a handful of same hours is worth in orders, beside
-_DRAWN = 60.0  # so many orders of all hours
+_PRIOR_WEIGHT = 60.0  # so many orders of all hours
 _EVEN = 2.0
 _PLAUSIBLE = 0.01  # no need to look closer
 
-MUTE = 5.0
+MIN_EXPECTED_VISITS = 5.0
 """Judgement: below so many expected visits, or fewer than half the orders, visits prove nothing."""
 
 
-class Sums(NamedTuple):
+class WindowTotals(NamedTuple):
     """Signals of a window that ends with the hour in question, seen and expected, per row."""
 
     hours: int
@@ -93,22 +93,22 @@ class Expectations:
         for position, is_good in enumerate(good, at):
             self.learn(position, bool(is_good))
 
-    def sums(self, at: int, hours: int) -> Sums:
+    def sums(self, at: int, hours: int) -> WindowTotals:
         """The last `hours` hours that end with `at`, as far as they have an expectation."""
         first = min(max(at + 1 - hours, self._sums_from), at + 1)
         s = self._sums
-        return Sums(
+        return WindowTotals(
             hours,
             s.seen[:, at + 1] - s.seen[:, first],
             s.expected[:, at + 1] - s.expected[:, first],
         )
 
-    def suffixes(self, at: int, hours: int) -> Sums:
+    def suffixes(self, at: int, hours: int) -> WindowTotals:
         """The sums of the last 1, 2, ... `hours` hours, as columns."""
         firsts = np.arange(at, max(at - hours, self._sums_from - 1), -1)
         s = self._sums
         last = at + 1
-        return Sums(
+        return WindowTotals(
             hours,
             s.seen[:, [last]] - s.seen[:, firsts],
             s.expected[:, [last]] - s.expected[:, firsts],
@@ -127,25 +127,29 @@ class Expectations:
             self._excess[key] = _fit("count", squares[use], mean[use], (mean**2)[use])
         return self._excess[key]
 
-    def rate(self, at: int, window: Sums, hits: int, trials: int) -> float:
+    def rate(self, at: int, window: WindowTotals, hits: int, trials: int) -> float:
         """The usual share of `hits` in a window, drawn towards that of all hours.
 
         Of the few orders of a few same hours alone, every tenth share would be far off.
         """
         overall = self._overall(at, hits, trials)
         own, of = window.expected[hits] * _SAMPLES, window.expected[trials] * _SAMPLES
-        return float(min(own + overall * _DRAWN, of + _DRAWN - 0.5) / (of + _DRAWN))
+        return float(
+            min(own + overall * _PRIOR_WEIGHT, of + _PRIOR_WEIGHT - 0.5) / (of + _PRIOR_WEIGHT)
+        )
 
-    def rate_chance(self, at: int, window: Sums, hits: int, trials: int) -> float:
+    def rate_chance(self, at: int, window: WindowTotals, hits: int, trials: int) -> float:
         """The probability that a good window has so few `hits`, or fewer."""
         rate = self.rate(at, window, hits, trials)
-        unsure = 1.0 / (window.expected[trials] * _SAMPLES + _DRAWN)  # the rate is an estimate
+        unsure = 1.0 / (
+            window.expected[trials] * _SAMPLES + _PRIOR_WEIGHT
+        )  # the rate is an estimate
         seen, of = window.seen[hits], window.seen[trials]
-        least = count_models.hits_at_most(seen, of, rate, _LEAST["rate"] + unsure)
+        least = count_models.hits_at_most(seen, of, rate, _MIN_DISPERSION["rate"] + unsure)
         if least > _PLAUSIBLE:
             return least
-        excess = self._rate_excess(at, window.hours, hits, trials)
-        return count_models.hits_at_most(seen, of, rate, excess + unsure)
+        overdispersion = self._rate_excess(at, window.hours, hits, trials)
+        return count_models.hits_at_most(seen, of, rate, overdispersion + unsure)
 
     def _overall(self, at: int, hits: int, trials: int) -> float:
         since = max(at - count_models.WEEK * count_models.WEEKS, self.start)
@@ -156,8 +160,10 @@ class Expectations:
         key = (hits, trials, hours, at // count_models.DAY)
         if key not in self._excess:
             seen, expected = self._past(at, hours)
-            of = expected[trials] * _SAMPLES + _DRAWN
-            rate = (expected[hits] * _SAMPLES + self._overall(at, hits, trials) * _DRAWN) / of
+            of = expected[trials] * _SAMPLES + _PRIOR_WEIGHT
+            rate = (
+                expected[hits] * _SAMPLES + self._overall(at, hits, trials) * _PRIOR_WEIGHT
+            ) / of
             n = seen[trials]
             chance = n * rate * (1.0 - rate)
             use = chance >= _EVEN  # where it is less, chance itself is lopsided
@@ -178,12 +184,12 @@ class Expectations:
 
 def can_speak(expected: Floats) -> Flags:
     """Whether so many visits are usual that their number says something about the orders."""
-    few = np.maximum(MUTE, 0.5 * expected[ORDERS])
+    few = np.maximum(MIN_EXPECTED_VISITS, 0.5 * expected[ORDERS])
     spoken: Flags = expected[VISITS] >= few
     return spoken
 
 
 def _fit(kind: str, squares: Floats, sampling: Floats, quadratic: Floats) -> float:
     if len(squares) < _ENOUGH_RESIDUALS:
-        return _UNTRIED[kind]
-    return count_models.excess(squares, sampling, quadratic, _LEAST[kind])
+        return _PRIOR_DISPERSION[kind]
+    return count_models.overdispersion(squares, sampling, quadratic, _MIN_DISPERSION[kind])

@@ -15,7 +15,7 @@ import orjson
 import pyarrow as pa
 
 from capi_assets.coverage.anomalies.count_models import Flags, Floats
-from capi_assets.coverage.sql import over, query
+from capi_assets.coverage.sql import duckdb_with, query
 from capi_assets.hours import HOUR
 
 HISTORY = (
@@ -83,7 +83,7 @@ def hour_signals(tables: Iterable[pa.Table], last: datetime) -> HourSignals | No
     over all orders.
     """
     health = pa.concat_tables([table.select(HISTORY) for table in tables])
-    with over(health=health) as connection:
+    with duckdb_with(health=health) as connection:
         rows = query(connection, _HOURS).to_pylist()
     rows = [row for row in rows if row["hour"] <= last]
     if not rows:

@@ -30,7 +30,7 @@ class MissingVisits:
     unmatched: int
 
 
-SILENCE = 0.1
+LOST_VISITS_SHARE = 0.1
 """Judgement: an hour below this share of the median hour's visits is no quiet night."""
 
 REFERENCE = timedelta(days=3)
@@ -44,7 +44,7 @@ def missing_visits(hours: Iterable[HourOfVisits]) -> dict[datetime, MissingVisit
     those of ordinary hours do. A dataset whose orders never have visits is not accused.
     """
     rows = list(hours)
-    quiet = SILENCE * max((row.visits for row in rows), default=0)
+    quiet = LOST_VISITS_SHARE * max((row.visits for row in rows), default=0)
     found = {}
     for row in rows:
         unmatched = row.orders - row.matched
@@ -55,9 +55,9 @@ def missing_visits(hours: Iterable[HourOfVisits]) -> dict[datetime, MissingVisit
         if len(ordinary) < 3:
             continue
         usual = median(r.visits for r in ordinary)
-        if row.visits >= SILENCE * usual:
+        if row.visits >= LOST_VISITS_SHARE * usual:
             continue
-        ordinary = [r for r in ordinary if r.visits >= SILENCE * usual and r.orders > 0]
+        ordinary = [r for r in ordinary if r.visits >= LOST_VISITS_SHARE * usual and r.orders > 0]
         orders = sum(r.orders for r in ordinary)
         share = sum(r.matched for r in ordinary) / orders if orders else 0.0
         if row.matched / row.orders < share / 2:

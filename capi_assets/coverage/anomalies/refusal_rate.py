@@ -18,7 +18,7 @@ from capi_assets.hours import HOUR
 
 # Judgement: that a good window looks as bad, and how alike the orders of an hour are.
 _CHANCE = 1e-4
-_ALIKE = 0.005
+_INTRA_HOUR_CORRELATION = 0.005
 _WINDOWS = (1, 3, 6, DAY)
 
 _HOURS, _ORDERS = 5 * DAY, 100
@@ -29,8 +29,8 @@ OUTAGE, FEWEST = 0.2, 5
 
 
 @dataclass(frozen=True, slots=True)
-class Trickle:
-    """Running sums over an hourly grid: eligible and refused orders, of all and of calm hours."""
+class RefusalBaseline:
+    """Running sums per hour: eligible and refused orders, in all and in baseline hours."""
 
     start: datetime
     eligible: Floats
@@ -40,17 +40,17 @@ class Trickle:
     calm_refused: Floats
 
     @classmethod
-    def learn(cls, signals: HourSignals) -> Trickle:
+    def learn(cls, signals: HourSignals) -> RefusalBaseline:
         """From all hours that are no outage by themselves."""
         eligible, refused = np.nan_to_num(signals.eligible), np.nan_to_num(signals.refused)
-        calm = signals.known & ~((refused >= OUTAGE * eligible) & (refused >= FEWEST))
+        baseline = signals.known & ~((refused >= OUTAGE * eligible) & (refused >= FEWEST))
         return cls(
             signals.start,
             _running(eligible),
             _running(refused),
-            _running(calm.astype(np.float64)),
-            _running(eligible * calm),
-            _running(refused * calm),
+            _running(baseline.astype(np.float64)),
+            _running(eligible * baseline),
+            _running(refused * baseline),
         )
 
     def is_more(self, hour: datetime, refused: int, eligible: int, least: float) -> bool | None:
@@ -75,16 +75,16 @@ class Trickle:
             of = eligible + self.eligible[until] - self.eligible[first]
             if lost <= least * of or lost <= usual * of:
                 continue
-            if count_models.hits_at_least(lost, of, usual, _ALIKE) < _CHANCE:
+            if count_models.hits_at_least(lost, of, usual, _INTRA_HOUR_CORRELATION) < _CHANCE:
                 # The hours before are evidence only as far as the latest look like them.
                 firsts = np.arange(first + 1, until + 1)
                 hit = refused + self.refused[until] - self.refused[firsts]
                 late = eligible + self.eligible[until] - self.eligible[firsts]
                 with np.errstate(invalid="ignore", divide="ignore"):
                     poor = np.clip((lost - hit) / (of - late), usual, 0.98)
-                calm = hit * np.log(usual / poor)
-                calm += (late - hit) * np.log((1.0 - usual) / (1.0 - poor))
-                if not np.any(calm > 1.0):
+                baseline = hit * np.log(usual / poor)
+                baseline += (late - hit) * np.log((1.0 - usual) / (1.0 - poor))
+                if not np.any(baseline > 1.0):
                     return True
         return False
 

@@ -14,9 +14,9 @@ import pyarrow as pa
 from capi_assets.coverage.buckets import Buckets
 from capi_assets.coverage.charts import svg
 from capi_assets.coverage.charts.legend import Entry, legend
-from capi_assets.coverage.charts.svg import box, breadth, hatch, line, tag, text
+from capi_assets.coverage.charts.svg import box, hatch, line, tag, text, text_width
 from capi_assets.coverage.charts.time_axis import TimeAxis
-from capi_assets.coverage.formatting import count, deadline, percent, span
+from capi_assets.coverage.formatting import count, deadline, format_duration, percent
 from capi_assets.coverage.labels import WAITING
 from capi_assets.hours import HOUR
 from capi_assets.meta.limits import WINDOW
@@ -29,7 +29,7 @@ _OPEN, _OVER = 0.2, 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Shade:
+class GapBand:
     """A gap as it is shaded: `name` is short (its number); `over` when nothing is missing now.
 
     `deadline` is until when its first order can be saved, None where nothing can.
@@ -58,7 +58,7 @@ class _Bar:
 def coverage_picture(
     health: pa.Table,
     late: pa.Table,
-    shades: Sequence[Shade],
+    shades: Sequence[GapBand],
     buckets: Buckets,
     now: datetime,
     *,
@@ -125,7 +125,7 @@ def _bars(
 def _entries(
     bars: dict[int, _Bar],
     known: set[datetime],
-    shades: Sequence[Shade],
+    shades: Sequence[GapBand],
     buckets: Buckets,
     name: str,
 ) -> list[Entry]:
@@ -158,14 +158,14 @@ def _scale(top: float, floor: float, axis: TimeAxis) -> list[str]:
     return parts
 
 
-def _shading(shades: Sequence[Shade], axis: TimeAxis, top: float, bottom: float) -> list[str]:
+def _shading(shades: Sequence[GapBand], axis: TimeAxis, top: float, bottom: float) -> list[str]:
     parts, edge = [], 0.0
     for shade in shades:
         left, right = axis.x(shade.first_hour), axis.x(shade.last_hour + HOUR)
         broad = max(right - left - 1, 3.0)  # neighbours stay two
         band = box(left, top - 16, broad, bottom - top + 16, "o" if shade.over else "b")
         parts.append(tag("g", band, opacity=_OVER if shade.over else _OPEN))
-        half = breadth(shade.name, 12) / 2
+        half = text_width(shade.name, 12) / 2
         middle = min(max(left + broad / 2, axis.left + half), axis.right - half)
         if middle - half > edge:
             parts.append(text(middle, top - 4, shade.name, "s c h"))
@@ -243,7 +243,7 @@ def _within(moment: datetime | None, buckets: Buckets) -> bool:
     return moment is not None and buckets.first <= moment <= buckets.end
 
 
-def _deadlines(shades: Sequence[Shade], axis: TimeAxis, top: float, bottom: float) -> list[str]:
+def _deadlines(shades: Sequence[GapBand], axis: TimeAxis, top: float, bottom: float) -> list[str]:
     parts = []
     for shade in shades:
         if shade.deadline is not None and _within(shade.deadline, axis.buckets):
@@ -255,7 +255,7 @@ def _deadlines(shades: Sequence[Shade], axis: TimeAxis, top: float, bottom: floa
 
 
 def _clocks(
-    shades: Sequence[Shade], now: datetime, top: float, width: int
+    shades: Sequence[GapBand], now: datetime, top: float, width: int
 ) -> tuple[list[str], float]:
     """One row per gap that can be saved, and their height: how much of Meta's seven days is left,
     the least first."""
@@ -276,7 +276,14 @@ def _clocks(
         parts += [
             text(16, y + 14, told),
             tag("g", box(bar_left, bar_top, full, 10, "o"), opacity=0.3),
-            box(bar_left, bar_top, full * share, 10, "b" if left <= _URGENT else "w", span(left)),
+            box(
+                bar_left,
+                bar_top,
+                full * share,
+                10,
+                "b" if left <= _URGENT else "w",
+                format_duration(left),
+            ),
         ]
         y += 38 if stacked else 24
     if len(urgent) > _CLOCKS:

@@ -16,7 +16,7 @@ from capi_assets.coverage.charts import svg
 from capi_assets.coverage.charts.legend import Entry, legend
 from capi_assets.coverage.charts.svg import box, line, tag, text
 from capi_assets.coverage.charts.time_axis import TimeAxis
-from capi_assets.coverage.formatting import count, percent, span
+from capi_assets.coverage.formatting import count, format_duration, percent
 from capi_assets.coverage.freshness import META_LINES
 
 _HEIGHT = 190
@@ -74,7 +74,7 @@ def summary(whole: dict[str, Any] | None) -> list[str]:
 
 
 def _lasting(minutes: float) -> str:
-    return span(timedelta(minutes=max(minutes, 0.0)))
+    return format_duration(timedelta(minutes=max(minutes, 0.0)))
 
 
 def _y(minutes: float, top: float, floor: float, highest: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from capi_assets.coverage.charts.svg import box, breadth, tag, text
+from capi_assets.coverage.charts.svg import box, tag, text, text_width
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ def legend(entries: Iterable[Entry], x: float, y: float, right: float) -> tuple[
     parts: list[str] = []
     at, top = x, y
     for entry in entries:
-        room = 22 + breadth(entry.words, 12)
+        room = 22 + text_width(entry.words, 12)
         if at > x and at + room > right:
             at, top = x, top + 19
         if entry.dashed:

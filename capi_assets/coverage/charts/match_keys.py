@@ -16,7 +16,7 @@ from capi_assets.coverage.charts import svg
 from capi_assets.coverage.charts.svg import line, number, tag, text
 from capi_assets.coverage.charts.time_axis import TimeAxis
 from capi_assets.coverage.formatting import count, percent
-from capi_assets.coverage.labels import key_words
+from capi_assets.coverage.labels import match_key_label
 
 _MOST = 18
 _ENOUGH = 10
@@ -45,9 +45,9 @@ def match_keys_picture(
         parts.append(text(width - 16, top - 8, "lowest", "s e"))
     for i, key in enumerate(keys[:_MOST]):
         y = top + i * step
-        words = svg.shortened(key_words(key), 150 if stacked else 166)
+        words = svg.truncate(match_key_label(key), 150 if stacked else 166)
         low = _lowest(by_key[key])
-        told = f"{key_words(key)}: {percent(overall[key])} of {count(events, 'event')}"
+        told = f"{match_key_label(key)}: {percent(overall[key])} of {count(events, 'event')}"
         told += f"; lowest {percent(low[1])} at {axis.says(low[0])}" if low else ""
         area = _area(by_key[key], axis, y + dip, y + dip + high)
         parts += [
@@ -67,7 +67,7 @@ def match_keys_picture(
         parts.append(text(16, bottom, f"and {len(keys) - _MOST} rarer match keys", "s"))
         bottom += 12
     label = "Share of events per match key. " + ", ".join(
-        f"{key_words(key)} {percent(overall[key])}" for key in keys[:_MOST]
+        f"{match_key_label(key)} {percent(overall[key])}" for key in keys[:_MOST]
     )
     return svg.picture(width, bottom + 6, label, parts)
 

@@ -120,7 +120,7 @@ def picture(width: float, height: float, label: str, parts: Iterable[str], defs:
     )
 
 
-def breadth(words: str, size: float = 13) -> float:
+def text_width(words: str, size: float = 13) -> float:
     """About how wide a text is; no font is at hand to measure it."""
     return len(words) * _LETTER * size / 13 + sum(c.isdigit() for c in words) * 0.7
 
@@ -130,14 +130,14 @@ def wrapped(words: str, room: float) -> list[str]:
     lines = [""]
     for word in words.replace(" %", "\u00a0%").split(" "):
         longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and breadth(longer) * _HEAVY > room:
+        if lines[-1] and text_width(longer) * _HEAVY > room:
             lines.append(word)
         else:
             lines[-1] = longer
     return lines
 
 
-def shortened(words: str, room: float) -> str:
+def truncate(words: str, room: float) -> str:
     """The text, cut with an ellipsis where it would be wider than `room`."""
     fits = int(room / _LETTER)
     return words if len(words) <= fits else f"{words[: max(fits - 1, 1)].rstrip()}…"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from capi_assets.coverage.buckets import Buckets
-from capi_assets.coverage.charts.svg import breadth, line, text
+from capi_assets.coverage.charts.svg import line, text, text_width
 from capi_assets.hours import HOUR
 
 _STEPS = (1, 2, 3, 6, 12, 24, 48, 96, 168, 336, 672)
@@ -49,7 +49,7 @@ class TimeAxis:
         while moment <= self.buckets.end:
             x = self.x(moment)
             label = day(moment) if step >= 24 or moment.hour == 0 else f"{moment:%H:%M}"
-            half = breadth(label, 12) / 2
+            half = text_width(label, 12) / 2
             if x - half >= edge and x + half <= self.right + 14:
                 parts += [line(x, top, x, bottom + 4), text(x, bottom + 17, label, "s c")]
                 edge = x + half + 6

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from capi_assets.coverage.charts import svg
-from capi_assets.coverage.charts.svg import box, breadth, hatch, line, text
-from capi_assets.coverage.formatting import amount, count, listed, percent
-from capi_assets.coverage.labels import LOST_FOR_GOOD, STAGE_WORDS, WAITING
+from capi_assets.coverage.charts.svg import box, hatch, line, text, text_width
+from capi_assets.coverage.formatting import amount, count, join_names, percent
+from capi_assets.coverage.labels import LOST_FOR_GOOD, STAGE_LABELS, WAITING
 from capi_assets.coverage.outcomes import STAGES
 
 _ALWAYS = ("orders", "withheld", "delivered")
@@ -30,7 +30,7 @@ _CLASS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
+class WaterfallTotals:
     """Counts and money per stage (`orders` included) over rows of `attribution_health`.
 
     `currencies`: that of most orders first; `""` is among them where orders without currency
@@ -50,7 +50,7 @@ class Totals:
         return self.orders["delivered"] / self.eligible if self.eligible > 0 else None
 
 
-def totals(health: pa.Table) -> Totals:
+def totals(health: pa.Table) -> WaterfallTotals:
     """The sums that the picture shows."""
     names = ["orders", *STAGES]
     sums = (
@@ -71,10 +71,10 @@ def totals(health: pa.Table) -> Totals:
             money[at] = money.get(at, 0.0) + (row[f"value_{name}_sum"] or 0.0)
     priced = {currency for (_, currency), value in money.items() if value}
     used = [currency for currency, sold in weight.items() if sold and (currency or "" in priced)]
-    return Totals(orders, money, sorted(used, key=lambda c: (-weight[c], c)))
+    return WaterfallTotals(orders, money, sorted(used, key=lambda c: (-weight[c], c)))
 
 
-def coverage_words(found: Totals) -> str:
+def coverage_words(found: WaterfallTotals) -> str:
     """`97.3 % reached Meta: 4,120 of 4,233 eligible orders`."""
     if not found.orders["orders"]:
         return "No orders"
@@ -92,7 +92,7 @@ def waterfall_picture(health: pa.Table, *, width: int = svg.WIDE, name: str = "w
     found = totals(health)
     label = "Waterfall of orders. " + ", ".join(
         f"{words}: {found.orders[stage]:,}"
-        for stage, words in STAGE_WORDS.items()
+        for stage, words in STAGE_LABELS.items()
         if stage in _ALWAYS or found.orders[stage]
     )
     stacked = width < svg.STACKED_BELOW
@@ -111,10 +111,10 @@ def hour_picture(health: pa.Table) -> str:
     )
 
 
-def _drawn(found: Totals, width: int, name: str, most_currencies: int, label: str) -> str:
+def _drawn(found: WaterfallTotals, width: int, name: str, most_currencies: int, label: str) -> str:
     shown = found.currencies[:most_currencies]
     left_out = found.currencies[most_currencies:]
-    stages = [s for s in STAGE_WORDS if s in _ALWAYS or found.orders[s]]
+    stages = [s for s in STAGE_LABELS if s in _ALWAYS or found.orders[s]]
     layout = _layout(found, stages, shown, width)
     parts, higher = svg.headline(coverage_words(found), width)
     top = 58.0 + higher
@@ -133,7 +133,7 @@ def _drawn(found: Totals, width: int, name: str, most_currencies: int, label: st
             parts.append(line(x, y + layout.bar_bottom, x, y + layout.step + layout.bar_top))
     bottom = top + len(stages) * layout.step
     if left_out:
-        others = listed(svg.shortened(c, 80) or "no currency" for c in left_out[:4])
+        others = join_names(svg.truncate(c, 80) or "no currency" for c in left_out[:4])
         more = " and more" if len(left_out) > 4 else ""
         parts.append(text(16, bottom + 14, f"Money in {others}{more} is not shown here.", "s"))
         bottom += 22
@@ -159,12 +159,12 @@ class _Layout:
         return self.left + (self.right - self.left) * min(max(share, 0.0), 1.0)
 
 
-def _layout(found: Totals, stages: list[str], shown: list[str], width: int) -> _Layout:
-    columns = [("orders", max(breadth(f"{found.orders[s]:,}") for s in stages))]
+def _layout(found: WaterfallTotals, stages: list[str], shown: list[str], width: int) -> _Layout:
+    columns = [("orders", max(text_width(f"{found.orders[s]:,}") for s in stages))]
     columns += [
         (
-            svg.shortened(currency, 80) or "no currency",
-            max(breadth(amount(currency, found.money.get((s, currency), 0))) for s in stages),
+            svg.truncate(currency, 80) or "no currency",
+            max(text_width(amount(currency, found.money.get((s, currency), 0))) for s in stages),
         )
         for currency in shown
     ]
@@ -172,17 +172,17 @@ def _layout(found: Totals, stages: list[str], shown: list[str], width: int) -> _
     x = width - 16.0
     for title, broad in reversed(columns):
         titles.append((x, title))
-        x -= max(broad, breadth(title, 12)) + 18
+        x -= max(broad, text_width(title, 12)) + 18
     titles.reverse()
     whole = found.orders["orders"]
     if width < svg.STACKED_BELOW:
         return _Layout(16, width - 16, 46, 22, 36, 15, x - 16, whole, titles)
-    names = max(breadth(STAGE_WORDS[s]) for s in stages) + 30
+    names = max(text_width(STAGE_LABELS[s]) for s in stages) + 30
     return _Layout(names, max(x - 4, names + 40), 30, 5, 23, 18, names - 24, whole, titles)
 
 
 def _row(
-    found: Totals,
+    found: WaterfallTotals,
     stage: str,
     y: float,
     layout: _Layout,
@@ -192,9 +192,9 @@ def _row(
 ) -> list[str]:
     orders = found.orders[stage]
     heavy = stage in ("orders", "delivered")
-    words = STAGE_WORDS[stage]
-    if breadth(words) > layout.words_room:
-        words = svg.shortened(words.split(":")[0], layout.words_room)
+    words = STAGE_LABELS[stage]
+    if text_width(words) > layout.words_room:
+        words = svg.truncate(words.split(":")[0], layout.words_room)
     parts = [text(16, y + layout.words_at, words, "h" if heavy else "")]
     if orders:
         left, right = layout.x(start), layout.x(start + orders)

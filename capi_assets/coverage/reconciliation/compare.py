@@ -19,7 +19,7 @@ import pyarrow as pa
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.meta_stats import MetaStats
 from capi_assets.coverage.reconciliation.our_deliveries import EVENT_TIME, RECEIPT_TIME
-from capi_assets.coverage.sql import over, query
+from capi_assets.coverage.sql import duckdb_with, query
 from capi_assets.hours import floor_hour
 
 _TIME = pa.timestamp("us", tz="UTC")
@@ -251,7 +251,7 @@ def reconcile(
     names = sorted(datasets)
     asked = pa.table([names, [datasets[name] for name in names]], schema=_DATASETS)
     microseconds = tolerance.settle // timedelta(microseconds=1)
-    with over(ours=ours, meta=meta, hours=grid, datasets=asked) as connection:
+    with duckdb_with(ours=ours, meta=meta, hours=grid, datasets=asked) as connection:
         connection.execute(_MACROS)
         connection.execute(_SIDES, {"settle": microseconds, "now": now})
         fits = _fits(connection)

@@ -20,7 +20,7 @@ from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.dataset_quality import DatasetQuality
 from capi_assets.coverage.buckets import Buckets
 from capi_assets.coverage.match_key_shares import match_key_counts, match_key_shares
-from capi_assets.coverage.sql import over, query
+from capi_assets.coverage.sql import duckdb_with, query
 from capi_assets.hours import HOUR
 
 REACH = timedelta(days=7)
@@ -77,7 +77,7 @@ def our_shares(
         delivery_results: dataset_id, event_name, event_id and status of the same hours.
     """
     buckets = Buckets(first, REACH // HOUR, REACH // HOUR)
-    with over(
+    with duckdb_with(
         matched_events=matched_events.select(SHARE_COLUMNS), delivery_results=delivery_results
     ) as connection:
         website = query(connection, _WEBSITE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from capi_assets.coverage.sql import over, query
+from capi_assets.coverage.sql import duckdb_with, query
 
 EVENT_TIME = "event_time"
 RECEIPT_TIME = "receipt_time"
@@ -96,7 +96,7 @@ def our_deliveries(delivery_results: pa.Table, pixel_reported: pa.Table) -> pa.T
         lie above and below `delivered` for reasons that we know; `newest` is when the last of them
         was sent.
     """
-    with over(
+    with duckdb_with(
         delivery_results=delivery_results.select(DELIVERY_COLUMNS), pixel_reported=pixel_reported
     ) as connection:
         return query(connection, _COUNTS).select(OUR_DELIVERIES.names).cast(OUR_DELIVERIES)

@@ -27,7 +27,7 @@ from capi_assets.lake import Lake
 from capi_assets.meta.graph.insights import (
     SERVER_COUNTS,
     STATS_REACH,
-    Told,
+    InsightsResult,
     dataset_quality,
     server_stats,
 )
@@ -45,7 +45,7 @@ _PIXEL_COLUMNS = ("dataset_id", "event_name", "event_id", "pixel_reported_at")
 _COUNTS = pa.schema([("dataset_id", pa.string()), *SERVER_COUNTS])
 
 
-def counts_beside(
+def compare_counts(
     lake: Lake,
     datasets: Datasets,
     hours: Iterable[datetime],
@@ -67,7 +67,7 @@ def counts_beside(
     counts = [_COUNTS.empty_table()]
     in_reach = bool(wanted) and wanted[-1] >= week[0]
     for dataset, access in datasets.accesses.items():
-        told = Told(SERVER_COUNTS.empty_table())
+        told = InsightsResult(SERVER_COUNTS.empty_table())
         if in_reach:
             with GraphReader(access) as reader:
                 told = server_stats(reader, week[0], week[-1] + HOUR)
@@ -105,7 +105,9 @@ def week_of(now: datetime) -> list[datetime]:
     return hours_between(floor_hour(now - STATS_REACH) + HOUR, floor_hour(now) + HOUR)
 
 
-def quality_beside(lake: Lake, datasets: Datasets, day: datetime, now: datetime) -> pa.Table:
+def compare_quality_of_day(
+    lake: Lake, datasets: Datasets, day: datetime, now: datetime
+) -> pa.Table:
     """Dataset Quality of now, booked under `day`, beside our shares: rows of `DatasetQuality`.
 
     Raises:
@@ -132,7 +134,7 @@ def quality_beside(lake: Lake, datasets: Datasets, day: datetime, now: datetime)
     return pa.concat_tables(parts)
 
 
-def kept(new: pa.Table, old: pa.Table) -> pa.Table:
+def keep_previous_readings(new: pa.Table, old: pa.Table) -> pa.Table:
     """An hour's new rows, but the old ones of datasets that could be read then and not now."""
     parts = []
     for dataset in sorted({*new["dataset_id"].to_pylist(), *old["dataset_id"].to_pylist()}):

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from capi_assets.coverage.formatting import count, listed
-from capi_assets.coverage.markdown import AT_MOST, escape, table
+from capi_assets.coverage.formatting import count, join_names
+from capi_assets.coverage.markdown import MAX_ROWS, escape, table
 from capi_assets.coverage.reconciliation.compare import Fit
 from capi_assets.hours import hour_key
-from capi_assets.meta.graph.reads import Obstacle, Unread
+from capi_assets.meta.graph.reads import FailedRead, ReadError
 
 Row = Mapping[str, Any]
 
@@ -23,13 +23,13 @@ _ADVICE = {
     " events to this dataset: Meta would count orders twice",
 }
 _PREFIXES = {
-    Obstacle.MAY_NOT: "cannot be read with this token",
-    Obstacle.NOT_NOW: "cannot be read now",
-    Obstacle.UNCLEAR: "cannot be read",
+    ReadError.MAY_NOT: "cannot be read with this token",
+    ReadError.NOT_NOW: "cannot be read now",
+    ReadError.UNCLEAR: "cannot be read",
 }
 
 
-def unread_words(unread: Unread, what: str = "Meta's own counts") -> str:
+def unread_words(unread: FailedRead, what: str = "Meta's own counts") -> str:
     """`Meta's own counts cannot be read with this token: …`, without a full stop."""
     return f"{what} {_PREFIXES[unread.obstacle]}: {unread.words}"
 
@@ -138,11 +138,11 @@ def hour_table(rows: Sequence[Row]) -> str:
             _number(row["tolerance"]),
             verdict_words(row),
         ]
-        for row in named[:AT_MOST]
+        for row in named[:MAX_ROWS]
     ]
     first = "dataset, event" if several else "event"
     header = [first, "Meta", "ours by event time", "ours by receipt", "difference"]
-    more = f"\n\nAnd {len(named) - AT_MOST} more." if len(named) > AT_MOST else ""
+    more = f"\n\nAnd {len(named) - MAX_ROWS} more." if len(named) > MAX_ROWS else ""
     return table([*header, "unexplained", "tolerance", "verdict"], body) + more
 
 
@@ -160,9 +160,9 @@ def fit_sentence(fit: Fit) -> str:
     )
 
 
-def foreign_sentence(names: Sequence[str]) -> str:
+def unknown_events_text(names: Sequence[str]) -> str:
     """That Meta counts event names which are not ours."""
-    shown = listed(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    shown = join_names(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     return f"Meta also counts server events that our ledger does not know, left out: {shown}."
 
 
@@ -200,7 +200,7 @@ def quality_sentence(day: datetime, rows: Sequence[Row]) -> str:
     scores = [
         f"{row['event_name']} {row['meta_value']:.1f}" for row in rows if row["measure"] == "score"
     ]
-    told = f" Meta's match quality (of 10): {listed(scores[:5])}." if scores else ""
+    told = f" Meta's match quality (of 10): {join_names(scores[:5])}." if scores else ""
     compared = sum(row["verdict"] == "agree" for row in rows)
     if not compared:
         return f"{at}: nothing to compare.{told}"

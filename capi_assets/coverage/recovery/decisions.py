@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 
 from capi_assets.coverage.gaps import Gap
-from capi_assets.coverage.recovery.state import Probe, RecoveryState, Try
+from capi_assets.coverage.recovery.state import LaunchRecord, PreflightRecord, RecoveryState
 from capi_assets.delivery.causes import Cause
 from capi_assets.hours import HOUR, key_ranges
 
@@ -32,7 +32,8 @@ class RecoveryPolicy:
 
     Attributes:
         settle: an hour is left to its schedules for this long after its end.
-        cool_down: the least time between two launches of an hour; doubles with each fruitless one.
+        cool_down: the least time between two launches of an hour; doubles with each one that
+            delivered nothing.
         tries: launches of an hour without a single order less missing, before it is given up.
         first_pause, longest_pause: between two canaries of a dataset; doubles from one to the
             other, since calling on prolongs a block.
@@ -84,7 +85,7 @@ class Recovery:
     """What `decide_recovery` found: launches and given-up hours by gap, the most urgent first."""
 
     launches: tuple[Launch, ...]
-    given_up: tuple[Launch, ...]
+    stopped: tuple[Launch, ...]
     state: RecoveryState
 
 
@@ -125,9 +126,9 @@ def savable_hours(
 def _waiting(health: pa.Table) -> dict[datetime, list[tuple[str, str]]]:
     """Per hour the datasets that orders wait for, each with the main reasons' causes."""
     found: dict[datetime, list[tuple[str, str]]] = defaultdict(list)
-    columns = ["hour", "dataset_id", "pending", "unknown", "not_yet", "main_reason_kind"]
+    columns = ["hour", "dataset_id", "pending", "unknown", "future_dated", "main_reason_kind"]
     for row in health.select(columns).to_pylist():
-        if row["pending"] + row["unknown"] + row["not_yet"]:
+        if row["pending"] + row["unknown"] + row["future_dated"]:
             of_hour = found[row["hour"].astimezone(UTC)]
             of_hour.append((row["dataset_id"], row["main_reason_kind"] or ""))
     return found
@@ -175,24 +176,24 @@ def decide_recovery(
     state = _kept(state, savable, now)
     tries = dict(state.hours)
     due = _due(state, savable, now, under_way, policy)
-    given_up = [hour for hour in due if _fruitless(tries, hour) >= policy.tries]
-    for hour in given_up:
-        tries[hour.hour] = replace(tries[hour.hour], given_up=True)
+    stopped = [hour for hour in due if _without_progress(tries, hour) >= policy.tries]
+    for hour in stopped:
+        tries[hour.hour] = replace(tries[hour.hour], stopped=True)
     ready = [
         hour
         for hour in due
-        if hour not in given_up
+        if hour not in stopped
         and (hour.cause in ONLY_LAUNCH or any(canaries.get(name) for name in hour.datasets))
     ]
     launches = _grouped(ready, policy.at_most)
     launched = {hour for launch in launches for hour in launch.hours}
     for hour in ready:
         if hour.hour in launched:
-            fruitless = _fruitless(tries, hour) + 1
-            tries[hour.hour] = Try(fruitless, now, hour.cause, hour.orders)
+            launches_without_progress = _without_progress(tries, hour) + 1
+            tries[hour.hour] = LaunchRecord(launches_without_progress, now, hour.cause, hour.orders)
     probes = _asked(state.probes, canaries, now, policy)
     return Recovery(
-        tuple(launches), tuple(_grouped(given_up, len(given_up))), RecoveryState(tries, probes)
+        tuple(launches), tuple(_grouped(stopped, len(stopped))), RecoveryState(tries, probes)
     )
 
 
@@ -212,23 +213,25 @@ def _due(
             continue
         last = state.hours.get(hour.hour)
         if last:
-            fruitless = _fruitless(state.hours, hour)
-            if last.given_up and fruitless >= policy.tries:
+            launches_without_progress = _without_progress(state.hours, hour)
+            if last.stopped and launches_without_progress >= policy.tries:
                 continue
-            if now - last.at < policy.cool_down * 2 ** max(0, fruitless - 1):
+            if now - last.at < policy.cool_down * 2 ** max(0, launches_without_progress - 1):
                 continue
         due.append(hour)
     return sorted(due, key=lambda hour: (hour.deadline, hour.hour))
 
 
-def _fruitless(tries: Mapping[datetime, Try], hour: SavableHour) -> int:
+def _without_progress(tries: Mapping[datetime, LaunchRecord], hour: SavableHour) -> int:
     """Launches in a row after which nothing had changed for the better."""
     last = tries.get(hour.hour)
     if last is None or last.cause != hour.cause:
         return 0
     if last.orders is None:
-        return last.fruitless if hour.orders is None else 0
-    return last.fruitless if hour.orders is None or hour.orders >= last.orders else 0
+        return last.launches_without_progress if hour.orders is None else 0
+    return (
+        last.launches_without_progress if hour.orders is None or hour.orders >= last.orders else 0
+    )
 
 
 def _kept(state: RecoveryState, savable: Iterable[SavableHour], now: datetime) -> RecoveryState:
@@ -238,17 +241,17 @@ def _kept(state: RecoveryState, savable: Iterable[SavableHour], now: datetime) -
 
 
 def _asked(
-    probes: Mapping[str, Probe],
+    probes: Mapping[str, PreflightRecord],
     canaries: Mapping[str, bool],
     now: datetime,
     policy: RecoveryPolicy,
-) -> dict[str, Probe]:
+) -> dict[str, PreflightRecord]:
     kept = {name: probe for name, probe in probes.items() if name not in canaries}
     for name, passed in canaries.items():
         if not passed:
             failed = probes[name].failed if name in probes else 0
             pause = min(policy.longest_pause, policy.first_pause * 2 ** min(failed, 16))
-            kept[name] = Probe(failed + 1, now + pause)
+            kept[name] = PreflightRecord(failed + 1, now + pause)
     return kept
 
 

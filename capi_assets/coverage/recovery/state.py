@@ -16,18 +16,18 @@ from capi_assets.delivery.causes import Cause
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
+class LaunchRecord:
     """What was launched for an hour: how often without effect, when last, and what it met then."""
 
-    fruitless: int
+    launches_without_progress: int
     at: datetime
     cause: Cause
     orders: int | None
-    given_up: bool = False
+    stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class PreflightRecord:
     """A dataset whose canary does not pass: how often in a row, and when to ask again."""
 
     failed: int
@@ -38,8 +38,8 @@ class Probe:
 class RecoveryState:
     """What must be remembered between two looks."""
 
-    hours: Mapping[datetime, Try] = field(default_factory=dict)
-    probes: Mapping[str, Probe] = field(default_factory=dict)
+    hours: Mapping[datetime, LaunchRecord] = field(default_factory=dict)
+    probes: Mapping[str, PreflightRecord] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Compact text for a sensor's cursor, some 50 bytes an hour under recovery."""
@@ -57,7 +57,14 @@ class RecoveryState:
 
 def _packed(state: RecoveryState) -> list[list[Any]]:
     return [
-        [_seconds(hour), t.fruitless, _seconds(t.at), str(t.cause), t.orders, t.given_up]
+        [
+            _seconds(hour),
+            t.launches_without_progress,
+            _seconds(t.at),
+            str(t.cause),
+            t.orders,
+            t.stopped,
+        ]
         for hour, t in sorted(state.hours.items())
     ]
 
@@ -69,10 +76,15 @@ def _probes(state: RecoveryState) -> dict[str, list[int]]:
 def _unpacked(saved: Mapping[str, Any]) -> RecoveryState:
     return RecoveryState(
         {
-            _moment(hour): Try(fruitless, _moment(at), Cause(cause), orders, given_up)
-            for hour, fruitless, at, cause, orders, given_up in saved["hours"]
+            _moment(hour): LaunchRecord(
+                launches_without_progress, _moment(at), Cause(cause), orders, stopped
+            )
+            for hour, launches_without_progress, at, cause, orders, stopped in saved["hours"]
         },
-        {name: Probe(failed, _moment(again)) for name, (failed, again) in saved["probes"].items()},
+        {
+            name: PreflightRecord(failed, _moment(again))
+            for name, (failed, again) in saved["probes"].items()
+        },
     )
 
 

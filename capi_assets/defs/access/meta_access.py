@@ -10,30 +10,30 @@ import dagster as dg
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.meta_access import MetaAccess
 from capi_assets.coverage.access_health import findings as foresight
-from capi_assets.coverage.access_health.alerts import tell, told_before
-from capi_assets.coverage.access_health.findings import Outlook, Said
+from capi_assets.coverage.access_health.alerts import access_alerts, previous_alerts
+from capi_assets.coverage.access_health.findings import AccessStatus, Finding
 from capi_assets.coverage.alerting.channels import LogChannel, Message, send_all
 from capi_assets.defs.automation.autostart import schedule_status
 from capi_assets.defs.hourly_reporting import OWNERS, column_schema
-from capi_assets.defs.resources import Alerts, Clock, LakeResource, MetaResource
+from capi_assets.defs.resources import AlertsResource, ClockResource, LakeResource, MetaResource
 from capi_assets.hours import floor_hour
 from capi_assets.lake import Lake, LakeError
 
 TABLE = "meta_access"
 _REMEMBERED_LOOKS = 14
 
-_CHECKS: dict[str, tuple[Callable[[Outlook], Said], str]] = {
-    "token_is_accepted": (
+_CHECKS: dict[str, tuple[Callable[[AccessStatus], Finding], str]] = {
+    "token_valid": (
         foresight.access,
         "Meta accepts the token of every dataset. With CAPI_PREFLIGHT=on an event that Meta must"
         " refuse proves that it may send, too.",
     ),
-    "token_lasts": (
+    "token_not_expiring": (
         foresight.token_end,
         f"No token ends within {foresight.WARNING_DAYS} days (ERROR within"
         f" {foresight.ERROR_DAYS}). Passes where Meta does not tell.",
     ),
-    "graph_version_lasts": (
+    "graph_version_supported": (
         foresight.version,
         "Meta's calendar keeps the Graph API version for another 60 days (ERROR within 14).",
     ),
@@ -63,15 +63,15 @@ def meta_access(
     context: dg.AssetExecutionContext,
     meta: MetaResource,
     lake: LakeResource,
-    clock: Clock,
-    alerts: Alerts,
+    clock: ClockResource,
+    alerts: AlertsResource,
 ) -> Iterator[Any]:
     """Asks Meta, tells what changed, and keeps the look in the lake."""
     now, store = clock.now(), lake.open()
-    outlooks = foresight.look(
+    outlooks = foresight.check_access(
         meta.open(), now, canary=meta.preflight == "on", version=meta.graph_version
     )
-    messages, told = tell(outlooks, told_before(_former(store, context.log)), now)
+    messages, told = access_alerts(outlooks, previous_alerts(_former(store, context.log)), now)
     _send(context.log, alerts, messages)
     rows = [foresight.row(outlook, told[outlook.dataset_id]) for outlook in outlooks]
     store.write(TABLE, floor_hour(now), foresight.table(rows))
@@ -93,7 +93,7 @@ def _former(store: Lake, log: logging.Logger) -> list[dict[str, Any]]:
     return rows
 
 
-def _send(log: logging.Logger, alerts: Alerts, messages: Sequence[Message]) -> None:
+def _send(log: logging.Logger, alerts: AlertsResource, messages: Sequence[Message]) -> None:
     """To the log and to every channel; whatever goes wrong is no reason for the run to fail."""
     LogChannel(log).send(messages)
     try:
@@ -106,7 +106,7 @@ def _send(log: logging.Logger, alerts: Alerts, messages: Sequence[Message]) -> N
 
 
 def _judged(
-    name: str, outlooks: Sequence[Outlook], judge: Callable[[Outlook], Said]
+    name: str, outlooks: Sequence[AccessStatus], judge: Callable[[AccessStatus], Finding]
 ) -> dg.AssetCheckResult:
     said = [judge(outlook) for outlook in outlooks]
     verdict = foresight.worst(said)
@@ -119,7 +119,7 @@ def _judged(
     )
 
 
-def _metadata(outlooks: Sequence[Outlook]) -> dict[str, Any]:
+def _metadata(outlooks: Sequence[AccessStatus]) -> dict[str, Any]:
     """What the asset's page shows; the smallest numbers are plotted over time."""
     found: dict[str, Any] = {
         "dagster/row_count": len(outlooks),
@@ -141,8 +141,8 @@ check_access = dg.define_asset_job(
     tags={"capi_assets/job": "foresight"},
 )
 
-every_morning = dg.ScheduleDefinition(
-    name="every_morning",
+check_access_daily = dg.ScheduleDefinition(
+    name="check_access_daily",
     job=check_access,
     cron_schedule="45 5 * * *",
     execution_timezone="UTC",

@@ -25,7 +25,7 @@ def range_tags(first: datetime, last: datetime) -> dict[str, str]:
     return {RANGE_START: hour_key(first), RANGE_END: hour_key(last)}
 
 
-def under_way(instance: dg.DagsterInstance, now: datetime) -> frozenset[datetime]:
+def active_hours(instance: dg.DagsterInstance, now: datetime) -> frozenset[datetime]:
     """Hours that a run works on, or that wait for one in the queue."""
     asked = dg.RunsFilter(statuses=list(NOT_FINISHED_STATUSES), created_after=now - _LONGEST)
     records = instance.get_run_records(asked, limit=_AT_MOST)
@@ -52,7 +52,7 @@ def _is_lost(instance: dg.DagsterInstance, record: dg.RunRecord, now: datetime) 
     return not last or datetime.fromtimestamp(last[0].timestamp, UTC) < silent_since
 
 
-def failure_words(instance: dg.DagsterInstance, hours: Iterable[datetime]) -> dict[datetime, str]:
+def failure_texts(instance: dg.DagsterInstance, hours: Iterable[datetime]) -> dict[datetime, str]:
     """The latest failed run of each of `hours` that has one, in words: which, where and by what.
 
     An exception is named by its class: its text may hold what was read.

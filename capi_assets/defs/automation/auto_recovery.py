@@ -14,8 +14,8 @@ from datetime import datetime
 import dagster as dg
 
 from capi_assets.coverage.alerting.alert_state import AlertState
-from capi_assets.coverage.alerting.alerts import Alert, Kind, told_as
-from capi_assets.coverage.formatting import count, listed
+from capi_assets.coverage.alerting.alerts import Alert, AlertKind, alerted_id
+from capi_assets.coverage.formatting import count, join_names
 from capi_assets.coverage.recovery.decisions import (
     Launch,
     datasets_to_ask,
@@ -23,7 +23,7 @@ from capi_assets.coverage.recovery.decisions import (
     savable_hours,
 )
 from capi_assets.coverage.recovery.state import RecoveryState
-from capi_assets.coverage.stored_health import Seen
+from capi_assets.coverage.stored_health import CoverageSnapshot
 from capi_assets.defs.automation.active_runs import range_tags
 from capi_assets.defs.resources import MetaResource
 from capi_assets.hours import key_hour
@@ -33,13 +33,13 @@ from capi_assets.partitions import HOURLY
 
 TAG = "capi_assets/auto_backfill"
 _FROM_DELIVERY = [dg.AssetKey("delivery_results"), dg.AssetKey("attribution_health")]
-_AT_ONCE = 8
+_PREFLIGHT_CONCURRENCY = 8
 # A sensor has a minute, and alerts take up to half of it.
 _CONNECT, _READ, _IN_ALL = 3.05, 8.0, 10.0
 
 
 @dataclass(frozen=True)
-class Recovering:
+class RecoveryRequests:
     """What came of a look: runs to launch, alerts to tell, what to remember."""
 
     requests: list[dg.RunRequest]
@@ -48,14 +48,14 @@ class Recovering:
 
 
 def recover(
-    seen: Seen,
+    seen: CoverageSnapshot,
     state: RecoveryState,
     told: AlertState,
     meta: MetaResource,
     under_way: Collection[datetime],
     now: datetime,
     log: logging.Logger,
-) -> Recovering:
+) -> RecoveryRequests:
     """Asks for the canaries that are needed and launches what they allow.
 
     An alert comes with each launch; which are worth telling is the caller's to choose. Hours that
@@ -68,11 +68,11 @@ def recover(
     decided = decide_recovery(state, savable, now, canaries, under_way)
     for launch in decided.launches:
         log.info("Recovery of %s: %s", launch.gap or "hours too small to flag", _words(launch))
-    return Recovering(
+    return RecoveryRequests(
         [request for launch in decided.launches for request in _requests(launch, seen, now)],
         [
             *_alerts("recovery_launched", decided.launches, seen, told),
-            *_alerts("recovery_given_up", decided.given_up, seen, told),
+            *_alerts("recovery_stopped", decided.stopped, seen, told),
         ],
         decided.state,
     )
@@ -92,7 +92,7 @@ def _ask(
             why = known.missing.get(name, "no token is set for it")
             log.warning("No canary for dataset %s: %s", name, why)
     accesses = [known.accesses[name] for name in datasets if name in known.accesses]
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with ThreadPoolExecutor(_PREFLIGHT_CONCURRENCY) as pool:
         answers = list(pool.map(lambda access: _canary(access, now), accesses))
     for answer in answers:
         log.info("Canary: %s", answer.words)
@@ -110,7 +110,7 @@ def _canary(access: DatasetAccess, now: datetime) -> Preflight:
         client.close()
 
 
-def _requests(launch: Launch, seen: Seen, now: datetime) -> list[dg.RunRequest]:
+def _requests(launch: Launch, seen: CoverageSnapshot, now: datetime) -> list[dg.RunRequest]:
     gap = next((gap for gap in seen.gaps if gap.id == launch.gap), None)
     # What is stored has all its match keys; matched again, it would find fewer visits.
     as_stored = gap is not None and gap.as_stored
@@ -129,12 +129,14 @@ def _requests(launch: Launch, seen: Seen, now: datetime) -> list[dg.RunRequest]:
     ]
 
 
-def _alerts(kind: Kind, launches: Sequence[Launch], seen: Seen, told: AlertState) -> list[Alert]:
+def _alerts(
+    kind: AlertKind, launches: Sequence[Launch], seen: CoverageSnapshot, told: AlertState
+) -> list[Alert]:
     gaps = {gap.id: gap for gap in seen.gaps}
     return [
         Alert(
             kind,
-            told_as(told, gaps[launch.gap]),
+            alerted_id(told, gaps[launch.gap]),
             gaps[launch.gap],
             tuple(f"{first}...{last}" for first, last in launch.ranges),
             automatic=True,
@@ -146,4 +148,4 @@ def _alerts(kind: Kind, launches: Sequence[Launch], seen: Seen, told: AlertState
 
 def _words(launch: Launch) -> str:
     ranges = [first if first == last else f"{first}...{last}" for first, last in launch.ranges]
-    return f"{count(len(launch.hours), 'hour')} launched, {listed(ranges)}"
+    return f"{count(len(launch.hours), 'hour')} launched, {join_names(ranges)}"

@@ -19,17 +19,23 @@ from capi_assets.coverage.alerting.alerts import Alert, decide
 from capi_assets.coverage.alerting.channels import LogChannel, deliver
 from capi_assets.coverage.formatting import count
 from capi_assets.coverage.gaps import Gap
-from capi_assets.coverage.links import backfill_link, pasteable
+from capi_assets.coverage.links import backfill_link, partition_ranges_text
 from capi_assets.coverage.markdown import hour_sentence
 from capi_assets.coverage.recovery.state import RecoveryState
-from capi_assets.coverage.stored_health import Seen, older_than_results, watch
-from capi_assets.defs.automation.active_runs import done_at, failure_words, range_tags, under_way
+from capi_assets.coverage.stored_health import CoverageSnapshot, find_gaps, older_than_results
+from capi_assets.defs.automation.active_runs import active_hours, done_at, failure_texts, range_tags
 from capi_assets.defs.automation.auto_recovery import recover
 from capi_assets.defs.automation.autostart import SENSOR_STATUS
-from capi_assets.defs.automation.schedules import deliver_hour, judge_hour
-from capi_assets.defs.conversions.attribution_health import watch_words
+from capi_assets.defs.automation.schedules import deliver_hour, evaluate_hour
+from capi_assets.defs.conversions.attribution_health import open_gaps_check
 from capi_assets.defs.hourly_reporting import latest_materialization
-from capi_assets.defs.resources import Alerts, Clock, LakeResource, MetaResource, Rules
+from capi_assets.defs.resources import (
+    AlertsResource,
+    ClockResource,
+    LakeResource,
+    MetaResource,
+    RulesResource,
+)
 from capi_assets.delivery.causes import Cause
 from capi_assets.hours import hour_key, key_hour, key_ranges
 from capi_assets.partitions import HOURLY
@@ -37,18 +43,18 @@ from capi_assets.partitions import HOURLY
 # The hours whose verdict a change of clock alone can turn.
 _REJUDGE = ("about_to_expire", "expired")
 _OVER = ("recovered", "expired", "changed")
-_GIVEN_UP = "recovery_given_up"
+_GIVEN_UP = "recovery_stopped"
 _AT_MOST_OBSERVATIONS = 200
 _AT_MOST_RANGES = 5
 
 
 @dg.sensor(
-    jobs=[judge_hour, deliver_hour],
+    jobs=[evaluate_hour, deliver_hour],
     minimum_interval_seconds=60,
     default_status=SENSOR_STATUS,
     description=(
         "Flags hours whose coverage dropped, with cause, cost and deadline: on the hour's page, in"
-        " the check coverage_watch, and as an alert to the log and to the channels that are set"
+        " the check open_gaps, and as an alert to the log and to the channels that are set"
         " up. Alerts come on a change of state only: opened, worse, about to expire, recovered."
         " Hours whose results are newer than their verdict are judged again. With"
         " CAPI_AUTO_BACKFILL=on it launches the backfill once a gap's cause is gone."
@@ -57,20 +63,22 @@ _AT_MOST_RANGES = 5
 def coverage_sensor(
     context: dg.SensorEvaluationContext,
     lake: LakeResource,
-    rules: Rules,
-    clock: Clock,
-    alerts: Alerts,
+    rules: RulesResource,
+    clock: ClockResource,
+    alerts: AlertsResource,
     meta: MetaResource,
 ) -> dg.SensorResult:
     """One look; the cursor remembers what was told, launched and judged again."""
     now = clock.now()
     memory = _memory(context.cursor)
     before: dict[str, str] = memory.get("flagged", {})
-    seen = _with_failed_runs(context.instance, watch(lake.open(), rules.coverage(), now), before)
+    seen = _with_failed_runs(
+        context.instance, find_gaps(lake.open(), rules.coverage(), now), before
+    )
     told, state = decide(
         AlertState.from_json(memory.get("alerts")), seen.gaps, now, watched_from=seen.watched_from
     )
-    busy = under_way(context.instance, now)
+    busy = active_hours(context.instance, now)
     launched: list[str] = memory.get("launched", [])
     requests = [request for alert in told for request in _judge_again(alert)]
     recovery = RecoveryState.from_json(memory.get("recovery"))
@@ -125,7 +133,7 @@ def _memory(cursor: str | None) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _look(seen: Seen, told: int) -> str:
+def _look(seen: CoverageSnapshot, told: int) -> str:
     news = f"{count(told, 'alert')} told. " if told else ""
     if not seen.gaps:
         return f"{news}Nothing is flagged."
@@ -143,7 +151,9 @@ def _flagged(gaps: Sequence[Gap]) -> dict[str, str]:
     }
 
 
-def _with_failed_runs(instance: dg.DagsterInstance, seen: Seen, before: Mapping[str, str]) -> Seen:
+def _with_failed_runs(
+    instance: dg.DagsterInstance, seen: CoverageSnapshot, before: Mapping[str, str]
+) -> CoverageSnapshot:
     """Newly flagged hours without data often have a run that failed: the evidence names it."""
     new = {
         hour
@@ -152,7 +162,7 @@ def _with_failed_runs(instance: dg.DagsterInstance, seen: Seen, before: Mapping[
         for hour in gap.missing
         if hour_key(hour) not in before
     }
-    words = failure_words(instance, new)
+    words = failure_texts(instance, new)
     if not words:
         return seen
     gaps = []
@@ -163,7 +173,7 @@ def _with_failed_runs(instance: dg.DagsterInstance, seen: Seen, before: Mapping[
 
 
 def _observations(
-    seen: Seen,
+    seen: CoverageSnapshot,
     flagged: Mapping[str, str],
     before: Mapping[str, str],
     now: datetime,
@@ -187,8 +197,8 @@ def _note(gap: Gap, ui_url: str | None) -> dict[str, Any]:
     found: dict[str, Any] = {
         "gap": gap.id,
         "cause": str(gap.cause),
-        "materialize": pasteable([gap.partition_range]),
-        "what_to_do": gap.remedy,
+        "materialize": partition_ranges_text([gap.partition_range]),
+        "remedy": gap.remedy,
     }
     if gap.evidence:
         found["evidence"] = gap.evidence
@@ -205,9 +215,9 @@ def _standing_list(
 ) -> dg.AssetCheckEvaluation:
     return dg.AssetCheckEvaluation(
         asset_key=dg.AssetKey("attribution_health"),
-        check_name="coverage_watch",
+        check_name="open_gaps",
         target_materialization_data=judged,
-        **watch_words(gaps, now, ui_url),
+        **open_gaps_check(gaps, now, ui_url),
     )
 
 
@@ -223,7 +233,7 @@ def _judge_again(alert: Alert) -> list[dg.RunRequest]:
             continue
         requests.append(
             dg.RunRequest(
-                job_name="judge_hour",
+                job_name="evaluate_hour",
                 run_key=f"{alert.gap_id}-{alert.kind}-{hour_key(first)}",
                 tags={**range_tags(first, last), "capi_assets/gap": alert.gap_id},
             )
@@ -257,7 +267,7 @@ def _newer_results(
         newest = max(marks[key] for key in asked)
         requests.append(
             dg.RunRequest(
-                job_name="judge_hour",
+                job_name="evaluate_hour",
                 run_key=f"newer-results-{first}-{last}-{newest}",
                 tags={
                     **range_tags(key_hour(first), key_hour(last)),

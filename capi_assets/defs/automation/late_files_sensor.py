@@ -14,19 +14,25 @@ import orjson
 
 from capi_assets.coverage.alerting.alert_message import note
 from capi_assets.coverage.alerting.channels import LogChannel, send_all
-from capi_assets.coverage.formatting import count, listed
-from capi_assets.coverage.links import backfill_link, pasteable
-from capi_assets.coverage.stored_health import WATCHED
+from capi_assets.coverage.formatting import count, join_names
+from capi_assets.coverage.links import backfill_link, partition_ranges_text
+from capi_assets.coverage.stored_health import WATCH_WINDOW
 from capi_assets.defs.automation.active_runs import (
+    active_hours,
     done_at,
     hours_of_run,
     range_tags,
     started_at,
-    under_way,
 )
 from capi_assets.defs.automation.autostart import SENSOR_STATUS
 from capi_assets.defs.automation.schedules import deliver_hour
-from capi_assets.defs.resources import Alerts, Clock, LakeResource, Rules, Sources
+from capi_assets.defs.resources import (
+    AlertsResource,
+    ClockResource,
+    LakeResource,
+    RulesResource,
+    SourcesResource,
+)
 from capi_assets.hours import HOUR, floor_hour, hour_key, hours_between, key_hour, key_ranges
 from capi_assets.ingest.late_files import LandedFile, LateHour, landed_files, late_hours
 from capi_assets.ingest.sources import LandingFolder
@@ -58,10 +64,10 @@ _LONGEST_READ = timedelta(hours=1)
 def late_files_sensor(
     context: dg.SensorEvaluationContext,
     lake: LakeResource,
-    sources: Sources,
-    rules: Rules,
-    clock: Clock,
-    alerts: Alerts,
+    sources: SourcesResource,
+    rules: RulesResource,
+    clock: ClockResource,
+    alerts: AlertsResource,
 ) -> dg.SensorResult | dg.SkipReason:
     """One look; the cursor remembers which sets of files were dealt with."""
     if rules.late_files == "off":
@@ -71,12 +77,12 @@ def late_files_sensor(
         return dg.SkipReason("Visits and orders come from SQL models: no files to watch.")
     now = clock.now()
     settle = timedelta(minutes=rules.settle_minutes)
-    start = max(floor_hour(now - WATCHED), HOURLY.start)
+    start = max(floor_hour(now - WATCH_WINDOW), HOURLY.start)
     hours = [h for h in hours_between(start, now) if h + HOUR + settle + _OWN_TURN <= now]
     files = [file for folder in folders for file in landed_files(folder, hours)]
     late = late_hours(files, _read_at(context.instance, lake.open(), files), now)
     known = _known(context.cursor, start)
-    busy = under_way(context.instance, now)
+    busy = active_hours(context.instance, now)
     free = [entry for entry in late if entry.hour not in busy]
     proposing = rules.late_files == "propose"
     stuck = [entry.hour for entry in free if known.get(_key(entry)) == entry.mark]
@@ -100,7 +106,9 @@ def late_files_sensor(
         cursor=_text(known),
         asset_events=[_observation(entry, proposing) for entry in taken],
         run_requests=[] if proposing else [_request(taken, failed, *keys_of) for keys_of in ranges],
-        skip_reason=dg.SkipReason(f"Proposed: {pasteable(keys)}.") if proposing else None,
+        skip_reason=dg.SkipReason(f"Proposed: {partition_ranges_text(keys)}.")
+        if proposing
+        else None,
     )
 
 
@@ -147,7 +155,7 @@ def _failed(
     """Those of `hours` whose last run for late files failed, as when its machine went down, and
     that are due another; each with how many failed. Pauses double, and it ends after `_TRIES`."""
     asked = dg.RunsFilter(
-        tags={_TAG: ["orders", "visits", "orders and visits"]}, created_after=now - WATCHED
+        tags={_TAG: ["orders", "visits", "orders and visits"]}, created_after=now - WATCH_WINDOW
     )
     runs: dict[datetime, list[dg.RunRecord]] = {hour: [] for hour in hours}
     for record in instance.get_run_records(asked, limit=_AT_MOST_RUNS):  # the latest first
@@ -197,10 +205,10 @@ def _words(
 ) -> str:
     said = [f"Late files: {_subject(late)}."]
     if proposing:
-        where = f"{pasteable(ranges)}{f' {link}' if link else ''}"
+        where = f"{partition_ranges_text(ranges)}{f' {link}' if link else ''}"
         said.append(f"Materialize these hours again, all assets: {where}")
     else:
-        said.append(f"They are materialized again: {pasteable(ranges)}.")
+        said.append(f"They are materialized again: {partition_ranges_text(ranges)}.")
     if any(entry.table == "visits" for entry in late):
         said.append(
             "Orders of later hours may have come from these visits: those that are not at Meta yet"
@@ -215,7 +223,7 @@ def _subject(late: Sequence[LateHour]) -> str:
         of_it = [entry for entry in late if entry.table == table]
         files = count(sum(entry.files for entry in of_it), "file")
         parts.append(f"{files} of {table} in {count(len(of_it), 'hour')}")
-    return f"{listed(parts)} came or changed after the hours were read"
+    return f"{join_names(parts)} came or changed after the hours were read"
 
 
 def _look(late: Sequence[LateHour]) -> str:

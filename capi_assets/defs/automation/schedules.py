@@ -13,7 +13,7 @@ from capi_assets.settings import read_settings
 
 # The standing list is the sensor's to write: it looks at eight days, not at one run's hours.
 _STANDING = dg.AssetSelection.checks(
-    dg.AssetCheckKey(dg.AssetKey("attribution_health"), "coverage_watch")
+    dg.AssetCheckKey(dg.AssetKey("attribution_health"), "open_gaps")
 )
 ALL_ASSETS = (
     dg.AssetSelection.assets(
@@ -32,8 +32,8 @@ deliver_hour = dg.define_asset_job(
     tags={"capi_assets/job": "deliver"},
 )
 
-judge_hour = dg.define_asset_job(
-    "judge_hour",
+evaluate_hour = dg.define_asset_job(
+    "evaluate_hour",
     selection=dg.AssetSelection.assets("attribution_health") - _STANDING,
     description="Judges hours again from what is stored, without sending anything.",
     tags={"capi_assets/job": "judge"},
@@ -51,7 +51,7 @@ _SETTINGS = read_settings()
     description=("Materializes each hour once it has settled (CAPI_SETTLE_MINUTES after its end)."),
     default_status=schedule_status(),
 )
-def every_hour(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+def deliver_hourly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """One run for the hour that ended before the tick."""
     hour = floor_hour(context.scheduled_execution_time) - HOUR
     return dg.RunRequest(
@@ -71,15 +71,15 @@ def every_hour(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     ),
     default_status=schedule_status(),
 )
-def open_hour(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+def deliver_current_hour(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """One run for the open hour, as of the tick."""
     tick = context.scheduled_execution_time
     if datetime.now(UTC) - tick > CATCH_UP:
-        # Ticks missed long ago are made up for by every_hour.
-        return dg.SkipReason("The tick was missed; its hour is left to every_hour.")
+        # Ticks missed long ago are made up for by deliver_hourly.
+        return dg.SkipReason("The tick was missed; its hour is left to deliver_hourly.")
     hour = floor_hour(tick - timedelta(seconds=1))
     return dg.RunRequest(
         run_key=f"open-{tick:%Y-%m-%dT%H:%M}",
         partition_key=hour_key(hour),
-        tags={"capi_assets/pass": "open_hour"},
+        tags={"capi_assets/pass": "deliver_current_hour"},
     )

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import dagster as dg
 
-from capi_assets.coverage.visit_retention import NIGHT
+from capi_assets.coverage.visit_retention import PURGE_TIME
 from capi_assets.defs.automation.autostart import schedule_status
-from capi_assets.defs.resources import Clock, LakeResource, Rules
+from capi_assets.defs.resources import ClockResource, LakeResource, RulesResource
 from capi_assets.hours import floor_hour
 
 EXPIRING = ("visits", "quarantined_visits")
@@ -14,7 +14,7 @@ EXPIRING = ("visits", "quarantined_visits")
 
 @dg.op(description="Deletes the hours of visits that are older than CAPI_RETENTION_DAYS.")
 def forget_old_visits(
-    context: dg.OpExecutionContext, lake: LakeResource, rules: Rules, clock: Clock
+    context: dg.OpExecutionContext, lake: LakeResource, rules: RulesResource, clock: ClockResource
 ) -> None:
     """Deletes whole hours; runs that read them at the same moment fail and may be repeated."""
     before = floor_hour(clock.now() - timedelta(days=rules.retention_days))
@@ -32,10 +32,10 @@ def expire_visits() -> None:
     forget_old_visits()
 
 
-every_night = dg.ScheduleDefinition(
-    name="every_night",
+purge_visits_nightly = dg.ScheduleDefinition(
+    name="purge_visits_nightly",
     job=expire_visits,
-    cron_schedule=f"{NIGHT.minute} {NIGHT.hour} * * *",
+    cron_schedule=f"{PURGE_TIME.minute} {PURGE_TIME.hour} * * *",
     execution_timezone="UTC",
     description="Deletes visits that are older than CAPI_RETENTION_DAYS.",
     default_status=schedule_status(),

@@ -19,19 +19,19 @@ from capi_assets.coverage.gaps import gaps
 from capi_assets.coverage.links import backfill_link
 from capi_assets.coverage.markdown import gaps_report, gaps_sentence, hour_report, hour_sentence
 from capi_assets.coverage.signals import signals
-from capi_assets.coverage.stored_health import flags_of, watch
+from capi_assets.coverage.stored_health import find_gaps, flags_of
 from capi_assets.coverage.waterfall import closes, waterfall
 from capi_assets.defs.hourly_reporting import (
-    HourVerdict,
+    HourCheckResult,
     hourly_asset,
     hourly_check,
     hours_of,
     latest_materialization,
     report_hours,
 )
-from capi_assets.defs.resources import Clock, LakeResource, Rules
+from capi_assets.defs.resources import ClockResource, LakeResource, RulesResource
 from capi_assets.delivery.hours_to_send import batches
-from capi_assets.hours import HOUR, floor_hour, hour_key, hours_between, span
+from capi_assets.hours import HOUR, floor_hour, hour_key, hour_range, hours_between
 from capi_assets.lake import Lake
 
 
@@ -48,7 +48,7 @@ from capi_assets.lake import Lake
     ),
 )
 def attribution_health(
-    context: dg.AssetExecutionContext, lake: LakeResource, rules: Rules
+    context: dg.AssetExecutionContext, lake: LakeResource, rules: RulesResource
 ) -> Iterator[Any]:
     """Folds the stored tables of the run's hours; sends nothing."""
     hours = hours_of(context)
@@ -73,7 +73,7 @@ def attribution_health(
             }
             if rebuilt[hour]:
                 metadata[hour]["visit_hours_rebuilt_since_matching"] = rebuilt[hour]
-                metadata[hour]["what_to_do"] = (
+                metadata[hour]["remedy"] = (
                     "Visits that these orders may have come from were rebuilt after they were"
                     " matched: materialize matched_events of this hour again."
                 )
@@ -84,7 +84,7 @@ _TIME = pa.timestamp("us", tz="UTC")
 # The waterfall's own numbers aside, what the UI plots of an hour.
 _SIGNALS = (
     "match_rate",
-    "own_event_ids",
+    "order_supplied_event_ids",
     "freshness_p50_minutes",
     "freshness_p95_minutes",
     "within_1h",
@@ -106,7 +106,7 @@ def _visits_rebuilt_since(
 
     The lineage maps an hour to the same hour of visits, so Dagster cannot know.
     """
-    start, end = span(hours)
+    start, end = hour_range(hours)
     changed = store.changed_at("visits", hours_between(floor_hour(start - lookback), end))
     found = {}
     for hour in hours:
@@ -147,13 +147,13 @@ def _metadata(rows: pa.Table) -> dict[str, Any]:
 
 
 def _judge_coverage(
-    hours: Sequence[datetime], lake: LakeResource, rules: Rules, clock: Clock
-) -> Mapping[datetime, HourVerdict]:
+    hours: Sequence[datetime], lake: LakeResource, rules: RulesResource, clock: ClockResource
+) -> Mapping[datetime, HourCheckResult]:
     now = clock.now()
     health, flags = flags_of(lake.open(), hours, rules.coverage(), now)
     rows = {row["hour"]: row for row in flags.to_pylist()}
     return {
-        hour: HourVerdict(
+        hour: HourCheckResult(
             passed=not rows[hour]["flagged"],
             description=hour_sentence(hour, flags, now),
             severity=_severity(rows[hour]["severity"]),
@@ -197,9 +197,9 @@ def _hour_metadata(
     return found
 
 
-hour_reaches_coverage = hourly_check(
+coverage_above_threshold = hourly_check(
     "attribution_health",
-    "hour_reaches_coverage",
+    "coverage_above_threshold",
     "The share of orders that reached Meta is above CAPI_COVERAGE_THRESHOLD; if not, why, what it"
     " costs, and until when it can be saved. An error when time runs out or nothing arrived.",
     _judge_coverage,
@@ -207,11 +207,13 @@ hour_reaches_coverage = hourly_check(
 )
 
 
-def _judge_sums(hours: Sequence[datetime], lake: LakeResource) -> Mapping[datetime, HourVerdict]:
+def _judge_sums(
+    hours: Sequence[datetime], lake: LakeResource
+) -> Mapping[datetime, HourCheckResult]:
     health = lake.open().read("attribution_health", hours, arrow_schema(AttributionHealth))
     off = {row["hour"]: row for row in closes(health).to_pylist()}
     return {
-        hour: HourVerdict(
+        hour: HourCheckResult(
             passed=hour not in off,
             description=(
                 f"{off[hour]['measure']} do not add up: {off[hour]['parts']} in all stages,"
@@ -235,20 +237,24 @@ every_order_is_accounted_for = hourly_check(
 
 @dg.asset_check(
     asset="attribution_health",
-    name="coverage_watch",
+    name="open_gaps",
     description=(
         "The standing list of all gaps that can still matter: their cause, cost, deadline and the"
         " range to materialize. Written by the coverage sensor whenever it changes."
     ),
 )
-def coverage_watch(lake: LakeResource, rules: Rules, clock: Clock) -> dg.AssetCheckResult:
+def open_gaps(
+    lake: LakeResource, rules: RulesResource, clock: ClockResource
+) -> dg.AssetCheckResult:
     """All gaps of the watched hours, as the sensor sees them."""
     now = clock.now()
-    seen = watch(lake.open(), rules.coverage(), now)
-    return dg.AssetCheckResult(**watch_words(seen.gaps, now, rules.ui_url))
+    seen = find_gaps(lake.open(), rules.coverage(), now)
+    return dg.AssetCheckResult(**open_gaps_check(seen.gaps, now, rules.ui_url))
 
 
-def watch_words(gaps: Sequence[Any], now: datetime, ui_url: str | None = None) -> dict[str, Any]:
+def open_gaps_check(
+    gaps: Sequence[Any], now: datetime, ui_url: str | None = None
+) -> dict[str, Any]:
     """The standing list as the fields of a check's result."""
     severe = any(gap.severity == ERROR for gap in gaps)
     link = backfill_link(

@@ -18,23 +18,29 @@ from capi_assets.coverage.markdown import plan_report
 from capi_assets.defs.conversions.landing_assets import money_metadata
 from capi_assets.defs.conversions.matched_events import rows_of
 from capi_assets.defs.hourly_reporting import (
-    HourVerdict,
-    Unfinished,
+    HourCheckResult,
+    UnfinishedHour,
     hourly_asset,
     hourly_check,
     hours_of,
     report_hours,
     report_nothing_done,
 )
-from capi_assets.defs.resources import Clock, LakeResource, LedgerResource, MetaResource, Rules
+from capi_assets.defs.resources import (
+    ClockResource,
+    LakeResource,
+    LedgerResource,
+    MetaResource,
+    RulesResource,
+)
 from capi_assets.delivery.backfill_plan import (
     OUTLOOK_NAMES,
     backfill_plan,
-    doubled_if_forced,
+    duplicates_if_resent,
     requests_needed,
 )
 from capi_assets.delivery.causes import Cause, cause_of
-from capi_assets.delivery.hours_to_send import planned_hours, results_of, take_stock
+from capi_assets.delivery.hours_to_send import plan_hours, planned_hours, results_of
 from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.policy import Policy
 from capi_assets.delivery.reasons import HELD, HELD_TOO_LATE, WRITTEN_OFF
@@ -45,7 +51,7 @@ from capi_assets.lake import Lake
 
 # A person decides these; another materialization would not finish them.
 _HELD = pa.array([HELD, HELD_TOO_LATE])
-_OPEN = pa.array(["pending", "unknown", "not_yet"])
+_OPEN = pa.array(["pending", "unknown", "future_dated"])
 
 
 class DeliveryConfig(dg.Config):
@@ -74,8 +80,8 @@ def delivery_results(
     lake: LakeResource,
     ledger: LedgerResource,
     meta: MetaResource,
-    rules: Rules,
-    clock: Clock,
+    rules: RulesResource,
+    clock: ClockResource,
 ) -> Iterator[Any]:
     """One plan and one delivery for all hours of the run, most urgent events first."""
     hours = hours_of(context)
@@ -107,7 +113,7 @@ def _outlook_metadata(planned: pa.Table, now: datetime) -> dict[str, Any]:
     return {
         **{name: totals[name] for name in OUTLOOK_NAMES if totals[name]},
         "requests_needed": requests_needed(planned),
-        "doubled_if_forced": doubled_if_forced(planned),
+        "duplicates_if_resent": duplicates_if_resent(planned),
         "plan": dg.MetadataValue.md(plan_report(rows, now)),
     }
 
@@ -119,9 +125,9 @@ def _deliver(
     book: Ledger,
     meta: MetaResource,
     policy: Policy,
-    clock: Clock,
+    clock: ClockResource,
 ) -> DeliverySummary:
-    backlog = take_stock(store, book, hours, clock.now(), policy)
+    backlog = plan_hours(store, book, hours, clock.now(), policy)
     if backlog.withdrawn:
         context.log.info("%d events are withheld since the ledger knew them", backlog.withdrawn)
     context.log.info("Plan for %d events: %s", backlog.actions.total(), dict(backlog.actions))
@@ -193,7 +199,7 @@ def _reasons(rows: pa.Table) -> Counter[tuple[str, str | None]]:
     return Counter(pairs)
 
 
-def _unfinished(results: pa.Table, hours: Sequence[datetime]) -> list[Unfinished]:
+def _unfinished(results: pa.Table, hours: Sequence[datetime]) -> list[UnfinishedHour]:
     """Hours with events that another materialization can still deliver."""
     held = pc.fill_null(pc.is_in(results.column("reason"), _HELD), False)
     waits = pc.and_(pc.is_in(results.column("status"), _OPEN), pc.invert(held))
@@ -208,7 +214,7 @@ def _unfinished(results: pa.Table, hours: Sequence[datetime]) -> list[Unfinished
         wait = "event waits" if rows.num_rows == 1 else "events wait"
         of_them = f", {most} of them" if most < rows.num_rows else ""
         why = f"{rows.num_rows} {wait}{of_them} because {_words(cause, reason)}."
-        found.append(Unfinished(hour, why, cause.remedy_for([reason] if reason else [])))
+        found.append(UnfinishedHour(hour, why, cause.remedy_for([reason] if reason else [])))
     return found
 
 
@@ -216,7 +222,7 @@ def _words(cause: Cause, reason: str | None) -> str:
     return f"{cause.headline_for([reason])} ({reason})" if reason else cause.headline
 
 
-def _judge(hours: Sequence[datetime], lake: LakeResource) -> Mapping[datetime, HourVerdict]:
+def _judge(hours: Sequence[datetime], lake: LakeResource) -> Mapping[datetime, HourCheckResult]:
     store, events, results = lake.open(), arrow_schema(MatchedEvents), arrow_schema(DeliveryResults)
     return {
         hour: _verdict(
@@ -227,11 +233,11 @@ def _judge(hours: Sequence[datetime], lake: LakeResource) -> Mapping[datetime, H
     }
 
 
-def _verdict(events: pa.Table, results: pa.Table) -> HourVerdict:
+def _verdict(events: pa.Table, results: pa.Table) -> HourCheckResult:
     statuses = Counter(results.column("status").to_pylist())
     told = ", ".join(f"{count} {status}" for status, count in statuses.most_common()) or "none"
     if events.num_rows != results.num_rows:
-        return HourVerdict(
+        return HourCheckResult(
             passed=False,
             description=(
                 f"{events.num_rows} events, but {results.num_rows} results: matched_events was"
@@ -244,13 +250,13 @@ def _verdict(events: pa.Table, results: pa.Table) -> HourVerdict:
     stuck = {name: undecided[name] for name in ("unknown", "rejected") if undecided[name]}
     if stuck:
         words = " and ".join(f"{count} {name}" for name, count in stuck.items())
-        return HourVerdict(
+        return HourCheckResult(
             passed=False,
             description=f"{words} of {results.num_rows} events need a look. In all: {told}.",
             severity=dg.AssetCheckSeverity.WARN,
             metadata=dict(stuck),
         )
-    return HourVerdict(True, f"Every event has one status: {told}.")
+    return HourCheckResult(True, f"Every event has one status: {told}.")
 
 
 def _is_undecided(results: pa.Table) -> pa.ChunkedArray:
@@ -258,9 +264,9 @@ def _is_undecided(results: pa.Table) -> pa.ChunkedArray:
     return pc.fill_null(pc.not_equal(results.column("reason"), WRITTEN_OFF), True)
 
 
-every_event_has_an_answer = hourly_check(
+all_events_resolved = hourly_check(
     "delivery_results",
-    "every_event_has_an_answer",
+    "all_events_resolved",
     "Each matched event has one result; none was refused by Meta or is of unknown fate.",
     _judge,
     {"lake"},

@@ -13,7 +13,12 @@ from capi_assets.contracts.base import Contract, arrow_schema
 from capi_assets.contracts.orders import Orders
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.contracts.visits import Visits
-from capi_assets.defs.hourly_reporting import HourVerdict, Unfinished, hourly_check, report_hours
+from capi_assets.defs.hourly_reporting import (
+    HourCheckResult,
+    UnfinishedHour,
+    hourly_check,
+    report_hours,
+)
 from capi_assets.defs.resources import LakeResource
 from capi_assets.ingest.hours import Ingested, IngestedHour
 from capi_assets.lake import Lake
@@ -84,7 +89,7 @@ def money_metadata(rows: pa.Table, prefix: str) -> dict[str, float]:
     }
 
 
-def _unreadable(ingested: Ingested) -> list[Unfinished]:
+def _unreadable(ingested: Ingested) -> list[UnfinishedHour]:
     """Hours with files that could not be read: they stay unfinished until the file is mended."""
     found = []
     for hour in ingested.hours:
@@ -93,14 +98,14 @@ def _unreadable(ingested: Ingested) -> list[Unfinished]:
             others = f" and {len(more)} more files" if more else ""
             why = f"{first.source}{others} cannot be read: {first.detail}."
             remedy = "Mend or remove the file and materialize the hour again."
-            found.append(Unfinished(hour.hour, why, remedy))
+            found.append(UnfinishedHour(hour.hour, why, remedy))
     return found
 
 
 def contract_check(table: str) -> dg.AssetChecksDefinition:
     """The check that everything that landed for `table` keeps its contract."""
 
-    def judge(hours: Sequence[datetime], lake: LakeResource) -> Mapping[datetime, HourVerdict]:
+    def judge(hours: Sequence[datetime], lake: LakeResource) -> Mapping[datetime, HourCheckResult]:
         return _verdicts(lake.open(), table, hours)
 
     return hourly_check(
@@ -112,7 +117,9 @@ def contract_check(table: str) -> dg.AssetChecksDefinition:
     )
 
 
-def _verdicts(lake: Lake, table: str, hours: Sequence[datetime]) -> Mapping[datetime, HourVerdict]:
+def _verdicts(
+    lake: Lake, table: str, hours: Sequence[datetime]
+) -> Mapping[datetime, HourCheckResult]:
     refused = lake.read(quarantine_of(table), hours, arrow_schema(Quarantine))
     stored = lake.read(table, hours, arrow_schema(_CONTRACTS[table]), ["occurred_at"])
     floors = Counter(pc.floor_temporal(stored.column("occurred_at"), unit="hour").to_pylist())
@@ -122,13 +129,13 @@ def _verdicts(lake: Lake, table: str, hours: Sequence[datetime]) -> Mapping[date
     return {hour: _verdict(table, floors[hour], by_hour.get(hour, [])) for hour in hours}
 
 
-def _verdict(table: str, kept: int, refused: list[dict[str, Any]]) -> HourVerdict:
+def _verdict(table: str, kept: int, refused: list[dict[str, Any]]) -> HourCheckResult:
     if not refused:
-        return HourVerdict(True, f"All {kept} {table} keep the contract.")
+        return HourCheckResult(True, f"All {kept} {table} keep the contract.")
     reasons = Counter(reason for row in refused for reason in row["reasons"].split())
     main = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3))
     whole_files = any(row["line"] is None and row["row_id"] is None for row in refused)
-    return HourVerdict(
+    return HourCheckResult(
         passed=False,
         description=f"{len(refused)} refused, {kept} kept. Mostly: {main}.",
         severity=dg.AssetCheckSeverity.ERROR if whole_files else dg.AssetCheckSeverity.WARN,
@@ -136,7 +143,7 @@ def _verdict(table: str, kept: int, refused: list[dict[str, Any]]) -> HourVerdic
             "refused": len(refused),
             "kept": kept,
             "rows": dg.MetadataValue.md(_quarantine_table(refused)),
-            "what_to_do": dg.MetadataValue.md(
+            "remedy": dg.MetadataValue.md(
                 f"Mend the rows where they come from, land the hour's files again and"
                 f" re-materialize it. All refused rows: `select * from {quarantine_of(table)}`."
             ),

@@ -15,17 +15,17 @@ from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.contracts.orders import Orders
 from capi_assets.defs.conversions.landing_assets import money_metadata
 from capi_assets.defs.hourly_reporting import (
-    HourVerdict,
+    HourCheckResult,
     hourly_asset,
     hourly_check,
     hours_of,
     report_hours,
 )
-from capi_assets.defs.resources import LakeResource, Rules
-from capi_assets.delivery.hours_to_send import together
+from capi_assets.defs.resources import LakeResource, RulesResource
+from capi_assets.delivery.hours_to_send import in_batches
 from capi_assets.eligibility import matched_events_of
 from capi_assets.engine import DuckDBEngine
-from capi_assets.hours import HOUR, floor_hour, hours_between, span
+from capi_assets.hours import HOUR, floor_hour, hour_range, hours_between
 from capi_assets.matching import match
 from capi_assets.meta.events.refusals import refusal_words
 from capi_assets.meta.match_keys.hashed_keys import HASHED_KEYS
@@ -49,11 +49,11 @@ def matched_events(
     context: dg.AssetExecutionContext,
     lake: LakeResource,
     duckdb: DuckDBResource,
-    rules: Rules,
+    rules: RulesResource,
 ) -> Iterator[Any]:
     """One query for all hours of the run; each hour is replaced whole."""
     hours = hours_of(context)
-    start, end = span(hours)
+    start, end = hour_range(hours)
     store = lake.open()
     orders = store.read("orders", hours, arrow_schema(Orders))
     looked_at = hours_between(floor_hour(start - rules.lookback), end)
@@ -62,7 +62,7 @@ def matched_events(
             orders, store.paths("visits", looked_at), rules.lookback, DuckDBEngine(connection)
         )
     metadata = {}
-    for some, rows_of_some in together((hour, rows_of(matched, hour)) for hour in hours):
+    for some, rows_of_some in in_batches((hour, rows_of(matched, hour)) for hour in hours):
         events = matched_events_of(rows_of_some, rules.consent_required)
         for hour in some:
             rows = rows_of(events, hour)
@@ -108,17 +108,17 @@ def _metadata(rows: pa.Table) -> dict[str, Any]:
     return found
 
 
-def _judge(hours: Sequence[datetime], lake: LakeResource) -> Mapping[datetime, HourVerdict]:
+def _judge(hours: Sequence[datetime], lake: LakeResource) -> Mapping[datetime, HourCheckResult]:
     schema = arrow_schema(MatchedEvents)
     columns = ["occurred_at", "verdict", "reason", "subcode"]
     events = lake.open().read("matched_events", hours, schema, columns)
     return {hour: _verdict(rows_of(events, hour)) for hour in hours}
 
 
-def _verdict(rows: pa.Table) -> HourVerdict:
+def _verdict(rows: pa.Table) -> HourCheckResult:
     invalid = rows.filter(pc.equal(rows.column("verdict"), "invalid"))
     if not invalid.num_rows:
-        return HourVerdict(True, f"None of {rows.num_rows} events would be refused by Meta.")
+        return HourCheckResult(True, f"None of {rows.num_rows} events would be refused by Meta.")
     reasons = Counter(
         zip(
             invalid.column("reason").to_pylist(), invalid.column("subcode").to_pylist(), strict=True
@@ -129,7 +129,7 @@ def _verdict(rows: pa.Table) -> HourVerdict:
         for (reason, subcode), count in reasons.most_common()
     ]
     head = ["| reason | Meta's subcode | orders | what to do |", "|---|---|---:|---|"]
-    return HourVerdict(
+    return HourCheckResult(
         passed=False,
         description=(
             f"{invalid.num_rows} of {rows.num_rows} orders cannot be sent: Meta would refuse them,"
@@ -143,9 +143,9 @@ def _verdict(rows: pa.Table) -> HourVerdict:
     )
 
 
-events_are_what_meta_takes = hourly_check(
+events_pass_meta_validation = hourly_check(
     "matched_events",
-    "events_are_what_meta_takes",
+    "events_pass_meta_validation",
     "No order makes an event that Meta would refuse; those that would are listed by reason.",
     _judge,
     {"lake"},

@@ -9,7 +9,7 @@ from dagster_duckdb import DuckDBResource
 from capi_assets.contracts.orders import Orders
 from capi_assets.defs.conversions.landing_assets import contract_check, report_landed
 from capi_assets.defs.hourly_reporting import hourly_asset, hours_of
-from capi_assets.defs.resources import LakeResource, MetaResource, Rules, Sources
+from capi_assets.defs.resources import LakeResource, MetaResource, RulesResource, SourcesResource
 from capi_assets.ingest.orders import ingest_orders
 
 
@@ -25,10 +25,10 @@ from capi_assets.ingest.orders import ingest_orders
 )
 def orders(
     context: dg.AssetExecutionContext,
-    sources: Sources,
+    sources: SourcesResource,
     lake: LakeResource,
     duckdb: DuckDBResource,
-    rules: Rules,
+    rules: RulesResource,
     meta: MetaResource,
 ) -> Iterator[Any]:
     """Reads what landed for the run's hours and replaces each hour whole."""
@@ -39,4 +39,4 @@ def orders(
     yield from report_landed(context, "orders", lake.open(), ingested)
 
 
-orders_keep_their_contract = contract_check("orders")
+orders_match_contract = contract_check("orders")

@@ -9,7 +9,7 @@ from dagster_duckdb import DuckDBResource
 from capi_assets.contracts.visits import Visits
 from capi_assets.defs.conversions.landing_assets import contract_check, report_landed
 from capi_assets.defs.hourly_reporting import hourly_asset, hours_of
-from capi_assets.defs.resources import LakeResource, Rules, Sources
+from capi_assets.defs.resources import LakeResource, RulesResource, SourcesResource
 from capi_assets.ingest.visits import ingest_visits
 
 
@@ -25,10 +25,10 @@ from capi_assets.ingest.visits import ingest_visits
 )
 def visits(
     context: dg.AssetExecutionContext,
-    sources: Sources,
+    sources: SourcesResource,
     lake: LakeResource,
     duckdb: DuckDBResource,
-    rules: Rules,
+    rules: RulesResource,
 ) -> Iterator[Any]:
     """Reads what landed for the run's hours and replaces each hour whole."""
     with duckdb.get_connection() as connection:
@@ -36,4 +36,4 @@ def visits(
     yield from report_landed(context, "visits", lake.open(), ingested)
 
 
-visits_keep_their_contract = contract_check("visits")
+visits_match_contract = contract_check("visits")

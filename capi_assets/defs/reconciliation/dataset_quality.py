@@ -8,10 +8,14 @@ import dagster as dg
 
 from capi_assets.contracts.base import arrow_schema, conform
 from capi_assets.contracts.dataset_quality import DatasetQuality
-from capi_assets.coverage.reconciliation.stored import GROUP, kept, quality_beside
+from capi_assets.coverage.reconciliation.stored import (
+    GROUP,
+    compare_quality_of_day,
+    keep_previous_readings,
+)
 from capi_assets.coverage.reconciliation.text import quality_off, quality_sentence, quality_table
 from capi_assets.defs.hourly_reporting import OWNERS, column_schema, latest_materialization
-from capi_assets.defs.resources import Clock, LakeResource, MetaResource
+from capi_assets.defs.resources import ClockResource, LakeResource, MetaResource
 from capi_assets.partitions import DAILY
 from capi_assets.settings import read_settings
 
@@ -39,7 +43,7 @@ TABLE = "dataset_quality"
     ),
 )
 def dataset_quality(
-    context: dg.AssetExecutionContext, lake: LakeResource, meta: MetaResource, clock: Clock
+    context: dg.AssetExecutionContext, lake: LakeResource, meta: MetaResource, clock: ClockResource
 ) -> Iterator[Any]:
     """Reads Meta's word of today, if today is asked for, and stores it."""
     now = clock.now()
@@ -49,8 +53,8 @@ def dataset_quality(
         day = _day(key)
         rows = store.read(TABLE, [day], schema)
         if day == today:
-            new = quality_beside(store, meta.open(), day, now)
-            rows = conform(kept(new, rows), DatasetQuality)
+            new = compare_quality_of_day(store, meta.open(), day, now)
+            rows = conform(keep_previous_readings(new, rows), DatasetQuality)
             store.write(TABLE, day, rows)
         context.add_asset_metadata(_metadata(day, rows.to_pylist()), partition_key=key)
     yield dg.MaterializeResult()
@@ -73,14 +77,14 @@ def _metadata(day: datetime, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any
 
 @dg.asset_check(
     asset=TABLE,
-    name="match_keys_agree",
+    name="match_keys_match_meta",
     partitions_def=DAILY,
     description=(
         "Meta sees each match key on the share of events on which we sent it, give or take a few"
         " points. A warning otherwise; passed where Meta may not be read."
     ),
 )
-def match_keys_agree(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> Any:
+def match_keys_match_meta(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> Any:
     """A verdict per day, also in a run over a range."""
     store, schema = lake.open(), arrow_schema(DatasetQuality)
     for key in context.partition_keys:
@@ -89,7 +93,7 @@ def match_keys_agree(context: dg.AssetCheckExecutionContext, lake: LakeResource)
         both = quality_table(rows)
         yield dg.AssetCheckEvaluation(
             asset_key=dg.AssetKey(TABLE),
-            check_name="match_keys_agree",
+            check_name="match_keys_match_meta",
             passed=not quality_off(rows),
             severity=dg.AssetCheckSeverity.WARN,
             description=quality_sentence(day, rows),

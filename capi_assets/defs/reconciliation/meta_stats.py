@@ -12,25 +12,30 @@ import dagster as dg
 from capi_assets.contracts.base import arrow_schema, conform
 from capi_assets.contracts.meta_stats import MetaStats
 from capi_assets.coverage.reconciliation.compare import Reconciliation
-from capi_assets.coverage.reconciliation.stored import GROUP, counts_beside, kept, rows_of
+from capi_assets.coverage.reconciliation.stored import (
+    GROUP,
+    compare_counts,
+    keep_previous_readings,
+    rows_of,
+)
 from capi_assets.coverage.reconciliation.text import (
     advice,
     fit_sentence,
-    foreign_sentence,
     hour_off,
     hour_sentence,
     hour_table,
     ours,
+    unknown_events_text,
 )
 from capi_assets.defs.hourly_reporting import (
     FRESHNESS,
-    HourVerdict,
+    HourCheckResult,
     hourly_asset,
     hourly_check,
     hours_of,
     report_hours,
 )
-from capi_assets.defs.resources import Clock, LakeResource, MetaResource, Rules
+from capi_assets.defs.resources import ClockResource, LakeResource, MetaResource, RulesResource
 from capi_assets.settings import read_settings
 
 TABLE = "meta_stats"
@@ -53,13 +58,13 @@ def meta_stats(
     context: dg.AssetExecutionContext,
     lake: LakeResource,
     meta: MetaResource,
-    rules: Rules,
-    clock: Clock,
+    rules: RulesResource,
+    clock: ClockResource,
 ) -> Iterator[Any]:
     """Reads Meta's counts of the week once, and stores those of the run's hours."""
     hours = hours_of(context)
     store = lake.open()
-    found = counts_beside(
+    found = compare_counts(
         store,
         meta.open(),
         hours,
@@ -71,7 +76,7 @@ def meta_stats(
     metadata = {}
     for hour in hours:
         old = store.read(TABLE, [hour], schema)
-        rows = conform(kept(rows_of(found.rows, "hour", hour), old), MetaStats)
+        rows = conform(keep_previous_readings(rows_of(found.rows, "hour", hour), old), MetaStats)
         store.write(TABLE, hour, rows)
         metadata[hour] = _metadata(hour, rows.to_pylist(), found)
     yield from report_hours(context, metadata)
@@ -91,7 +96,7 @@ def _metadata(
         )
     if found.foreign:
         told["not_ours"] = " ".join(
-            f"Dataset {dataset}: {foreign_sentence(names)}"
+            f"Dataset {dataset}: {unknown_events_text(names)}"
             for dataset, names in found.foreign.items()
         )
     return told
@@ -106,14 +111,14 @@ def _numbers(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     return found
 
 
-def _judge(hours: Sequence[datetime], lake: LakeResource) -> Mapping[datetime, HourVerdict]:
+def _judge(hours: Sequence[datetime], lake: LakeResource) -> Mapping[datetime, HourCheckResult]:
     stored = lake.open().read(TABLE, hours, arrow_schema(MetaStats))
     return {hour: _verdict(hour, rows_of(stored, "hour", hour).to_pylist()) for hour in hours}
 
 
-def _verdict(hour: datetime, rows: Sequence[Mapping[str, Any]]) -> HourVerdict:
+def _verdict(hour: datetime, rows: Sequence[Mapping[str, Any]]) -> HourCheckResult:
     both = hour_table(rows)
-    return HourVerdict(
+    return HourCheckResult(
         passed=not hour_off(rows),
         description=f"{hour_sentence(hour, rows)} {advice(rows)}".rstrip(),
         severity=dg.AssetCheckSeverity.WARN,
@@ -121,9 +126,9 @@ def _verdict(hour: datetime, rows: Sequence[Mapping[str, Any]]) -> HourVerdict:
     )
 
 
-meta_agrees_with_ledger = hourly_check(
+meta_counts_match_ledger = hourly_check(
     TABLE,
-    "meta_agrees_with_ledger",
+    "meta_counts_match_ledger",
     "Meta counts as many server events as our ledger delivered, within CAPI_RECONCILE_PERCENT. A"
     " warning when two hours in a row, or a day's sum, differ beyond what is known to explain it."
     " Passed where Meta may not be read: there is nothing to compare.",

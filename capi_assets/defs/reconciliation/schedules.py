@@ -56,7 +56,7 @@ def _request(hours: Sequence[datetime], name: str, tick: datetime) -> dg.RunRequ
     description="Compares the last hours with Meta's counts, which settle late. One read.",
     default_status=_STATUS,
 )
-def every_hour_compare(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+def reconcile_hourly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """One run for the hours before the tick that Meta may still be counting."""
     tick = context.scheduled_execution_time
     end = floor_hour(tick)
@@ -70,7 +70,7 @@ def every_hour_compare(context: dg.ScheduleEvaluationContext) -> dg.RunRequest |
     description="Compares all hours that Meta still counts, for what was delivered late. One read.",
     default_status=_STATUS,
 )
-def every_night_compare(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+def reconcile_nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """One run for the week before the tick."""
     tick = context.scheduled_execution_time
     return _request(week_of(tick)[:-1], "week", tick)
@@ -83,7 +83,7 @@ def every_night_compare(context: dg.ScheduleEvaluationContext) -> dg.RunRequest 
     description="Reads Meta's Dataset Quality of the last seven days. One read.",
     default_status=_STATUS,
 )
-def every_night_quality(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+def dataset_quality_nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """One run for the day of the tick."""
     if not read_settings().reconcile:
         return dg.SkipReason("CAPI_RECONCILE is off.")

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from capi_assets.delivery import reasons
 
-Kind = Literal["resend", "write_off"]
+DecisionKind = Literal["resend", "write_off"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Decision:
         ValueError: nobody, or no reason, is named.
     """
 
-    kind: Kind
+    kind: DecisionKind
     who: str
     why: str
 
@@ -46,7 +46,7 @@ def held(planned: pa.Table) -> pa.Table:
     return rows.sort_by([("occurred_at", "ascending"), ("event_id", "ascending")])
 
 
-def decidable(rows: pa.Table, kind: Kind, now: datetime) -> pa.Table:
+def decidable(rows: pa.Table, kind: DecisionKind, now: datetime) -> pa.Table:
     """The held rows that such a decision can help: what is past its deadline cannot be resent."""
     if kind == "write_off":
         return rows

@@ -87,7 +87,7 @@ class Ledger:
             partial(writes.claim, events=events, holder=holder, now=now, lease=lease, renew=renew)
         )
 
-    def intend(
+    def mark_in_flight(
         self,
         events: pa.Table,
         claimed: pa.Table,
@@ -101,7 +101,9 @@ class Ledger:
         """
         try:
             return self._write(
-                partial(writes.intend, events=events, claimed=claimed, intent=intent, now=now)
+                partial(
+                    writes.mark_in_flight, events=events, claimed=claimed, intent=intent, now=now
+                )
             )
         except writes.ClaimLostError:
             return None

@@ -86,7 +86,7 @@ def claim(
     return answer.set_column(answer.schema.get_field_index("won"), "won", won_flags)
 
 
-def intend(
+def mark_in_flight(
     connection: Connection, events: pa.Table, claimed: pa.Table, intent: Intent, now: datetime
 ) -> int:
     moment = rows.micros(now)

@@ -8,7 +8,7 @@ from capi_assets.meta.graph.client import Answer, DatasetAccess
 from capi_assets.meta.graph.errors import Body
 
 
-def remarks(access: DatasetAccess, answer: Answer, sent: int) -> Iterator[str]:
+def warnings_in(access: DatasetAccess, answer: Answer, sent: int) -> Iterator[str]:
     """Sentences about one answer; the same fault gives the same sentence."""
     dataset = f"Dataset {access.dataset_id}"
     if answer.api_version and answer.api_version != access.version:

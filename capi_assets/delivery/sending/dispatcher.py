@@ -20,14 +20,14 @@ from capi_assets.delivery.policy import Policy
 from capi_assets.delivery.sending.access import EventsClient
 from capi_assets.delivery.sending.queue import Queue
 from capi_assets.delivery.sending.request import Budget, Request
-from capi_assets.delivery.sending.responses import Ruling, Then
+from capi_assets.delivery.sending.responses import NextStep, ResponseDecision
 from capi_assets.delivery.sending.summary import Stop
 
 _FIRST_LOOK = 0.25  # seconds until a claim of another run's is looked at again; doubles, up to
 _LONGEST_LOOK = 2.0
 
 
-class Lane:
+class DatasetDispatcher:
     """The requests of one dataset. Times are seconds of the sender's monotonic clock."""
 
     def __init__(
@@ -99,11 +99,13 @@ class Lane:
         self.in_flight += 1
         self._not_before = max(self._not_before, clock + self._interval)
 
-    def settle(self, request: Request, ruling: Ruling, clock: float) -> tuple[Outcome, bool]:
+    def settle(
+        self, request: Request, ruling: ResponseDecision, clock: float
+    ) -> tuple[Outcome, bool]:
         """What to book for an answered request, and whether it stays claimed to come again."""
         outcome, comes_again = self._settle(request, ruling, clock)
         if not comes_again:
-            self.finish(request, accepted=ruling.then is Then.DONE)
+            self.finish(request, accepted=ruling.then is NextStep.DONE)
         return outcome, comes_again
 
     def finish(self, request: Request, *, accepted: bool = False) -> None:
@@ -112,19 +114,21 @@ class Lane:
             request.behind.is_guilty = accepted and request.twin_is_behind
             self._ready.append(request.behind)
 
-    def _settle(self, request: Request, ruling: Ruling, clock: float) -> tuple[Outcome, bool]:
+    def _settle(
+        self, request: Request, ruling: ResponseDecision, clock: float
+    ) -> tuple[Outcome, bool]:
         match ruling.then:
-            case Then.DONE:
+            case NextStep.DONE:
                 self._failures = 0
                 self._width = min(self._width * 2, self._policy.requests_in_flight)
                 return ruling.outcome, False
-            case Then.RETRY:
+            case NextStep.RETRY:
                 return ruling.outcome, self._retry(request, ruling, clock)
-            case Then.SPLIT:
+            case NextStep.SPLIT:
                 return self._split(request, ruling)
-            case Then.STOP:
+            case NextStep.STOP:
                 self.close(ruling.outcome, ruling.remedy)
-            case Then.LEAVE:
+            case NextStep.LEAVE:
                 self._failed(ruling)
         return ruling.outcome, False
 
@@ -134,7 +138,7 @@ class Lane:
             self.close(why, f"Meta asks to stay away for {wait}. {remedy}")
         self._not_before = max(self._not_before, clock + wait.total_seconds())
 
-    def narrow(self) -> None:
+    def reset_concurrency(self) -> None:
         """Goes on with one request at a time."""
         self._width = 1
 
@@ -160,8 +164,8 @@ class Lane:
         self._later.clear()
         return [request for one in first for request in one.chain()]
 
-    def _retry(self, request: Request, ruling: Ruling, clock: float) -> bool:
-        self.narrow()
+    def _retry(self, request: Request, ruling: ResponseDecision, clock: float) -> bool:
+        self.reset_concurrency()
         request.tries += 1
         if self.stop or request.tries >= self._policy.tries:
             self._failed(ruling)
@@ -174,7 +178,7 @@ class Lane:
         self._push(request, clock + self._dice() * ceiling)
         return True
 
-    def _split(self, request: Request, ruling: Ruling) -> tuple[Outcome, bool]:
+    def _split(self, request: Request, ruling: ResponseDecision) -> tuple[Outcome, bool]:
         if len(request) == 1:
             return ruling.alone or ruling.outcome, False
         if request.budget.left < 2:
@@ -182,7 +186,7 @@ class Lane:
                 request.budget.is_spent = True  # one failure, however many parts are left over
                 self._failed(ruling)
             return replace(ruling.outcome, reason=reasons.BISECTION_BUDGET), False
-        self._ready.append(request.halved(ruling.guilty))
+        self._ready.append(request.halved(ruling.suspect_index))
         return ruling.outcome, True
 
     def _without_the_obvious(self, request: Request) -> Request:
@@ -192,12 +196,12 @@ class Lane:
             request = request.halved(None)
         return request
 
-    def _failed(self, ruling: Ruling) -> None:
+    def _failed(self, ruling: ResponseDecision) -> None:
         """Several requests in a row that came to nothing: it is not the requests, it is the way."""
         self._failures += 1
         if self._failures >= self._policy.failures_before_stop:
             outcome = ruling.outcome
-            if ruling.then is Then.SPLIT:
+            if ruling.then is NextStep.SPLIT:
                 outcome = replace(outcome, reason=reasons.REFUSED_TOGETHER)
             elif outcome.reason == reasons.NO_ANSWER:
                 outcome = replace(outcome, reason=reasons.META_DOWN)

@@ -16,7 +16,7 @@ from typing import Any
 _PERCENTAGES = ("call_count", "total_time", "total_cputime", "acc_id_util_pct")
 
 
-def asked_pause(headers: Mapping[str, str], now: datetime) -> timedelta | None:
+def requested_wait(headers: Mapping[str, str], now: datetime) -> timedelta | None:
     """How long the answer asks to stay away; None if it does not say."""
     waits = [
         *_retry_after(headers.get("Retry-After"), now),

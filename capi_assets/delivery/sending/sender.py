@@ -24,14 +24,14 @@ from capi_assets.delivery.outcome import Outcome
 from capi_assets.delivery.plan import plan
 from capi_assets.delivery.policy import Policy
 from capi_assets.delivery.sending.access import EventsClient
-from capi_assets.delivery.sending.api_warnings import remarks
-from capi_assets.delivery.sending.dispatcher import Lane
-from capi_assets.delivery.sending.rate_limit_usage import asked_pause, load
+from capi_assets.delivery.sending.api_warnings import warnings_in
+from capi_assets.delivery.sending.dispatcher import DatasetDispatcher
+from capi_assets.delivery.sending.rate_limit_usage import load, requested_wait
 from capi_assets.delivery.sending.request import Request
-from capi_assets.delivery.sending.responses import Ruling, Then, judge
+from capi_assets.delivery.sending.responses import NextStep, ResponseDecision, decide
 from capi_assets.delivery.sending.summary import DeliverySummary, Progress, Stop
 from capi_assets.meta.graph.client import Answer
-from capi_assets.meta.graph.errors import Kind
+from capi_assets.meta.graph.errors import ErrorKind
 
 _MOST_THREADS = 32
 _BUSY = 0.9  # of a limit used up: one request at a time from here
@@ -70,7 +70,7 @@ def deliver(
 
 @dataclass(frozen=True)
 class _Flight:
-    lane: Lane
+    lane: DatasetDispatcher
     request: Request
     attempt: int
 
@@ -98,7 +98,7 @@ class _Delivery:
         self._dice = dice
         # Two calls never share claims, even of one run that is retried by its orchestrator.
         self._holder = f"{run_id[:100]}/{uuid.uuid4().hex[:12]}"
-        self._lanes: dict[str, Lane] = {}
+        self._lanes: dict[str, DatasetDispatcher] = {}
         self._source: Iterator[pa.Table] = iter(())
         self._source_is_dry = False
         self._flights: dict[Future[Answer], _Flight] = {}
@@ -151,10 +151,10 @@ class _Delivery:
                 lane.queue.add(events.filter(pc.equal(events["dataset_id"], dataset)))
             self._clear_closed_lanes()
 
-    def _lane(self, dataset: str) -> Lane:
+    def _lane(self, dataset: str) -> DatasetDispatcher:
         if dataset not in self._lanes:
             client = self._clients.get(dataset)
-            self._lanes[dataset] = Lane(dataset, client, self._policy, self._dice)
+            self._lanes[dataset] = DatasetDispatcher(dataset, client, self._policy, self._dice)
         return self._lanes[dataset]
 
     def _is_done(self) -> bool:
@@ -182,7 +182,7 @@ class _Delivery:
                     self._start(pool, lane, request)
                     started = True
 
-    def _start(self, pool: ThreadPoolExecutor, lane: Lane, request: Request) -> None:
+    def _start(self, pool: ThreadPoolExecutor, lane: DatasetDispatcher, request: Request) -> None:
         claimed = self._claim(lane, request)
         if claimed is None:
             lane.finish(request)
@@ -190,7 +190,7 @@ class _Delivery:
         events, state = claimed
         body = lane.client.body(events["payload"].to_pylist())
         intent = Intent(self._holder, self.summary.run_id[:128], len(body), self._policy.lease)
-        attempt = self._ledger.intend(events, state, intent, self._now())
+        attempt = self._ledger.mark_in_flight(events, state, intent, self._now())
         if attempt is None:  # this process stood still so long that another took over
             self._wait_for_claims(lane, request, events)
             lane.finish(request)
@@ -203,7 +203,7 @@ class _Delivery:
         if self._policy.requests_per_second:
             self._next_start = self._monotonic() + 1 / self._policy.requests_per_second
 
-    def _claim(self, lane: Lane, request: Request) -> tuple[pa.Table, pa.Table] | None:
+    def _claim(self, lane: DatasetDispatcher, request: Request) -> tuple[pa.Table, pa.Table] | None:
         """Claims the events and plans them again; those that go, with their state, if any."""
         events = request.events.drop_columns("ref") if request.is_held else request.events
         now = self._now()
@@ -233,7 +233,7 @@ class _Delivery:
             if counted["values"] not in ("send", "claimed_elsewhere"):
                 self.summary.not_sent[counted["values"]] += counted["counts"]
 
-    def _wait_for_claims(self, lane: Lane, request: Request, events: pa.Table) -> None:
+    def _wait_for_claims(self, lane: DatasetDispatcher, request: Request, events: pa.Table) -> None:
         if events.num_rows and not lane.wait_for_claims(events, request, self._monotonic()):
             self.summary.pending[reasons.CLAIMED_ELSEWHERE] += events.num_rows
 
@@ -260,20 +260,20 @@ class _Delivery:
         flight = self._flights[future]
         flight.lane.in_flight -= 1
         answer = future.result()
-        ruling = judge(answer, len(flight.request))
+        ruling = decide(answer, len(flight.request))
         clock, now = self._monotonic(), self._now()
-        asked = asked_pause(answer.usage, now)
+        asked = requested_wait(answer.usage, now)
         if asked:
             flight.lane.pause(asked, clock, *_why_pause(ruling))
         outcome, comes_again = flight.lane.settle(flight.request, ruling, clock)
         if load(answer.usage) >= _BUSY:
-            flight.lane.narrow()
+            flight.lane.reset_concurrency()
         self._ledger.record(flight.attempt, outcome, self._holder, now, keep_claim=comes_again)
         del self._flights[future]  # only now: what could not be booked is tried once more
         self.summary.outcomes[outcome.state] += 1
         if not comes_again:
             self.summary.count(outcome, len(flight.request))
-        for remark in remarks(flight.lane.client.access, answer, len(flight.request)):
+        for remark in warnings_in(flight.lane.client.access, answer, len(flight.request)):
             self.summary.warn(remark)
         self._report()
 
@@ -324,7 +324,7 @@ class _Delivery:
         """
         with suppress(LedgerError):
             for future, flight in self._flights.items():
-                outcome = judge(future.result(), len(flight.request)).outcome
+                outcome = decide(future.result(), len(flight.request)).outcome
                 self._ledger.record(
                     flight.attempt, outcome, self._holder, self._now(), keep_claim=False
                 )
@@ -334,11 +334,11 @@ class _Delivery:
         return self._monotonic() - self._started
 
 
-def _why_pause(ruling: Ruling) -> tuple[Outcome, str]:
+def _why_pause(ruling: ResponseDecision) -> tuple[Outcome, str]:
     """Why the lane stays away: what was answered; a limit, if the answer was about events."""
-    if ruling.then in (Then.DONE, Then.SPLIT):
+    if ruling.then in (NextStep.DONE, NextStep.SPLIT):
         near = replace(ruling.outcome, state="refused", reason=reasons.THROTTLED)
-        return near, Kind.THROTTLED.remedy
+        return near, ErrorKind.THROTTLED.remedy
     return replace(ruling.outcome, state="refused"), ruling.remedy
 
 

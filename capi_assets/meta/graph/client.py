@@ -83,7 +83,7 @@ class DatasetAccess:
         )
 
 
-class Arrival(Enum):
+class RequestOutcome(Enum):
     """How far a request came."""
 
     NOT_SENT = "not_sent"  # no connection: Meta cannot have seen it
@@ -99,7 +99,7 @@ class Answer:
     limits, as sent. `messages` counts Meta's own remarks on an accepted request.
     """
 
-    arrival: Arrival
+    arrival: RequestOutcome
     http_status: int | None = None
     events_received: int | None = None
     error: MetaError = _NO_ERROR
@@ -190,7 +190,7 @@ def _answer(response: requests.Response, content: bytes, fault: str | None) -> A
     remarks = document.get("messages")
     version = headers.get("facebook-api-version")
     return Answer(
-        Arrival.ANSWERED,
+        RequestOutcome.ANSWERED,
         http_status=response.status_code,
         events_received=received if type(received) is int else None,
         error=parse_error(content),
@@ -210,17 +210,21 @@ def _json_object(content: bytes) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _arrival(error: Exception) -> Arrival:
+def _arrival(error: Exception) -> RequestOutcome:
     """Whether the bytes may have reached Meta; when it cannot be told, they may have."""
     if isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError):
-        return Arrival.NOT_SENT
+        return RequestOutcome.NOT_SENT
     causes = tuple(_causes(error))
     never = (
         urllib3.exceptions.NewConnectionError,
         urllib3.exceptions.ConnectTimeoutError,
         ssl.SSLCertVerificationError,
     )
-    return Arrival.NOT_SENT if any(isinstance(c, never) for c in causes) else Arrival.NO_ANSWER
+    return (
+        RequestOutcome.NOT_SENT
+        if any(isinstance(c, never) for c in causes)
+        else RequestOutcome.NO_ANSWER
+    )
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from capi_assets.meta.graph.client import CONNECT_TIMEOUT, DatasetAccess
 from capi_assets.meta.graph.deadline import within
-from capi_assets.meta.graph.errors import Kind, parse_error
+from capi_assets.meta.graph.errors import ErrorKind, parse_error
 from capi_assets.meta.graph.session import open_session, proof
 
 READ_TIMEOUT = 15.0
@@ -101,9 +101,9 @@ def _facts(status: int, version: str | None, content: bytes) -> TokenFacts:
     if error.code is None:
         return replace(untold, why_unknown=f"{_NO_ANSWER} as expected (HTTP {status})")
     kind = error.kind(status)
-    if kind is Kind.TOKEN:  # the token that asked is the token asked about
+    if kind is ErrorKind.TOKEN:  # the token that asked is the token asked about
         return replace(untold, is_valid=False, code=error.code, subcode=error.subcode)
-    if kind in (Kind.PAYLOAD, Kind.PERMISSION):
+    if kind in (ErrorKind.PAYLOAD, ErrorKind.PERMISSION):
         why = (
             "Meta does not let this token ask about itself, as it does not for tokens made in"
             f" Events Manager (error {error.code})"

@@ -25,14 +25,14 @@ from capi_assets.meta.graph.error_subcodes import (
 __all__ = [
     "SUBCODES",
     "Body",
-    "Kind",
+    "ErrorKind",
     "MetaError",
     "Subcode",
-    "answered",
     "classify",
-    "cure",
+    "error_suffix",
     "parse_error",
     "remedy",
+    "remedy_without_rerun",
     "subcode_name",
 ]
 
@@ -53,7 +53,7 @@ class Body(Enum):
         return self in (Body.ERROR, Body.JSON)
 
 
-class Kind(Enum):
+class ErrorKind(Enum):
     """What to make of an answer that does not confirm delivery. The value is the cause word."""
 
     TRANSIENT = "meta_down"
@@ -79,29 +79,29 @@ class Kind(Enum):
     def retries(self) -> bool:
         """Whether the same bytes may simply be sent again, with backoff."""
         return self in (
-            Kind.TRANSIENT,
-            Kind.THROTTLED,
-            Kind.UNKNOWN_OUTCOME,
-            Kind.UNRECOGNISED,
+            ErrorKind.TRANSIENT,
+            ErrorKind.THROTTLED,
+            ErrorKind.UNKNOWN_OUTCOME,
+            ErrorKind.UNRECOGNISED,
         )
 
     @property
     def stops(self) -> bool:
         """Whether nothing more for this dataset can succeed until a person acts."""
-        return self in (Kind.TOKEN, Kind.PERMISSION)
+        return self in (ErrorKind.TOKEN, ErrorKind.PERMISSION)
 
     @property
     def bisects(self) -> bool:
         """Whether one or more events of the request are guilty and all others innocent."""
-        return self in (Kind.PAYLOAD, Kind.EXPIRED)
+        return self in (ErrorKind.PAYLOAD, ErrorKind.EXPIRED)
 
     @property
     def maybe_accepted(self) -> bool:
         """Whether Meta may have taken the events all the same (the 48 hour rule applies)."""
-        return self is Kind.UNKNOWN_OUTCOME
+        return self is ErrorKind.UNKNOWN_OUTCOME
 
 
-TOKEN_PLACES = (
+TOKEN_SETTINGS = (
     "CAPI_ACCESS_TOKEN (or the file CAPI_ACCESS_TOKEN_FILE names, or the dataset's variable in"
     " CAPI_DATASETS)"
 )
@@ -110,20 +110,22 @@ TOKEN_PLACES = (
 _AGAIN = " Then materialize the hour again."
 
 _REMEDIES = {
-    Kind.TRANSIENT: "Wait: the events stay pending and go with the next materialization. "
+    ErrorKind.TRANSIENT: "Wait: the events stay pending and go with the next materialization. "
     "If it lasts, look at metastatus.com and at any proxy in between.",
-    Kind.THROTTLED: "Wait until the limit lifts; calling on prolongs the block. "
+    ErrorKind.THROTTLED: "Wait until the limit lifts; calling on prolongs the block. "
     "If it recurs, send fewer and larger requests.",
-    Kind.TOKEN: f"Create a new access token in Events Manager and set {TOKEN_PLACES}.{_AGAIN}",
-    Kind.PERMISSION: "Give the token's system user access to the dataset in Business Settings, "
-    f"and check CAPI_DATASET_ID.{_AGAIN}",
-    Kind.PAYLOAD: "Correct the order at its source and materialize the hour again; "
+    ErrorKind.TOKEN: "Create a new access token in Events Manager and set"
+    f" {TOKEN_SETTINGS}.{_AGAIN}",
+    ErrorKind.PERMISSION: "Give the token's system user access to the dataset in Business Settings"
+    f" and check CAPI_DATASET_ID.{_AGAIN}",
+    ErrorKind.PAYLOAD: "Correct the order at its source and materialize the hour again; "
     "the other events of the request are not affected.",
-    Kind.EXPIRED: "Too late: Meta takes no event this old. "
+    ErrorKind.EXPIRED: "Too late: Meta takes no event this old. "
     "Shorten the time from order to delivery.",
-    Kind.UNKNOWN_OUTCOME: "The events may have been accepted. The same bytes are sent again within "
-    "48 hours, when Meta removes the duplicate; later, compare with Events Manager and decide.",
-    Kind.UNRECOGNISED: "Nothing was accepted, and the code is not one we know. Look it up in "
+    ErrorKind.UNKNOWN_OUTCOME: "The events may have been accepted. The same bytes are sent again"
+    " within 48 hours, when Meta removes the duplicate; later, compare with Events Manager and"
+    " decide.",
+    ErrorKind.UNRECOGNISED: "Nothing was accepted, and the code is not one we know. Look it up in "
     "Meta's error reference; the events stay pending.",
 }
 
@@ -131,7 +133,7 @@ _SPECIAL_REMEDIES: dict[tuple[int, int | None], str] = {
     (104, None): "The appsecret_proof is wrong: CAPI_APP_SECRET must be the secret of the app "
     "that issued the token.",
     (190, 463): "The token has expired: create one without expiry in Events Manager (system user) "
-    f"and set {TOKEN_PLACES}.{_AGAIN}",
+    f"and set {TOKEN_SETTINGS}.{_AGAIN}",
     (368, None): "Meta has blocked this app or account for policy or abuse. A person must look at "
     "Account Quality; do not retry by hand.",
     (613, None): "Meta suspects abuse: find what else calls with this token, then wait.",
@@ -153,7 +155,7 @@ def classify(
     subcode: int | None = None,
     is_transient: bool = False,
     body: Body = Body.ERROR,
-) -> Kind:
+) -> ErrorKind:
     """The kind of an answer that does not confirm delivery.
 
     `http_status` None means no answer came after bytes were sent. A connection that was never
@@ -162,42 +164,42 @@ def classify(
     if code is None:
         return _by_status(http_status, body)
     if code in _THROTTLE_CODES or http_status == 429:
-        return Kind.THROTTLED
+        return ErrorKind.THROTTLED
     if is_transient:
-        return _unless_server_fault(http_status, Kind.TRANSIENT)
+        return _unless_server_fault(http_status, ErrorKind.TRANSIENT)
     if code in _TOKEN_CODES:
-        return Kind.TOKEN
+        return ErrorKind.TOKEN
     if code in _PERMISSION_CODES or (code, subcode) == (100, NO_ACCESS_SUBCODE):
-        return Kind.PERMISSION
+        return ErrorKind.PERMISSION
     if (code, subcode) == (100, EXPIRED_SUBCODE):
-        return Kind.EXPIRED
+        return ErrorKind.EXPIRED
     if code in _PAYLOAD_CODES or is_payload_subcode(subcode) or (code, subcode) == (1, 99):
-        return Kind.PAYLOAD
+        return ErrorKind.PAYLOAD
     if code in _TRANSIENT_CODES or code < 0 or http_status in (408, 425):
-        return _unless_server_fault(http_status, Kind.TRANSIENT)
-    return _unless_server_fault(http_status, Kind.UNRECOGNISED)
+        return _unless_server_fault(http_status, ErrorKind.TRANSIENT)
+    return _unless_server_fault(http_status, ErrorKind.UNRECOGNISED)
 
 
-def _by_status(status: int | None, body: Body) -> Kind:
+def _by_status(status: int | None, body: Body) -> ErrorKind:
     if status is None or not 400 <= status < 500:
-        return Kind.UNKNOWN_OUTCOME
+        return ErrorKind.UNKNOWN_OUTCOME
     if status == 429:
-        return Kind.THROTTLED
+        return ErrorKind.THROTTLED
     if status == 413:
-        return Kind.PAYLOAD  # too large: halving the request is the cure
+        return ErrorKind.PAYLOAD  # too large: halving the request is the cure
     if status in (408, 425) or not body.readable:
-        return Kind.TRANSIENT  # a 4xx page in HTML is a gateway's refusal: nothing was taken
-    return {401: Kind.TOKEN, 403: Kind.PERMISSION, 404: Kind.PERMISSION}.get(
-        status, Kind.UNRECOGNISED
+        return ErrorKind.TRANSIENT  # a 4xx page in HTML is a gateway's refusal: nothing was taken
+    return {401: ErrorKind.TOKEN, 403: ErrorKind.PERMISSION, 404: ErrorKind.PERMISSION}.get(
+        status, ErrorKind.UNRECOGNISED
     )
 
 
-def _unless_server_fault(status: int | None, otherwise: Kind) -> Kind:
+def _unless_server_fault(status: int | None, otherwise: ErrorKind) -> ErrorKind:
     """A fault of the server's may come after it took the events; a refusal may not."""
-    return Kind.UNKNOWN_OUTCOME if status is None or status >= 500 else otherwise
+    return ErrorKind.UNKNOWN_OUTCOME if status is None or status >= 500 else otherwise
 
 
-def remedy(kind: Kind, code: int | None = None, subcode: int | None = None) -> str:
+def remedy(kind: ErrorKind, code: int | None = None, subcode: int | None = None) -> str:
     """What a person should do; more precise than `kind.remedy` where the code is telling."""
     if code is None:
         return kind.remedy
@@ -205,12 +207,14 @@ def remedy(kind: Kind, code: int | None = None, subcode: int | None = None) -> s
     return exact or _SPECIAL_REMEDIES.get((code, None)) or kind.remedy
 
 
-def cure(kind: Kind, code: int | None = None, subcode: int | None = None) -> str:
+def remedy_without_rerun(
+    kind: ErrorKind, code: int | None = None, subcode: int | None = None
+) -> str:
     """The remedy without the hour to materialize, where no hour is spoken of."""
     return remedy(kind, code, subcode).removesuffix(_AGAIN)
 
 
-def answered(code: int | None, subcode: int | None, http_status: int | None) -> str:
+def error_suffix(code: int | None, subcode: int | None, http_status: int | None) -> str:
     """What Meta answered, to stand behind a clause: ` (error 100/33)`, ` (HTTP 503)` or nothing."""
     if code is not None:
         return f" (error {code}/{subcode})" if subcode is not None else f" (error {code})"
@@ -232,7 +236,7 @@ class MetaError:
     event_index: int | None = None
     title: str | None = field(default=None, repr=False)
 
-    def kind(self, http_status: int | None) -> Kind:
+    def kind(self, http_status: int | None) -> ErrorKind:
         """The kind of this answer, given the status it came with."""
         return classify(http_status, self.code, self.subcode, self.is_transient, self.body)
 

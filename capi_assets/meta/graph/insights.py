@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
-from capi_assets.meta.graph.reads import NOT_UNDERSTOOD, GraphReader, Unread
+from capi_assets.meta.graph.reads import NOT_UNDERSTOOD, FailedRead, GraphReader
 
 STATS_REACH = timedelta(days=7)
 """How far back `/stats` reaches."""
@@ -92,14 +92,14 @@ _DEDUP_MEASURES = {
 
 
 @dataclass(frozen=True)
-class Told:
+class InsightsResult:
     """What Meta told: a table, empty where `unread` says why nothing could be read."""
 
     table: pa.Table
-    unread: Unread | None = None
+    unread: FailedRead | None = None
 
 
-def server_stats(reader: GraphReader, start: datetime, end: datetime) -> Told:
+def server_stats(reader: GraphReader, start: datetime, end: datetime) -> InsightsResult:
     """Server events per hour and event name of `[start, end)`, as Meta counts them.
 
     Columns of `SERVER_COUNTS`, sorted; an hour without events has no row. Meta counts hours of the
@@ -114,8 +114,8 @@ def server_stats(reader: GraphReader, start: datetime, end: datetime) -> Told:
     }
     path = f"/{quote(reader.access.dataset_id, safe='')}/stats"
     items = reader.pages(path, asked)
-    if isinstance(items, Unread):
-        return Told(SERVER_COUNTS.empty_table(), items)
+    if isinstance(items, FailedRead):
+        return InsightsResult(SERVER_COUNTS.empty_table(), items)
     counts: Counter[tuple[datetime, str]] = Counter()
     try:
         for item in items:
@@ -124,24 +124,24 @@ def server_stats(reader: GraphReader, start: datetime, end: datetime) -> Told:
                 for one in item["data"]:
                     counts[hour, str(one["value"])] += _count(one["count"])
     except (KeyError, TypeError, ValueError, OverflowError):
-        return Told(SERVER_COUNTS.empty_table(), NOT_UNDERSTOOD)
+        return InsightsResult(SERVER_COUNTS.empty_table(), NOT_UNDERSTOOD)
     rows = [(hour, name, counts[hour, name]) for hour, name in sorted(counts)]
     columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], []]
-    return Told(pa.table(columns, schema=SERVER_COUNTS))
+    return InsightsResult(pa.table(columns, schema=SERVER_COUNTS))
 
 
-def dataset_quality(reader: GraphReader) -> Told:
+def dataset_quality(reader: GraphReader) -> InsightsResult:
     """What Dataset Quality says now, as columns of `QUALITY`, sorted by event name."""
     asked = {"dataset_id": reader.access.dataset_id, "fields": _QUALITY_FIELDS}
     document = reader.get("/dataset_quality", asked)
-    if isinstance(document, Unread):
-        return Told(QUALITY.empty_table(), document)
+    if isinstance(document, FailedRead):
+        return InsightsResult(QUALITY.empty_table(), document)
     try:
         web = document.get("web") or []
         rows = [row for item in sorted(web, key=_event_name) for row in _quality_rows(item)]
     except (AttributeError, KeyError, TypeError, ValueError):
-        return Told(QUALITY.empty_table(), NOT_UNDERSTOOD)
-    return Told(pa.Table.from_pylist(rows, schema=QUALITY))
+        return InsightsResult(QUALITY.empty_table(), NOT_UNDERSTOOD)
+    return InsightsResult(pa.Table.from_pylist(rows, schema=QUALITY))
 
 
 def _event_name(item: Any) -> str:

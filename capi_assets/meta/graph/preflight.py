@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from capi_assets.meta.graph.client import Answer, Arrival, DatasetAccess
+from capi_assets.meta.graph.client import Answer, DatasetAccess, RequestOutcome
 from capi_assets.meta.graph.error_subcodes import is_payload_subcode
-from capi_assets.meta.graph.errors import Kind, answered, cure
+from capi_assets.meta.graph.errors import ErrorKind, error_suffix, remedy_without_rerun
 
 EVENT_NAME = "capi_assets_preflight"
 """A custom event's name: should Meta ever take the event, it is no standard conversion."""
@@ -58,7 +58,7 @@ class Preflight:
     """
 
     dataset_id: str
-    kind: Kind | None
+    kind: ErrorKind | None
     http_status: int | None = None
     code: int | None = None
     subcode: int | None = None
@@ -86,33 +86,33 @@ class Preflight:
             )
         if self.kind is None:
             return f"Meta accepts the token and lets it send to dataset {self.dataset_id}."
-        said = answered(self.code, self.subcode, self.http_status)
+        said = error_suffix(self.code, self.subcode, self.http_status)
         return f"{_SENTENCES[self.kind].format(self.dataset_id)}{said}. {self._helps}"
 
     @property
     def _helps(self) -> str:
         assert self.kind is not None
-        if self.kind is Kind.TRANSIENT and self.http_status is None:
+        if self.kind is ErrorKind.TRANSIENT and self.http_status is None:
             return "Check network, proxy, firewall, certificates and CAPI_GRAPH_URL."
-        if self.kind is Kind.TRANSIENT and 300 <= (self.http_status or 0) < 400:
+        if self.kind is ErrorKind.TRANSIENT and 300 <= (self.http_status or 0) < 400:
             return "Meta does not redirect: check CAPI_GRAPH_URL and any proxy in between."
         own = _REMEDIES.get(self.kind)
-        return own or cure(self.kind, self.code, self.subcode)
+        return own or remedy_without_rerun(self.kind, self.code, self.subcode)
 
 
 _SENTENCES = {
-    Kind.TRANSIENT: "Meta does not answer for dataset {} as it should",
-    Kind.THROTTLED: "Meta limits our calls for dataset {}",
-    Kind.TOKEN: "Meta does not accept the access token of dataset {}",
-    Kind.PERMISSION: "The token may not send to dataset {}, or there is no such dataset",
-    Kind.PAYLOAD: "Meta refuses the preflight's event for dataset {} in an unexpected way",
-    Kind.UNRECOGNISED: "Meta answers for dataset {} with a code that is not known here",
+    ErrorKind.TRANSIENT: "Meta does not answer for dataset {} as it should",
+    ErrorKind.THROTTLED: "Meta limits our calls for dataset {}",
+    ErrorKind.TOKEN: "Meta does not accept the access token of dataset {}",
+    ErrorKind.PERMISSION: "The token may not send to dataset {}, or there is no such dataset",
+    ErrorKind.PAYLOAD: "Meta refuses the preflight's event for dataset {} in an unexpected way",
+    ErrorKind.UNRECOGNISED: "Meta answers for dataset {} with a code that is not known here",
 }
 
 _REMEDIES = {
-    Kind.TRANSIENT: "Wait; if it lasts, look at metastatus.com and at any proxy in between.",
-    Kind.PAYLOAD: "Look at the version (CAPI_GRAPH_VERSION) and at Meta's error reference.",
-    Kind.UNRECOGNISED: "Look it up in Meta's error reference.",
+    ErrorKind.TRANSIENT: "Wait; if it lasts, look at metastatus.com and at any proxy in between.",
+    ErrorKind.PAYLOAD: "Look at the version (CAPI_GRAPH_VERSION) and at Meta's error reference.",
+    ErrorKind.UNRECOGNISED: "Look it up in Meta's error reference.",
 }
 
 
@@ -121,7 +121,7 @@ def preflight(client: CanaryClient, now: datetime) -> Preflight:
 
     One request and no second try. Never raises.
     """
-    answer = client.post(client.body([canary(now)]))
+    answer = client.post(client.body([preflight_event(now)]))
     error = answer.error
     return Preflight(
         client.access.dataset_id,
@@ -134,7 +134,7 @@ def preflight(client: CanaryClient, now: datetime) -> Preflight:
     )
 
 
-def canary(now: datetime) -> bytes:
+def preflight_event(now: datetime) -> bytes:
     """The event's bytes: `AGE` old, with match keys that belong to no one."""
     at = int((now - AGE).timestamp())
     event = {
@@ -147,14 +147,14 @@ def canary(now: datetime) -> bytes:
     return json.dumps(event, separators=(",", ":")).encode()
 
 
-def _kind(answer: Answer) -> Kind | None:
+def _kind(answer: Answer) -> ErrorKind | None:
     error = answer.error
-    if answer.arrival is not Arrival.ANSWERED or answer.http_status is None:
-        return Kind.TRANSIENT
+    if answer.arrival is not RequestOutcome.ANSWERED or answer.http_status is None:
+        return ErrorKind.TRANSIENT
     if 200 <= answer.http_status < 300 and error.code is None:
-        return None if answer.events_received == 1 else Kind.TRANSIENT
+        return None if answer.events_received == 1 else ErrorKind.TRANSIENT
     # A rule about the event itself is read only after token and permission were found good.
     if error.code == 100 and is_payload_subcode(error.subcode):
         return None
     kind = error.kind(answer.http_status)
-    return Kind.TRANSIENT if kind is Kind.UNKNOWN_OUTCOME else kind
+    return ErrorKind.TRANSIENT if kind is ErrorKind.UNKNOWN_OUTCOME else kind

@@ -19,7 +19,7 @@ import requests
 
 from capi_assets.meta.graph.client import DatasetAccess
 from capi_assets.meta.graph.deadline import within
-from capi_assets.meta.graph.errors import Kind, answered, cure, parse_error
+from capi_assets.meta.graph.errors import ErrorKind, error_suffix, parse_error, remedy_without_rerun
 from capi_assets.meta.graph.session import open_session, proof
 
 CONNECT_TIMEOUT = 5.0
@@ -34,7 +34,7 @@ MOST_PAGES = 50
 _SECRET_PARAMETERS = frozenset({"access_token", "appsecret_proof"})
 
 
-class Obstacle(Enum):
+class ReadError(Enum):
     """Why there is no answer to compare with."""
 
     MAY_NOT = "may_not_read"  # until a person acts
@@ -43,58 +43,58 @@ class Obstacle(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
+class FailedRead:
     """A read without an answer. Meta's own texts are not kept."""
 
-    kind: Kind
+    kind: ErrorKind
     http_status: int | None = None
     code: int | None = None
     subcode: int | None = None
 
     @property
-    def obstacle(self) -> Obstacle:
+    def obstacle(self) -> ReadError:
         """Whether asking again, or a person, can help."""
-        return _OBSTACLES.get(self.kind, Obstacle.UNCLEAR)
+        return _OBSTACLES.get(self.kind, ReadError.UNCLEAR)
 
     @property
     def words(self) -> str:
         """Why, and what would help, to follow a colon: no full stop at the end."""
-        if self.kind is Kind.PERMISSION and self.code != 368:
+        if self.kind is ErrorKind.PERMISSION and self.code != 368:
             return (
                 f"it may not read them{self._answered}. Reading wants ads_read with ads_management"
                 " or business_management, and at least “Use events dataset” on the dataset;"
                 " sending events does not"
             )
-        if self.obstacle is Obstacle.MAY_NOT:
+        if self.obstacle is ReadError.MAY_NOT:
             return f"{_SAID[self.kind]}{self._answered}. {self._cure}"
         return f"{_SAID.get(self.kind, 'Meta does not answer')}{self._answered}"
 
     @property
     def _answered(self) -> str:
-        return answered(self.code, self.subcode, self.http_status)
+        return error_suffix(self.code, self.subcode, self.http_status)
 
     @property
     def _cure(self) -> str:
-        return cure(self.kind, self.code, self.subcode).removesuffix(".")
+        return remedy_without_rerun(self.kind, self.code, self.subcode).removesuffix(".")
 
 
 _SAID = {
-    Kind.TOKEN: "Meta does not accept it",
-    Kind.PERMISSION: "Meta has blocked the app or account",
-    Kind.THROTTLED: "Meta limits our calls; they are read again later",
-    Kind.PAYLOAD: "Meta does not understand the question",
-    Kind.UNRECOGNISED: "Meta answers in a way that is not known here",
+    ErrorKind.TOKEN: "Meta does not accept it",
+    ErrorKind.PERMISSION: "Meta has blocked the app or account",
+    ErrorKind.THROTTLED: "Meta limits our calls; they are read again later",
+    ErrorKind.PAYLOAD: "Meta does not understand the question",
+    ErrorKind.UNRECOGNISED: "Meta answers in a way that is not known here",
 }
 
 _OBSTACLES = {
-    Kind.TOKEN: Obstacle.MAY_NOT,
-    Kind.PERMISSION: Obstacle.MAY_NOT,
-    Kind.THROTTLED: Obstacle.NOT_NOW,
-    Kind.TRANSIENT: Obstacle.NOT_NOW,
-    Kind.UNKNOWN_OUTCOME: Obstacle.NOT_NOW,
+    ErrorKind.TOKEN: ReadError.MAY_NOT,
+    ErrorKind.PERMISSION: ReadError.MAY_NOT,
+    ErrorKind.THROTTLED: ReadError.NOT_NOW,
+    ErrorKind.TRANSIENT: ReadError.NOT_NOW,
+    ErrorKind.UNKNOWN_OUTCOME: ReadError.NOT_NOW,
 }
 
-NOT_UNDERSTOOD = Unread(Kind.UNRECOGNISED)
+NOT_UNDERSTOOD = FailedRead(ErrorKind.UNRECOGNISED)
 """An answer whose form is not the documented one."""
 
 
@@ -129,7 +129,7 @@ class GraphReader:
     ) -> None:
         self._session.close()
 
-    def get(self, path: str, asked: Mapping[str, str]) -> dict[str, Any] | Unread:
+    def get(self, path: str, asked: Mapping[str, str]) -> dict[str, Any] | FailedRead:
         """The JSON object at `path`, which begins with a slash; `asked` are query parameters."""
         try:
             with (
@@ -144,16 +144,16 @@ class GraphReader:
             ):
                 content = _content(response)
         except Exception:  # whatever it was, there is no answer, and that is all that matters
-            return Unread(Kind.TRANSIENT)
+            return FailedRead(ErrorKind.TRANSIENT)
         return _understood(response.status_code, content)
 
-    def pages(self, path: str, asked: Mapping[str, str]) -> list[Any] | Unread:
+    def pages(self, path: str, asked: Mapping[str, str]) -> list[Any] | FailedRead:
         """The items of all pages' `data`; all of them, or why not."""
         items: list[Any] = []
         wanted = dict(asked)
         for _ in range(MOST_PAGES):
             page = self.get(path, wanted)
-            if isinstance(page, Unread):
+            if isinstance(page, FailedRead):
                 return page
             data = page.get("data")
             if not isinstance(data, list):
@@ -180,17 +180,17 @@ def _content(response: requests.Response) -> bytes | None:
     return b"".join(pieces)
 
 
-def _understood(status: int, content: bytes | None) -> dict[str, Any] | Unread:
+def _understood(status: int, content: bytes | None) -> dict[str, Any] | FailedRead:
     if content is None:
-        return Unread(Kind.UNRECOGNISED, status)
+        return FailedRead(ErrorKind.UNRECOGNISED, status)
     error = parse_error(content)
     if 200 <= status < 300 and error.code is None:
         try:
             document = json.loads(content)
         except (ValueError, RecursionError):
-            return Unread(Kind.TRANSIENT, status)
+            return FailedRead(ErrorKind.TRANSIENT, status)
         return document if isinstance(document, dict) else NOT_UNDERSTOOD
-    return Unread(error.kind(status), status, error.code, error.subcode)
+    return FailedRead(error.kind(status), status, error.code, error.subcode)
 
 
 def _next_page(page: Mapping[str, Any]) -> dict[str, str] | None:

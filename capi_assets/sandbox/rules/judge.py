@@ -36,7 +36,7 @@ RULES = (
 )
 
 
-def judge(event: Any, now: datetime) -> Refusal | None:
+def validate_event(event: Any, now: datetime) -> Refusal | None:
     """Why Meta would refuse this event when it arrives at `now` (aware), or None if it would not.
 
     Pure; `event` is one element of `data`, decoded from JSON.
@@ -57,7 +57,7 @@ def judge_all(events: Sequence[Any], now: datetime) -> tuple[int, Refusal] | Non
     """The first refusal among the events of one request, with its index; an age refusal wins."""
     first: tuple[int, Refusal] | None = None
     for index, event in enumerate(events):
-        refusal = judge(event, now) if first is None else event_of.too_old(event, now)
+        refusal = validate_event(event, now) if first is None else event_of.too_old(event, now)
         if refusal is None:
             continue
         if refusal.subcode == AGE:

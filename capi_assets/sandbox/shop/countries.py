@@ -13,7 +13,7 @@ SHOP = "https://shop.example"
 
 
 @dataclass(frozen=True)
-class Dialling:
+class PhoneFormat:
     """Numbers for fiction: `(area, middle, start of the rest, free digits)` under one code.
 
     `trunk` is dialled within the country, `exit` out of it.
@@ -43,7 +43,7 @@ class Dialling:
         )  # fmt: skip
 
 
-NO_PHONES = Dialling("", (("", "", "", 1),))
+NO_PHONES = PhoneFormat("", (("", "", "", 1),))
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Country:
     families: tuple[str, ...]
     places: tuple[tuple[str, str | None, str | None], ...]
     birth_format: str
-    dialling: Dialling = NO_PHONES
+    dialling: PhoneFormat = NO_PHONES
     decimals: int = 2
 
 
@@ -78,7 +78,7 @@ COUNTRIES: tuple[Country, ...] = (
         (("New York", "NY", "10001"), ("St. Louis", "Missouri", "63101-2345"),
          ("San Francisco", "CA", "94105"), ("Boston", "MA", "02108"), ("Austin", "Texas", "78701"),
          ("Washington, D.C.", "DC", "20001")),
-        "%m/%d/%Y", Dialling("1", tuple((area, "555", "01", 2) for area in _US_AREAS), ""),
+        "%m/%d/%Y", PhoneFormat("1", tuple((area, "555", "01", 2) for area in _US_AREAS), ""),
     ),
     Country(
         "GB", 16, ("GB", "UK", "United Kingdom"), "GBP", 0.86,
@@ -88,7 +88,7 @@ COUNTRIES: tuple[Country, ...] = (
         (("London", None, "SW1A 1AA"), ("Manchester", None, "m1 1ae"), ("Leeds", None, "LS1 4AP"),
          ("Newcastle upon Tyne", None, "NE1 4ST"), ("Edinburgh", "Scotland", "EH1 1YZ")),
         "%d/%m/%Y",
-        Dialling("44", (("7700", "900", "", 3), ("20", "7946", "0", 3),
+        PhoneFormat("44", (("7700", "900", "", 3), ("20", "7946", "0", 3),
                         *((area, "496", "0", 3) for area in _GB_AREAS))),
     ),
     Country(
@@ -99,7 +99,7 @@ COUNTRIES: tuple[Country, ...] = (
         (("München", "Bayern", "80331"), ("Berlin", None, "10115"), ("Köln", "NRW", "50667"),
          ("Frankfurt am Main", "Hessen", "60311"), ("Hamburg", None, "20095")),
         "%d.%m.%Y",
-        Dialling("49", (("30", "23125", "", 3), ("69", "90009", "", 3), ("40", "66969", "", 3),
+        PhoneFormat("49", (("30", "23125", "", 3), ("69", "90009", "", 3), ("40", "66969", "", 3),
                         ("221", "4710", "", 3), ("89", "99998", "", 3), ("171", "39200", "", 2))),
     ),
     Country(
@@ -111,7 +111,7 @@ COUNTRIES: tuple[Country, ...] = (
          ("L'Haÿ-les-Roses", None, "94240"), ("Aix-en-Provence", None, "13100"),
          ("Lyon", None, "69002")),
         "%d/%m/%Y",
-        Dialling("33", (("1", "9900", "", 4), ("2", "6191", "", 4), ("3", "5301", "", 4),
+        PhoneFormat("33", (("1", "9900", "", 4), ("2", "6191", "", 4), ("3", "5301", "", 4),
                         ("4", "6571", "", 4), ("5", "3649", "", 4), ("6", "3998", "", 4))),
     ),
     Country(
@@ -119,7 +119,7 @@ COUNTRIES: tuple[Country, ...] = (
         ("Aoife", "Siobhán", "Niamh"), ("Seán", "Oisín", "Pádraig"),
         ("Ó Briain", "Murphy", "O'Sullivan", "Mac Giolla Phádraig"),
         (("Dublin", None, "D02 X285"), ("Cork", None, "T12 W8KP"), ("Dún Laoghaire", None, None)),
-        "%d/%m/%Y", Dialling("353", (("20", "91", "1", 4),)),
+        "%d/%m/%Y", PhoneFormat("353", (("20", "91", "1", 4),)),
     ),
     Country(
         "SE", 5, ("SE", "Sweden"), "SEK", 11.2,
@@ -127,7 +127,9 @@ COUNTRIES: tuple[Country, ...] = (
         ("Åkesson", "Lindström", "Sjöberg", "Öberg"),
         (("Göteborg", None, "411 03"), ("Stockholm", None, "111 20"), ("Malmö", None, "21120")),
         "%Y-%m-%d",
-        Dialling("46", (("70", "1740", "61", 1), ("70", "1740", "67", 1), ("31", "3900", "6", 2))),
+        PhoneFormat(
+            "46", (("70", "1740", "61", 1), ("70", "1740", "67", 1), ("31", "3900", "6", 2))
+        ),
     ),
     Country(
         "CA", 5, ("CA", "Canada"), "CAD", 1.48,
@@ -135,7 +137,7 @@ COUNTRIES: tuple[Country, ...] = (
         ("Tremblay", "St-Pierre", "MacLeod", "Singh"),
         (("Montréal", "QC", "H2Y 1C6"), ("Toronto", "Ontario", "M5V 2T6"),
          ("Trois-Rivières", "QC", "g9a 1a1")),
-        "%Y-%m-%d", Dialling("1", tuple((area, "555", "01", 2) for area in _CA_AREAS), ""),
+        "%Y-%m-%d", PhoneFormat("1", tuple((area, "555", "01", 2) for area in _CA_AREAS), ""),
     ),
     Country(
         "AU", 4, ("AU", "Australia"), "AUD", 1.65,
@@ -144,7 +146,7 @@ COUNTRIES: tuple[Country, ...] = (
         (("Sydney", "NSW", "2000"), ("Melbourne", "Victoria", "3000"),
          ("Wagga Wagga", "NSW", "2650")),
         "%d/%m/%Y",
-        Dialling("61", (("2", "5550", "", 4), ("3", "5550", "", 4), ("7", "5550", "", 4)),
+        PhoneFormat("61", (("2", "5550", "", 4), ("3", "5550", "", 4), ("7", "5550", "", 4)),
                  exit="0011"),
     ),
     Country(

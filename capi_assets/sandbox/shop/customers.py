@@ -23,7 +23,7 @@ from capi_assets.sandbox.shop.countries import (
     USER_AGENTS,
     Country,
 )
-from capi_assets.sandbox.shop.keyed_random import HEX, Dice, Flags, Floats, Ints
+from capi_assets.sandbox.shop.keyed_random import HEX, Flags, Floats, Ints, KeyedRandom
 
 DAY_MS = 86_400_000
 COOKIE_MS = 90 * DAY_MS
@@ -103,7 +103,7 @@ def _address_forms(names: Any) -> Any:
 class People:
     """Columns of the people with these numbers, one row each, in the given order."""
 
-    dice: Dice
+    dice: KeyedRandom
     number: Ints
 
     @cached_property

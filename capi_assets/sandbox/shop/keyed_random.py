@@ -35,7 +35,7 @@ def _mix(x: Words) -> Words:
 
 
 @dataclass(frozen=True)
-class Dice:
+class KeyedRandom:
     """Columns of random draws; the same seed, name and keys always give the same draw."""
 
     seed: int

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from capi_assets.sandbox.shop.countries import COUNTRIES, PRODUCTS, SHOP
 from capi_assets.sandbox.shop.customers import People, join, text, where
-from capi_assets.sandbox.shop.keyed_random import Dice, Flags, Floats, Ints
+from capi_assets.sandbox.shop.keyed_random import Flags, Floats, Ints, KeyedRandom
 from capi_assets.sandbox.shop.seasonality import HOUR_MS
 from capi_assets.sandbox.shop.visits import Traffic, Visits
 
@@ -46,7 +46,7 @@ _UNCLEAR_DATES = pa.array(["03/04/1988", "05-06-1979", "7.8.92"])
 class Orders:
     """Columns of the orders at these hours and places, one row each; `at` is when they happened."""
 
-    dice: Dice
+    dice: KeyedRandom
     traffic: Traffic
     hours: Ints
     index: Ints

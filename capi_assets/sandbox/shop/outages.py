@@ -15,7 +15,7 @@ import numpy as np
 
 from capi_assets.sandbox.shop.keyed_random import Flags, Floats, Ints
 
-Kind = Literal[
+OutageKind = Literal[
     "visits_missing",  # the tracker is down: visits of that time are never stored
     "orders_missing",  # the books' export fails: orders of that time never land
     "match_keys_lost",  # a banner or tag broke: no fbc, fbp, fbclid, IP or e-mail on either side
@@ -23,14 +23,14 @@ Kind = Literal[
     "late_visits",  # visits are stored, but land `delay` after they happened
     "sales_peak",  # no outage at all: `factor` times the orders; an alarm here would be false
 ]
-KINDS: tuple[str, ...] = get_args(Kind)
+KINDS: tuple[str, ...] = get_args(OutageKind)
 
 
 @dataclass(frozen=True)
 class Outage:
     """One outage over `[start, end)`, aware datetimes; `occurred_at` decides who it hits."""
 
-    kind: Kind
+    kind: OutageKind
     start: datetime
     end: datetime
     factor: float = 4.0
@@ -48,7 +48,7 @@ class Outage:
         return inside
 
 
-def hit(outages: Iterable[Outage], kind: Kind, at_ms: Ints) -> Flags:
+def hit(outages: Iterable[Outage], kind: OutageKind, at_ms: Ints) -> Flags:
     """Which moments any outage of this kind covers."""
     struck = np.zeros(len(at_ms), dtype=np.bool_)
     for outage in outages:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from capi_assets.sandbox.shop.keyed_random import Dice, Flags, Floats, Ints
+from capi_assets.sandbox.shop.keyed_random import Flags, Floats, Ints, KeyedRandom
 
 HOUR_MS = 3_600_000
 
@@ -36,7 +36,7 @@ def rhythm(hours: Ints) -> Floats:
 class Stream:
     """A stream of one kind of thing: visits, or orders."""
 
-    dice: Dice
+    dice: KeyedRandom
     name: str
     per_day: float
     first_hour: int

@@ -20,14 +20,14 @@ import pyarrow.compute as pc
 
 from capi_assets.sandbox.shop import ground_truth
 from capi_assets.sandbox.shop.customers import where
-from capi_assets.sandbox.shop.keyed_random import Dice, Flags, Ints
+from capi_assets.sandbox.shop.keyed_random import Flags, Ints, KeyedRandom
 from capi_assets.sandbox.shop.orders import Orders
-from capi_assets.sandbox.shop.outages import Kind, Outage, arrival, hit, order_factor
+from capi_assets.sandbox.shop.outages import Outage, OutageKind, arrival, hit, order_factor
 from capi_assets.sandbox.shop.seasonality import HOUR_MS, Stream
 from capi_assets.sandbox.shop.visits import Traffic
 
 _TIME = pa.timestamp("us", tz="UTC")
-_MISSING: dict[str, Kind] = {"visits": "visits_missing", "orders": "orders_missing"}
+_MISSING: dict[str, OutageKind] = {"visits": "visits_missing", "orders": "orders_missing"}
 _LOST_KEYS = ("fbclid", "fbc", "fbp", "client_ip_address", "email")
 
 # What rows know beside their landing columns; never written.
@@ -59,8 +59,8 @@ class Shop:
     currency: str | None = None
 
     @cached_property
-    def _dice(self) -> Dice:
-        return Dice(self.seed)
+    def _dice(self) -> KeyedRandom:
+        return KeyedRandom(self.seed)
 
     @cached_property
     def _first_hour(self) -> int:

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from capi_assets.sandbox.shop.countries import ADS, CAMPAIGNS, PRODUCTS, SHOP, SOURCES
 from capi_assets.sandbox.shop.customers import DAY_MS, SYSTEM_STYLE, People, join, text, where
-from capi_assets.sandbox.shop.keyed_random import HEX, URL_SAFE, Dice, Flags, Ints
+from capi_assets.sandbox.shop.keyed_random import HEX, URL_SAFE, Flags, Ints, KeyedRandom
 from capi_assets.sandbox.shop.seasonality import Stream
 
 _RETURNING = 0.35
@@ -40,7 +40,7 @@ _AGAIN: Sequence[float] = [0.08, 0.04, 0.12, 0.02, 0.14, 0.60]
 class Traffic:
     """The visits' stream and who is in it."""
 
-    dice: Dice
+    dice: KeyedRandom
     stream: Stream
     people: int
     unconsented: float
@@ -63,7 +63,7 @@ class Visits:
     index: Ints
 
     @property
-    def dice(self) -> Dice:
+    def dice(self) -> KeyedRandom:
         return self.traffic.dice
 
     @cached_property

@@ -13,7 +13,7 @@ from email.policy import SMTP
 from email.utils import formatdate, make_msgid
 
 from capi_assets.coverage.alerting.channels.message import Failure, Message, spelled_out
-from capi_assets.coverage.alerting.channels.retry import Attempt, Patience
+from capi_assets.coverage.alerting.channels.retry import Attempt, RetryPolicy
 from capi_assets.coverage.alerting.channels.smtp_address import SmtpAddress, smtp_address
 
 _SOME_REFUSED = "recipients not accepted"
@@ -50,8 +50,8 @@ class EmailChannel:
             mail = mail_of(messages, self.sender, self.to)
         except (ValueError, IndexError):
             return Failure(self.name, "an address of sender or recipients cannot be used")
-        patience = Patience(self.attempts, self.longest_pause, self.sleep)
-        reason = patience.keep_trying(lambda: self._hand_in(mail, server))
+        patience = RetryPolicy(self.attempts, self.longest_pause, self.sleep)
+        reason = patience.run_with_retry(lambda: self._hand_in(mail, server))
         if not reason:
             return None
         # The others have it: once more would reach them twice.

@@ -9,7 +9,7 @@ from functools import partial
 
 from capi_assets.coverage.alerting.channels.http import post_json
 from capi_assets.coverage.alerting.channels.message import Failure, Message
-from capi_assets.coverage.alerting.channels.retry import Patience
+from capi_assets.coverage.alerting.channels.retry import RetryPolicy
 
 
 @dataclass(slots=True)
@@ -27,10 +27,10 @@ class JsonChannel:
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
 
     def send(self, messages: Sequence[Message]) -> Failure | None:
-        patience = Patience(self.attempts, self.longest_pause, self.sleep)
+        patience = RetryPolicy(self.attempts, self.longest_pause, self.sleep)
         for number, message in enumerate(messages):
             body = message.as_document()
-            reason = patience.keep_trying(partial(post_json, self.url, body, self.timeout))
+            reason = patience.run_with_retry(partial(post_json, self.url, body, self.timeout))
             if reason:
                 left = len(messages) - number
                 told = f"{left} of {len(messages)} alerts not delivered: " if number else ""

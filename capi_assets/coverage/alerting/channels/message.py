@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-AT_MOST = 10
+MAX_GAPS = 10
 """Alerts spelled out in one text; a flood is counted instead."""
 
 
@@ -57,7 +57,7 @@ class Channel(Protocol):
 
 def spelled_out(messages: Sequence[Message]) -> list[str]:
     """Their texts, and in place of a flood's rest how many they are."""
-    told = [message.text for message in messages[:AT_MOST]]
-    if len(messages) > AT_MOST:
-        told.append(f"And {len(messages) - AT_MOST} more: see coverage_watch in Dagster.")
+    told = [message.text for message in messages[:MAX_GAPS]]
+    if len(messages) > MAX_GAPS:
+        told.append(f"And {len(messages) - MAX_GAPS} more: see open_gaps in Dagster.")
     return told

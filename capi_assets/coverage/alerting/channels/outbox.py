@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from capi_assets.coverage.alerting.channels.message import Channel, Failure, Message
-from capi_assets.coverage.alerting.channels.send import LONGEST, send_each
+from capi_assets.coverage.alerting.channels.send import SEND_TIMEOUT, send_each
 
-AGAIN_AFTER = timedelta(minutes=5)
-KEPT_FOR = timedelta(hours=12)
-AT_MOST = 20
+RETRY_INTERVAL = timedelta(minutes=5)
+MAX_AGE = timedelta(hours=12)
+MAX_WAITING_MESSAGES = 20
 """Messages kept per channel, the newest; a cursor is no archive."""
 
 
@@ -21,12 +21,12 @@ def deliver(
     messages: Sequence[Message],
     unsent: Mapping[str, Any],
     now: datetime,
-    longest: float = LONGEST,
+    longest: float = SEND_TIMEOUT,
 ) -> tuple[list[Failure], dict[str, Any]]:
     """Sends what is new, and what was left before, to every channel.
 
     `unsent` is what the former call returned beside the failures, by the channel's name, as JSON
-    can hold it. A channel that failed is left in peace for `AGAIN_AFTER` unless there is news.
+    can hold it. A channel that failed is left in peace for `RETRY_INTERVAL` unless there is news.
     """
     letters: list[tuple[Channel, Sequence[Message]]] = []
     waiting: dict[str, list[tuple[Message, datetime]]] = {}
@@ -34,7 +34,7 @@ def deliver(
     for channel in channels:
         kept, tried[channel.name] = _unpacked(unsent.get(channel.name), now)
         waiting[channel.name] = [*kept, *((message, now) for message in messages)]
-        if messages or now - tried[channel.name] >= AGAIN_AFTER:
+        if messages or now - tried[channel.name] >= RETRY_INTERVAL:
             letters.append((channel, [message for message, _ in waiting[channel.name]]))
     failures = send_each(letters, longest)
     failed = {failure.channel: failure for failure in failures}
@@ -45,7 +45,10 @@ def deliver(
         left = 0 if failure is None else len(of_it) if failure.left is None else failure.left
         waiting[channel.name] = of_it[len(of_it) - left :]
     return failures, {
-        name: {"tried": int(tried[name].timestamp()), "messages": _packed(left[-AT_MOST:])}
+        name: {
+            "tried": int(tried[name].timestamp()),
+            "messages": _packed(left[-MAX_WAITING_MESSAGES:]),
+        }
         for name, left in waiting.items()
         if left
     }
@@ -66,4 +69,4 @@ def _unpacked(saved: Any, now: datetime) -> tuple[list[tuple[Message, datetime]]
         tried = datetime.fromtimestamp(saved["tried"], UTC)
     except (TypeError, KeyError, ValueError):
         return [], now
-    return [(message, at) for message, at in found if now - at < KEPT_FOR], tried
+    return [(message, at) for message, at in found if now - at < MAX_AGE], tried

@@ -16,14 +16,14 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """`attempts` in all, with doubling pauses of at most `longest_pause` seconds between them."""
 
     attempts: int
     longest_pause: float
     sleep: Callable[[float], None]
 
-    def keep_trying(self, attempt: Callable[[], Attempt]) -> str:
+    def run_with_retry(self, attempt: Callable[[], Attempt]) -> str:
         """Empty once an attempt was accepted; else the last reason and how often it was tried."""
         tried = 0
         while tried < self.attempts:

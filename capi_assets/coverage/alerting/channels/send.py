@@ -9,19 +9,19 @@ from collections.abc import Sequence
 
 from capi_assets.coverage.alerting.channels.message import Channel, Failure, Message
 
-LONGEST = 30.0
+SEND_TIMEOUT = 30.0
 """Seconds. Dagster gives a sensor 60, and it has other things to do."""
 
 
 def send_all(
-    channels: Sequence[Channel], messages: Sequence[Message], longest: float = LONGEST
+    channels: Sequence[Channel], messages: Sequence[Message], longest: float = SEND_TIMEOUT
 ) -> list[Failure]:
     """The same messages to every channel; see `send_each`."""
     return send_each([(channel, messages) for channel in channels], longest)
 
 
 def send_each(
-    letters: Sequence[tuple[Channel, Sequence[Message]]], longest: float = LONGEST
+    letters: Sequence[tuple[Channel, Sequence[Message]]], longest: float = SEND_TIMEOUT
 ) -> list[Failure]:
     """What went wrong, in the order of the channels; never raises.
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 from capi_assets.coverage.alerting.channels.http import post_json
 from capi_assets.coverage.alerting.channels.message import Failure, Message, spelled_out
-from capi_assets.coverage.alerting.channels.retry import Patience
+from capi_assets.coverage.alerting.channels.retry import RetryPolicy
 
 
 @dataclass(slots=True)
 class WebhookChannel:
-    """One post of `{"text": …}` per look; a passing fault is tried again, see `Patience`."""
+    """One post of `{"text": …}` per look; a passing fault is tried again, see `RetryPolicy`."""
 
     url: str = field(repr=False)
     name: str = "webhook"
@@ -26,8 +26,8 @@ class WebhookChannel:
         if not messages:
             return None
         body = {"text": webhook_text(messages)}
-        patience = Patience(self.attempts, self.longest_pause, self.sleep)
-        reason = patience.keep_trying(lambda: post_json(self.url, body, self.timeout))
+        patience = RetryPolicy(self.attempts, self.longest_pause, self.sleep)
+        reason = patience.run_with_retry(lambda: post_json(self.url, body, self.timeout))
         return Failure(self.name, reason) if reason else None
 
 
