@@ -67,7 +67,9 @@ def hour_sentence(hour: datetime, flags: pa.Table, now: datetime) -> str:
     return "".join(
         (
             f"{hour_key(hour)}: {_reached(row)}, because {cause.headline_for(_reasons(row))}",
-            f" (about {row['absent']:,} did not arrive)" if row["absent"] else "",
+            f" (about {row['orders_expected_missing']:,} did not arrive)"
+            if row["orders_expected_missing"]
+            else "",
             f" ({row['unmatched']:,} found no visit)" if row["unmatched"] else "",
             f" (about {row['orders_with_fewer_keys']:,} without their usual match keys)"
             if row["orders_with_fewer_keys"]

@@ -44,7 +44,7 @@ def test_orders_that_stop_while_visits_go_on_are_missing() -> None:
         NOON + HOUR: "orders_missing",
     }
     row = found[NOON]
-    assert (row["absent"], row["missing"]) == (40, 0)
+    assert (row["orders_expected_missing"], row["missing"]) == (40, 0)
     assert row["first_deadline"] == NOON + timedelta(days=6, hours=23, minutes=30)
     assert row["evidence"].startswith("0 orders where 40 (")
     assert row["evidence"].endswith("are usual, 1,200 visits where 1,200 are")
