@@ -18,7 +18,7 @@ from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.matched_events import MATCHED_BY
 from capi_assets.contracts.orders import Orders
 from capi_assets.contracts.visits import Visits
-from capi_assets.engine import Engine
+from capi_assets.engine import DuckDBEngine
 from capi_assets.meta.match_keys.click_ids import fbc_column
 
 # What a visit lends, by order column; the visit's column where it has another name.
@@ -147,7 +147,10 @@ LEFT JOIN clicked k ON k.row_number = b.row_number
 
 
 def match(
-    orders: pa.Table, visit_files: Sequence[UPath] | pa.Table, lookback: timedelta, engine: Engine
+    orders: pa.Table,
+    visit_files: Sequence[UPath] | pa.Table,
+    lookback: timedelta,
+    engine: DuckDBEngine,
 ) -> pa.Table:
     """Orders with what their visits lend, in the order of `orders`.
 
@@ -163,7 +166,10 @@ def match(
 
 
 def candidates(
-    orders: pa.Table, visit_files: Sequence[UPath] | pa.Table, lookback: timedelta, engine: Engine
+    orders: pa.Table,
+    visit_files: Sequence[UPath] | pa.Table,
+    lookback: timedelta,
+    engine: DuckDBEngine,
 ) -> pa.Table:
     """All visits that orders could have taken; arguments as of `match`.
 
@@ -192,7 +198,10 @@ def candidates(
 
 
 def _gather(
-    orders: pa.Table, visit_files: Sequence[UPath] | pa.Table, lookback: timedelta, engine: Engine
+    orders: pa.Table,
+    visit_files: Sequence[UPath] | pa.Table,
+    lookback: timedelta,
+    engine: DuckDBEngine,
 ) -> pa.Table:
     """Makes `wanted` and `near` on the engine; returns the orders with their `row_number`."""
     numbered = orders.append_column("row_number", pa.array(range(orders.num_rows), pa.int64()))
