@@ -11,7 +11,7 @@ import pandas as pd
 import pandera.pandas as pap
 import pyarrow as pa
 
-UTC_MICROSECONDS = pa.timestamp("us", tz="UTC")
+from capi_assets.meta.limits import UTC_MICROSECONDS as UTC_MICROSECONDS
 
 # pandas' Arrow dtypes: one null, no float promotion of whole numbers, no copy to or from Arrow.
 Text = Annotated[pd.ArrowDtype, pa.string()]

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from capi_assets.contracts.attribution_health import AttributionHealth
-from capi_assets.contracts.base import arrow_schema
+from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema
 from capi_assets.coverage.outcomes import (
     LOST_STAGES,
     MONEY_UNITS,
@@ -23,8 +23,6 @@ from capi_assets.coverage.outcomes import (
 )
 from capi_assets.coverage.sql import query
 from capi_assets.hours import floor_hour
-
-_TIME = pa.timestamp("us", tz="UTC")
 
 ATTRIBUTION_HEALTH = arrow_schema(AttributionHealth)
 
@@ -148,7 +146,7 @@ def waterfall(
     """
     wanted = sorted({_hour(hour) for hour in hours})
     with outcomes(matched_events, delivery_results, quarantined_orders) as connection:
-        connection.register("hours", pa.table({"hour": pa.array(wanted, _TIME)}))
+        connection.register("hours", pa.table({"hour": pa.array(wanted, UTC_MICROSECONDS)}))
         connection.register("visits_per_hour", visits_per_hour)
         rows = query(connection, _WATERFALL)
     return pa.table(

@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from capi_assets.contracts.base import arrow_schema
+from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.delivery.identity import identity_of
 from capi_assets.delivery.ledger.ledger import Ledger
@@ -33,12 +33,11 @@ _LIGHT = [name for name in _SCHEMA.names if name != "payload"]
 
 PAYLOAD_CHUNK_ROWS = 20_000  # events with their payloads, read at a time
 
-_TIME = pa.timestamp("us", tz="UTC")
 _SENDS = pa.schema(
     [
-        ("hour", _TIME),
+        ("hour", UTC_MICROSECONDS),
         ("key", pa.uint64()),
-        ("deliver_until", _TIME),
+        ("deliver_until", UTC_MICROSECONDS),
         ("value", pa.float64()),
     ]
 )
