@@ -14,6 +14,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from capi_assets.contracts.base import UTC_MICROSECONDS
 from capi_assets.coverage.formatting import (
     amount,
     count,
@@ -301,6 +302,6 @@ def _value(row: Mapping[str, Any], stage: str) -> float:
 
 
 def _of_hour(rows: pa.Table, hour: datetime) -> list[dict[str, Any]]:
-    start = pa.scalar(hour, pa.timestamp("us", tz="UTC"))
+    start = pa.scalar(hour, UTC_MICROSECONDS)
     found: list[dict[str, Any]] = rows.filter(pc.equal(rows["hour"], start)).to_pylist()
     return found

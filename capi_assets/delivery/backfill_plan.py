@@ -8,6 +8,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from capi_assets.contracts.base import UTC_MICROSECONDS
 from capi_assets.meta.limits import MAX_EVENTS_PER_REQUEST
 
 OUTLOOKS = {
@@ -26,16 +27,15 @@ OUTLOOKS = {
 
 OUTLOOK_NAMES = tuple(dict.fromkeys(OUTLOOKS.values()))
 
-_TIME = pa.timestamp("us", tz="UTC")
 
 BACKFILL_PLAN = pa.schema(
     [
-        ("hour", _TIME),
+        ("hour", UTC_MICROSECONDS),
         ("outlook", pa.string()),
         ("currency", pa.string()),
         ("events", pa.int64()),
         ("value", pa.float64()),
-        ("first_deadline", _TIME),
+        ("first_deadline", UTC_MICROSECONDS),
     ]
 )
 
@@ -51,11 +51,13 @@ def backfill_plan(planned: pa.Table) -> pa.Table:
     recoverable = pc.equal(outlook, "recoverable")
     rows = pa.table(
         {
-            "hour": pc.floor_temporal(planned["occurred_at"], unit="hour").cast(_TIME),
+            "hour": pc.floor_temporal(planned["occurred_at"], unit="hour").cast(UTC_MICROSECONDS),
             "outlook": outlook,
             "currency": planned["currency"],
             "value": pc.fill_null(planned["value"], 0.0),
-            "deadline": pc.if_else(recoverable, planned["deliver_until"], pa.scalar(None, _TIME)),
+            "deadline": pc.if_else(
+                recoverable, planned["deliver_until"], pa.scalar(None, UTC_MICROSECONDS)
+            ),
         }
     )
     sums = rows.group_by(["hour", "outlook", "currency"]).aggregate(

@@ -8,7 +8,7 @@ are kept; its payload is read when its turn comes. What to send is plan.py's, ho
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from capi_assets.contracts.base import arrow_schema
+from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.delivery.identity import identity_of
 from capi_assets.delivery.ledger.ledger import Ledger
@@ -25,21 +25,19 @@ from capi_assets.delivery.policy import Policy
 from capi_assets.delivery.results import fold
 from capi_assets.delivery.sending.queue import COLUMNS, by_urgency
 from capi_assets.delivery.withdrawals import note_withdrawals
-from capi_assets.lake import Lake
+from capi_assets.lake import BATCH_ROWS, Lake, in_batches
 
 _TABLE = "matched_events"
 _SCHEMA = arrow_schema(MatchedEvents)
 _LIGHT = [name for name in _SCHEMA.names if name != "payload"]
 
-PLAN_BATCH_ROWS = 50_000  # events, without payloads; hours are never divided
 PAYLOAD_CHUNK_ROWS = 20_000  # events with their payloads, read at a time
 
-_TIME = pa.timestamp("us", tz="UTC")
 _SENDS = pa.schema(
     [
-        ("hour", _TIME),
+        ("hour", UTC_MICROSECONDS),
         ("key", pa.uint64()),
-        ("deliver_until", _TIME),
+        ("deliver_until", UTC_MICROSECONDS),
         ("value", pa.float64()),
     ]
 )
@@ -70,14 +68,19 @@ class PendingEvents:
             found = [
                 rows.filter(pc.is_in(_keys(rows), value_set=wanted))
                 for hour, wanted in _by_hour(due)
-                for rows in lake.pieces(_TABLE, hour, _SCHEMA, COLUMNS)
+                for rows in lake.row_groups(_TABLE, hour, _SCHEMA, COLUMNS)
             ]
             if found:
                 yield pa.concat_tables(found)
 
 
 def plan_hours(
-    lake: Lake, ledger: Ledger, hours: Sequence[datetime], now: datetime, policy: Policy
+    lake: Lake,
+    ledger: Ledger,
+    hours: Sequence[datetime],
+    now: datetime,
+    policy: Policy,
+    batch_rows: int = BATCH_ROWS,
 ) -> PendingEvents:
     """Plans the hours as they are stored, and notes in the ledger what was withdrawn since.
 
@@ -86,7 +89,7 @@ def plan_hours(
         LedgerError: the ledger cannot be read or written.
     """
     sends, actions, withdrawn = [_SENDS.empty_table()], Counter[str](), 0
-    for _, events in batches(lake, hours):
+    for _, events in batches(lake, hours, batch_rows):
         known = ledger.state_of(events)
         withdrawn += note_withdrawals(ledger, events, known, now)
         planned = plan(events, known, now, policy)
@@ -96,7 +99,12 @@ def plan_hours(
 
 
 def planned_hours(
-    lake: Lake, ledger: Ledger, hours: Sequence[datetime], now: datetime, policy: Policy
+    lake: Lake,
+    ledger: Ledger,
+    hours: Sequence[datetime],
+    now: datetime,
+    policy: Policy,
+    batch_rows: int = BATCH_ROWS,
 ) -> pa.Table:
     """The plan (`plan.PLAN`) of the hours as they are stored; nothing is changed.
 
@@ -105,13 +113,19 @@ def planned_hours(
         LedgerError: the ledger cannot be read.
     """
     planned = [
-        plan(events, ledger.state_of(events), now, policy) for _, events in batches(lake, hours)
+        plan(events, ledger.state_of(events), now, policy)
+        for _, events in batches(lake, hours, batch_rows)
     ]
     return pa.concat_tables([PLAN.empty_table(), *planned])
 
 
 def results_of(
-    lake: Lake, ledger: Ledger, hours: Sequence[datetime], now: datetime, policy: Policy
+    lake: Lake,
+    ledger: Ledger,
+    hours: Sequence[datetime],
+    now: datetime,
+    policy: Policy,
+    batch_rows: int = BATCH_ROWS,
 ) -> Iterator[tuple[list[datetime], pa.Table]]:
     """Where the events stand (`results.DELIVERY_RESULTS`), some of the hours at a time.
 
@@ -119,33 +133,19 @@ def results_of(
         LakeError: an hour cannot be read.
         LedgerError: the ledger cannot be read.
     """
-    for some, events in batches(lake, hours):
+    for some, events in batches(lake, hours, batch_rows):
         yield some, fold(events, ledger.state_of(events), now, policy)
 
 
-def batches(lake: Lake, hours: Sequence[datetime]) -> Iterator[tuple[list[datetime], pa.Table]]:
-    """Whole hours with their events, without payloads, up to `PLAN_BATCH_ROWS` at a time.
+def batches(
+    lake: Lake, hours: Sequence[datetime], batch_rows: int = BATCH_ROWS
+) -> Iterator[tuple[list[datetime], pa.Table]]:
+    """Whole hours with their events, without payloads, in batches of about `batch_rows`.
 
     Every hour comes once, in time order, also one that is not stored.
     """
-    wanted = sorted(set(hours))
-    yield from in_batches((hour, lake.read(_TABLE, [hour], _SCHEMA, _LIGHT)) for hour in wanted)
-
-
-def in_batches(
-    hours: Iterable[tuple[datetime, pa.Table]],
-) -> Iterator[tuple[list[datetime], pa.Table]]:
-    """Whole hours with their rows, joined up to `PLAN_BATCH_ROWS`: memory is bounded."""
-    some: list[datetime] = []
-    rows: list[pa.Table] = []
-    for hour, of_hour in hours:
-        some.append(hour)
-        rows.append(of_hour)
-        if sum(each.num_rows for each in rows) >= PLAN_BATCH_ROWS:
-            yield some, pa.concat_tables(rows)
-            some, rows = [], []
-    if some:
-        yield some, pa.concat_tables(rows)
+    rows = ((h, lake.read(_TABLE, [h], _SCHEMA, _LIGHT)) for h in sorted(set(hours)))
+    yield from in_batches(rows, batch_rows)
 
 
 def _sends(events: pa.Table) -> pa.Table:

@@ -12,6 +12,7 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from capi_assets.contracts.base import UTC_MICROSECONDS
 from capi_assets.delivery import reasons
 from capi_assets.delivery.identity import aligned, repeats, storable
 from capi_assets.delivery.ledger.schema import (
@@ -44,16 +45,14 @@ PLAN = pa.schema(
         ("event_name", pa.string()),
         ("event_id", pa.string()),
         ("order_id", pa.string()),
-        ("occurred_at", pa.timestamp("us", tz="UTC")),
+        ("occurred_at", UTC_MICROSECONDS),
         ("value", pa.float64()),
         ("currency", pa.string()),
-        ("deliver_until", pa.timestamp("us", tz="UTC")),
+        ("deliver_until", UTC_MICROSECONDS),
         ("action", pa.string()),
         ("reason", pa.string()),
     ]
 )
-
-_TIME = pa.timestamp("us", tz="UTC")
 
 
 def plan(
@@ -113,8 +112,8 @@ class _Verdict:
     def __init__(
         self, events: pa.Table, known: pa.Table, now: datetime, policy: Policy, holder: str | None
     ) -> None:
-        moment = pa.scalar(now, _TIME)
-        window_start = pa.scalar(now - policy.dedup_window, _TIME)
+        moment = pa.scalar(now, UTC_MICROSECONDS)
+        window_start = pa.scalar(now - policy.dedup_window, UTC_MICROSECONDS)
         state = pc.fill_null(known["state"], PENDING)
         attempted = _sure(pc.greater(known["attempts"], 0))
         # Another order's event under this identity, once attempted, is the one Meta knows.

@@ -11,38 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from capi_assets.contracts.base import arrow_schema
+from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.delivery import reasons
 from capi_assets.delivery.identity import aligned
 from capi_assets.delivery.ledger.schema import UNKNOWN
 from capi_assets.delivery.plan import plan
 from capi_assets.delivery.policy import Policy
 
-_TIME = pa.timestamp("us", tz="UTC")
-
-DELIVERY_RESULTS = pa.schema(
-    [
-        ("dataset_id", pa.string()),
-        ("event_name", pa.string()),
-        ("event_id", pa.string()),
-        ("order_id", pa.string()),
-        ("occurred_at", _TIME),
-        ("value", pa.float64()),
-        ("currency", pa.string()),
-        ("deliver_until", _TIME),
-        ("status", pa.string()),
-        ("reason", pa.string()),
-        ("attempts", pa.int64()),
-        ("first_attempt_at", _TIME),
-        ("last_attempt_at", _TIME),
-        ("delivered_at", _TIME),
-        ("http_status", pa.int64()),
-        ("code", pa.int64()),
-        ("subcode", pa.int64()),
-        ("fbtrace_id", pa.string()),
-        ("api_version", pa.string()),
-        ("payload_sha256", pa.string()),
-    ]
-)
+DELIVERY_RESULTS = arrow_schema(DeliveryResults)
 
 _STATUS_OF_ACTION = {
     "already_delivered": "delivered",

@@ -10,8 +10,6 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from capi_assets import lake as lake_module
-from capi_assets.delivery import hours_to_send as backlog_module
 from capi_assets.delivery.hours_to_send import batches, plan_hours, planned_hours, results_of
 from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.plan import plan
@@ -21,7 +19,7 @@ from capi_assets.delivery.sending.queue import by_urgency
 from capi_assets.delivery.sending.sender import deliver
 from capi_assets.delivery.sending.summary import Progress
 from capi_assets.hours import HOUR, floor_hour
-from capi_assets.lake import Lake
+from capi_assets.lake import ROWS_PER_GROUP, Lake
 from capi_assets.sandbox.run import SandboxServer
 from tests.helpers.delivery_harness import (
     DATASET,
@@ -44,13 +42,13 @@ def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path / "lake")
 
 
-def store(lake: Lake, events: pa.Table) -> list[datetime]:
+def store(lake: Lake, events: pa.Table, rows_per_group: int = ROWS_PER_GROUP) -> list[datetime]:
     """Writes the events to the hours they occurred in; returns these."""
     of_hour: dict[datetime, list[dict[str, object]]] = {}
     for row in events.to_pylist():
         of_hour.setdefault(floor_hour(row["occurred_at"]), []).append(row)
     for hour, found in of_hour.items():
-        lake.write("matched_events", hour, table(found))
+        lake.write("matched_events", hour, table(found), rows_per_group)
     return sorted(of_hour)
 
 
@@ -106,13 +104,10 @@ def test_only_what_the_plan_sends_is_read_again(lake: Lake, ledger: Ledger, cloc
     assert backlog.actions == {"send": 2, "withheld": 1, "invalid": 2, "expired": 1}
 
 
-def test_an_hour_busier_than_a_group_of_rows_is_read_in_pieces(
-    lake: Lake, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lake_module, "ROWS_PER_GROUP", 10)
-    hours = store(lake, table(event(f"order-{n:03d}", value=float(n)) for n in range(95)))
-    monkeypatch.undo()
-    pieces = list(lake.pieces("matched_events", hours[0], MATCHED, ["order_id"]))
+def test_an_hour_busier_than_a_group_of_rows_is_read_in_pieces(lake: Lake, ledger: Ledger) -> None:
+    rows = table(event(f"order-{n:03d}", value=float(n)) for n in range(95))
+    hours = store(lake, rows, rows_per_group=10)
+    pieces = list(lake.row_groups("matched_events", hours[0], MATCHED, ["order_id"]))
     assert [piece.num_rows for piece in pieces] == [10] * 9 + [5]
     backlog = plan_hours(lake, ledger, hours, NOW, QUICK)
     assert list(turns(backlog.tables(lake, turn=20))) == [
@@ -168,13 +163,10 @@ def test_the_sender_takes_a_turn_only_when_it_has_little_left(
     assert max(at_once) <= 20 + 2 * 2 * 10 + 2 * 10
 
 
-def test_batches_hold_whole_hours_and_every_hour_once(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(backlog_module, "BATCH", 25)
+def test_batches_hold_whole_hours_and_every_hour_once(lake: Lake) -> None:
     hours = store(lake, spread(80))
     asked = [hours[-1] + 2 * HOUR, hours[-1] + HOUR, *hours, *hours]
-    parts = list(batches(lake, asked))
+    parts = list(batches(lake, asked, batch_rows=25))
     assert len(parts) > 2
     assert [hour for some, _ in parts for hour in some] == sorted({*asked})
     for some, events in parts:
@@ -199,32 +191,28 @@ def test_an_hour_without_events_has_results_too(lake: Lake, ledger: Ledger) -> N
     assert rows.num_rows == 0
 
 
-def test_withdrawals_are_noted_batch_by_batch(
-    lake: Lake, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(backlog_module, "BATCH", 1)
+def test_withdrawals_are_noted_batch_by_batch(lake: Lake, ledger: Ledger) -> None:
     rows = [event("a", occurred_at=FIRST), event("b", occurred_at=FIRST + HOUR)]
     ledger.register(table(rows))
     withdrawn = table({**row, "verdict": "withheld", "reason": "cancelled"} for row in rows)
-    backlog = plan_hours(lake, ledger, store(lake, withdrawn), NOW, QUICK)
+    backlog = plan_hours(lake, ledger, store(lake, withdrawn), NOW, QUICK, batch_rows=1)
     assert backlog.withdrawn == 2
     assert column(ledger.state_of(withdrawn), "withheld_reason") == ["cancelled", "cancelled"]
 
 
 @pytest.mark.parametrize(("turn", "size"), [(1, 1), (7, 25), (500, 500)])
 def test_pieces_plan_and_fold_as_the_whole_does(
-    lake: Lake, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, turn: int, size: int
+    lake: Lake, ledger: Ledger, turn: int, size: int
 ) -> None:
-    monkeypatch.setattr(backlog_module, "BATCH", size)
     events = spread(60)
     hours = store(lake, events)
     whole = lake.read("matched_events", hours, events.schema)
     ledger.claim(whole.slice(10, 20), "another run", NOW, HOUR)
     known = ledger.state_of(whole)
-    planned = planned_hours(lake, ledger, hours, NOW, QUICK)
+    planned = planned_hours(lake, ledger, hours, NOW, QUICK, size)
     assert planned.equals(plan(whole, known, NOW, QUICK))
-    told = pa.concat_tables(rows for _, rows in results_of(lake, ledger, hours, NOW, QUICK))
+    told = pa.concat_tables(rows for _, rows in results_of(lake, ledger, hours, NOW, QUICK, size))
     assert told.equals(fold(whole, known, NOW, QUICK))
-    backlog = plan_hours(lake, ledger, hours, NOW, QUICK)
+    backlog = plan_hours(lake, ledger, hours, NOW, QUICK, size)
     assert backlog.actions == {"send": 40, "claimed_elsewhere": 20}
     assert sorted(turns(backlog.tables(lake, turn))) == sorted(ids(events))

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from capi_assets.contracts.attribution_health import AttributionHealth
-from capi_assets.contracts.base import arrow_schema
+from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema
 from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.contracts.meta_stats import MetaStats
@@ -152,7 +152,7 @@ def _was_changed(results: pa.Table) -> pa.ChunkedArray:
 
 
 def _within(rows: pa.Table, start: datetime, end: datetime) -> pa.Table:
-    type_ = pa.timestamp("us", tz="UTC")
+    type_ = UTC_MICROSECONDS
     hour = rows["hour"]
     inside = pc.and_(
         pc.greater_equal(hour, pa.scalar(start, type_)), pc.less(hour, pa.scalar(end, type_))

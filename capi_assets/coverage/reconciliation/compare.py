@@ -16,13 +16,12 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from capi_assets.contracts.base import arrow_schema
+from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema
 from capi_assets.contracts.meta_stats import MetaStats
 from capi_assets.coverage.reconciliation.our_deliveries import EVENT_TIME, RECEIPT_TIME
 from capi_assets.coverage.sql import duckdb_with, query
 from capi_assets.hours import floor_hour
 
-_TIME = pa.timestamp("us", tz="UTC")
 _DATASETS = pa.schema([("dataset_id", pa.string()), ("why", pa.string())])
 
 
@@ -242,7 +241,7 @@ def reconcile(
     every = sorted(wanted | reach)
     grid = pa.table(
         {
-            "hour": pa.array(every, _TIME),
+            "hour": pa.array(every, UTC_MICROSECONDS),
             "wanted": pa.array([hour in wanted for hour in every], pa.bool_()),
             "in_reach": pa.array([hour in reach for hour in every], pa.bool_()),
             "materialized": pa.array([hour in known for hour in every], pa.bool_()),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from capi_assets.contracts.base import UTC_MICROSECONDS
 from capi_assets.coverage.sql import duckdb_with, query
 
 EVENT_TIME = "event_time"
 RECEIPT_TIME = "receipt_time"
 
-_TIME = pa.timestamp("us", tz="UTC")
 
 DELIVERY_COLUMNS = (
     "dataset_id",
@@ -29,11 +29,11 @@ OUR_DELIVERIES = pa.schema(
         ("dataset_id", pa.string()),
         ("event_name", pa.string()),
         ("basis", pa.string()),
-        ("hour", _TIME),
+        ("hour", UTC_MICROSECONDS),
         ("delivered", pa.int64()),
         ("may_be_more", pa.int64()),
         ("may_be_fewer", pa.int64()),
-        ("newest", _TIME),
+        ("newest", UTC_MICROSECONDS),
     ]
 )
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from capi_assets.contracts.attribution_health import AttributionHealth
-from capi_assets.contracts.base import arrow_schema, conform
+from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema, conform
 from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.contracts.visits import Visits
@@ -36,7 +36,6 @@ from capi_assets.lake import Lake
 from capi_assets.policies import coverage_policy
 from capi_assets.settings import Settings
 
-_TIME = pa.timestamp("us", tz="UTC")
 # The waterfall's own numbers aside, what the UI plots of an hour.
 _SIGNALS = (
     "match_rate",
@@ -50,7 +49,7 @@ _SIGNALS = (
 
 
 def _visits_per_hour(visits: pa.Table) -> pa.Table:
-    floors = pc.floor_temporal(visits.column("occurred_at"), unit="hour").cast(_TIME)
+    floors = pc.floor_temporal(visits.column("occurred_at"), unit="hour").cast(UTC_MICROSECONDS)
     counts = pa.table({"hour": floors}).group_by("hour").aggregate([([], "count_all")])
     return counts.rename_columns(["hour", "visits"])
 
@@ -145,7 +144,7 @@ def _hour_metadata(
             found["can_be_saved_until"] = dg.MetadataValue.timestamp(row["first_deadline"])
         if row["visits_until"]:
             found["visits_until"] = dg.MetadataValue.timestamp(row["visits_until"])
-        gap = gaps(flags.filter(pc.equal(flags["hour"], pa.scalar(hour, _TIME))))[0]
+        gap = gaps(flags.filter(pc.equal(flags["hour"], pa.scalar(hour, UTC_MICROSECONDS))))[0]
         link = backfill_link(ui_url, [hour_key(hour)])
         if link and not gap.as_stored:
             found["backfill"] = dg.MetadataValue.url(link)
@@ -233,7 +232,9 @@ def build_attribution_health(
             )
             plotted = {row["hour"]: row for row in signals(health, results).to_pylist()}
             for hour in batch:
-                rows = health.filter(pc.equal(health.column("hour"), pa.scalar(hour, _TIME)))
+                rows = health.filter(
+                    pc.equal(health.column("hour"), pa.scalar(hour, UTC_MICROSECONDS))
+                )
                 lake.write("attribution_health", hour, rows)
                 metadata[hour] = _metadata(rows) | {
                     name: round(plotted[hour][name], 4)

@@ -21,11 +21,10 @@ from capi_assets.defs.hourly_reporting import (
     report_hours,
 )
 from capi_assets.defs.resources import DuckDB
-from capi_assets.delivery.hours_to_send import in_batches
 from capi_assets.eligibility import matched_events_of
 from capi_assets.engine import DuckDBEngine
 from capi_assets.hours import HOUR, floor_hour, hour_range, hours_between
-from capi_assets.lake import Lake
+from capi_assets.lake import Lake, in_batches
 from capi_assets.matching import match
 from capi_assets.meta.events.refusals import refusal_words
 from capi_assets.meta.match_keys.hashed_keys import HASHED_KEYS

@@ -14,6 +14,7 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from capi_assets.contracts.base import UTC_MICROSECONDS
 from capi_assets.delivery import reasons
 
 DecisionKind = Literal["resend", "write_off"]
@@ -50,5 +51,5 @@ def decidable(rows: pa.Table, kind: DecisionKind, now: datetime) -> pa.Table:
     """The held rows that such a decision can help: what is past its deadline cannot be resent."""
     if kind == "write_off":
         return rows
-    in_time = pc.greater(rows["deliver_until"], pa.scalar(now, pa.timestamp("us", tz="UTC")))
+    in_time = pc.greater(rows["deliver_until"], pa.scalar(now, UTC_MICROSECONDS))
     return rows.filter(pc.and_(in_time, pc.not_equal(rows["reason"], reasons.HELD_TOO_LATE)))

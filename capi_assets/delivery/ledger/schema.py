@@ -23,6 +23,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from capi_assets.contracts.base import UTC_MICROSECONDS
+
 METADATA = MetaData()
 
 CHUNK = 1_000  # events per statement and transaction
@@ -130,7 +132,6 @@ DECISION_EVENTS = Table(
     sqlite_with_rowid=False,
 )
 
-_TIME = pa.timestamp("us", tz="UTC")
 _TIMES = frozenset(
     {
         "hour",
@@ -154,7 +155,7 @@ def _arrow_schema(table: Table) -> pa.Schema:
 
 def _arrow_type(column: Column[object]) -> pa.DataType:
     if column.name in _TIMES:
-        return _TIME
+        return UTC_MICROSECONDS
     if isinstance(column.type, Float):
         return pa.float64()
     return pa.string() if isinstance(column.type, (String, Text)) else pa.int64()
@@ -172,7 +173,7 @@ DECISION = pa.schema(
     [
         ("event_name", pa.string()),
         ("event_id", pa.string()),
-        ("unknown_since", _TIME),
+        ("unknown_since", UTC_MICROSECONDS),
         ("unknown_attempt", pa.int64()),
         *_arrow_schema(DECISIONS),
     ]

@@ -24,7 +24,7 @@ from capi_assets.meta.events.limited_data_use import privacy_members
 from capi_assets.meta.events.order_columns import COLUMNS_READ, read_rows
 from capi_assets.meta.events.refusals import refuse
 from capi_assets.meta.events.user_data import match_keys, user_data_member
-from capi_assets.meta.limits import deliver_until
+from capi_assets.meta.limits import UTC_MICROSECONDS, deliver_until
 from capi_assets.meta.match_keys.digests import sha256_column
 
 EVENT_FIELDS = (
@@ -50,7 +50,7 @@ and `CUSTOM_DATA_FIELDS`; keys that come from JSON columns are sorted."""
 EVENT_SCHEMA = pa.schema(
     [
         ("event_time", pa.int64()),
-        ("deliver_until", pa.timestamp("us", tz="UTC")),
+        ("deliver_until", UTC_MICROSECONDS),
         ("match_keys", pa.string()),
         ("verdict", pa.string()),
         ("reason", pa.string()),

@@ -51,7 +51,6 @@ RULES = {
     " lost its case.",
     "fbclid": "From the page's query string, decoded once, case kept.",
     "fbp": "Passed on unchanged if it is a _fbp cookie; never invented.",
-    "client_ip_address": "The first public IPv6 address of a forwarded list, else its first public"
-    " one; ports go, IPv4 mapped into IPv6 becomes IPv4. Private and reserved addresses are"
-    " dropped. Never hashed.",
+    "client_ip_address": "The first public address of a forwarded list; ports go, IPv4 mapped"
+    " into IPv6 becomes IPv4. Private and reserved addresses are dropped. Never hashed.",
 }
