@@ -147,7 +147,7 @@ def _sentences(told: ComparisonResult) -> list[str]:
         f"Dataset {dataset}: {unknown_events_text(names)}" for dataset, names in foreign.items()
     ]
     unread = [row["why"] for row in told.rows if row["verdict"] == "cannot_read"]
-    said += [f"{why}; nothing to compare." for why in dict.fromkeys(unread)]
+    said += [f"{why}; no comparison possible." for why in dict.fromkeys(unread)]
     off = told.off
     said += [hour_sentence(hour, told.of(hour)) for hour in off[:10]]
     if len(off) > 10:
@@ -155,9 +155,9 @@ def _sentences(told: ComparisonResult) -> list[str]:
     if off:
         said.append(advice(told.rows))
     if not told.rows:
-        said.append("No dataset has a token, so there is nothing to compare.")
+        said.append("No dataset has a token, so no comparison is possible.")
     elif not off and not unread:
-        said.append("No difference that lasts and is not explained.")
+        said.append("No lasting unexplained difference.")
     return said
 
 

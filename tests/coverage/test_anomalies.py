@@ -46,27 +46,40 @@ def test_orders_that_stop_while_visits_go_on_are_missing() -> None:
     row = found[NOON]
     assert (row["orders_expected_missing"], row["missing"]) == (40, 0)
     assert row["first_deadline"] == NOON + timedelta(days=6, hours=23, minutes=30)
-    assert row["evidence"].startswith("0 orders where 40 (")
-    assert row["evidence"].endswith("are usual, 1,200 visits where 1,200 are")
 
 
-def test_a_shop_that_sells_less_because_fewer_come_is_not_accused() -> None:
+@pytest.mark.parametrize(
+    ("change", "numbers"),
+    [
+        ({"orders": 0}, ["0 orders", "expected 40", "1,200 visits", "expected 1,200"]),
+        ({"visits": 600, "matched": 20}, ["600 visits", "expected 1,200", "20 of 40", "80 %"]),
+        ({"matched": 8}, ["8 of 40 orders", "80 %"]),
+        ({"keys": {"em": 0.1}}, ["em on 4 of 40 orders", "90 %"]),
+    ],
+)
+def test_evidence_has_what_was_seen_and_what_was_expected(
+    change: dict[str, Any], numbers: list[str]
+) -> None:
+    evidence = flagged(weeks(5, during(NOON, 1, **change)))[NOON]["evidence"]
+    assert [number for number in numbers if number not in evidence] == []
+
+
+def test_a_shop_that_sells_less_because_fewer_visit_is_not_flagged() -> None:
     for share in (0.8, 0.5, 0.3):
         quiet = during(NOON, 8, visits=int(1200 * share), orders=int(40 * share))
         assert causes(weeks(5, quiet)) == {}, share
 
 
-def test_a_shop_that_sells_nothing_and_is_hardly_visited_is_not_accused() -> None:
+def test_a_shop_that_sells_nothing_and_is_hardly_visited_is_not_flagged() -> None:
     assert causes(weeks(5, during(NOON, 3, visits=360, orders=0))) == {}
 
 
-def test_silence_of_both_is_no_mood() -> None:
+def test_no_visits_and_no_orders_are_an_outage() -> None:
     found = flagged(weeks(5, during(NOON, 1, visits=0, orders=0)))
     assert [row["cause"] for row in found.values()] == ["orders_missing"]
-    assert "0 visits where 1,200 are" in found[NOON]["evidence"]
 
 
-def test_a_slow_night_is_not_silence() -> None:
+def test_a_slow_night_is_no_outage() -> None:
     tonight = hour_of(4, 2, 2)
 
     def slow_nights(at: datetime) -> dict[str, int] | None:
@@ -81,30 +94,25 @@ def test_visits_that_halve_while_orders_go_on_are_missing() -> None:
     found = flagged(weeks(5, during(NOON, 2, visits=600, matched=20)))
     assert [row["cause"] for row in found.values()] == ["visits_missing"] * 2
     assert found[NOON]["unmatched"] == 12
-    assert found[NOON]["evidence"] == (
-        "600 visits where 1,200 are usual, for 40 orders; 20 of 40 orders found one, 80 % is usual"
-    )
 
 
-def test_fewer_visits_that_lend_as_many_keys_were_no_people() -> None:
+def test_fewer_visits_that_match_as_many_orders_were_no_customers() -> None:
     assert causes(weeks(5, during(NOON, 6, visits=600))) == {}
 
 
-def test_orders_that_find_no_visit_although_there_are_visits_lost_their_keys() -> None:
+def test_orders_that_match_no_visit_although_there_are_visits_lost_their_keys() -> None:
     found = flagged(weeks(5, during(NOON, 1, matched=8)))
     assert {hour: row["cause"] for hour, row in found.items()} == {NOON: "match_keys_lost"}
-    assert found[NOON]["evidence"] == "8 of 40 orders found a visit, 80 % is usual"
 
 
 def test_a_key_that_orders_lose_is_named() -> None:
     found = flagged(weeks(5, during(NOON, 1, keys={"em": 0.1})))
     assert {hour: row["cause"] for hour, row in found.items()} == {NOON: "match_keys_lost"}
-    assert found[NOON]["evidence"] == "em on 4 of 40 orders where 90 % is usual"
     assert found[NOON]["orders_with_fewer_keys"] == 32
 
 
 def test_orders_of_another_kind_that_come_on_top_lose_nothing() -> None:
-    # A branch hands in its books: eighty orders without visits, e-mails or phones.
+    # A branch uploads its orders: eighty without visits, e-mails or phones.
     batch = during(NOON, 1, orders=120, matched=32, keys={"em": 0.3, "ph": 0.17})
     assert causes(weeks(5, batch)) == {}
 
@@ -120,7 +128,7 @@ def test_a_sale_is_no_alarm_nor_is_the_day_after() -> None:
     assert causes(weeks(5, during(NOON, 12, visits=4_000, orders=200))) == {}
 
 
-def test_robots_are_no_reason_to_miss_orders() -> None:
+def test_robots_do_not_raise_the_expected_orders() -> None:
     assert causes(weeks(5, during(NOON, 5, visits=9_000))) == {}
 
 
@@ -145,7 +153,7 @@ def test_a_feed_that_stops_in_a_small_shop_is_found_within_days() -> None:
     assert hour_of(4, 1, 0) < min(found) < hour_of(4, 4, 0)
 
 
-def test_a_shop_that_has_no_visits_is_judged_by_its_orders_alone() -> None:
+def test_a_shop_that_has_no_visits_is_evaluated_by_its_orders_alone() -> None:
     def untracked(at: datetime) -> dict[str, int]:
         orders = ordinary(at)["orders"]
         if NOON <= at < NOON + 2 * HOUR:
@@ -177,7 +185,7 @@ def test_the_first_weekends_of_a_shop_that_closes_are_no_outage() -> None:
     assert causes(weeks(4, closed)) == {}
 
 
-def test_what_was_flagged_is_not_learned() -> None:
+def test_flagged_hours_are_not_learned_from() -> None:
     def twice(at: datetime) -> dict[str, int] | None:
         again = {hour_of(week, 2, h) for week in (1, 2, 3, 4) for h in range(8, 20)}
         return {"orders": 0} if at in again else None
@@ -188,7 +196,7 @@ def test_what_was_flagged_is_not_learned() -> None:
     }
 
 
-def test_what_nobody_delivered_is_not_learned_either() -> None:
+def test_undelivered_hours_are_not_learned_from() -> None:
     lossy = during(hour_of(1, 0, 0), WEEK * 2, pending=10, main_reason_kind="token")
     signals = hour_signals([weeks(4, lossy)], hour_of(5, 0, 0))
     assert signals is not None
@@ -221,7 +229,7 @@ def test_a_verdict_never_changes_when_later_hours_arrive() -> None:
     assert {hour: later[hour] for hour in at_once} == at_once
 
 
-def test_hours_that_may_still_grow_are_not_held_against_full_ones() -> None:
+def test_hours_that_may_still_grow_are_not_compared_with_full_ones() -> None:
     health = weeks(4.5, during(hour_of(4, 3, 11), 1, orders=0))
     end = hour_of(4, 3, 12)
     policy = CoveragePolicy()
@@ -239,7 +247,7 @@ def test_the_past_is_learned_from_without_a_verdict_of_its_own() -> None:
     assert {hour: row["cause"] for hour, row in found.items()} == {NOON: "orders_missing"}
 
 
-def test_hours_of_an_older_version_are_judged_by_what_they_have() -> None:
+def test_hours_of_an_older_version_are_evaluated_by_what_they_have() -> None:
     def old(at: datetime) -> dict[str, Any]:
         told = {"matched_eligible": None, "match_keys": None}
         return {**told, "matched": 8} if at == NOON else told
@@ -247,7 +255,7 @@ def test_hours_of_an_older_version_are_judged_by_what_they_have() -> None:
     assert causes(weeks(5, old)) == {NOON: "match_keys_lost"}
 
 
-def test_what_costs_more_is_the_cause() -> None:
+def test_the_cause_that_costs_more_orders_is_named() -> None:
     beside = {"pending": 2, "main_reason": "throttled", "main_reason_kind": "throttled"}
     stopped = weeks(5, during(NOON, 1, orders=4, **beside))
     assert causes(stopped) == {NOON: "orders_missing"}
@@ -255,32 +263,32 @@ def test_what_costs_more_is_the_cause() -> None:
     assert causes(weeks(5, during(NOON, 1, orders=40, matched=8, **mostly))) == {NOON: "throttled"}
 
 
-def test_a_gap_of_orders_that_never_came_says_what_to_do() -> None:
+def test_a_gap_of_missing_orders_has_a_deadline_and_a_remedy() -> None:
     health = weeks(5, during(NOON, 3, orders=0))
     now = NOON + timedelta(hours=5)
     flags = flag_hours(health.slice(0, 4 * WEEK + 65), CoveragePolicy(), now)
     (gap,) = gaps(flags)
     assert (gap.cause, gap.orders_expected_missing, gap.orders) == (Cause.ORDERS_MISSING, 120, 0)
+    assert gap.first_deadline == NOON + timedelta(days=6, hours=23, minutes=30)
+    assert gap.recoverable == 0
     sentence = gap_sentence(gap, now)
-    assert sentence.startswith(
-        "2026-12-02 12:00 to 15:00 UTC: about 120 orders did not arrive, because fewer orders"
-        " arrived than their visits promise. Seen: 0 orders"
-    )
-    assert "They can be saved until 2026-12-09 11:30 UTC" in sentence
-    assert sentence.endswith("Range: [2026-12-02-12:00...2026-12-02-14:00]")
+    assert "about 120 orders" in sentence
+    assert Cause.ORDERS_MISSING.remedy in sentence
+    assert "Range: [2026-12-02-12:00...2026-12-02-14:00]" in sentence
 
 
-def test_an_hour_that_lost_a_key_says_for_how_many_orders() -> None:
+def test_an_hour_that_lost_a_key_counts_the_orders() -> None:
     now = NOON + timedelta(hours=2)
     health = weeks(5, during(NOON, 1, keys={"em": 0.1})).slice(0, 4 * WEEK + 61)
     flags = flag_hours(health, CoveragePolicy(), now)
-    said = "because orders carry too few match keys"
-    assert hour_sentence(NOON, flags, now) == (
-        f"2026-12-02-12:00: 40 of 40 eligible orders delivered (100.0 %), {said}"
-        " (about 32 without their usual match keys)."
-    )
     (gap,) = gaps(flags)
-    assert f"about 32 orders came without their usual match keys, {said}" in gap_sentence(gap, now)
+    assert (gap.cause, gap.orders_expected_missing, gap.orders_with_fewer_keys) == (
+        Cause.MATCH_KEYS_LOST,
+        0,
+        32,
+    )
+    assert "about 32" in hour_sentence(NOON, flags, now)
+    assert "about 32 orders" in gap_sentence(gap, now)
 
 
 @pytest.mark.parametrize("missing", [1, 30])

@@ -1,4 +1,4 @@
-"""What is usual is not moved by one bad week, and intervals are true for small counts as well."""
+"""Averages are not moved by one bad week, and intervals hold for small counts as well."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from capi_assets.coverage.anomalies.count_models import (
     count_at_least,
     count_at_most,
     count_interval,
-    excess,
     hits_at_least,
     hits_at_most,
     location,
+    overdispersion,
     same_hours,
 )
 
 means = st.floats(0.1, 400.0)
-excesses = st.floats(1e-4, 0.5)
+dispersions = st.floats(1e-4, 0.5)
 
 
 def poisson_at_most(count: int, mean: float) -> float:
@@ -32,36 +32,36 @@ def poisson_at_most(count: int, mean: float) -> float:
 
 
 @pytest.mark.parametrize(("count", "mean"), [(0, 3.0), (2, 9.5), (40, 61.0), (400, 390.0)])
-def test_a_count_without_excess_is_poissons(count: int, mean: float) -> None:
+def test_a_count_without_overdispersion_is_poissons(count: int, mean: float) -> None:
     assert count_at_most(count, mean, 0.0) == pytest.approx(poisson_at_most(count, mean), rel=1e-3)
 
 
 @pytest.mark.parametrize(("hits", "trials"), list(product((0, 3, 7), (7, 30))))
-def test_hits_without_excess_are_binomial(hits: int, trials: int) -> None:
+def test_hits_without_overdispersion_are_binomial(hits: int, trials: int) -> None:
     exact = sum(
         math.comb(trials, k) * 0.3**k * 0.7 ** (trials - k) for k in range(min(hits, trials) + 1)
     )
     assert hits_at_most(hits, trials, 0.3, 0.0) == pytest.approx(exact, rel=1e-3)
 
 
-@given(st.integers(0, 500), means, excesses)
+@given(st.integers(0, 500), means, dispersions)
 def test_both_tails_of_a_count_overlap_in_the_count_itself(
-    count: int, mean: float, excess: float
+    count: int, mean: float, dispersion: float
 ) -> None:
-    low, high = count_at_most(count, mean, excess), count_at_least(count, mean, excess)
+    low, high = count_at_most(count, mean, dispersion), count_at_least(count, mean, dispersion)
     assert 0.0 <= low <= 1.0
     assert 0.0 <= high <= 1.0
     assert low + high >= 1.0 - 1e-9
 
 
-@given(st.integers(1, 200), st.floats(0.01, 0.99), excesses, st.data())
-def test_more_hits_are_never_less_likely_to_be_reached(
-    trials: int, rate: float, excess: float, data: st.DataObject
+@given(st.integers(1, 200), st.floats(0.01, 0.99), dispersions, st.data())
+def test_reaching_more_hits_is_never_less_likely(
+    trials: int, rate: float, dispersion: float, data: st.DataObject
 ) -> None:
     hits = data.draw(st.integers(0, trials - 1))
-    fewer, more = (hits_at_most(n, trials, rate, excess) for n in (hits, hits + 1))
+    fewer, more = (hits_at_most(n, trials, rate, dispersion) for n in (hits, hits + 1))
     assert 0.0 <= fewer <= more + 1e-12 <= 1.0 + 2e-12
-    assert hits_at_least(0, trials, rate, excess) == pytest.approx(1.0)
+    assert hits_at_least(0, trials, rate, dispersion) == pytest.approx(1.0)
 
 
 def test_a_shop_that_varies_more_is_given_more_room() -> None:
@@ -76,7 +76,7 @@ def test_nothing_expected_and_nothing_seen_is_certain() -> None:
     assert (hits_at_most(0, 0, 0.5, 0.1), hits_at_most(3, 9, 0.0, 0.1)) == (1.0, 1.0)
 
 
-def test_a_sale_or_an_unseen_outage_hardly_moves_what_is_usual() -> None:
+def test_a_sale_or_an_unseen_outage_hardly_moves_the_average() -> None:
     ordinary = location(np.array([98.0, 103.0, 100.0, 99.0, 101.0]))
     for odd in (0.0, 900.0):
         assert location(np.array([98.0, 103.0, 100.0, 99.0, odd])) == pytest.approx(
@@ -84,11 +84,11 @@ def test_a_sale_or_an_unseen_outage_hardly_moves_what_is_usual() -> None:
         )
 
 
-def test_small_counts_are_not_taken_for_none() -> None:
+def test_the_average_of_small_counts_is_not_zero() -> None:
     assert location(np.array([0.0, 0.0, 1.0, 0.0, 1.0])) == pytest.approx(0.4)
 
 
-def test_an_hour_is_held_against_the_same_hour_of_the_week() -> None:
+def test_an_hour_is_compared_with_the_same_hour_of_the_week() -> None:
     known = np.ones(6 * WEEK, dtype=bool)
     assert list(same_hours(5 * WEEK + 7, 0, known)) == [n * WEEK + 7 for n in (4, 3, 2, 1, 0)]
     known[3 * WEEK + 7] = False
@@ -103,11 +103,11 @@ def test_neighbours_and_then_other_days_help_when_weeks_are_few() -> None:
     assert len(same_hours(4 * DAY + 4, 0, known)) == 0
 
 
-def test_excess_is_learned_from_residuals() -> None:
+def test_overdispersion_is_learned_from_residuals() -> None:
     rng = np.random.default_rng(7)
     mean = np.full(2_000, 50.0)
     steady = rng.poisson(mean)
-    moody = rng.poisson(mean * np.exp(rng.normal(0.0, 0.3, mean.size)))
-    small, large = (excess((n - mean) ** 2, mean, mean**2, 1e-3) for n in (steady, moody))
+    varying = rng.poisson(mean * np.exp(rng.normal(0.0, 0.3, mean.size)))
+    small, large = (overdispersion((n - mean) ** 2, mean, mean**2, 1e-3) for n in (steady, varying))
     assert small < 0.01
     assert 0.06 < large < 0.2

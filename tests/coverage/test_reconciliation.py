@@ -1,4 +1,4 @@
-"""Both sides of the books: when Meta's hourly counts and ours agree, and when they do not."""
+"""Meta's hourly counts and ours: when they agree, and when they do not."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_equal_counts_agree() -> None:
 
 
 @pytest.mark.parametrize(("count", "verdict"), [(5, "meta_has_less"), (40, "meta_has_more")])
-def test_one_odd_hour_is_said_and_only_two_in_a_row_are_sustained(count: int, verdict: str) -> None:
+def test_only_two_differing_hours_in_a_row_are_sustained(count: int, verdict: str) -> None:
     counts = dict.fromkeys(WEEK, 20)
     odd = counts | {WEEK[30]: count}
     found = verdicts(compare(deliver_hourly(20), meta_of(odd)))
@@ -130,7 +130,7 @@ def test_one_odd_hour_is_said_and_only_two_in_a_row_are_sustained(count: int, ve
     assert [h for h, v in found.items() if v == (verdict, True)] == WEEK[30:32]
 
 
-def test_what_no_hour_shows_a_day_does() -> None:
+def test_a_difference_too_small_for_an_hour_shows_in_the_day() -> None:
     day = WEEK[24:48]
     counts = dict.fromkeys(WEEK, 20) | dict.fromkeys(day, 17)
     found = verdicts(compare(deliver_hourly(20), meta_of(counts)))
@@ -166,17 +166,17 @@ def test_an_hour_waits_until_meta_has_counted() -> None:
     assert found[WEEK[-2]][0] == "meta_has_less"
 
 
-def test_what_we_know_of_explains_a_difference() -> None:
+def test_unknown_outcomes_and_retries_explain_a_difference() -> None:
     hour = WEEK[50]
     results = deliver_hourly(20)
-    lost_from_sight = [
+    unknown = [
         result(200 + i, hour, status="unknown", attempts=1, first=hour + HOUR / 2)
         for i in range(30)
     ]
     repeated = [result(300 + i, hour, attempts=2) for i in range(10)]
     counts = dict.fromkeys(WEEK, 20)
     for more in (10, 20, 50):
-        told = compare(results + lost_from_sight + repeated, meta_of(counts | {hour: 20 + more}))
+        told = compare(results + unknown + repeated, meta_of(counts | {hour: 20 + more}))
         assert verdicts(told)[hour] == ("agree", False), more
     told = compare(results, meta_of(counts | {hour: 30}))
     assert verdicts(told)[hour] == ("meta_has_more", False)
@@ -196,7 +196,7 @@ def test_what_the_pixel_reported_may_be_counted_as_the_pixels() -> None:
     assert {found[h] for h in hours} == {("agree", False)}
 
 
-def test_refused_and_waiting_events_are_not_expected_at_meta() -> None:
+def test_rejected_and_pending_events_are_not_expected_at_meta() -> None:
     results = deliver_hourly(20)
     for status in ("pending", "rejected", "invalid", "withheld", "future_dated"):
         results += [result(ord(status[0]) * 100 + i, WEEK[9], status=status) for i in range(50)]
@@ -229,7 +229,7 @@ def test_an_hour_without_results_is_not_compared() -> None:
     assert told.fits[D].by_event_time == 0
 
 
-def test_an_event_name_that_we_never_send_is_not_ours_to_judge() -> None:
+def test_an_event_name_that_we_never_send_is_listed_and_not_compared() -> None:
     meta = pa.concat_tables(
         [meta_of(dict.fromkeys(WEEK, 20)), meta_of(dict.fromkeys(WEEK, 900), "PageView")]
     )
@@ -287,7 +287,7 @@ def test_a_small_difference_is_never_a_verdict_and_a_large_one_always(
         max_size=40,
     )
 )
-def test_whatever_meta_may_honestly_count_lies_within_our_bounds(events: list[Any]) -> None:
+def test_whatever_meta_may_count_lies_within_our_bounds(events: list[Any]) -> None:
     results = []
     by_event: dict[datetime, list[int]] = {}
     by_receipt: dict[datetime, list[int]] = {}

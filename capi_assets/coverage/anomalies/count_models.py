@@ -1,7 +1,10 @@
-"""What an hour usually holds, and how unlikely what it holds is: robust location and spread over
-the same hour of the week, and intervals for counts and rates that stay true when both are small.
+"""Robust averages, and the tail probabilities of counts and rates that vary more than by chance.
 
-Only arithmetic. Which signals are compared, and what a difference means, is in unusual.py.
+Arithmetic only: `expectations` decides what is compared, `detect` what a difference means. The
+tails are exact (negative binomial, beta-binomial), not normal approximations, so they hold for
+three orders as well as for three hundred:
+
+    count_at_most(0, mean=5.0, overdispersion=0.02)  # P(no order where 5 are expected) = 0.0085
 """
 
 from __future__ import annotations
@@ -15,35 +18,40 @@ Positions = npt.NDArray[np.intp]
 
 DAY, WEEK = 24, 168
 WEEKS = 5
-"""How many weeks back an hour is compared; a baseline never needs more hours than this."""
+"""Weeks of history that an hour is compared with. Five same hours outvote two bad ones in a median;
+a longer memory would lag behind the season."""
 
-_SAME_HOURS = 4
-"""So many same hours of the week stand for themselves; with fewer, their neighbours help."""
-_SAME_WEEKDAYS = 2
-"""With fewer, the same hour of the other days must do."""
-_DAYS = 5
-"""With fewer, there is no baseline."""
+# How many comparable hours are needed; the fewer, the coarser the comparison.
+_MIN_SAME_HOURS = 4  # same hours of the week: enough for a median that ignores one bad week
+_MIN_SAME_WEEKDAYS = 2  # else these hours and their neighbours: 2 weeks x 3 hours = 6 samples
+_MIN_DAYS = 5  # else the same hour of the last 14 days; below 5 one weekend would decide
 
-# Quantiles of chi-square with one degree of freedom: the share of squared residuals below them.
+# Quantiles of chi-square with one degree of freedom, as (share, limit): half of all squared
+# standardised residuals are below 0.4549, 95 % are below 3.8415 (1.96 squared).
 _MEDIAN, _HIGH = (0.5, 0.4549), (0.95, 3.8415)
+
+_DISPERSIONS = np.geomspace(1e-4, 1.0, 41)
+"""Values tried by `overdispersion`, each a quarter larger than the one before: from Poisson (a
+mean that varies by 1 %) to one that varies by 100 %. A finer grid changes no verdict."""
 
 
 def location(samples: Floats) -> Floats:
-    """What such counts usually are, along the last axis: the median after one Huber step.
+    """A robust average along the last axis: the mean of samples clipped around their median.
 
-    The step towards the mean is for small counts, whose median is zero. No sample counts for more
-    than two spreads (scaled MAD, never below that of a Poisson count) from the median, so that a
-    sale or an outage that nobody noticed moves little.
+    The mean, because the median of small counts is often zero. Clipped at two spreads (scaled MAD,
+    never below that of a Poisson count), so that one sale or one unnoticed outage moves it little.
     """
-    middle = np.median(samples, axis=-1, keepdims=True)
-    deviation = np.median(np.abs(samples - middle), axis=-1, keepdims=True)
-    spread = np.maximum(1.4826 * deviation, np.sqrt(middle + 1.0))
-    held: Floats = np.clip(samples, middle - 2.0 * spread, middle + 2.0 * spread).mean(axis=-1)
-    return held
+    median = np.median(samples, axis=-1, keepdims=True)
+    deviation = np.median(np.abs(samples - median), axis=-1, keepdims=True)
+    # 1.4826 times it estimates the standard deviation of a normal sample.
+    spread = np.maximum(1.4826 * deviation, np.sqrt(median + 1.0))
+    clipped = np.clip(samples, median - 2.0 * spread, median + 2.0 * spread)
+    average: Floats = clipped.mean(axis=-1)
+    return average
 
 
 def same_hours(at: int, start: int, learnable: Flags) -> Positions:
-    """The earlier hours that hour number `at` is compared with; empty if there are too few.
+    """Positions of the earlier hours that hour `at` is compared with; empty if there are too few.
 
     Args:
         at: the hour's position on an hourly grid.
@@ -51,12 +59,12 @@ def same_hours(at: int, start: int, learnable: Flags) -> Positions:
         learnable: per position, whether it may be learned from.
     """
     weekly = _usable(at - WEEK * np.arange(1, WEEKS + 1), start, learnable)
-    if len(weekly) >= _SAME_HOURS:
+    if len(weekly) >= _MIN_SAME_HOURS:
         return weekly
-    if len(weekly) >= _SAME_WEEKDAYS:
+    if len(weekly) >= _MIN_SAME_WEEKDAYS:
         return _usable((weekly[:, None] + np.array([-1, 0, 1])).ravel(), start, learnable)
     daily = _usable(at - DAY * np.arange(1, 2 * 7 + 1), start, learnable)
-    return daily if len(daily) >= _DAYS else daily[:0]
+    return daily if len(daily) >= _MIN_DAYS else daily[:0]
 
 
 def _usable(positions: npt.NDArray[np.int64], start: int, learnable: Flags) -> Positions:
@@ -64,20 +72,17 @@ def _usable(positions: npt.NDArray[np.int64], start: int, learnable: Flags) -> P
     return inside[learnable[inside]].astype(np.intp)
 
 
-def overdispersion(squares: Floats, sampling: Floats, quadratic: Floats, least: float) -> float:
-    """How much more than by chance a shop's own past residuals vary; at least `least`.
+def overdispersion(squares: Floats, sampling: Floats, quadratic: Floats, minimum: float) -> float:
+    """How much more than by chance a shop's past residuals vary; at least `minimum`.
 
-    The smallest g under which residuals with variance `sampling + g * quadratic` have the median
-    and the 95th percentile that they should: most hours may be clean, the tail must fit too.
+    The smallest g for which residuals with variance `sampling + g * quadratic` do not
+    exceed the median and the 95th percentile of chi-square: the bulk must fit, and the tail too.
     """
-    for g in _STEPS[np.searchsorted(_STEPS, least) :]:
+    for g in _DISPERSIONS[np.searchsorted(_DISPERSIONS, minimum) :]:
         scaled = squares / (sampling + g * quadratic)
         if all(np.quantile(scaled, share) <= limit for share, limit in (_MEDIAN, _HIGH)):
             return float(g)
-    return float(_STEPS[-1])
-
-
-_STEPS = np.geomspace(1e-4, 1.0, 41)
+    return float(_DISPERSIONS[-1])
 
 
 def count_at_most(count: float, mean: float, overdispersion: float) -> float:
@@ -103,15 +108,16 @@ def count_at_least(count: float, mean: float, overdispersion: float) -> float:
 
 
 def count_interval(mean: float, overdispersion: float) -> tuple[int, int]:
-    """Where 19 of 20 such counts lie, both ends included."""
+    """The range that holds 19 of 20 such counts, both ends included: shown to people, decides
+    nothing."""
     reach = 1.96 * float(np.sqrt(mean + overdispersion * mean * mean))
     return max(0, int(np.floor(mean - reach))), int(np.ceil(mean + reach))
 
 
 def hits_at_most(hits: float, trials: float, rate: float, overdispersion: float) -> float:
-    """P(X <= hits) of `trials` that hit at `rate`, which itself varies.
+    """P(X <= hits) hits in `trials` at a hit rate around `rate`.
 
-    Beta-binomial; `excess` is the correlation of two trials: the variance is
+    Beta-binomial; `overdispersion` is the correlation of two trials: the variance is
     `trials * rate * (1 - rate) * (1 + (trials - 1) * overdispersion)`.
     """
     if hits >= trials:
@@ -127,11 +133,11 @@ def hits_at_most(hits: float, trials: float, rate: float, overdispersion: float)
 
 
 def hits_at_least(hits: float, trials: float, rate: float, overdispersion: float) -> float:
-    """P(X >= hits) of the same trials."""
+    """P(X >= hits) of the same hits."""
     return hits_at_most(trials - hits, trials, 1.0 - rate, overdispersion)
 
 
 def _sum(first: float, steps: Floats) -> float:
-    """The sum of a run of probabilities, from the log of the first and the steps between them."""
+    """The sum of successive probabilities, from the log of the first and the log of each ratio."""
     logs = np.concatenate(([first], first + np.cumsum(steps)))
     return min(1.0, float(np.exp(logs).sum()))

@@ -1,7 +1,7 @@
-"""The signals of a run of hours on an hourly grid, as the baselines learn and judge them.
+"""The signals of consecutive hours on an hourly grid, the input of anomaly detection.
 
-Added up over datasets, event names and currencies from `attribution_health`; a table of signals
-for people is in signals.py.
+Summed over datasets, event names and currencies from `attribution_health`. The table of signals
+that people read is in coverage/signals.py.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HISTORY = (
     *("hour", "visits", "orders", "quarantined", "withheld", "invalid", "matched"),
     *("rejected", "delivered", "eligible", "matched_eligible", "match_keys"),
 )
-"""Columns of `attribution_health` that can be learned from."""
+"""Columns of `attribution_health` that detection reads."""
 
 _HOURS = """
 SELECT hour, max(visits) AS visits, sum(orders) AS orders, sum(eligible) AS eligible,
@@ -41,12 +41,12 @@ ORDER BY hour
 
 @dataclass(frozen=True, slots=True)
 class HourSignals:
-    """Signals per hour from `start` on, without holes; an hour that is not known is NaN.
+    """Signals per hour from `start` (UTC) on, without holes; an hour never counted is NaN.
 
     Attributes:
         refused: orders that broke the contract or that Meta refuses.
         sendable: orders neither withheld nor quarantined: those that can carry match keys.
-        matched: sendable orders that found a visit.
+        matched: sendable orders that matched a visit.
         keys: per match key, sendable orders that carry it.
     """
 

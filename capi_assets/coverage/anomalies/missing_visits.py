@@ -1,6 +1,7 @@
-"""Whether an hour's visits are missing, as opposed to a quiet hour: evidence, not a baseline.
+"""Hours whose visits are missing, as opposed to quiet hours, without any history.
 
-Compared are the hours around it: how many visits they had, and how often their orders found one.
+An hour is compared with the three days around it: how many visits they had, and how often their
+orders matched one. It works from the first day on; `detect` is more sensitive, and needs a past.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from statistics import median
 
 @dataclass(frozen=True, slots=True)
 class HourOfVisits:
-    """What the visits of one hour did for its orders."""
+    """One hour's visits and orders; `matched` orders found a visit."""
 
     hour: datetime
     visits: int
@@ -23,7 +24,7 @@ class HourOfVisits:
 
 @dataclass(frozen=True, slots=True)
 class MissingVisits:
-    """Evidence that an hour's visits are missing; `usual` is the median of its neighbours."""
+    """Evidence that an hour's visits are missing; `usual` is the median of the hours around it."""
 
     visits: int
     usual: float
@@ -31,17 +32,22 @@ class MissingVisits:
 
 
 LOST_VISITS_SHARE = 0.1
-"""Judgement: an hour below this share of the median hour's visits is no quiet night."""
+"""Of the median hour's visits: below it an hour is no quiet night. The quietest hour of the
+simulated shops (benchmarks/simulated_shops.py) has 11 %."""
 
 REFERENCE = timedelta(days=3)
-"""Judgement: how far around an hour its neighbours reach."""
+"""How far the compared hours reach to both sides: three nights and three days, so that the median
+is an hour of the day, and an outage of a day stays a minority."""
+
+MIN_ORDINARY_HOURS = 3
+"""Hours with visits needed around it: a median of fewer is a single hour's word."""
 
 
 def missing_visits(hours: Iterable[HourOfVisits]) -> dict[datetime, MissingVisits]:
-    """The hours whose visits are zero or far below their neighbours' while orders found none.
+    """The hours with hardly any visits whose orders did not match one, by their start.
 
-    A quiet hour is not enough: its orders must also find a visit less than half as often as
-    those of ordinary hours do. A dataset whose orders never have visits is not accused.
+    Few visits are not enough: the hour's orders must also match less than half as often as those
+    of ordinary hours. A shop whose orders never match visits is therefore never reported.
     """
     rows = list(hours)
     quiet = LOST_VISITS_SHARE * max((row.visits for row in rows), default=0)
@@ -52,7 +58,7 @@ def missing_visits(hours: Iterable[HourOfVisits]) -> dict[datetime, MissingVisit
             continue
         near = [r for r in rows if r is not row and abs(r.hour - row.hour) <= REFERENCE]
         ordinary = [r for r in near if r.visits > 0]
-        if len(ordinary) < 3:
+        if len(ordinary) < MIN_ORDINARY_HOURS:
             continue
         usual = median(r.visits for r in ordinary)
         if row.visits >= LOST_VISITS_SHARE * usual:

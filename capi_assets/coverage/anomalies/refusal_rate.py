@@ -1,7 +1,7 @@
-"""Refused and quarantined orders: a shop's usual trickle, or more of them than chance brings.
+"""Refused and quarantined orders: the share that this shop always has, or significantly more.
 
-Every shop has some orders that break their contract; which share is usual is learned, and an hour
-is judged by a binomial interval around it, alone and with the hours before it.
+Every shop has some orders that break their contract. The usual share is learned from the hours
+before, and an hour is tested against it (beta-binomial), alone and with the hours before it.
 """
 
 from __future__ import annotations
@@ -16,34 +16,53 @@ from capi_assets.coverage.anomalies.count_models import DAY, WEEK, WEEKS, Floats
 from capi_assets.coverage.anomalies.hour_signals import HourSignals
 from capi_assets.hours import HOUR
 
-# Judgement: that a good window looks as bad, and how alike the orders of an hour are.
-_CHANCE = 1e-4
+# Tuned on simulated weeks (benchmarks/labelled_weeks.py), like the numbers in detect.py.
+_SIGNIFICANCE = 1e-4
+"""The largest probability, at the usual share, at which a window is anomalous: as in detect.py."""
 _INTRA_HOUR_CORRELATION = 0.005
+"""Faults come in small clusters, since orders of an hour share forms and products: of 100 orders,
+the count varies by a fifth more than by chance (variance times 1 + 99 * 0.005)."""
 _WINDOWS = (1, 3, 6, DAY)
+"""Hours: a small loss needs up to a day to be told from chance. Longer ones are the baseline's."""
 
-_HOURS, _ORDERS = 5 * DAY, 100
-"""With fewer to learn from, nothing is usual yet."""
+_MIN_HOURS, _MIN_ORDERS = 5 * DAY, 100
+"""Needed for a baseline: five days of hours, as for all expectations, and enough orders that a
+share of one per cent has been seen."""
 
-OUTAGE, FEWEST = 0.2, 5
-"""An hour that loses this share and so many orders is an outage whatever is usual."""
+OUTAGE_SHARE, OUTAGE_ORDERS = 0.2, 5
+"""An hour that loses this share and at least so many orders is an outage whatever is usual, and is
+not learned from: a fifth is the loss that must never become normal; five, so that one or two broken
+rows of a quiet hour are no outage."""
+
+_LOSS_BOUND = 0.98
+"""A share under the loss is kept off 1, where one good order would decide the likelihood ratio."""
+_RECOVERY_LOG_RATIO = 1.0
+"""Log-likelihood ratio from which the latest hours count as back to usual (e times as likely).
+Lower than in detect.py, because a recorded refusal stays visible by itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class RefusalBaseline:
-    """Running sums per hour: eligible and refused orders, in all and in baseline hours."""
+    """The usual share of refused orders, as running totals per hour; made by `learn`.
+
+    Baseline hours are those that are no outage by themselves.
+
+        RefusalBaseline.learn(signals).is_more(hour, refused=5, eligible=40, least=0.05)  # True
+    """
 
     start: datetime
     eligible: Floats
     refused: Floats
-    calm_hours: Floats
-    calm_eligible: Floats
-    calm_refused: Floats
+    baseline_hours: Floats
+    baseline_eligible: Floats
+    baseline_refused: Floats
 
     @classmethod
     def learn(cls, signals: HourSignals) -> RefusalBaseline:
-        """From all hours that are no outage by themselves."""
+        """Learns from all hours of `signals` that are no outage by themselves."""
         eligible, refused = np.nan_to_num(signals.eligible), np.nan_to_num(signals.refused)
-        baseline = signals.known & ~((refused >= OUTAGE * eligible) & (refused >= FEWEST))
+        outage = (refused >= OUTAGE_SHARE * eligible) & (refused >= OUTAGE_ORDERS)
+        baseline = signals.known & ~outage
         return cls(
             signals.start,
             _running(eligible),
@@ -54,38 +73,43 @@ class RefusalBaseline:
         )
 
     def is_more(self, hour: datetime, refused: int, eligible: int, least: float) -> bool | None:
-        """Whether `refused` of `eligible` orders of an hour are more than its usual trickle.
+        """Whether `refused` of an hour's `eligible` orders are significantly more than usual.
 
-        None when there is too little before it to know what is usual. `least` is the share below
-        which no loss counts.
+        Called by `coverage.flags`. None if there is too little history; `least` is the share (0 to
+        1) below which no loss counts.
         """
         at = int((hour - self.start) / HOUR)
         until = min(max(at, 0), len(self.eligible) - 1)
         since = max(until - WEEKS * WEEK, 0)
-        orders = self.calm_eligible[until] - self.calm_eligible[since]
-        if self.calm_hours[until] - self.calm_hours[since] < _HOURS or orders < _ORDERS:
+        orders = self.baseline_eligible[until] - self.baseline_eligible[since]
+        if (
+            self.baseline_hours[until] - self.baseline_hours[since] < _MIN_HOURS
+            or orders < _MIN_ORDERS
+        ):
             return None
-        if refused >= max(FEWEST, OUTAGE * eligible):
+        if refused >= max(OUTAGE_ORDERS, OUTAGE_SHARE * eligible):
             return True
-        # One order more than were seen: nothing that can happen is ruled out.
-        usual = (self.calm_refused[until] - self.calm_refused[since] + 1.0) / (orders + 1.0)
+        # One refusal more than were seen, so that the share is never zero.
+        usual = (self.baseline_refused[until] - self.baseline_refused[since] + 1.0) / (orders + 1.0)
         for window in _WINDOWS:
             first = min(max(at + 1 - window, 0), until)
             lost = refused + self.refused[until] - self.refused[first]
             of = eligible + self.eligible[until] - self.eligible[first]
             if lost <= least * of or lost <= usual * of:
                 continue
-            if count_models.hits_at_least(lost, of, usual, _INTRA_HOUR_CORRELATION) < _CHANCE:
-                # The hours before are evidence only as far as the latest look like them.
-                firsts = np.arange(first + 1, until + 1)
-                hit = refused + self.refused[until] - self.refused[firsts]
-                late = eligible + self.eligible[until] - self.eligible[firsts]
-                with np.errstate(invalid="ignore", divide="ignore"):
-                    poor = np.clip((lost - hit) / (of - late), usual, 0.98)
-                baseline = hit * np.log(usual / poor)
-                baseline += (late - hit) * np.log((1.0 - usual) / (1.0 - poor))
-                if not np.any(baseline > 1.0):
-                    return True
+            p_value = count_models.hits_at_least(lost, of, usual, _INTRA_HOUR_CORRELATION)
+            if p_value >= _SIGNIFICANCE:
+                continue
+            # Earlier hours count against this one only while the latest look like them.
+            firsts = np.arange(first + 1, until + 1)
+            latest = refused + self.refused[until] - self.refused[firsts]
+            latest_of = eligible + self.eligible[until] - self.eligible[firsts]
+            with np.errstate(invalid="ignore", divide="ignore"):
+                raised = np.clip((lost - latest) / (of - latest_of), usual, _LOSS_BOUND)
+            ratio = latest * np.log(usual / raised)
+            ratio += (latest_of - latest) * np.log((1.0 - usual) / (1.0 - raised))
+            if not np.any(ratio > _RECOVERY_LOG_RATIO):
+                return True
         return False
 
 

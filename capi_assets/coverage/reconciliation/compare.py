@@ -1,9 +1,10 @@
-"""Our hourly deliveries beside Meta's own counts: which basis fits, and where they disagree.
+"""Compares our hourly deliveries with Meta's own counts; `reconcile` is the entrance, and pure.
 
 Meta documents neither whether `/stats` counts by event time or by receipt, nor whether before or
-after deduplication, nor how late it settles. So both bases are computed and the one that fits the
-week better is taken; what repeats, unknown fates and the Pixel can explain is explained; an hour
-waits before it is judged; and one odd hour is no alarm, two in a row or a day's sum are.
+after deduplication, nor when its counts are final. Therefore: both bases are computed and the one
+that fits the week better is used; repeated attempts, unknown outcomes and the Pixel explain what
+they can; an hour is compared only after a delay; and one differing hour raises no alarm, two in a
+row or a day's total do.
 """
 
 from __future__ import annotations
@@ -27,15 +28,17 @@ _DATASETS = pa.schema([("dataset_id", pa.string()), ("why", pa.string())])
 
 @dataclass(frozen=True)
 class Tolerance:
-    """When a difference is no difference.
+    """Which differences are accepted; made from settings by the callers.
 
     Attributes:
-        share: of the larger count, which may be off for good; the scatter of so few events comes
-            on top (twice the root of that number, as of a Poisson variable).
-        absolute: events that are never worth a word.
-        settle: how long after an hour's end, and after the newest delivery, Meta's count is
-            waited for.
-        day_hours: judged hours from which on a day's sum is judged too.
+        share: of the larger count n, accepted for good (`CAPI_RECONCILE_PERCENT`). Chance comes on
+            top: two standard deviations of a Poisson count, `2 * sqrt(share * n)`.
+        absolute: events that are always accepted: three, because a single retry that Meta counted
+            differently must not be a difference in an hour of ten events.
+        settle: how long after an hour's end, and after its last delivery, Meta's count is taken as
+            final (`CAPI_RECONCILE_SETTLE_HOURS`). Three hours are a judgement: Meta gives no time.
+        day_hours: compared hours needed to compare the day's total as well: half a day, so that a
+            day's total is not one hour under another name.
     """
 
     share: float = 0.05
@@ -46,7 +49,8 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Fit:
-    """How well each basis explains Meta's counts of a dataset: unexplained events over the week."""
+    """Events of a dataset that each basis leaves unexplained, over the settled `hours` of the
+    week."""
 
     by_event_time: int
     by_receipt_time: int
@@ -54,14 +58,20 @@ class Fit:
 
     @property
     def basis(self) -> str:
-        """The basis that is taken."""
+        """The basis with fewer unexplained events; event time if equal."""
         return RECEIPT_TIME if self.by_receipt_time < self.by_event_time else EVENT_TIME
 
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """Both sides: `rows` as `MetaStats`, how the basis was found (by dataset), and the event names
-    that Meta counts and our ledger does not know, as another integration sends (by dataset)."""
+    """The comparison.
+
+    Attributes:
+        rows: as `MetaStats`.
+        fits: per dataset, how the basis was chosen.
+        foreign: per dataset, event names that Meta counts and we never delivered in the week:
+            another integration sends them.
+    """
 
     rows: pa.Table
     fits: Mapping[str, Fit]
@@ -117,7 +127,7 @@ CREATE TEMP MACRO tolerance(n, share, absolute) AS
     greatest(absolute, ceil(share * n + 2 * sqrt(share * n)))::BIGINT;
 """
 
-_JUDGED = """
+_VERDICTS = """
 WITH based AS (
     SELECT s.dataset_id, s.event_name, s.hour, s.meta, s.e_ours, s.r_ours, s.why, s.materialized,
         s.settled, f.basis,
@@ -132,7 +142,7 @@ compared AS (
             THEN unexplained(meta, ours, more, fewer) END AS unexplained,
         CASE WHEN materialized AND meta IS NOT NULL
             THEN tolerance(greatest(meta, ours), $share, $absolute) END AS tolerance,
-        meta IS NOT NULL AND materialized AND settled AS judged
+        meta IS NOT NULL AND materialized AND settled AS comparable
     FROM based
 ),
 days AS (
@@ -141,15 +151,15 @@ days AS (
                 > tolerance(greatest(sum(meta), sum(ours)), $share, $absolute)
             THEN sign(sum(unexplained)) ELSE 0 END AS side
     FROM compared
-    WHERE judged
+    WHERE comparable
     GROUP BY ALL
     HAVING count(*) >= $day_hours
 ),
 sided AS (
     SELECT c.*,
-        CASE WHEN c.judged AND abs(c.unexplained) > c.tolerance THEN sign(c.unexplained)
+        CASE WHEN c.comparable AND abs(c.unexplained) > c.tolerance THEN sign(c.unexplained)
             ELSE 0 END AS hour_side,
-        CASE WHEN c.judged AND d.side <> 0 AND sign(c.unexplained) = d.side THEN d.side
+        CASE WHEN c.comparable AND d.side <> 0 AND sign(c.unexplained) = d.side THEN d.side
             ELSE 0 END AS day_side
     FROM compared AS c
     LEFT JOIN days AS d ON d.dataset_id = c.dataset_id AND d.event_name = c.event_name
@@ -180,9 +190,9 @@ SELECT hour, dataset_id, event_name, meta AS meta_events,
 FROM neighbours
 """
 
-# An hour without a row of its own still says that both sides were asked.
+# An hour without any event still gets a row, so that it is known to have been compared.
 _ROWS = f"""
-WITH judged AS ({_JUDGED})
+WITH verdicts AS ({_VERDICTS})
 SELECT h.hour, d.dataset_id, coalesce(j.event_name, '') AS event_name,
     CASE WHEN j.event_name IS NOT NULL THEN j.meta_events
         WHEN d.why IS NULL AND h.in_reach THEN 0 END AS meta_events,
@@ -202,10 +212,10 @@ SELECT h.hour, d.dataset_id, coalesce(j.event_name, '') AS event_name,
     $now AS checked_at
 FROM hours AS h
 CROSS JOIN datasets AS d
-LEFT JOIN judged AS j ON j.hour = h.hour AND j.dataset_id = d.dataset_id
+LEFT JOIN verdicts AS j ON j.hour = h.hour AND j.dataset_id = d.dataset_id
     AND (j.our_delivered_by_event_time > 0 OR j.our_delivered_by_receipt_time > 0
         OR j.meta_events > 0 OR j.may_be_more > 0)
-WHERE h.wanted
+WHERE h.requested
 ORDER BY h.hour, d.dataset_id, event_name
 """
 
@@ -222,35 +232,39 @@ def reconcile(
     now: datetime,
     tolerance: Tolerance,
 ) -> Reconciliation:
-    """Compares both sides over `week` and tells of `hours`.
+    """Compares Meta's counts with ours over `week` and returns the rows of `hours`.
+
+    Called by `stored.compare_counts`. All times are UTC; `now` decides which hours are settled.
 
     Args:
-        hours: starts of hours to tell of; those outside of `week` cannot be read any more.
-        week: the consecutive hours that Meta was asked for.
+        hours: starts of the hours to return; those outside of `week` are `cannot_read`.
+        week: the consecutive hours that Meta's counts were read for.
         ours: columns of `OUR_DELIVERIES`.
         meta: dataset_id, hour, event_name, events, of the datasets that could be read.
-        datasets: every dataset of interest, with why its counts could not be read, or None.
-        materialized: hours whose `delivery_results` exist; without them nothing can be compared.
+        datasets: every dataset, with the reason if its counts could not be read, else None.
+        materialized: hours whose `delivery_results` exist; others are `not_materialized`.
 
     Returns:
-        For each hour and dataset a row per event name with a count on either side, or a single one
-        without a name. Event names that our ledger has no delivery of in the whole week are not
-        ours to judge and come as `foreign`.
+        Per hour and dataset a row per event name that either side counted, or one row without a
+        name. Event names of which we delivered nothing in the whole week are only listed in
+        `foreign`.
     """
-    wanted, reach, known = (set(map(floor_hour, some)) for some in (hours, week, materialized))
-    every = sorted(wanted | reach)
+    requested, reach, stored = (
+        set(map(floor_hour, starts)) for starts in (hours, week, materialized)
+    )
+    every = sorted(requested | reach)
     grid = pa.table(
         {
             "hour": pa.array(every, UTC_MICROSECONDS),
-            "wanted": pa.array([hour in wanted for hour in every], pa.bool_()),
+            "requested": pa.array([hour in requested for hour in every], pa.bool_()),
             "in_reach": pa.array([hour in reach for hour in every], pa.bool_()),
-            "materialized": pa.array([hour in known for hour in every], pa.bool_()),
+            "materialized": pa.array([hour in stored for hour in every], pa.bool_()),
         }
     )
     names = sorted(datasets)
-    asked = pa.table([names, [datasets[name] for name in names]], schema=_DATASETS)
+    readable = pa.table([names, [datasets[name] for name in names]], schema=_DATASETS)
     microseconds = tolerance.settle // timedelta(microseconds=1)
-    with duckdb_with(ours=ours, meta=meta, hours=grid, datasets=asked) as connection:
+    with duckdb_with(ours=ours, meta=meta, hours=grid, datasets=readable) as connection:
         connection.execute(_MACROS)
         connection.execute(_SIDES, {"settle": microseconds, "now": now})
         fits = _fits(connection)
@@ -276,10 +290,10 @@ def reconcile(
 
 
 def _fits(connection: duckdb.DuckDBPyConnection) -> dict[str, Fit]:
-    found = query(connection, _FITS).to_pylist()
+    rows = query(connection, _FITS).to_pylist()
     return {
         row["dataset_id"]: Fit(row["by_event_time"], row["by_receipt_time"], row["hours"])
-        for row in found
+        for row in rows
     }
 
 
@@ -293,5 +307,5 @@ GROUP BY dataset_id
 
 
 def _foreign(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[str, ...]]:
-    found = query(connection, _FOREIGN).to_pylist()
-    return {row["dataset_id"]: tuple(row["names"]) for row in found}
+    rows = query(connection, _FOREIGN).to_pylist()
+    return {row["dataset_id"]: tuple(row["names"]) for row in rows}

@@ -1,8 +1,8 @@
-"""Match keys as Meta's Dataset Quality counts them, beside the share of our events that carry them.
+"""Compares match key coverage in Meta's Dataset Quality with the share of our events per key.
 
-Both speak of website events of seven days. Meta's window ends when it is asked and its percentages
-are of what it kept, so a few points apart is agreement; a key that is far apart was sent in a form
-that Meta does not take, or is sent by someone else too.
+Both cover website events of seven days. Meta's window ends when it is read, and its percentages
+are of the events it kept, so a difference of a few points is agreement. A larger one means that a
+key is sent in a form that Meta does not accept, or that someone else sends to the dataset too.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from capi_assets.coverage.sql import duckdb_with, query
 from capi_assets.hours import HOUR
 
 REACH = timedelta(days=7)
-"""What Dataset Quality speaks of."""
+"""What Dataset Quality covers."""
 
 POINTS = 5.0
-"""Percentage points that are never worth a word."""
+"""Percentage points that are always accepted: the two windows differ by up to an hour of 168, and
+Meta counts after deduplication. Judgement; no real dataset has been measured."""
 
 SHARE_COLUMNS = (
     "dataset_id",
@@ -54,13 +55,13 @@ WHERE m.action_source = 'website' AND EXISTS (
 
 @dataclass(frozen=True)
 class OurShares:
-    """Of one dataset and event name: delivered website events, and how many carry each key."""
+    """Delivered website events of one dataset and event name, and how many carry each key."""
 
     events: int
     carried: Mapping[str, int]
 
     def percent(self, key: str) -> float | None:
-        """Of the events that carry `key`; every event of ours carries its event_id."""
+        """Per cent of events that carry `key`; all of ours carry an event_id."""
         if not self.events:
             return None
         carried = self.events if key == "event_id" else self.carried.get(key, 0)
@@ -70,7 +71,7 @@ class OurShares:
 def our_shares(
     matched_events: pa.Table, delivery_results: pa.Table, first: datetime
 ) -> dict[tuple[str, str], OurShares]:
-    """By dataset and event name, over the seven days that begin with the hour `first`.
+    """Our shares by dataset and event name, over the seven days from the hour `first` (UTC) on.
 
     Args:
         matched_events: at least `SHARE_COLUMNS`.
@@ -83,7 +84,7 @@ def our_shares(
         website = query(connection, _WEBSITE)
         connection.register("website", website)
         names = query(connection, "SELECT DISTINCT dataset_id, event_name FROM website")
-        found = {}
+        shares_by_name = {}
         for row in names.to_pylist():
             of_name = query(
                 connection,
@@ -91,11 +92,11 @@ def our_shares(
                 row,
             )
             shares = match_key_shares(match_key_counts(of_name), buckets).to_pylist()
-            found[row["dataset_id"], row["event_name"]] = OurShares(
+            shares_by_name[row["dataset_id"], row["event_name"]] = OurShares(
                 max((share["events"] for share in shares), default=0),
                 {share["key"]: share["carried"] for share in shares},
             )
-    return found
+    return shares_by_name
 
 
 def compare_quality(
@@ -106,16 +107,21 @@ def compare_quality(
     now: datetime,
     why: str | None = None,
 ) -> pa.Table:
-    """What Meta says of a dataset beside our shares, as `DatasetQuality`.
+    """Meta's quality of a dataset next to our shares, as rows of `DatasetQuality`.
+
+    Called by `stored.compare_quality_of_day`. Keys that only one side has are listed and
+    `not_compared`.
 
     Args:
         quality: columns of `meta.graph.insights.QUALITY`.
-        ours: what `our_shares` found.
-        why: why nothing could be read; there is then one row that says so.
-
-    Keys that only one side knows are shown and not compared.
+        ours: the result of `our_shares`.
+        why: the reason if nothing could be read; the result is then one row `cannot_read`.
     """
-    of_dataset = {name: shares for (own, name), shares in ours.items() if own == dataset_id}
+    of_dataset = {
+        event_name: shares
+        for (dataset, event_name), shares in ours.items()
+        if dataset == dataset_id
+    }
     base = {"day": day, "dataset_id": dataset_id, "checked_at": now}
     if why is not None:
         rows = [{**base, "event_name": "", "verdict": "cannot_read", "why": why}]
@@ -125,34 +131,34 @@ def compare_quality(
 
 
 def _compared(quality: pa.Table, ours: Mapping[str, OurShares]) -> Iterator[dict[str, Any]]:
-    told: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    meta_rows: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in quality.to_pylist():
-        told[row["event_name"]].append(row)
-    for name in sorted({*told, *ours}):
+        meta_rows[row["event_name"]].append(row)
+    for name in sorted({*meta_rows, *ours}):
         shares = ours.get(name, OurShares(0, {}))
-        for row in told[name]:
-            yield _beside(row, shares)
-        known = {row["key"] for row in told[name] if row["measure"] == "match_key"}
+        for row in meta_rows[name]:
+            yield _compared_row(row, shares)
+        known = {row["key"] for row in meta_rows[name] if row["measure"] == "match_key"}
         for key in sorted(set(shares.carried) - known):
-            alone = {"event_name": name, "measure": "match_key", "key": key}
-            yield _beside({**alone, "value": None, "goal": None, "words": None}, shares)
+            ours_only = {"event_name": name, "measure": "match_key", "key": key}
+            yield _compared_row({**ours_only, "value": None, "goal": None, "words": None}, shares)
 
 
-def _beside(row: Mapping[str, Any], shares: OurShares) -> dict[str, Any]:
-    found = {name: row[name] for name in ("event_name", "measure", "key", "goal", "words")}
-    found |= {"meta_value": row["value"], "our_events": shares.events, "verdict": "not_compared"}
+def _compared_row(row: Mapping[str, Any], shares: OurShares) -> dict[str, Any]:
+    result = {name: row[name] for name in ("event_name", "measure", "key", "goal", "words")}
+    result |= {"meta_value": row["value"], "our_events": shares.events, "verdict": "not_compared"}
     if row["measure"] not in _COMPARED:
-        return found
+        return result
     known = row["key"] in shares.carried or row["key"] == "event_id"
     percent = shares.percent(row["key"]) if known else None
     if percent is None:
-        return found
-    found["our_value"] = round(percent, 1)
+        return result
+    result["our_value"] = round(percent, 1)
     if row["value"] is None:
-        return found
-    difference = round(row["value"] - found["our_value"], 1)
-    # Of few events each is many points, and the two windows do not begin with the same one.
+        return result
+    difference = round(row["value"] - result["our_value"], 1)
+    # One standard error of a share is at most 50 points / sqrt(n); two of them are accepted.
     tolerance = round(max(POINTS, 100 / math.sqrt(shares.events)), 1)
     side = "meta_has_less" if difference < 0 else "meta_has_more"
     verdict = side if abs(difference) > tolerance else "agree"
-    return found | {"difference": difference, "tolerance": tolerance, "verdict": verdict}
+    return result | {"difference": difference, "tolerance": tolerance, "verdict": verdict}

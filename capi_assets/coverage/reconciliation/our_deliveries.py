@@ -1,4 +1,4 @@
-"""What our ledger says Meta should count, by the hour: by event time and by time of receipt."""
+"""What Meta should count per hour according to our ledger, by event time and by time of receipt."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from capi_assets.coverage.sql import duckdb_with, query
 
 EVENT_TIME = "event_time"
 RECEIPT_TIME = "receipt_time"
-
 
 DELIVERY_COLUMNS = (
     "dataset_id",
@@ -37,11 +36,11 @@ OUR_DELIVERIES = pa.schema(
     ]
 )
 
-# An event that was repeated after no answer counts in the hour of the first attempt if Meta took
-# it then, and it may count as often as it was tried where duplicates are not removed. What was
-# refused or never tried cannot be there at all.
+# An event that was retried after no response counts in the hour of its first attempt if Meta
+# accepted it then, and as often as it was sent if Meta counts before deduplication. Events that
+# were rejected or never sent cannot be counted at all.
 _COUNTS = """
-WITH seen AS (
+WITH sent AS (
     SELECT d.dataset_id, d.event_name, d.attempts, d.status = 'delivered' AS delivered,
         date_trunc('hour', d.occurred_at) AS event_hour,
         date_trunc('hour', d.first_attempt_at) AS first_hour,
@@ -54,20 +53,20 @@ WITH seen AS (
     WHERE d.status = 'delivered'
         OR (d.attempts > 0 AND d.status IN ('unknown', 'expired', 'covered_by_pixel'))
 ),
-booked AS (
+counted AS (
     SELECT dataset_id, event_name, 'event_time' AS basis, event_hour AS hour, delivered,
         CASE WHEN delivered THEN greatest(attempts - 1, 0) ELSE attempts END AS more,
         delivered AND by_pixel AS fewer, newest
-    FROM seen
+    FROM sent
     UNION ALL
     SELECT dataset_id, event_name, 'receipt_time', last_hour, delivered,
         CASE WHEN delivered THEN greatest(attempts - 1, 0) ELSE attempts END,
         delivered AND (by_pixel OR first_hour IS DISTINCT FROM last_hour), newest
-    FROM seen
+    FROM sent
     UNION ALL
     SELECT dataset_id, event_name, 'receipt_time', first_hour, FALSE,
         CASE WHEN delivered THEN greatest(attempts - 1, 0) ELSE attempts END, FALSE, NULL
-    FROM seen
+    FROM sent
     WHERE first_hour <> last_hour
 )
 SELECT dataset_id, event_name, basis, hour,
@@ -75,7 +74,7 @@ SELECT dataset_id, event_name, basis, hour,
     sum(more)::BIGINT AS may_be_more,
     count(*) FILTER (fewer) AS may_be_fewer,
     max(newest) AS newest
-FROM booked
+FROM counted
 WHERE hour IS NOT NULL
 GROUP BY ALL
 ORDER BY dataset_id, event_name, basis, hour
@@ -83,7 +82,7 @@ ORDER BY dataset_id, event_name, basis, hour
 
 
 def our_deliveries(delivery_results: pa.Table, pixel_reported: pa.Table) -> pa.Table:
-    """Per dataset, event name, basis and hour: what Meta accepted, and what bounds its count.
+    """Per dataset, event name, basis and hour: what Meta accepted, and the bounds of its count.
 
     Args:
         delivery_results: at least `DELIVERY_COLUMNS`, of every hour whose events may have been
@@ -92,9 +91,9 @@ def our_deliveries(delivery_results: pa.Table, pixel_reported: pa.Table) -> pa.T
             Meta may count those as the Pixel's.
 
     Returns:
-        Columns of `OUR_DELIVERIES`. `may_be_more` and `may_be_fewer` are how far Meta's count may
-        lie above and below `delivered` for reasons that we know; `newest` is when the last of them
-        was sent.
+        Columns of `OUR_DELIVERIES`. `may_be_more` and `may_be_fewer` are by how much Meta's count
+        may exceed or fall short of `delivered` for known reasons; `newest` is when the last of
+        these events was sent.
     """
     with duckdb_with(
         delivery_results=delivery_results.select(DELIVERY_COLUMNS), pixel_reported=pixel_reported

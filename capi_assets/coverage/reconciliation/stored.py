@@ -1,4 +1,8 @@
-"""Asking Meta and the lake the same question: what the assets and `capi-assets reconcile` see."""
+"""Reads Meta and the lake and compares them: the entrance for the assets and the command line.
+
+`compare_counts` serves `meta_stats` and `capi-assets reconcile`, `compare_quality_of_day` serves
+`dataset_quality`. Nothing is written and nothing is sent but reads.
+"""
 
 from __future__ import annotations
 
@@ -35,10 +39,10 @@ from capi_assets.meta.graph.reads import GraphReader
 from capi_assets.meta.limits import WINDOW
 
 GROUP = "reconciliation"
-"""A group of its own: what selects the group of deliveries must not wait for Meta's counts."""
+"""A group of its own, so that selecting the delivery group does not include these assets."""
 
-# What Meta received in an hour may have happened as long before as it takes events. Physical
-# stores' 62 days are left out: two thousand files for a handful of orders.
+# Events received in an hour may have occurred up to Meta's seven days before. The 62 days of
+# physical stores are left out: 1,500 more files to read for a handful of orders.
 RECEIVED_LATE = WINDOW + HOUR
 
 _PIXEL_COLUMNS = ("dataset_id", "event_name", "event_id", "pixel_reported_at")
@@ -54,42 +58,47 @@ def compare_counts(
     *,
     pixel_redundant: bool = False,
 ) -> Reconciliation:
-    """Meta's hourly counts of `hours` beside ours, judged within the week that Meta remembers.
+    """Meta's hourly counts of `hours` next to ours, compared within the week that Meta keeps.
 
-    One question per dataset. With `pixel_redundant` every event may count as the Pixel's.
+    One read per dataset; a dataset that cannot be read gets rows that say why. With
+    `pixel_redundant` every event may be counted as the Pixel's.
+
+        compare_counts(lake, datasets, hours, now, Tolerance()).rows  # as MetaStats
 
     Raises:
-        LakeError: one of our own files cannot be read.
+        LakeError: a stored table cannot be read.
     """
     week = week_of(now)
-    wanted = sorted(set(hours))
-    why: dict[str, str | None] = {d: no_access_words(said) for d, said in datasets.missing.items()}
+    requested = sorted(set(hours))
+    why: dict[str, str | None] = {
+        dataset: no_access_words(reason) for dataset, reason in datasets.missing.items()
+    }
     counts = [_COUNTS.empty_table()]
-    in_reach = bool(wanted) and wanted[-1] >= week[0]
+    in_reach = bool(requested) and requested[-1] >= week[0]
     for dataset, access in datasets.accesses.items():
-        told = InsightsResult(SERVER_COUNTS.empty_table())
+        result = InsightsResult(SERVER_COUNTS.empty_table())
         if in_reach:
             with GraphReader(access) as reader:
-                told = server_stats(reader, week[0], week[-1] + HOUR)
-        why[dataset] = unread_words(told.unread) if told.unread else None
-        named = pa.array([dataset] * told.table.num_rows, pa.string())
-        counts.append(told.table.add_column(0, "dataset_id", named))
-    # Without an answer only the hours themselves are of interest.
-    asked = week if any(said is None for said in why.values()) and in_reach else wanted
-    known = hours_between(asked[0] - RECEIVED_LATE, asked[-1] + HOUR) if asked else []
-    read = sorted({*known, *wanted})
+                result = server_stats(reader, week[0], week[-1] + HOUR)
+        why[dataset] = unread_words(result.unread) if result.unread else None
+        named = pa.array([dataset] * result.table.num_rows, pa.string())
+        counts.append(result.table.add_column(0, "dataset_id", named))
+    # Without any count from Meta, only the requested hours are read.
+    compared = week if any(reason is None for reason in why.values()) and in_reach else requested
+    sent_in = hours_between(compared[0] - RECEIVED_LATE, compared[-1] + HOUR) if compared else []
+    read = sorted({*sent_in, *requested})
     results = lake.read("delivery_results", read, arrow_schema(DeliveryResults), DELIVERY_COLUMNS)
     for dataset in set(pc.unique(results["dataset_id"]).to_pylist()) - why.keys():
         why[dataset] = no_access_words(f"there is no token for dataset {dataset}")
     if pixel_redundant:
         reported = results.select(_PIXEL_COLUMNS[:3])
     else:
-        events = lake.read("matched_events", asked, arrow_schema(MatchedEvents), _PIXEL_COLUMNS)
+        events = lake.read("matched_events", compared, arrow_schema(MatchedEvents), _PIXEL_COLUMNS)
         reported = events.filter(pc.is_valid(events["pixel_reported_at"])).drop_columns(
             ["pixel_reported_at"]
         )
     return reconcile(
-        wanted,
+        requested,
         week if in_reach else [],
         our_deliveries(results, reported),
         pa.concat_tables(counts),
@@ -101,17 +110,20 @@ def compare_counts(
 
 
 def week_of(now: datetime) -> list[datetime]:
-    """The hours that Meta still counts; the one that seven days ago lies in is no longer whole."""
+    """The hours that Meta still counts in full: not the one that contains the time seven days
+    ago."""
     return hours_between(floor_hour(now - STATS_REACH) + HOUR, floor_hour(now) + HOUR)
 
 
 def compare_quality_of_day(
     lake: Lake, datasets: Datasets, day: datetime, now: datetime
 ) -> pa.Table:
-    """Dataset Quality of now, booked under `day`, beside our shares: rows of `DatasetQuality`.
+    """Meta's current Dataset Quality next to our shares, stored as of `day`: `DatasetQuality` rows.
+
+    One read per dataset; a dataset that cannot be read gets a row that says why.
 
     Raises:
-        LakeError: one of our own files cannot be read.
+        LakeError: a stored table cannot be read.
     """
     first = floor_hour(now - REACH) + HOUR
     hours = hours_between(first, floor_hour(now) + HOUR)
@@ -125,21 +137,22 @@ def compare_quality_of_day(
     what = "Meta's Dataset Quality"
     for dataset, access in sorted(datasets.accesses.items()):
         with GraphReader(access) as reader:
-            told = dataset_quality(reader)
-        why = unread_words(told.unread, what) if told.unread else None
-        parts.append(compare_quality(day, dataset, told.table, ours, now, why))
-    for dataset, said in sorted(datasets.missing.items()):
-        why = no_access_words(said, what)
+            result = dataset_quality(reader)
+        why = unread_words(result.unread, what) if result.unread else None
+        parts.append(compare_quality(day, dataset, result.table, ours, now, why))
+    for dataset, reason in sorted(datasets.missing.items()):
+        why = no_access_words(reason, what)
         parts.append(compare_quality(day, dataset, parts[0], ours, now, why))
     return pa.concat_tables(parts)
 
 
 def keep_previous_readings(new: pa.Table, old: pa.Table) -> pa.Table:
-    """An hour's new rows, but the old ones of datasets that could be read then and not now."""
+    """The `new` rows, but the `old` ones of a dataset that could be read then and cannot now."""
     parts = []
     for dataset in sorted({*new["dataset_id"].to_pylist(), *old["dataset_id"].to_pylist()}):
-        mine, former = (_of(dataset, rows) for rows in (new, old))
-        parts.append(former if _unread(mine) and not _unread(former) else mine)
+        current, previous = (_of(dataset, rows) for rows in (new, old))
+        keep = _unread(current) and not _unread(previous)
+        parts.append(previous if keep else current)
     return pa.concat_tables(parts) if parts else new
 
 

@@ -17,9 +17,9 @@ Row = Mapping[str, Any]
 OFF = ("meta_has_less", "meta_has_more")
 _BASIS = {"event_time": "by event time", "receipt_time": "by time of receipt"}
 _ADVICE = {
-    "meta_has_less": "Look in Events Manager under Diagnostics for what Meta drops (consent, data"
+    "meta_has_less": "Check in Events Manager under Diagnostics what Meta drops (consent, data"
     " restrictions, blocked parameters), and whether it is the same dataset",
-    "meta_has_more": "Look whether another integration or the shop's own plug-in sends the same"
+    "meta_has_more": "Check whether another integration or the shop's own plug-in sends the same"
     " events to this dataset: Meta would count orders twice",
 }
 _PREFIXES = {
@@ -35,68 +35,70 @@ def unread_words(unread: FailedRead, what: str = "Meta's own counts") -> str:
 
 
 def no_access_words(why: str, what: str = "Meta's own counts") -> str:
-    """The same where there is no token to ask with."""
+    """The same for a dataset without a token."""
     return f"{what} cannot be read: {why.rstrip('.')}"
 
 
 def hour_off(rows: Sequence[Row]) -> bool:
-    """Whether an hour's rows hold a difference that nothing explains and that lasts."""
+    """Whether an hour's rows have an unexplained difference that lasts."""
     return any(row["verdict"] in OFF and row["sustained"] for row in rows)
 
 
 def advice(rows: Iterable[Row]) -> str:
-    """What to look for where a difference lasts; empty where none does."""
+    """What to check where a difference lasts; empty if none does."""
     lasting = (row["verdict"] for row in rows if row["verdict"] in OFF and row["sustained"])
     return " ".join(f"{_ADVICE[verdict]}." for verdict in dict.fromkeys(lasting))
 
 
 def hour_sentence(hour: datetime, rows: Sequence[Row]) -> str:
-    """What Meta and our ledger say of an hour, without advice."""
+    """How Meta's counts of an hour compare with our ledger, without advice."""
     key = hour_key(hour)
     if not rows:
-        return f"{key}: no dataset has a token, so there is nothing to compare."
+        return f"{key}: no dataset has a token, so no comparison is possible."
     off = [row for row in rows if row["verdict"] in OFF]
     if lasting := [row for row in off if row["sustained"]]:
-        return f"{key}: {'; '.join(map(_said, lasting[:3]))}."
+        return f"{key}: {'; '.join(map(_difference_text, lasting[:3]))}."
     if off:
-        return f"{key}: {'; '.join(map(_said, off[:3]))}. One hour alone is not taken for a loss."
+        differences = "; ".join(map(_difference_text, off[:3]))
+        return f"{key}: {differences}. A single hour is not reported as a loss."
     unread = list(dict.fromkeys(row["why"] for row in rows if row["verdict"] == "cannot_read"))
     if unread:
-        return f"{key}: {'; '.join(unread)}; nothing to compare."
+        return f"{key}: {'; '.join(unread)}; no comparison possible."
     if any(row["verdict"] == "not_materialized" for row in rows):
-        return f"{key}: delivery_results is not materialized; nothing to compare."
+        return f"{key}: delivery_results is not materialized; no comparison possible."
     if any(row["verdict"] == "too_early" for row in rows):
-        return f"{key}: too early to compare, Meta's counts have not settled yet. {_totals(rows)}"
-    return f"{key}: both sides agree. {_totals(rows)}"
+        return f"{key}: too early to compare: Meta's counts are not final yet. {_totals(rows)}"
+    return f"{key}: counts agree. {_totals(rows)}"
 
 
 def _totals(rows: Sequence[Row]) -> str:
-    theirs = sum(row["meta_events"] or 0 for row in rows)
-    mine = sum(ours(row) for row in rows)
-    if not theirs and not mine:
+    meta_total = sum(row["meta_events"] or 0 for row in rows)
+    our_total = sum(ours(row) for row in rows)
+    if not meta_total and not our_total:
         return "No events on either side."
     basis = {row["basis"] for row in rows if row["basis"]}
     by = f", {_BASIS[basis.pop()]}" if len(basis) == 1 else ""
-    return f"Meta counts {count(theirs, 'event')}, our ledger {mine:,} delivered{by}."
+    return f"Meta counts {count(meta_total, 'event')}, our ledger {our_total:,} delivered{by}."
 
 
 def ours(row: Row) -> int:
-    """Our count of a row, by its basis."""
+    """Our count in a row, by its basis."""
     side = "receipt" if row["basis"] == "receipt_time" else "event"
     return int(row[f"our_delivered_by_{side}_time"])
 
 
-def _said(row: Row) -> str:
+def _difference_text(row: Row) -> str:
     side = "fewer" if row["verdict"] == "meta_has_less" else "more"
-    left = abs(row["unexplained"])
+    unexplained = abs(row["unexplained"])
     lasts = ""
     if row["sustained"]:
-        alone = left > row["tolerance"]
-        lasts = ", and not in this hour alone" if alone else ", and the day as a whole is off"
+        hour_differs = unexplained > row["tolerance"]
+        lasts = ", also in neighbouring hours" if hour_differs else "; the day's total differs too"
     return (
         f"Meta counts {row['meta_events']:,} {row['event_name']} {_events(row['meta_events'])}"
-        f" {_BASIS[row['basis']]} where our ledger has {ours(row):,} delivered: {left:,} {side}"
-        f" than we can explain (up to {row['tolerance']:,} is normal){lasts}"
+        f" {_BASIS[row['basis']]} where our ledger has {ours(row):,} delivered:"
+        f" {unexplained:,} {side} than known reasons explain (up to {row['tolerance']:,} is"
+        f" accepted){lasts}"
     )
 
 
@@ -147,12 +149,12 @@ def hour_table(rows: Sequence[Row]) -> str:
 
 
 def fit_sentence(fit: Fit) -> str:
-    """How the basis was found."""
+    """How the basis was chosen."""
     over = f"over {count(fit.hours, 'settled hour')}"
     if fit.by_event_time == fit.by_receipt_time:
         return (
-            f"Meta's counts fit ours alike by event time and by time of receipt {over}"
-            f" ({fit.by_event_time:,} unexplained); event time is taken."
+            f"Meta's counts fit ours equally by event time and by time of receipt {over}"
+            f" ({fit.by_event_time:,} unexplained); event time is used."
         )
     return (
         f"Meta's counts fit ours {_BASIS[fit.basis]}: {fit.by_event_time:,} events unexplained by"
@@ -161,50 +163,50 @@ def fit_sentence(fit: Fit) -> str:
 
 
 def unknown_events_text(names: Sequence[str]) -> str:
-    """That Meta counts event names which are not ours."""
+    """That Meta counts event names that we did not send."""
     shown = join_names(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-    return f"Meta also counts server events that our ledger does not know, left out: {shown}."
+    return f"Meta also counts server events that we did not send (not compared): {shown}."
 
 
 def quality_off(rows: Sequence[Row]) -> bool:
-    """Whether a day's rows hold a share that is further apart than a few points."""
+    """Whether a share differs by more than the tolerance in a day's rows."""
     return any(row["verdict"] in OFF for row in rows)
 
 
 def quality_sentence(day: datetime, rows: Sequence[Row]) -> str:
-    """What Dataset Quality says of a day, for a check's description."""
+    """How Dataset Quality compares with our events on a day, for a check's description."""
     at = f"{day:%Y-%m-%d}"
     if not rows:
-        return f"{at}: Meta has no quality to tell yet; nothing to compare."
+        return f"{at}: Meta reports no quality yet; no comparison possible."
     unread = list(dict.fromkeys(row["why"] for row in rows if row["verdict"] == "cannot_read"))
     off = sorted(
         (row for row in rows if row["verdict"] in OFF), key=lambda row: -abs(row["difference"])
     )
     if off:
-        said = [
-            f"{row['key']} of {row['event_name']} {row['meta_value']:.1f} % at Meta and"
+        differences = [
+            f"{row['key']} of {row['event_name']}: {row['meta_value']:.1f} % at Meta,"
             f" {row['our_value']:.1f} % in our events"
             for row in off[:5]
         ]
         more = f" and {len(off) - 5} more" if len(off) > 5 else ""
         less = any(row["verdict"] == "meta_has_less" for row in off)
         advice = (
-            "A key that Meta sees less of is sent in a form it does not take: compare its"
-            " normalisation and hash, and `capi-assets explain` an order"
+            "Meta does not accept the form in which the key is sent: check its normalisation and"
+            " hash with `capi-assets explain` on an order"
             if less
-            else "Meta sees keys that we did not send: someone else sends to this dataset too"
+            else "Meta has keys that we did not send: another integration sends to this dataset too"
         )
-        return f"{at}: {'; '.join(said)}{more}. {advice}."
+        return f"{at}: {'; '.join(differences)}{more}. {advice}."
     if unread:
-        return f"{at}: {'; '.join(unread)}; nothing to compare."
+        return f"{at}: {'; '.join(unread)}; no comparison possible."
     scores = [
         f"{row['event_name']} {row['meta_value']:.1f}" for row in rows if row["measure"] == "score"
     ]
-    told = f" Meta's match quality (of 10): {join_names(scores[:5])}." if scores else ""
+    quality = f" Meta's match quality (of 10): {join_names(scores[:5])}." if scores else ""
     compared = sum(row["verdict"] == "agree" for row in rows)
     if not compared:
-        return f"{at}: nothing to compare.{told}"
-    return f"{at}: {count(compared, 'share')} of keys agree with Meta's.{told}"
+        return f"{at}: no comparison possible.{quality}"
+    return f"{at}: {count(compared, 'share')} of keys agree with Meta's.{quality}"
 
 
 _MEASURES = {

@@ -232,9 +232,8 @@ def build_attribution_health(
             )
             plotted = {row["hour"]: row for row in signals(health, results).to_pylist()}
             for hour in batch:
-                rows = health.filter(
-                    pc.equal(health.column("hour"), pa.scalar(hour, UTC_MICROSECONDS))
-                )
+                moment = pa.scalar(hour, UTC_MICROSECONDS)
+                rows = health.filter(pc.equal(health.column("hour"), moment))
                 lake.write("attribution_health", hour, rows)
                 metadata[hour] = _metadata(rows) | {
                     name: round(plotted[hour][name], 4)
