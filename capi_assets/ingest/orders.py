@@ -61,7 +61,7 @@ def _finish(
     unseen = pa.nulls(rows.num_rows, occurred.type)
     clicks = fbc_column(rows.column("fbc"), given, unseen, row_time=occurred)
     fbp, fbp_problems = fbp_column(rows.column("fbp"))
-    ip, ip_problems = ip_column(rows.column("client_ip_address"), prefer_ipv6=False)
+    ip, ip_problems = ip_column(rows.column("client_ip_address"))
     # A value says nothing without its currency; a Purchase without one is already in quarantine.
     no_currency = pc.and_(pc.is_valid(rows.column("value")), pc.is_null(rows.column("currency")))
     value = pc.if_else(no_currency, pa.scalar(None, pa.float64()), rows.column("value"))

@@ -46,7 +46,7 @@ def _finish(judged: ValidatedRows, policy: HashPolicy, today: date) -> Normalise
     in_url = fbclid_from_url_column(rows.column("page_url"))
     clicks = fbc_column(rows.column("fbc"), pc.coalesce(given, in_url), occurred)
     fbp, fbp_problems = fbp_column(rows.column("fbp"))
-    ip, ip_problems = ip_column(rows.column("client_ip_address"), prefer_ipv6=False)
+    ip, ip_problems = ip_column(rows.column("client_ip_address"))
     cleaned, removed = without_stray_contacts(rows, ["page_url", "referrer_url"])
     drops = add_drops(
         judged.drops,

@@ -27,7 +27,7 @@ from capi_assets.eligibility import matched_events_of
 from capi_assets.engine import DuckDBEngine
 from capi_assets.hours import HOUR, floor_hour, hour_range, hours_between
 from capi_assets.matching import match
-from capi_assets.meta.events.refusals import refusal_words
+from capi_assets.meta.events.refusals import refusal_text
 from capi_assets.meta.match_keys.hashed_keys import HASHED_KEYS
 
 PLOTTED_KEYS = (*HASHED_KEYS, "fbc", "fbp", "client_ip_address", "client_user_agent")
@@ -125,7 +125,7 @@ def _verdict(rows: pa.Table) -> HourCheckResult:
         )
     )
     lines = [
-        f"| {reason} | {subcode or ''} | {count} | {refusal_words(reason)} |"
+        f"| {reason} | {subcode or ''} | {count} | {refusal_text(reason)} |"
         for (reason, subcode), count in reasons.most_common()
     ]
     head = ["| reason | Meta's subcode | orders | what to do |", "|---|---|---:|---|"]
