@@ -22,7 +22,7 @@ from capi_assets.delivery.ledger.schema import METADATA
 from capi_assets.delivery.sending.access import EventsClient
 from capi_assets.delivery.sending.sender import deliver
 from capi_assets.sandbox.run import SandboxServer
-from tests.helpers.delivery_harness import NOW, QUICK, Clock, column, orders
+from tests.helpers.delivery_harness import NOW, QUICK, Clock, column, orders, register
 
 LEASE = timedelta(minutes=2)
 SHORT = timedelta(milliseconds=200)
@@ -48,7 +48,7 @@ class TestMigrations:
 
     def test_opening_twice_keeps_what_is_there(self, any_url: str) -> None:
         with Ledger(any_url) as ledger:
-            ledger.register(orders(2))
+            register(ledger, orders(2))
         with Ledger(any_url) as ledger:
             assert ledger.state_of(orders(2)).num_rows == 2
 
@@ -65,7 +65,7 @@ class TestMigrations:
 
 def _open_and_register(url: str) -> int:
     with Ledger(url) as ledger:
-        ledger.register(orders(5))
+        register(ledger, orders(5))
         return int(ledger.state_of(orders(5)).num_rows)
 
 
@@ -89,12 +89,12 @@ class TestErrors:
     def test_a_writer_waits_for_another_program_that_lets_go(self, sqlite_url: str) -> None:
         with Ledger(sqlite_url) as ledger, holding_the_lock(sqlite_url) as other:
             threading.Timer(0.3, other.rollback).start()
-            ledger.register(orders(1))
+            register(ledger, orders(1))
             assert ledger.state_of(orders(1)).num_rows == 1
 
     def test_reading_does_not_wait_for_a_writer(self, sqlite_url: str) -> None:
         with Ledger(sqlite_url, busy_timeout=SHORT) as ledger:
-            ledger.register(orders(1))
+            register(ledger, orders(1))
             with holding_the_lock(sqlite_url):
                 assert ledger.state_of(orders(1)).num_rows == 1
 
@@ -102,18 +102,18 @@ class TestErrors:
         with (
             Ledger(sqlite_url, busy_timeout=SHORT) as ledger,
             holding_the_lock(sqlite_url),
-            pytest.raises(LedgerError, match="Another program holds it"),
+            pytest.raises(LedgerError, match="Another program has locked it"),
         ):
             ledger.claim(orders(1), "a", NOW, LEASE)
 
     def test_a_read_only_ledger_can_be_read_and_says_so_when_written(self, sqlite_url: str) -> None:
         with Ledger(sqlite_url) as ledger:
-            ledger.register(orders(1))
+            register(ledger, orders(1))
             url = f"sqlite:///file:{file_of(sqlite_url)}?mode=ro&uri=true"
             with Ledger(url) as frozen:
                 assert frozen.state_of(orders(1)).num_rows == 1
                 with pytest.raises(LedgerError, match="read-only"):
-                    frozen.register(orders(2))
+                    register(frozen, orders(2))
 
 
 @contextmanager
@@ -142,28 +142,32 @@ class Trap:
 
 class TestDelivery:
     def test_without_an_intent_on_the_books_nothing_is_sent(
-        self, box: SandboxServer, ledger: Ledger, clients: dict[str, EventsClient], clock: Clock
+        self, sandbox: SandboxServer, ledger: Ledger, clients: dict[str, EventsClient], clock: Clock
     ) -> None:
         Trap(ledger, "INSERT INTO attempts")
         with pytest.raises(LedgerError, match="disk is full"):
             deliver(orders(10), ledger, clients, clock, QUICK, run_id="r")
-        assert box.inbox.rows("select * from requests") == []
+        assert sandbox.inbox.rows("select * from requests") == []
 
     def test_with_a_read_only_ledger_nothing_is_sent(
-        self, box: SandboxServer, sqlite_url: str, clients: dict[str, EventsClient], clock: Clock
+        self,
+        sandbox: SandboxServer,
+        sqlite_url: str,
+        clients: dict[str, EventsClient],
+        clock: Clock,
     ) -> None:
         with Ledger(sqlite_url) as ledger:
-            ledger.register(orders(5))
+            register(ledger, orders(5))
         with (
             Ledger(f"sqlite:///file:{file_of(sqlite_url)}?mode=ro&uri=true") as frozen,
-            pytest.raises(LedgerError, match=r"read-only.*Nothing is sent without it"),
+            pytest.raises(LedgerError, match=r"read-only.*Nothing is sent without the ledger"),
         ):
             deliver(orders(10), frozen, clients, clock, QUICK, run_id="r")
-        assert box.inbox.rows("select * from requests") == []
+        assert sandbox.inbox.rows("select * from requests") == []
 
     def test_a_disk_that_fills_up_before_the_outcome_leaves_the_truth(
         self,
-        box: SandboxServer,
+        sandbox: SandboxServer,
         sqlite_url: str,
         clients: dict[str, EventsClient],
         clock: Clock,
@@ -179,7 +183,7 @@ class TestDelivery:
             clock.move(minutes=3)
             again = deliver(events, ledger, clients, clock, QUICK, run_id="r2")
         assert again.delivered == 10
-        told = box.inbox.rows("select verdict, count(*) from events group by 1 order by 1")
+        told = sandbox.inbox.rows("select verdict, count(*) from events group by 1 order by 1")
         assert [tuple(row) for row in told] == [("accepted", 10), ("duplicate", 10)]
 
     def test_an_outcome_that_could_not_be_booked_is_tried_once_more_on_the_way_out(
@@ -193,7 +197,11 @@ class TestDelivery:
         assert set(column(known, "claimed_by")) == {None}
 
     def test_a_ledger_locked_for_good_stops_the_delivery_and_a_later_one_makes_up(
-        self, box: SandboxServer, sqlite_url: str, clients: dict[str, EventsClient], clock: Clock
+        self,
+        sandbox: SandboxServer,
+        sqlite_url: str,
+        clients: dict[str, EventsClient],
+        clock: Clock,
     ) -> None:
         events = orders(10)
         with Ledger(sqlite_url, busy_timeout=SHORT) as ledger:
@@ -202,5 +210,5 @@ class TestDelivery:
                 pytest.raises(LedgerError, match="materialize again"),
             ):
                 deliver(events, ledger, clients, clock, QUICK, run_id="r")
-            assert box.inbox.rows("select * from requests") == []
+            assert sandbox.inbox.rows("select * from requests") == []
             assert deliver(events, ledger, clients, clock, QUICK, run_id="r2").delivered == 10
