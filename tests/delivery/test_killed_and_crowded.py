@@ -69,7 +69,7 @@ def test_a_dead_runs_claims_are_waited_out_by_the_next_run(
     child.join(60)
     impatient, _ = run(*where, 0.0, "impatient", lease)
     assert impatient == COUNT - 20
-    patient, _ = run(*where, 10.0, "patient", lease)
+    patient, _ = run(*where, 60.0, "patient", lease)  # ends with the lease
     assert patient == 20
     assert_everything_arrived_once(sandbox, sqlite_url)
 

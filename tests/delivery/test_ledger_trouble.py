@@ -14,15 +14,28 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, text
+from sqlalchemy import event as sql_event
 
 from capi_assets.delivery.ledger import engine
 from capi_assets.delivery.ledger.ledger import Ledger, LedgerError
 from capi_assets.delivery.ledger.schema import METADATA
+from capi_assets.delivery.plan import plan, to_send
+from capi_assets.delivery.results import fold
 from capi_assets.delivery.sending.access import EventsClient
 from capi_assets.delivery.sending.sender import deliver
 from capi_assets.sandbox.run import SandboxServer
-from tests.helpers.delivery_harness import NOW, QUICK, Clock, column, orders, register
+from tests.helpers.delivery_harness import (
+    NOW,
+    QUICK,
+    Clock,
+    column,
+    event,
+    ids,
+    orders,
+    register,
+    table,
+)
 
 LEASE = timedelta(minutes=2)
 SHORT = timedelta(milliseconds=200)
@@ -52,6 +65,45 @@ class TestMigrations:
         with Ledger(any_url) as ledger:
             assert ledger.state_of(orders(2)).num_rows == 2
 
+    def test_a_ledger_written_before_is_read_and_continued(
+        self,
+        sqlite_url: str,
+        clients: dict[str, EventsClient],
+        sandbox: SandboxServer,
+        clock: Clock,
+    ) -> None:
+        # Written by version 0002 of the ledger: an event in each state, named after it.
+        with sqlite3.connect(file_of(sqlite_url)) as written:
+            written.executescript((Path(__file__).parent / "data/ledger_0002.sql").read_text())
+        names = ["delivered", "rejected", "unknown", "resent", "pending", "withdrawn"]
+        events = table(event(name) for name in [*names, "written off", "in flight"])
+        clock.move(minutes=3)  # the claim of the run that was killed expires
+        with Ledger(sqlite_url) as ledger:
+            results = fold(events, ledger.state_of(events), clock(), QUICK)
+            assert dict(
+                zip(
+                    ids(events),
+                    zip(column(results, "status"), column(results, "reason"), strict=True),
+                    strict=True,
+                )
+            ) == {
+                "delivered": ("delivered", None),
+                "rejected": ("rejected", "missing_currency"),
+                "unknown": ("unknown", "no_answer"),
+                "resent": ("pending", "resend_decided"),
+                "pending": ("pending", "token_expired"),
+                "withdrawn": ("pending", "not_attempted"),
+                "written off": ("rejected", "written_off"),
+                "in flight": ("unknown", "in_flight"),
+            }
+            assert ledger.attempts_for(events).num_rows == 6
+            assert column(ledger.decisions_for(events), "kind") == ["resend", "write_off"]
+            sends = to_send(events, plan(events, ledger.state_of(events), clock(), QUICK))
+            assert deliver(sends, ledger, clients, clock, QUICK, run_id="r").delivered == 5
+        assert (
+            sandbox.inbox.rows("select count(*) from events where verdict = 'accepted'")[0][0] == 5
+        )
+
     def test_many_processes_may_open_a_new_ledger_at_once(self, any_url: str) -> None:
         with multiprocessing.get_context("spawn").Pool(4) as pool:
             assert pool.map(_open_and_register, [any_url] * 4) == [5] * 4
@@ -59,7 +111,7 @@ class TestMigrations:
     def test_a_ledger_of_a_newer_version_is_left_alone(self, sqlite_url: str) -> None:
         with Ledger(sqlite_url) as ledger, ledger.engine.begin() as connection:
             connection.execute(text("UPDATE ledger_version SET version_num = '9999'"))
-        with pytest.raises(LedgerError, match="newer capi_assets"):
+        with pytest.raises(LedgerError, match="If a newer one wrote it"):
             Ledger(sqlite_url)
 
 
@@ -131,7 +183,7 @@ class Trap:
         self.statement = statement
         self.times = times
         self.sprung = False
-        event.listen(ledger.engine, "before_cursor_execute", self)
+        sql_event.listen(ledger.engine, "before_cursor_execute", self)
 
     def __call__(self, _c: Connection, cursor: object, sql: str, *_: object) -> None:
         if sql.startswith(self.statement) and self.times:
