@@ -238,8 +238,6 @@ def test_pieces_plan_and_fold_as_the_whole_does(
     assert planned.equals(plan(whole, known, NOW, QUICK))
     folded = results_of(lake, ledger, hours, NOW, QUICK, size)
     results = pa.concat_tables(rows for _, rows in folded)
-        rows for _, rows in results_of(lake, ledger, hours, NOW, QUICK, size)
-    )
     assert results.equals(fold(whole, known, NOW, QUICK))
     pending = plan_hours(lake, ledger, hours, NOW, QUICK, size)
     assert pending.actions == {"send": 40, "claimed_elsewhere": 20}
