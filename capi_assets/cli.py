@@ -71,11 +71,13 @@ def ui(folder: Path, port: int) -> None:
 @click.option("--token", "tokens", multiple=True, help="A token to accept; default: any.")
 @click.option("--state", type=click.Path(path_type=Path), help="SQLite file to remember by.")
 def sandbox(host: str, port: int, tokens: tuple[str, ...], state: Path | None) -> None:
-    """Run Meta in a box: a server that answers as the Conversions API does."""
+    """Run the Meta sandbox: a server that responds as the Conversions API does."""
     from capi_assets.sandbox.run import serve
 
     def ready(url: str) -> None:
-        click.echo(f"Meta in a box listens at {url} (set CAPI_GRAPH_URL to it). Ctrl-C stops it.")
+        click.echo(
+            f"The Meta sandbox listens at {url} (set CAPI_GRAPH_URL to it). Ctrl-C stops it."
+        )
 
     serve(host, port, tokens=tokens or None, state_path=state, on_ready=ready)
 

@@ -94,7 +94,7 @@ _OURS = {
 
 _WORDS = {
     **{s.name: f"Meta says: {s.meaning}." for s in SUBCODES.values()},
-    **{refusal.reason: refusal.words for refusal in REFUSALS},
+    **{refusal.reason: refusal.text for refusal in REFUSALS},
     **WITHHELD_TEXTS,
     **_OURS,
 }

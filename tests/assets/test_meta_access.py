@@ -105,7 +105,7 @@ def test_a_dead_token_is_red_and_the_run_is_not(world: AssetHarness, told: list[
 
 
 def test_a_token_of_events_manager_alarms_nobody(world: AssetHarness, told: list[Message]) -> None:
-    world.meta.box.tokens.put(digest_of(TOKEN), world.now, may_inspect=False)
+    world.meta.state.tokens.put(digest_of(TOKEN), world.now, may_inspect=False)
     row, checks = look(world)
     assert row["verdict"] == "unknown"
     assert all(check.passed for check in checks.values())

@@ -84,7 +84,7 @@ def test_both_sides_through_dagster(world: AssetHarness) -> None:
     assert "| Meta |" in event.metadata["both_sides"].value
 
     # Meta has lost most of two hours: a warning on both, and on no other.
-    world.meta.box.counting = Counting(lost_share=0.7, lost_from=hours[1], lost_until=hours[3])
+    world.meta.state.counting = Counting(lost_share=0.7, lost_from=hours[1], lost_until=hours[3])
     found = verdicts(compare(world, hours[0], hours[-1], later))
     assert [found[hour_key(hour)].passed for hour in hours] == [True, False, False, True]
     bad = found[hour_key(hours[1])]
@@ -92,7 +92,7 @@ def test_both_sides_through_dagster(world: AssetHarness) -> None:
     assert "fewer than known reasons explain" in (bad.description or "")
 
     # Meta counts by time of receipt: found out, and no alarm.
-    world.meta.box.counting = Counting(basis="receipt")
+    world.meta.state.counting = Counting(basis="receipt")
     assert all(e.passed for e in verdicts(compare(world, hours[0], hours[-1], later)).values())
     before = stored(world, hours)
     assert {row["basis"] for row in before} == {"receipt_time"}

@@ -1,4 +1,4 @@
-"""A world for assets: a landing zone, a lake, a ledger, a Dagster instance and Meta in a box."""
+"""A world for assets: a landing zone, a lake, a ledger, a Dagster instance and the Meta sandbox."""
 
 from __future__ import annotations
 

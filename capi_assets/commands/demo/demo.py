@@ -63,7 +63,7 @@ def play(
         state_path=stage.sandbox_state,
         port=stage.port,
     ) as sandbox:
-        console.print(f"Meta in a box listens at {sandbox.url}; its token ends {token_ends:%H:%M}"
+        console.print(f"Meta sandbox at {sandbox.url}; its token expires {token_ends:%H:%M}"
                       f" UTC on {token_ends:%d %B}, in the middle.\n")  # fmt: skip
         return _play(stage, sandbox, end, console)
 

@@ -14,7 +14,7 @@ from capi_assets.delivery import reasons
 from capi_assets.delivery.causes import cause_of
 from capi_assets.eligibility import WITHHELD_TEXTS
 from capi_assets.hours import hour_key
-from capi_assets.meta.events.refusals import refusal_words
+from capi_assets.meta.events.refusals import refusal_text
 from capi_assets.meta.graph.errors import SUBCODES
 
 _OWN_REFUSALS = {
@@ -89,7 +89,7 @@ def _invalid(key: str, now: datetime, event: Any, planned: Any, known: Any) -> s
     if reason in _OWN_REFUSALS:
         return _OWN_REFUSALS[reason].format(hour=key)
     try:
-        words = refusal_words(reason)
+        words = refusal_text(reason)
     except KeyError:
         words = f"It cannot be sent ({reason})."
     return f"{words} Then materialize {key} from orders on."

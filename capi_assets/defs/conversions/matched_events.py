@@ -26,7 +26,7 @@ from capi_assets.engine import DuckDBEngine
 from capi_assets.hours import HOUR, floor_hour, hour_range, hours_between
 from capi_assets.lake import Lake, in_batches
 from capi_assets.matching import match
-from capi_assets.meta.events.refusals import refusal_words
+from capi_assets.meta.events.refusals import refusal_text
 from capi_assets.meta.match_keys.hashed_keys import HASHED_KEYS
 from capi_assets.settings import Settings
 
@@ -89,7 +89,7 @@ def _verdict(rows: pa.Table) -> HourCheckResult:
         )
     )
     lines = [
-        f"| {reason} | {subcode or ''} | {count} | {refusal_words(reason)} |"
+        f"| {reason} | {subcode or ''} | {count} | {refusal_text(reason)} |"
         for (reason, subcode), count in reasons.most_common()
     ]
     head = ["| reason | Meta's subcode | orders | what to do |", "|---|---|---:|---|"]

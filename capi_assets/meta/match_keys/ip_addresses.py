@@ -18,7 +18,7 @@ import pyarrow as pa
 from capi_assets.meta.match_keys.columns import as_text, map_distinct
 from capi_assets.meta.match_keys.key_problems import Problem
 
-_MAX_LENGTH = 1_024
+_MAX_LENGTH = 1_024  # some 20 hops of IPv6; no forwarded list of a real request is longer
 
 # RFC 6890 and the registries that follow it: this network, private, shared with the carrier,
 # loopback, link-local, protocol assignments, benchmarks, multicast, reserved.
@@ -53,21 +53,21 @@ class _Address(NamedTuple):
 
 
 def ip_column(ip: pa.Array | pa.ChunkedArray) -> CheckedColumn:
-    """The customer's address out of each value, which may be a forwarded list, with ports or not.
+    """The customer's address in each value, which may be a forwarded list, with ports or not.
 
-    The first public address of a list: what follows it are proxies. It stays as it was written: an
-    address is not compressed, and the appendix of Meta's param builder stays. IPv4 mapped into IPv6
-    becomes plain IPv4.
+    The first public address of a list: proxies append theirs, so a later one is not the
+    customer's. It stays as it was written (not compressed, with the appendix of Meta's param
+    builder); only IPv4 mapped into IPv6 becomes plain IPv4.
     """
-    return CheckedColumn(*map_distinct(as_text(ip), lambda text: _checked(customer_address(text))))
+    return CheckedColumn(*map_distinct(as_text(ip), lambda text: _checked(_customer_address(text))))
 
 
 def _checked(found: str | Problem | None) -> tuple[str | None, str | None]:
     return (None, found.code) if isinstance(found, Problem) else (found, None)
 
 
-def customer_address(text: str) -> str | Problem | None:
-    """The one value behind `ip_column`; None where the text is blank."""
+def _customer_address(text: str) -> str | Problem | None:
+    """The public address in one value; None where the text is blank."""
     if len(text) > _MAX_LENGTH:
         return Problem.TOO_LONG
     if "," not in text:
