@@ -1,4 +1,4 @@
-"""How a run over many hours tells Dagster what became of each: assets and checks per hour.
+"""How a run over many hours reports each of them to Dagster: assets and checks per hour.
 
 A range is one run, and an exception would mark all of its hours failed. So an hour that cannot be
 finished raises nothing while the others go on: the finished hours are reported as materialized one
@@ -24,12 +24,14 @@ OWNERS = ["team:analytics-engineering"]
 GROUP = "conversions"
 
 
+# Hours are materialized hourly: a warning once a run is a quarter of an hour late, a failure once
+# it is missing.
 FRESHNESS = dg.FreshnessPolicy.time_window(
     fail_window=timedelta(hours=2), warn_window=timedelta(minutes=75)
 )
-"""Some hour was written lately: the schedules run and their runs end well. Dagster looks at the
-asset's latest materialization, whichever hour it was of, so a backfill counts too; which hours
-lack orders is for `open_gaps` to say."""
+"""Passes while any hour was materialized lately: the schedules run and their runs succeed. Dagster
+checks the asset's latest materialization of any hour, so a backfill counts too; hours that lack
+orders are listed by `open_gaps`."""
 
 
 def hours_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[datetime]:
@@ -63,7 +65,10 @@ def hourly_asset(
     group: str = GROUP,
     freshness: dg.FreshnessPolicy | None = FRESHNESS,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """`dg.asset` with what all assets here share: hours, one run per range, owners, columns."""
+    """`dg.asset` with what all hourly assets share: partitions, one run per range, owners, columns.
+
+    The asset function returns `report_hours(...)`. `contract` documents the columns in the UI.
+    """
     return dg.asset(
         partitions_def=hourly,
         backfill_policy=dg.BackfillPolicy.single_run(),
@@ -80,7 +85,7 @@ def hourly_asset(
 
 @dataclass(frozen=True)
 class UnfinishedHour:
-    """An hour that a run could not finish: why in a sentence, and what would help."""
+    """An hour that a run could not finish: why, in a sentence, and the remedy."""
 
     hour: datetime
     why: str
@@ -133,7 +138,7 @@ def report_hours(
 def report_nothing_done(
     context: dg.AssetExecutionContext, metadata: Mapping[str, Any]
 ) -> Iterator[Any]:
-    """Tells what a dry run found, and leaves every hour as it was; yield from it last."""
+    """Reports what a dry run found, and leaves every hour as it was; yield from it last."""
     keys = list(context.partition_keys)
     yield dg.AssetObservation(
         context.asset_key,
@@ -145,7 +150,7 @@ def report_nothing_done(
 
 
 def unfinished_text(unfinished: Sequence[UnfinishedHour], total: int) -> str:
-    """Why a run failed, in a few sentences: hours that need the same done are told together."""
+    """Why a run failed, in a few sentences: hours with the same remedy are grouped."""
     first, last = hour_key(unfinished[0].hour), hour_key(unfinished[-1].hour)
     if total == 1:
         where = f"The hour {first} is not finished."
@@ -154,25 +159,26 @@ def unfinished_text(unfinished: Sequence[UnfinishedHour], total: int) -> str:
         between = f", {first}" if first == last else f", between {first} and {last}"
         others = "; the others are" if len(unfinished) < total else ""
         where = f"{number} {'is' if len(unfinished) == 1 else 'are'} not finished{between}{others}."
-    alike: dict[str, list[UnfinishedHour]] = {}
+    by_remedy: dict[str, list[UnfinishedHour]] = {}
     for entry in unfinished:
-        alike.setdefault(entry.remedy, []).append(entry)
-    said = []
-    for remedy, group in list(alike.items())[:3]:
+        by_remedy.setdefault(entry.remedy, []).append(entry)
+    sentences = []
+    for remedy, group in list(by_remedy.items())[:3]:
         hours = "1 more hour" if len(group) == 2 else f"{len(group) - 1} more hours"
-        said.append(f"{group[0].why}{f' (And {hours} alike.)' if group[1:] else ''} {remedy}")
-    more = f" (And {len(alike) - 3} more reasons.)" if len(alike) > 3 else ""
-    return f"{where} {' '.join(said)}{more}"
+        more = f" ({hours} with the same reason.)" if group[1:] else ""
+        sentences.append(f"{group[0].why}{more} {remedy}")
+    others = f" ({len(by_remedy) - 3} more reasons.)" if len(by_remedy) > 3 else ""
+    return f"{where} {' '.join(sentences)}{others}"
 
 
 def _unfinished_table(unfinished: Sequence[UnfinishedHour]) -> str:
     rows = [f"| {hour_key(e.hour)} | {e.why} | {e.remedy} |" for e in unfinished[:100]]
-    return "\n".join(["| hour | why | what to do |", "|---|---|---|", *rows])
+    return "\n".join(["| hour | reason | remedy |", "|---|---|---|", *rows])
 
 
 @dataclass(frozen=True)
 class HourCheckResult:
-    """What a check says of one hour."""
+    """The result of a check for one hour."""
 
     passed: bool
     description: str
@@ -223,16 +229,16 @@ def latest_materialization(
     *,
     partition: str | None = None,
 ) -> AssetCheckEvaluationTargetMaterializationData | None:
-    """What a check of an asset, of one of its hours, or of another partition speaks of; None
+    """The materialization that a check of an asset, or of one of its partitions, is about; None
     before the first."""
     key = hour_key(hour) if hour is not None else partition
     keys = [key] if key is not None else None
-    found = instance.fetch_materializations(
+    records = instance.fetch_materializations(
         dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=keys), limit=1
     ).records
-    if not found:
+    if not records:
         return None
-    record = found[0]
+    record = records[0]
     return AssetCheckEvaluationTargetMaterializationData(
         storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
     )

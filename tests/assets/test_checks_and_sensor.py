@@ -68,7 +68,7 @@ def test_refused_rows_show_in_the_check_of_their_hour(world: AssetHarness) -> No
     (landed,) = world.instance.fetch_materializations(dg.AssetKey("orders"), limit=1).records
     assert landed.asset_materialization is not None
     noticed = landed.asset_materialization.metadata["custom_events_to_check"].value
-    assert noticed == "purchase (custom to Meta; Purchase is meant?)"
+    assert noticed == "purchase (custom to Meta; did you mean Purchase?)"
 
 
 @contextmanager

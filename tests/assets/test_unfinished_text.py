@@ -34,11 +34,11 @@ def test_hours_that_all_failed_have_no_others() -> None:
 def test_a_remedy_is_said_once_however_many_events_wait() -> None:
     text = unfinished_text([waiting(n, n + 2) for n in range(4)], 9)
     assert text.count("Renew the token.") == 1
-    assert "2 events wait. (And 3 more hours alike.) Renew the token." in text
+    assert "2 events wait. (3 more hours with the same reason.) Renew the token." in text
 
 
 def test_many_reasons_are_counted() -> None:
     text = unfinished_text([waiting(n, 2, f"Remedy {n}.") for n in range(6)], 6)
     assert "Remedy 2." in text
     assert "Remedy 3." not in text
-    assert text.endswith("(And 3 more reasons.)")
+    assert text.endswith("(3 more reasons.)")

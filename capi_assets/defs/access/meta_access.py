@@ -9,7 +9,7 @@ import dagster as dg
 
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.meta_access import MetaAccess
-from capi_assets.coverage.access_health import findings as foresight
+from capi_assets.coverage.access_health import findings as access_health
 from capi_assets.coverage.access_health.alerts import access_alerts, previous_alerts
 from capi_assets.coverage.access_health.findings import AccessStatus, Finding
 from capi_assets.coverage.alerting.channels import LogChannel, Message, send_all
@@ -27,17 +27,17 @@ _REMEMBERED_CHECKS = 14
 
 _CHECKS: dict[str, tuple[Callable[[AccessStatus], Finding], str]] = {
     "token_valid": (
-        foresight.access,
+        access_health.access,
         "Meta accepts the token of every dataset. With CAPI_PREFLIGHT=on an event that Meta must"
         " reject also proves that the token may send.",
     ),
     "token_not_expiring": (
-        foresight.token_end,
-        f"No token expires within {foresight.WARNING_DAYS} days (ERROR within"
-        f" {foresight.ERROR_DAYS}). Passes where Meta does not report the expiry.",
+        access_health.token_end,
+        f"No token expires within {access_health.WARNING_DAYS} days (ERROR within"
+        f" {access_health.ERROR_DAYS}). Passes where Meta does not report the expiry.",
     ),
     "graph_version_supported": (
-        foresight.version,
+        access_health.version,
         "The Graph API version expires no sooner than in 60 days (ERROR within 14).",
     ),
 }
@@ -68,32 +68,32 @@ def _send(log: logging.Logger, settings: Settings, messages: Sequence[Message]) 
 
 
 def _judged(
-    name: str, outlooks: Sequence[AccessStatus], judge: Callable[[AccessStatus], Finding]
+    name: str, statuses: Sequence[AccessStatus], judge: Callable[[AccessStatus], Finding]
 ) -> dg.AssetCheckResult:
-    said = [judge(outlook) for outlook in outlooks]
-    verdict = foresight.worst(said)
-    telling = dict.fromkeys(one.words for one in said if one.verdict == verdict)
+    findings = [judge(status) for status in statuses]
+    verdict = access_health.worst(findings)
+    texts = dict.fromkeys(one.words for one in findings if one.verdict == verdict)
     return dg.AssetCheckResult(
         check_name=name,
-        passed=bool(outlooks) and verdict in ("ok", "unknown"),
+        passed=bool(statuses) and verdict in ("ok", "unknown"),
         severity=dg.AssetCheckSeverity.ERROR if verdict == "error" else dg.AssetCheckSeverity.WARN,
-        description=" ".join(telling) or "No dataset is set up: set CAPI_DATASET_ID.",
+        description=" ".join(texts) or "No dataset is set up: set CAPI_DATASET_ID.",
     )
 
 
-def _metadata(outlooks: Sequence[AccessStatus]) -> dict[str, Any]:
+def _metadata(statuses: Sequence[AccessStatus]) -> dict[str, Any]:
     """What the asset's page shows; the smallest numbers are plotted over time."""
-    found: dict[str, Any] = {
-        "dagster/row_count": len(outlooks),
-        "outlook": dg.MetadataValue.md(foresight.report(outlooks)),
+    metadata: dict[str, Any] = {
+        "dagster/row_count": len(statuses),
+        "report": dg.MetadataValue.md(access_health.report(statuses)),
     }
-    days = [outlook.days_left for outlook in outlooks if outlook.days_left is not None]
+    days = [status.days_left for status in statuses if status.days_left is not None]
     if days:
-        found["token_days_left"] = min(days)
-    left = [o.version.days_left for o in outlooks if o.version.days_left is not None]
+        metadata["token_days_left"] = min(days)
+    left = [s.version.days_left for s in statuses if s.version.days_left is not None]
     if left:
-        found["version_days_left"] = min(left)
-    return found
+        metadata["version_days_left"] = min(left)
+    return metadata
 
 
 def build_meta_access(settings: Settings) -> dg.Definitions:
@@ -102,10 +102,10 @@ def build_meta_access(settings: Settings) -> dg.Definitions:
     @dg.asset(
         name=TABLE,
         # A group of its own: `--select group:conversions` takes a range of hours; this has none.
-        group_name="foresight",
+        group_name="access",
         owners=OWNERS,
         kinds={"parquet"},
-        tags={"stage": "foresight"},
+        tags={"stage": "access"},
         freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=49)),
         metadata={"dagster/column_schema": column_schema(MetaAccess)},
         check_specs=[
@@ -129,7 +129,7 @@ def build_meta_access(settings: Settings) -> dg.Definitions:
             DatasetsError: the file of datasets is invalid.
         """
         now, lake = clock.now(), Lake(settings.lake)
-        statuses = foresight.check_access(
+        statuses = access_health.check_access(
             datasets_of(settings),
             now,
             canary=settings.preflight == "on",
@@ -138,8 +138,8 @@ def build_meta_access(settings: Settings) -> dg.Definitions:
         before = previous_alerts(previous_checks(lake, context.log))
         messages, sent = access_alerts(statuses, before, now)
         _send(context.log, settings, messages)
-        rows = [foresight.row(status, sent[status.dataset_id]) for status in statuses]
-        lake.write(TABLE, floor_hour(now), foresight.table(rows))
+        rows = [access_health.row(status, sent[status.dataset_id]) for status in statuses]
+        lake.write(TABLE, floor_hour(now), access_health.table(rows))
         yield dg.MaterializeResult(
             metadata=_metadata(statuses),
             check_results=[_judged(name, statuses, judge) for name, (judge, _) in _CHECKS.items()],
@@ -149,7 +149,7 @@ def build_meta_access(settings: Settings) -> dg.Definitions:
         "check_access",
         selection=dg.AssetSelection.assets(TABLE),
         description="Checks whether Meta accepts the tokens, and when tokens and version expire.",
-        tags={"capi_assets/job": "foresight"},
+        tags={"capi_assets/job": "access"},
     )
     check_access_daily = dg.ScheduleDefinition(
         name="check_access_daily",

@@ -51,7 +51,7 @@ def build_hourly_jobs() -> HourlyJobs:
             "evaluate_hour",
             selection=dg.AssetSelection.assets("attribution_health") - _OPEN_GAPS,
             description="Re-evaluates hours from stored data; sends nothing.",
-            tags={"capi_assets/job": "judge"},
+            tags={"capi_assets/job": "evaluate"},
         ),
     )
 

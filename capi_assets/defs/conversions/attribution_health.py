@@ -63,13 +63,13 @@ def _visits_rebuilt_since(
     """
     start, end = hour_range(hours)
     changed = store.changed_at("visits", hours_between(floor_hour(start - lookback), end))
-    found = {}
+    rebuilt = {}
     for hour in hours:
         matched = latest_materialization(instance, "matched_events", hour)
         since = datetime.fromtimestamp(matched.timestamp, UTC) if matched else None
         reach = hours_between(floor_hour(hour - lookback), hour + HOUR)
-        found[hour] = sum(h in changed and changed[h] > since for h in reach) if since else 0
-    return found
+        rebuilt[hour] = sum(h in changed and changed[h] > since for h in reach) if since else 0
+    return rebuilt
 
 
 def _metadata(rows: pa.Table) -> dict[str, Any]:
@@ -78,27 +78,27 @@ def _metadata(rows: pa.Table) -> dict[str, Any]:
     def total(name: str) -> int:
         return pc.sum(rows.column(name)).as_py() or 0
 
-    found: dict[str, Any] = {"dagster/row_count": rows.num_rows}
-    found["visits"] = pc.max(rows.column("visits")).as_py() or 0
+    metadata: dict[str, Any] = {"dagster/row_count": rows.num_rows}
+    metadata["visits"] = pc.max(rows.column("visits")).as_py() or 0
     for name in ("orders", "withheld", "delivered", "pending", "quarantined", "invalid", "matched"):
-        found[name] = total(name)
+        metadata[name] = total(name)
     eligible = total("eligible")
-    found["missing"] = eligible - found["delivered"]
+    metadata["missing"] = eligible - metadata["delivered"]
     if eligible:
-        found["coverage"] = round(found["delivered"] / eligible, 4)
+        metadata["coverage"] = round(metadata["delivered"] / eligible, 4)
     for row in rows.to_pylist():
         if row["currency"]:
             key = row["currency"].lower()
             lost = row["value_orders"] - row["value_withheld"] - row["value_delivered"]
             for name, value in (("delivered", row["value_delivered"]), ("missing", lost)):
                 at = f"{name}_{key}"
-                found[at] = round(found.get(at, 0.0) + value, 2)
+                metadata[at] = round(metadata.get(at, 0.0) + value, 2)
     deadline = pc.min(rows.column("first_deadline")).as_py()
     if deadline is not None:
-        found["can_be_saved_until"] = dg.MetadataValue.timestamp(deadline)
+        metadata["can_be_saved_until"] = dg.MetadataValue.timestamp(deadline)
     if picture := hour_picture(rows):
-        found["picture"] = dg.MetadataValue.md(picture)
-    return found
+        metadata["picture"] = dg.MetadataValue.md(picture)
+    return metadata
 
 
 def _judge_coverage(
@@ -130,25 +130,25 @@ def _hour_metadata(
     now: datetime,
     ui_url: str | None,
 ) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "waterfall": dg.MetadataValue.md(hour_report(hour, health, flags, now))
     }
     if row["coverage"] is not None:
-        found["coverage"] = round(row["coverage"], 4)
+        metadata["coverage"] = round(row["coverage"], 4)
     if row["flagged"]:
-        found["cause"] = row["cause"]
+        metadata["cause"] = row["cause"]
         if row["evidence"]:
-            found["evidence"] = row["evidence"]
-        found["missing_orders"] = row["missing"] or 0
+            metadata["evidence"] = row["evidence"]
+        metadata["missing_orders"] = row["missing"] or 0
         if row["first_deadline"]:
-            found["can_be_saved_until"] = dg.MetadataValue.timestamp(row["first_deadline"])
+            metadata["can_be_saved_until"] = dg.MetadataValue.timestamp(row["first_deadline"])
         if row["visits_until"]:
-            found["visits_until"] = dg.MetadataValue.timestamp(row["visits_until"])
+            metadata["visits_until"] = dg.MetadataValue.timestamp(row["visits_until"])
         gap = gaps(flags.filter(pc.equal(flags["hour"], pa.scalar(hour, UTC_MICROSECONDS))))[0]
         link = backfill_link(ui_url, [hour_key(hour)])
         if link and not gap.as_stored:
-            found["backfill"] = dg.MetadataValue.url(link)
-    return found
+            metadata["backfill"] = dg.MetadataValue.url(link)
+    return metadata
 
 
 def _judge_sums(lake: Lake, hours: Sequence[datetime]) -> Mapping[datetime, HourCheckResult]:
@@ -199,7 +199,7 @@ def build_attribution_health(
     @hourly_asset(
         AttributionHealth,
         hourly,
-        stage="judge",
+        stage="evaluate",
         kinds={"parquet", "duckdb"},
         deps=["visits", "orders", "matched_events", "delivery_results"],
         description=(

@@ -59,7 +59,7 @@ class DeliveryConfig(dg.Config):
     )
 
 
-def _outlook_metadata(planned: pa.Table, now: datetime) -> dict[str, Any]:
+def _plan_metadata(planned: pa.Table, now: datetime) -> dict[str, Any]:
     rows = backfill_plan(planned)
     totals = Counter[str]()
     for row in rows.to_pylist():
@@ -128,7 +128,7 @@ def _metadata(rows: pa.Table, summary: DeliverySummary) -> dict[str, Any]:
     statuses = Counter(rows.column("status").to_pylist())
     delivered = rows.filter(pc.equal(rows.column("status"), "delivered"))
     missing = rows.filter(pc.is_in(rows.column("status"), _OPEN))
-    found: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "dagster/row_count": rows.num_rows,
         **{name: statuses[name] for name in ("delivered", "pending", "unknown", "rejected")},
         "expired": statuses["expired"],
@@ -142,11 +142,11 @@ def _metadata(rows: pa.Table, summary: DeliverySummary) -> dict[str, Any]:
     ]
     if lines:
         table = "\n".join(["| status | reason | events |", "|---|---|---:|", *lines])
-        found["statuses"] = dg.MetadataValue.md(table)
+        metadata["statuses"] = dg.MetadataValue.md(table)
     if missing.num_rows:
         deadline = pc.min(missing.column("deliver_until")).as_py()
-        found["first_deadline"] = dg.MetadataValue.timestamp(deadline)
-    return found
+        metadata["first_deadline"] = dg.MetadataValue.timestamp(deadline)
+    return metadata
 
 
 def _reasons(rows: pa.Table) -> Counter[tuple[str, str | None]]:
@@ -159,7 +159,7 @@ def _unfinished(results: pa.Table, hours: Sequence[datetime]) -> list[Unfinished
     held = pc.fill_null(pc.is_in(results.column("reason"), _HELD), False)
     waits = pc.and_(pc.is_in(results.column("status"), _OPEN), pc.invert(held))
     left = results.filter(waits)
-    found = []
+    unfinished = []
     for hour in hours:
         rows = rows_of(left, hour)
         if not rows.num_rows:
@@ -169,8 +169,8 @@ def _unfinished(results: pa.Table, hours: Sequence[datetime]) -> list[Unfinished
         wait = "event waits" if rows.num_rows == 1 else "events wait"
         of_them = f", {most} of them" if most < rows.num_rows else ""
         why = f"{rows.num_rows} {wait}{of_them} because {_words(cause, reason)}."
-        found.append(UnfinishedHour(hour, why, cause.remedy_for([reason] if reason else [])))
-    return found
+        unfinished.append(UnfinishedHour(hour, why, cause.remedy_for([reason] if reason else [])))
+    return unfinished
 
 
 def _words(cause: Cause, reason: str | None) -> str:
@@ -190,7 +190,7 @@ def _judge(lake: Lake, hours: Sequence[datetime]) -> Mapping[datetime, HourCheck
 
 def _verdict(events: pa.Table, results: pa.Table) -> HourCheckResult:
     statuses = Counter(results.column("status").to_pylist())
-    told = ", ".join(f"{count} {status}" for status, count in statuses.most_common()) or "none"
+    counts = ", ".join(f"{count} {status}" for status, count in statuses.most_common()) or "none"
     if events.num_rows != results.num_rows:
         return HourCheckResult(
             passed=False,
@@ -204,18 +204,20 @@ def _verdict(events: pa.Table, results: pa.Table) -> HourCheckResult:
     )
     stuck = {name: undecided[name] for name in ("unknown", "rejected") if undecided[name]}
     if stuck:
-        words = " and ".join(f"{count} {name}" for name, count in stuck.items())
+        unresolved = " and ".join(f"{count} {name}" for name, count in stuck.items())
         return HourCheckResult(
             passed=False,
-            description=f"{words} of {results.num_rows} events need a look. In all: {told}.",
+            description=(
+                f"{unresolved} of {results.num_rows} events are not resolved. In total: {counts}."
+            ),
             severity=dg.AssetCheckSeverity.WARN,
             metadata=dict(stuck),
         )
-    return HourCheckResult(True, f"Every event has one status: {told}.")
+    return HourCheckResult(True, f"Every event has one status: {counts}.")
 
 
 def _is_undecided(results: pa.Table) -> pa.ChunkedArray:
-    """Which rows no person has settled yet."""
+    """Which rows nobody has written off."""
     return pc.fill_null(pc.not_equal(results.column("reason"), WRITTEN_OFF), True)
 
 
@@ -254,7 +256,7 @@ def build_delivery_results(
         if config.dry_run:
             with open_ledger(settings) as ledger:
                 planned = planned_hours(lake, ledger, hours, clock.now(), policy)
-            yield from report_nothing_done(context, _outlook_metadata(planned, clock.now()))
+            yield from report_nothing_done(context, _plan_metadata(planned, clock.now()))
             return
         metadata, unfinished = {}, []
         with open_ledger(settings) as ledger:

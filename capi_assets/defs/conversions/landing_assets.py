@@ -37,22 +37,22 @@ def report_landed(
     """Replaces each hour and its quarantine as a whole and reports both; yield from it last."""
     for hour in ingested.hours:
         lake.write(table, hour.hour, hour.rows)
-        refused = quarantine_of(table)
-        if hour.quarantine.num_rows or lake.path(refused, hour.hour).exists():
-            lake.write(refused, hour.hour, hour.quarantine)
+        quarantine = quarantine_of(table)
+        if hour.quarantine.num_rows or lake.path(quarantine, hour.hour).exists():
+            lake.write(quarantine, hour.hour, hour.quarantine)
     for name in ingested.unknown_columns:
         context.log.warning("Landed %s have an unknown column: %s", table, name)
     metadata = {hour.hour: _metadata(hour) for hour in ingested.hours}
-    meant = {name: std for hour in ingested.hours for name, std in _meant(hour).items()}
-    for name, standard in meant.items():
+    suggested = {name: std for hour in ingested.hours for name, std in _suggested(hour).items()}
+    for name, standard in suggested.items():
         context.log.warning("Event %r is a custom event to Meta; did you mean %r?", name, standard)
     yield from report_hours(context, metadata, _unreadable(ingested))
 
 
 def _metadata(hour: IngestedHour) -> dict[str, Any]:
     drops = _counts(hour.rows.column("dropped_fields"))
-    refused = _counts(hour.quarantine.column("reasons"))
-    found: dict[str, Any] = {
+    quarantined = _counts(hour.quarantine.column("reasons"))
+    metadata: dict[str, Any] = {
         "dagster/row_count": hour.rows.num_rows,
         "files": hour.files,
         "quarantined": hour.quarantine.num_rows,
@@ -60,19 +60,21 @@ def _metadata(hour: IngestedHour) -> dict[str, Any]:
         "fields_dropped": sum(drops.values()),
     }
     if "value" in hour.rows.column_names:
-        found |= money_metadata(hour.rows, "value")
-    if meant := _meant(hour):
-        found["custom_events_to_check"] = ", ".join(
-            f"{name} (custom to Meta; did you mean {standard}?)" for name, standard in meant.items()
+        metadata |= money_metadata(hour.rows, "value")
+    if suggested := _suggested(hour):
+        metadata["custom_events_to_check"] = ", ".join(
+            f"{name} (custom to Meta; did you mean {standard}?)"
+            for name, standard in suggested.items()
         )
-    if refused:
-        found["quarantined_by_reason"] = dg.MetadataValue.md(_reason_table(refused, "rows"))
+    if quarantined:
+        table = _reason_table(quarantined, "rows")
+        metadata["quarantined_by_reason"] = dg.MetadataValue.md(table)
     if drops:
-        found["dropped_by_reason"] = dg.MetadataValue.md(_reason_table(drops, "fields"))
-    return found
+        metadata["dropped_by_reason"] = dg.MetadataValue.md(_reason_table(drops, "fields"))
+    return metadata
 
 
-def _meant(hour: IngestedHour) -> dict[str, str]:
+def _suggested(hour: IngestedHour) -> dict[str, str]:
     if "event_name" not in hour.rows.column_names:
         return {}
     return meant_names(hour.rows.column("event_name").unique().to_pylist())
@@ -90,15 +92,16 @@ def money_metadata(rows: pa.Table, prefix: str) -> dict[str, float]:
 
 def _unreadable(ingested: Ingested) -> list[UnfinishedHour]:
     """Hours with files that could not be read: they stay unfinished until the file is fixed."""
-    found = []
+    unfinished = []
     for hour in ingested.hours:
         if hour.file_problems:
             first, *more = hour.file_problems
-            others = f" and {len(more)} more files" if more else ""
+            files = "1 more file" if len(more) == 1 else f"{len(more)} more files"
+            others = f" and {files}" if more else ""
             why = f"{first.source}{others} cannot be read: {first.detail}."
             remedy = "Fix or remove the file and materialize the hour again."
-            found.append(UnfinishedHour(hour.hour, why, remedy))
-    return found
+            unfinished.append(UnfinishedHour(hour.hour, why, remedy))
+    return unfinished
 
 
 def contract_check(
@@ -117,29 +120,29 @@ def contract_check(
 def _verdicts(
     lake: Lake, table: str, hours: Sequence[datetime]
 ) -> Mapping[datetime, HourCheckResult]:
-    refused = lake.read(quarantine_of(table), hours, arrow_schema(Quarantine))
+    quarantined = lake.read(quarantine_of(table), hours, arrow_schema(Quarantine))
     stored = lake.read(table, hours, arrow_schema(_CONTRACTS[table]), ["occurred_at"])
     floors = Counter(pc.floor_temporal(stored.column("occurred_at"), unit="hour").to_pylist())
     by_hour: dict[datetime, list[dict[str, Any]]] = {}
-    for row in refused.to_pylist():
+    for row in quarantined.to_pylist():
         by_hour.setdefault(row["hour"], []).append(row)
     return {hour: _verdict(table, floors[hour], by_hour.get(hour, [])) for hour in hours}
 
 
-def _verdict(table: str, kept: int, refused: list[dict[str, Any]]) -> HourCheckResult:
-    if not refused:
-        return HourCheckResult(True, f"All {kept} {table} match the contract.")
-    reasons = Counter(reason for row in refused for reason in row["reasons"].split())
+def _verdict(table: str, stored: int, rows: list[dict[str, Any]]) -> HourCheckResult:
+    if not rows:
+        return HourCheckResult(True, f"All {stored} {table} match the contract.")
+    reasons = Counter(reason for row in rows for reason in row["reasons"].split())
     main = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3))
-    whole_files = any(row["line"] is None and row["row_id"] is None for row in refused)
+    whole_files = any(row["line"] is None and row["row_id"] is None for row in rows)
     return HourCheckResult(
         passed=False,
-        description=f"{len(refused)} quarantined, {kept} stored. Top reasons: {main}.",
+        description=f"{len(rows)} quarantined, {stored} stored. Top reasons: {main}.",
         severity=dg.AssetCheckSeverity.ERROR if whole_files else dg.AssetCheckSeverity.WARN,
         metadata={
-            "refused": len(refused),
-            "kept": kept,
-            "rows": dg.MetadataValue.md(_quarantine_table(refused)),
+            "quarantined": len(rows),
+            "stored": stored,
+            "rows": dg.MetadataValue.md(_quarantine_table(rows)),
             "remedy": dg.MetadataValue.md(
                 f"Fix the rows in the source, land the hour's files again and materialize the hour"
                 f" again. All quarantined rows: `select * from {quarantine_of(table)}`."

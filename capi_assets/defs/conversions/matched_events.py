@@ -47,7 +47,7 @@ def rows_of(events: pa.Table, hour: datetime) -> pa.Table:
 def _metadata(rows: pa.Table) -> dict[str, Any]:
     verdicts = Counter(rows.column("verdict").to_pylist())
     ready = rows.filter(pc.equal(rows.column("verdict"), "ready"))
-    found: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "dagster/row_count": rows.num_rows,
         "ready": verdicts["ready"],
         "withheld": verdicts["withheld"],
@@ -56,18 +56,18 @@ def _metadata(rows: pa.Table) -> dict[str, Any]:
         **money_metadata(ready, "ready_value"),
     }
     if rows.num_rows:
-        found["match_rate"] = round(found["matched"] / rows.num_rows, 4)
+        metadata["match_rate"] = round(metadata["matched"] / rows.num_rows, 4)
     if ready.num_rows:
         keys = ready.column("match_keys").to_pylist()
         carried = Counter(key for entry in keys for key in (entry or "").split())
         for key in PLOTTED_KEYS:
-            found[f"share_{key}"] = round(carried[key] / ready.num_rows, 4)
+            metadata[f"share_{key}"] = round(carried[key] / ready.num_rows, 4)
     by_key = Counter(rows.column("matched_by").to_pylist())
     lines = [f"| {key or 'no visit found'} | {count} |" for key, count in by_key.most_common()]
     if lines:
         table = "\n".join(["| matched by | orders |", "|---|---:|", *lines])
-        found["matched_by"] = dg.MetadataValue.md(table)
-    return found
+        metadata["matched_by"] = dg.MetadataValue.md(table)
+    return metadata
 
 
 def _judge(lake: Lake, hours: Sequence[datetime]) -> Mapping[datetime, HourCheckResult]:
@@ -92,7 +92,7 @@ def _verdict(rows: pa.Table) -> HourCheckResult:
         f"| {reason} | {subcode or ''} | {count} | {refusal_text(reason)} |"
         for (reason, subcode), count in reasons.most_common()
     ]
-    head = ["| reason | Meta's subcode | orders | what to do |", "|---|---|---:|---|"]
+    head = ["| reason | Meta's subcode | orders | remedy |", "|---|---|---:|---|"]
     return HourCheckResult(
         passed=False,
         description=(

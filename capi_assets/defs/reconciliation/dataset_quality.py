@@ -29,13 +29,16 @@ def _day(key: str) -> datetime:
 
 def _metadata(day: datetime, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Meta's scores, which the UI plots per day, and the comparison as a table."""
-    told: dict[str, Any] = {"dagster/row_count": len(rows), "summary": quality_sentence(day, rows)}
+    metadata: dict[str, Any] = {
+        "dagster/row_count": len(rows),
+        "summary": quality_sentence(day, rows),
+    }
     for row in rows:
         if row["measure"] == "score":
-            told[f"score_{row['event_name'].lower()}"] = row["meta_value"]
+            metadata[f"score_{row['event_name'].lower()}"] = row["meta_value"]
     if both := quality_table(rows):
-        told["both_sides"] = dg.MetadataValue.md(both)
-    return told
+        metadata["comparison"] = dg.MetadataValue.md(both)
+    return metadata
 
 
 def build_dataset_quality(
@@ -108,7 +111,7 @@ def build_dataset_quality(
                 passed=not quality_off(rows),
                 severity=dg.AssetCheckSeverity.WARN,
                 description=quality_sentence(day, rows),
-                metadata={"both_sides": dg.MetadataValue.md(both)} if both else {},
+                metadata={"comparison": dg.MetadataValue.md(both)} if both else {},
                 partition=key,
                 target_materialization_data=latest_materialization(
                     context.instance, TABLE, partition=key

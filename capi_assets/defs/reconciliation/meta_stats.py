@@ -47,20 +47,23 @@ def _metadata(
     hour: datetime, rows: Sequence[Mapping[str, Any]], found: Reconciliation
 ) -> dict[str, Any]:
     """Numbers that the UI plots per hour, and both sides as a table."""
-    told: dict[str, Any] = {"dagster/row_count": len(rows), "summary": hour_sentence(hour, rows)}
-    told |= _numbers(rows)
+    metadata: dict[str, Any] = {
+        "dagster/row_count": len(rows),
+        "summary": hour_sentence(hour, rows),
+    }
+    metadata |= _numbers(rows)
     if both := hour_table(rows):
-        told["both_sides"] = dg.MetadataValue.md(both)
+        metadata["comparison"] = dg.MetadataValue.md(both)
     if found.fits:
-        told["how_meta_counts"] = " ".join(
+        metadata["how_meta_counts"] = " ".join(
             f"Dataset {dataset}: {fit_sentence(fit)}" for dataset, fit in found.fits.items()
         )
     if found.foreign:
-        told["not_ours"] = " ".join(
+        metadata["not_ours"] = " ".join(
             f"Dataset {dataset}: {unknown_events_text(names)}"
             for dataset, names in found.foreign.items()
         )
-    return told
+    return metadata
 
 
 def _numbers(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
@@ -83,7 +86,7 @@ def _verdict(hour: datetime, rows: Sequence[Mapping[str, Any]]) -> HourCheckResu
         passed=not hour_off(rows),
         description=f"{hour_sentence(hour, rows)} {advice(rows)}".rstrip(),
         severity=dg.AssetCheckSeverity.WARN,
-        metadata=_numbers(rows) | ({"both_sides": dg.MetadataValue.md(both)} if both else {}),
+        metadata=_numbers(rows) | ({"comparison": dg.MetadataValue.md(both)} if both else {}),
     )
 
 
