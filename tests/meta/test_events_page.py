@@ -26,7 +26,7 @@ def rows(heading: str) -> dict[str, list[str]]:
 
 def test_the_refusals_are_written_from_the_rules() -> None:
     assert written(TEXT) == TEXT, "run `python -m tools.events_page`"
-    table = rows("What is refused here before Meta refuses it")
+    table = rows("Rules applied before Meta applies them")
     assert list(table) == [refusal.reason for refusal in REFUSALS]
     assert table["weak_match_keys"][2].startswith("2804050; ")
 
