@@ -32,7 +32,7 @@ def test_the_refusals_are_written_from_the_rules() -> None:
 
 
 def test_every_action_source_is_there_with_its_window() -> None:
-    table = rows("What each action source asks for")
+    table = rows("What each action source requires")
     assert table.keys() == ACTION_SOURCES
     for source, (_, _, window) in table.items():
         span = WINDOW_PHYSICAL_STORE if source == "physical_store" else WINDOW
