@@ -7,7 +7,7 @@ PEERS := $(VENV)/.installed-bench
 
 PYTEST_ARGS ?=
 
-.PHONY: help install demo ui test lint types check bench constraints clean
+.PHONY: help install demo ui test lint types floors check bench constraints clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -40,7 +40,10 @@ lint: $(STAMP) ## ruff, lint and format
 types: $(STAMP) ## mypy, strict
 	$(BIN)/mypy
 
-check: lint types ## what CI runs beside the tests
+floors: $(STAMP) ## imports run one way
+	$(BIN)/lint-imports --no-cache
+
+check: lint types floors ## what CI runs beside the tests
 	$(BIN)/dagster definitions validate -w workspace.yaml
 
 bench: $(PEERS) ## speed and memory, as ratios against peers in the same run

@@ -71,11 +71,13 @@ def ui(folder: Path, port: int) -> None:
 @click.option("--token", "tokens", multiple=True, help="A token to accept; default: any.")
 @click.option("--state", type=click.Path(path_type=Path), help="SQLite file to remember by.")
 def sandbox(host: str, port: int, tokens: tuple[str, ...], state: Path | None) -> None:
-    """Run Meta in a box: a server that answers as the Conversions API does."""
+    """Run the Meta sandbox: a server that responds as the Conversions API does."""
     from capi_assets.sandbox.run import serve
 
     def ready(url: str) -> None:
-        click.echo(f"Meta in a box listens at {url} (set CAPI_GRAPH_URL to it). Ctrl-C stops it.")
+        click.echo(
+            f"The Meta sandbox listens at {url} (set CAPI_GRAPH_URL to it). Ctrl-C stops it."
+        )
 
     serve(host, port, tokens=tokens or None, state_path=state, on_ready=ready)
 
@@ -154,19 +156,18 @@ def gaps() -> None:
 
     from capi_assets.coverage.markdown import gaps_report
     from capi_assets.coverage.stored_health import find_gaps
-    from capi_assets.defs.resources import resources_from
     from capi_assets.lake import Lake
+    from capi_assets.policies import coverage_policy
 
     settings = _settings()
     now = settings.now or datetime.now(UTC)
-    policy = resources_from(settings)["rules"].coverage()
     lake = Lake(settings.lake)
     if not lake.hours("attribution_health"):
         raise click.ClickException(
             f"No hour is judged yet in {settings.lake} (CAPI_LAKE), so nothing can be said of gaps:"
             " materialize some hours first. The demo's are seen with --stage data/demo."
         )
-    seen = find_gaps(lake, policy, now)
+    seen = find_gaps(lake, coverage_policy(settings), now)
     Console().print(Markdown(gaps_report(seen.gaps, now)))
     raise SystemExit(1 if seen.gaps else 0)
 
@@ -184,8 +185,8 @@ def plan(hours_range: str | None, first: str | None, last: str | None, for_progr
     """
     from capi_assets.commands.plan import as_json, as_table, backfill_plan_for, range_ends
     from capi_assets.coverage.formatting import count
-    from capi_assets.defs.resources import LedgerResource, resources_from
     from capi_assets.lake import Lake
+    from capi_assets.policies import delivery_policy, open_ledger
 
     if (hours_range is None) == (first is None and last is None):
         raise click.UsageError("give either a RANGE, or --from and --to")
@@ -196,9 +197,9 @@ def plan(hours_range: str | None, first: str | None, last: str | None, for_progr
     settings = _settings()
     hours = _hours(first, last)
     now = settings.now or datetime.now(UTC)
-    rules = resources_from(settings)["rules"]
-    with LedgerResource(url=settings.ledger_url.get_secret_value()).open() as ledger:
-        outlook = backfill_plan_for(Lake(settings.lake), ledger, hours, now, rules.delivery())
+    policy = delivery_policy(settings)
+    with open_ledger(settings) as ledger:
+        outlook = backfill_plan_for(Lake(settings.lake), ledger, hours, now, policy)
     if for_programs:
         click.echo(json.dumps(as_json(outlook), indent=2))
         return
@@ -257,9 +258,9 @@ def resolve(
     """Decide events whose fate stayed unknown for 48 hours. It cannot be taken back."""
     from capi_assets.commands import resolve as work
     from capi_assets.coverage.formatting import count, format_amounts
-    from capi_assets.defs.resources import LedgerResource, resources_from
     from capi_assets.delivery.ledger.decisions import Decision
     from capi_assets.lake import Lake
+    from capi_assets.policies import delivery_policy, open_ledger
 
     settings, hours, console = _settings(), _hours(first, last), Console()
     now = settings.now or datetime.now(UTC)
@@ -267,8 +268,8 @@ def resolve(
         decided = Decision("resend" if decision == "resend" else "write_off", who, why)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
-    policy = resources_from(settings)["rules"].delivery()
-    with LedgerResource(url=settings.ledger_url.get_secret_value()).open() as ledger:
+    policy = delivery_policy(settings)
+    with open_ledger(settings) as ledger:
         choice = work.held_events(
             Lake(settings.lake), ledger, hours, now, policy, decided.kind, event_ids
         )

@@ -1,7 +1,7 @@
-"""Which orders ought to be at Meta: what is withheld on purpose, and why; and `matched_events`.
+"""Which orders should reach Meta, and the rows of `matched_events`.
 
-Meta has no consent field (page "End-to-end implementation"): without consent, nothing is sent.
-An order is judged as it stands in the books now, so a withdrawal or cancellation after the order
+Meta has no consent parameter (page "End-to-end implementation"): without consent, nothing is sent.
+The latest stored status and consent decide, so that a withdrawal or cancellation after the order
 stops any later delivery.
 """
 
@@ -17,13 +17,13 @@ from capi_assets.meta.limits import deliver_until
 
 _ORDER = ("occurred_at", "order_id", "event_name", "dataset_id")
 
-WITHHELD_WORDS = {
+WITHHELD_TEXTS = {
     "test_order": "A test order of the shop.",
-    "not_confirmed": "The order is not confirmed yet; it is sent once its status says so.",
+    "not_confirmed": "The order is not confirmed yet; it is sent once its status is confirmed.",
     "cancelled": "The order was cancelled.",
     "refunded": "The order was refunded.",
     "no_consent": "The person refused to share data with Meta.",
-    "consent_not_recorded": "No consent is recorded, and CAPI_CONSENT_REQUIRED asks for one.",
+    "consent_not_recorded": "No consent is recorded, and CAPI_CONSENT_REQUIRED is set.",
 }
 
 _STATUS_REASONS = {
@@ -35,7 +35,11 @@ _STATUS_REASONS = {
 
 
 def withheld_reason(orders: pa.Table, consent_required: bool) -> pa.Array:
-    """The reason to withhold each order (columns `status`, `consent`), null where there is none."""
+    """Why each order is withheld (a key of `WITHHELD_TEXTS`), null where it is not.
+
+    Reads the columns `status` and `consent`. A refusal of consent comes before any status; a
+    missing consent counts only if `consent_required` (CAPI_CONSENT_REQUIRED).
+    """
     status = orders.column("status").combine_chunks()
     consent = orders.column("consent").combine_chunks()
     by_status = pc.take(
@@ -51,29 +55,30 @@ def withheld_reason(orders: pa.Table, consent_required: bool) -> pa.Array:
 
 
 def matched_events_of(matched: pa.Table, consent_required: bool) -> pa.Table:
-    """The `matched_events` of orders that were matched; rows sorted, so the same input gives the
-    same bytes.
+    """The rows of `matched_events`, sorted, so that the same input gives the same bytes.
 
-    `matched` is what `matching.match` returns. No event is built for an order that is withheld:
-    its match keys go no further than `orders`.
+    The asset `matched_events` calls it with the result of `matching.match`. No event is built for a
+    withheld order: its match keys stay in `orders`.
+
+        matched_events_of(match(orders, visits, lookback, engine), consent_required=False)
 
     Raises:
-        ContractError: the result breaks its contract, which is a fault of ours.
+        ContractError: the result breaks its contract, which is a bug.
     """
     withheld = withheld_reason(matched, consent_required)
     eligible = pc.is_null(withheld)
     built = build_events(matched.filter(eligible))
-    # Where each eligible row stands among the built ones; null for the withheld.
+    # The row number of each eligible order in `built`; null for the withheld.
     places = pc.subtract(pc.cumulative_sum(eligible.cast(pa.int64())), 1)
     places = pc.if_else(eligible, places, pa.scalar(None, pa.int64()))
-    made = {name: matched.column(name) for name in matched.column_names}
-    made |= {name: pc.take(built.column(name), places) for name in built.column_names}
+    columns = {name: matched.column(name) for name in matched.column_names}
+    columns |= {name: pc.take(built.column(name), places) for name in built.column_names}
     seconds = pc.divide(matched.column("occurred_at").cast(pa.int64()), 1_000_000)
-    made |= {
+    columns |= {
         "event_time": seconds,
         "deliver_until": deliver_until(seconds, matched.column("action_source")),
-        "verdict": pc.fill_null(made["verdict"], "withheld"),
-        "reason": pc.coalesce(withheld, made["reason"]),
+        "verdict": pc.fill_null(columns["verdict"], "withheld"),
+        "reason": pc.coalesce(withheld, columns["reason"]),
     }
-    table = conform(pa.table(made), MatchedEvents)
+    table = conform(pa.table(columns), MatchedEvents)
     return table.sort_by([(name, "ascending") for name in _ORDER])

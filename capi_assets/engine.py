@@ -1,33 +1,26 @@
-"""Where joins run. The seam is three verbs, so that another engine can stand in for DuckDB:
-`register` names tables or files, `materialize` keeps a statement's result under a name, `query`
-returns Arrow. Only portable SQL passes through here.
+"""DuckDB as matching and `explain` use it: name tables or files, store a result, query.
+
+Aggregations of coverage over tables in memory use `coverage/sql.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import duckdb
 import pyarrow as pa
 from upath import UPath
 
 
-class Engine(Protocol):
-    """What matching and coverage need of an engine."""
-
-    def register(self, name: str, source: pa.Table | Sequence[UPath], schema: pa.Schema) -> None:
-        """Make a table, or Parquet files, readable as `name` with the columns of `schema`."""
-
-    def materialize(self, name: str, sql: str) -> None:
-        """Run `sql` once and keep its result as `name`."""
-
-    def query(self, sql: str) -> pa.Table:
-        """The result of `sql`."""
-
-
 class DuckDBEngine:
-    """DuckDB over Arrow tables and Parquet files, on a connection that the caller owns."""
+    """DuckDB over Arrow tables and Parquet files, on a connection that the caller owns.
+
+    Sets the connection to UTC and to any order of rows; a query whose order matters says so.
+
+        engine = DuckDBEngine(connection)
+        engine.register("visits", lake.paths("visits", hours), arrow_schema(Visits))
+        engine.query("SELECT count(*) FROM visits")
+    """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self.connection = connection
@@ -35,6 +28,10 @@ class DuckDBEngine:
         connection.execute("SET preserve_insertion_order = false")
 
     def register(self, name: str, source: pa.Table | Sequence[UPath], schema: pa.Schema) -> None:
+        """Makes a table, or Parquet files, readable as `name` with the columns of `schema`.
+
+        A column that a file lacks is null; without files `name` is an empty table.
+        """
         if isinstance(source, pa.Table) or not source:
             table = source if isinstance(source, pa.Table) else schema.empty_table()
             self.connection.register(name, table)
@@ -56,7 +53,9 @@ class DuckDBEngine:
         stored.project(", ".join(columns)).create_view(name, replace=True)
 
     def materialize(self, name: str, sql: str) -> None:
+        """Runs `sql` once and stores its result as the temporary table `name`."""
         self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {sql}")
 
     def query(self, sql: str) -> pa.Table:
+        """The result of `sql` in Arrow."""
         return self.connection.sql(sql).to_arrow_table()

@@ -1,4 +1,4 @@
-"""Hours: their starts, their keys (`2026-11-20-13:00`), and ranges of them. UTC throughout."""
+"""Hours: their starts, partition keys (`2026-11-20-13:00`) and ranges, always in UTC."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ HOUR = timedelta(hours=1)
 
 
 def floor_hour(moment: datetime) -> datetime:
-    """The start of the hour that `moment` lies in, in UTC."""
+    """The start of the UTC hour of `moment`."""
     return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
 def hour_key(moment: datetime) -> str:
-    """The partition key of the hour that `moment` lies in."""
+    """The partition key of the UTC hour of `moment`."""
     return floor_hour(moment).strftime(KEY_FORMAT)
 
 
 def key_hour(key: str) -> datetime:
-    """The hour's start of a partition key, timezone-aware UTC."""
+    """The start of the hour of a partition key, timezone-aware UTC."""
     return datetime.strptime(key, KEY_FORMAT).replace(tzinfo=UTC)
 
 
 def hours_between(start: datetime, end: datetime) -> list[datetime]:
-    """The hours of `[start, end)`, both taken to their hour's start."""
+    """The hours of `[start, end)`, both rounded down to the hour."""
     first, last = floor_hour(start), floor_hour(end)
     return [first + i * HOUR for i in range(int((last - first) / HOUR))]
 
@@ -42,5 +42,5 @@ def key_ranges(hours: Iterable[datetime]) -> list[tuple[str, str]]:
 
 
 def hour_range(hours: Sequence[datetime]) -> tuple[datetime, datetime]:
-    """`[start, end)` that holds all `hours`."""
+    """The range `[start, end)` of all `hours`."""
     return min(hours), max(hours) + HOUR

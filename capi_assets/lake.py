@@ -1,8 +1,8 @@
-"""The hours on disk or object storage: write one whole, read many, list, expire.
+"""The hourly tables on disk or object storage: write one hour, read many, list, expire.
 
-One Parquet file per table and hour, `{root}/{table}/date=2026-11-20/hour=13/part.parquet`, written
-aside and renamed, so that an hour is replaced whole or not at all and runs never wait for each
-other. Nothing here knows what a table means; schemas come with the tables.
+One Parquet file per table and hour, `{root}/{table}/date=2026-11-20/hour=13/part.parquet`. A file
+is written under another name and then renamed: an hour is replaced completely or not at all, and
+runs never wait for each other. What a table means is in `contracts/`; schemas come with the call.
 """
 
 from __future__ import annotations
@@ -25,13 +25,17 @@ from upath import UPath
 from capi_assets.listing import files_below
 
 ROWS_PER_GROUP = 50_000
-"""Rows that `Lake.pieces` holds at a time; only hours busier than this have more than one group."""
+"""Rows that `Lake.row_groups` holds at a time, with payloads of 1 to 2 KB each. Only hours busier
+than this have more than one group."""
+
+BATCH_ROWS = 50_000
+"""Rows that `in_batches` joins, unless one hour has more: enough to spread the cost of a query, few
+enough that a long range needs no more memory than a short one."""
 
 _HOUR_PATH = re.compile(r"date=(\d{4}-\d{2}-\d{2})/hour=(\d{2})/part\.parquet$")
-_READ_CONCURRENCY = (
-    16  # an object store takes its time with each file, and a sensor has a minute for all
-)
-_LEFT_BEHIND = timedelta(days=1)  # no write takes that long, so its writer was killed
+# An object store takes tens of milliseconds per file; a sensor tick has a minute for all of them.
+_READ_CONCURRENCY = 16
+_ABANDONED_AFTER = timedelta(days=1)  # no write takes that long, so its writer was killed
 
 
 class LakeError(RuntimeError):
@@ -39,7 +43,15 @@ class LakeError(RuntimeError):
 
 
 class Lake:
-    """Hourly tables under one root: a local folder or any fsspec URL (s3://, gs://, abfs://)."""
+    """Hourly tables under one root: a local folder or any fsspec URL (s3://, gs://, abfs://).
+
+    Every asset reads and writes through it, and so do the commands, which only read. Hours are
+    timezone-aware starts of hours; their UTC date and hour name the file.
+
+        lake = Lake("data/lake")
+        lake.write("orders", hour, rows)
+        lake.read("orders", [hour], arrow_schema(Orders), ["order_id", "value"])
+    """
 
     def __init__(self, root: str | os.PathLike[str] | UPath) -> None:
         self.root = UPath(root)
@@ -50,9 +62,14 @@ class Lake:
         hour = hour.astimezone(UTC)
         return self.root / table / f"date={hour:%Y-%m-%d}" / f"hour={hour:%H}" / "part.parquet"
 
-    def write(self, table: str, hour: datetime, rows: pa.Table) -> UPath:
-        """Replace an hour whole. The same rows give the same bytes, and leave the file alone, so
-        that its time tells when the hour last changed.
+    def write(
+        self, table: str, hour: datetime, rows: pa.Table, rows_per_group: int = ROWS_PER_GROUP
+    ) -> UPath:
+        """Replaces an hour of a table; returns its file.
+
+        The assets call it once per hour of their run. The same rows give the same bytes and leave
+        the file as it is, so that its modification time is when the hour last changed. Readers see
+        the old file or the new one, never a part.
 
         Raises:
             LakeError: the file cannot be written; what was there before is untouched.
@@ -63,10 +80,10 @@ class Lake:
             rows.replace_schema_metadata(None),
             buffer,
             compression="zstd",
-            row_group_size=ROWS_PER_GROUP,
+            row_group_size=rows_per_group,
         )
         content = buffer.getvalue()
-        if self._holds(target, content):
+        if self._has_content(target, content):
             return target
         try:
             if self.is_local:
@@ -77,20 +94,21 @@ class Lake:
         except OSError as error:
             raise LakeError(
                 f"Cannot write {target}: {error.strerror or error}. The hour's former file is"
-                " untouched; free space or mend permissions and materialize the hour again."
+                " untouched; free space or correct permissions and materialize the hour again."
             ) from error
         return target
 
     @staticmethod
-    def _holds(path: UPath, content: bytes) -> bool:
+    def _has_content(path: UPath, content: bytes) -> bool:
         try:
             return bool(path.stat().st_size == len(content) and path.read_bytes() == content)
         except OSError:
             return False
 
     def changed_at(self, table: str, hours: Iterable[datetime]) -> dict[datetime, datetime]:
-        """When each of `hours` that exists last changed, by the store's own clock (UTC); hours of
-        a store that keeps no times are left out. One listing per day.
+        """When each stored hour of `hours` last changed, by the store's own clock, in UTC.
+
+        Takes one listing per day. Hours of a store without modification times are left out.
 
         Raises:
             OSError: a folder cannot be listed.
@@ -109,7 +127,7 @@ class Lake:
         """The files that exist among `hours`, in time order."""
         wanted = sorted(set(hours))
         if len(wanted) > 48:
-            # One listing costs less than a look at each of many paths.
+            # One listing costs less than a request for each of many paths.
             existing = set(self.hours(table))
             return [self.path(table, hour) for hour in wanted if hour in existing]
         return [path for hour in wanted if (path := self.path(table, hour)).exists()]
@@ -121,10 +139,11 @@ class Lake:
         schema: pa.Schema,
         columns: Sequence[str] | None = None,
     ) -> pa.Table:
-        """The rows of `hours`, in time order, with exactly `schema` (or its `columns`).
+        """The rows of `hours` in time order, with exactly the columns and types of `schema`.
 
-        A column that an older file lacks comes back null, so that adding a column never forces a
-        rewrite of the past.
+        `columns` selects some of them. An hour that is not stored gives no rows. A column that an
+        older file lacks is null, and names before 0.1.0 are read as today's: adding or renaming a
+        column never requires rewriting stored hours.
 
         Raises:
             LakeError: a file cannot be read.
@@ -139,26 +158,27 @@ class Lake:
                 parts = list(pool.map(lambda path: self._read_one(path, schema), found))
         return pa.concat_tables(parts) if parts else schema.empty_table()
 
-    def pieces(
+    def row_groups(
         self, table: str, hour: datetime, schema: pa.Schema, columns: Sequence[str]
     ) -> Iterator[pa.Table]:
-        """One hour's rows as `read` gives them, in pieces of at most `ROWS_PER_GROUP`.
+        """One hour's rows as `read` gives them, one Parquet row group at a time.
 
         Raises:
             LakeError: the file cannot be read.
         """
-        asked = pa.schema([schema.field(name) for name in columns])
+        schema = pa.schema([schema.field(name) for name in columns])
         for path in self.paths(table, [hour]):
             with _opened(path) as stored:
                 for number in range(stored.num_row_groups):
-                    yield _fitted(stored.read_row_group(number, _present(stored, asked)), asked)
+                    rows = stored.read_row_group(number, _present(stored, schema))
+                    yield _conformed(rows, schema)
 
     def _read_one(self, path: UPath, schema: pa.Schema) -> pa.Table:
         with _opened(path) as stored:
-            return _fitted(stored.read(columns=_present(stored, schema)), schema)
+            return _conformed(stored.read(columns=_present(stored, schema)), schema)
 
     def hours(self, table: str) -> list[datetime]:
-        """Every hour that a table holds, in time order."""
+        """Every stored hour of a table, in time order."""
         folder = self.root / table
         if not folder.exists():
             return []
@@ -169,7 +189,7 @@ class Lake:
         return sorted(found)
 
     def tables(self) -> list[str]:
-        """The names of the tables that hold at least one hour."""
+        """The names of the tables that have at least one hour."""
         if not self.root.exists():
             return []
         return sorted(p.name for p in self.root.iterdir() if p.is_dir() and self.hours(p.name))
@@ -182,8 +202,28 @@ class Lake:
         return gone
 
 
+def in_batches(
+    hours: Iterable[tuple[datetime, pa.Table]], batch_rows: int = BATCH_ROWS
+) -> Iterator[tuple[list[datetime], pa.Table]]:
+    """Whole hours with their rows, joined until a batch has at least `batch_rows` rows.
+
+    Planning, matching and evaluation go through a long range with it, so that memory does not grow
+    with the range. Every hour comes once, in the order given.
+    """
+    batch: list[datetime] = []
+    tables: list[pa.Table] = []
+    for hour, rows in hours:
+        batch.append(hour)
+        tables.append(rows)
+        if sum(table.num_rows for table in tables) >= batch_rows:
+            yield batch, pa.concat_tables(tables)
+            batch, tables = [], []
+    if batch:
+        yield batch, pa.concat_tables(tables)
+
+
 def _hour_of(path: str) -> datetime | None:
-    """The hour that a stored file is of."""
+    """The hour that a path of this layout names."""
     match = _HOUR_PATH.search(path)
     if match is None:
         return None
@@ -212,7 +252,7 @@ def _present(stored: pq.ParquetFile, schema: pa.Schema) -> list[str]:
     return [name for name in names if name in known]
 
 
-def _fitted(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+def _conformed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """The rows with exactly this schema; a column they lack is null."""
     today = {former: name for name, former in FORMER_COLUMNS.items() if name in schema.names}
     rows = rows.rename_columns([today.get(name, name) for name in rows.column_names])
@@ -235,7 +275,7 @@ def _fitted(rows: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def _replace(target: Path, data: bytes) -> None:
-    """Writes a local file aside, down to the disk, and renames it."""
+    """Writes a local file under another name, flushes it to disk, and renames it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
@@ -247,13 +287,13 @@ def _replace(target: Path, data: bytes) -> None:
         os.replace(aside, target)
     finally:
         aside.unlink(missing_ok=True)
-    _sweep(target.parent, written - _LEFT_BEHIND.total_seconds())
+    _remove_abandoned(target.parent, written - _ABANDONED_AFTER.total_seconds())
 
 
-def _sweep(folder: Path, before: float) -> None:
-    """Removes what writers that were killed left behind in the hour's folder."""
-    for left in folder.glob(".*.tmp"):
-        # Another writer may sweep as well, and a file it may not remove hinders nobody.
+def _remove_abandoned(folder: Path, before: float) -> None:
+    """Removes the temporary files of writers that were killed."""
+    for temporary in folder.glob(".*.tmp"):
+        # Another writer may remove it at the same time; one that cannot be removed does no harm.
         with suppress(OSError):
-            if left.stat().st_mtime < before:
-                left.unlink()
+            if temporary.stat().st_mtime < before:
+                temporary.unlink()

@@ -1,4 +1,4 @@
-"""What lies below a folder, with size and time, in one listing: a stat per file costs too much on
+"""The files below a folder with size and time, in one listing: a request per file takes too long on
 object storage."""
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from typing import Any
 
 from upath import UPath
 
-# As fsspec's file systems call it: local and SFTP, S3, Azure, Google, memory and others.
+# Names in fsspec's file systems: local and SFTP, S3, Azure, Google, memory and others.
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file; `parts` is its path below the folder, `changed_at` None if the store keeps none."""
+    """A file; `parts` is its path below the folder, `changed_at` None if the store has no times."""
 
     parts: tuple[str, ...]
     size: int
@@ -24,20 +24,20 @@ class FoundFile:
 
 
 def files_below(folder: UPath, depth: int) -> Iterator[FoundFile]:
-    """Every file at most `depth` names below `folder`; none if there is no such folder.
+    """Every file at most `depth` levels below `folder`; none if the folder does not exist.
 
     Raises:
-        OSError: the folder is there and cannot be listed.
+        OSError: the folder exists and cannot be listed.
     """
     files = folder.fs
-    # Long-lived processes would otherwise see an object store as it was at their first look.
+    # A long-lived process would otherwise see an object store as at its first listing.
     files.invalidate_cache(folder.path)
     try:
-        found = files.find(folder.path, maxdepth=depth, detail=True)
+        listing = files.find(folder.path, maxdepth=depth, detail=True)
     except FileNotFoundError:
         return
     above = len(_parts(files._strip_protocol(folder.path)))
-    for path, info in found.items():
+    for path, info in listing.items():
         if info.get("type") != "directory":
             yield FoundFile(_parts(path)[above:], int(info.get("size") or 0), _changed_at(info))
 

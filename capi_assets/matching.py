@@ -1,8 +1,8 @@
-"""An order finds its visit, and the visit lends it the match keys it lacks.
+"""Joins each order to its best visit, which supplies the match keys that the order lacks.
 
-Portable SQL in two statements, the same text on every engine: `near` keeps the visits that share
-any key with the orders (one scan), `best` joins each key and ranks. No dialect's own words: no
-QUALIFY, no ASOF. Building the event from what was found is `meta.events`.
+Two statements of portable SQL (no QUALIFY, no ASOF): `candidate_visits_sql` selects the visits that
+share any match key with the orders, in one scan; `best_sql` joins by each key and ranks. The event
+is built from the result in `meta/events/build.py`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.matched_events import MATCHED_BY
 from capi_assets.contracts.orders import Orders
 from capi_assets.contracts.visits import Visits
-from capi_assets.engine import Engine
+from capi_assets.engine import DuckDBEngine
 from capi_assets.meta.match_keys.click_ids import fbc_column
 
-# What a visit lends, by order column; the visit's column where it has another name.
+# The visit's column that fills a missing value, by the order's column.
 VISIT_SUPPLIED_COLUMNS = {
     "fbp": "fbp",
     "client_ip_address": "client_ip_address",
@@ -31,8 +31,8 @@ VISIT_SUPPLIED_COLUMNS = {
     "referrer_url": "referrer_url",
 }
 
-# The first of several digests, without an appendix, is what e-mails and phones are joined by.
-_DIGEST = 64
+# E-mails and phones are joined by the first of several digests, without an appendix.
+_DIGEST_CHARACTERS = 64
 
 _JOINS = {
     "visit_id": "o.visit_id = v.visit_id",
@@ -45,32 +45,32 @@ _JOINS = {
         "o.client_ip_address = v.client_ip_address AND o.client_user_agent = v.client_user_agent"
     ),
 }
-# Where and with what the visitor browsed is not where a purchase in a shop took place; who it was
-# is lent all the same (page "Customer Information Parameters": the event's own browser).
-_OF_THE_BROWSER = frozenset(
+# A purchase in a physical store did not take place in the visit's browser; the visit supplies only
+# who the person is (page "Customer Information Parameters": the browser of the event itself).
+_BROWSER_COLUMNS = frozenset(
     {"client_ip_address", "client_user_agent", "event_source_url", "referrer_url"}
 )
 
-# The rank of a join is its place here: the strongest key first.
+# The rank of a join is its position here: the strongest key first.
 assert tuple(_JOINS) == MATCHED_BY
 
 _NEAR_KEYS = {
     "visit_id": "visit_id",
     "external_id": "external_id",
-    "em_first": f"substr(em, 1, {_DIGEST})",
-    "ph_first": f"substr(ph, 1, {_DIGEST})",
+    "em_first": f"substr(em, 1, {_DIGEST_CHARACTERS})",
+    "ph_first": f"substr(ph, 1, {_DIGEST_CHARACTERS})",
     "fbclid": "fbclid",
     "fbp": "fbp",
 }
 
 
 def candidate_visits_sql() -> str:
-    """The visits that share any match key with `wanted`, with the columns that they may lend."""
-    alike = [
+    """The visits that share any match key with `wanted`, with the columns that they may supply."""
+    shared = [
         f"{expression} IN (SELECT {key} FROM wanted WHERE {key} IS NOT NULL)"
         for key, expression in _NEAR_KEYS.items()
     ]
-    alike.append(
+    shared.append(
         "(client_ip_address IN (SELECT client_ip_address FROM wanted"
         " WHERE client_ip_address IS NOT NULL)"
         " AND client_user_agent IN (SELECT client_user_agent FROM wanted"
@@ -81,13 +81,13 @@ SELECT visit_id, occurred_at, page_url, referrer_url, fbclid, fbc, fbp, client_i
        client_user_agent, external_id, consent, {_NEAR_KEYS["em_first"]} AS em_first,
        {_NEAR_KEYS["ph_first"]} AS ph_first
 FROM visits
-WHERE {" OR ".join(alike)}
+WHERE {" OR ".join(shared)}
 """.strip()
 
 
 def candidates_sql() -> str:
-    """Every order of `wanted` with every visit of `near` that shares a key and lies in time: one
-    row per key they share, the strongest with the lowest `match_rank`."""
+    """Every order of `wanted` with every visit of `near` that shares a key and is in its lookback:
+    one row per shared key, the strongest with the lowest `match_rank`."""
     return "\n  UNION ALL\n".join(
         f"""  SELECT o.row_number, {rank} AS match_rank, v.visit_id, v.occurred_at, v.fbc,
          o.fbclid AS named
@@ -98,12 +98,12 @@ def candidates_sql() -> str:
 
 
 def best_sql() -> str:
-    """For each order of `wanted` the best visit of `near`, and the click ids that visits know.
+    """For each order of `wanted` the best visit of `near`, and the click ids of its visits.
 
-    Total order: strongest key, then most recent, then smallest visit_id. A visit after the order,
-    or before its lookback, never counts. `visit_fbc` is the most recent click of all visits that
-    the order shares a key with, `seen_fbc` the click that the order itself names; both as they
-    were seen first. Address and browser alone lend one only where nothing better matched.
+    Total order: strongest key, then most recent, then smallest visit_id. Visits after the order or
+    before its lookback never match. `visit_fbc` is the most recent click of all visits that share a
+    key with the order, `seen_fbc` the click that the order itself names; both with the time of
+    their first sighting. IP address and user agent supply a click only if no stronger key matched.
     """
     weakest = len(_JOINS)
     # fb.1.<13 digits of milliseconds>.<click id>: the time's text sorts as the time does.
@@ -147,32 +147,40 @@ LEFT JOIN clicked k ON k.row_number = b.row_number
 
 
 def match(
-    orders: pa.Table, visit_files: Sequence[UPath] | pa.Table, lookback: timedelta, engine: Engine
+    orders: pa.Table,
+    visit_files: Sequence[UPath] | pa.Table,
+    lookback: timedelta,
+    engine: DuckDBEngine,
 ) -> pa.Table:
-    """Orders with what their visits lend, in the order of `orders`.
+    """`orders` in their order, each with the values that its best visit supplies.
 
-    `orders` conforms to the Orders contract and `visit_files` hold Visits of at least
-    `[first order - lookback, last order]`. The result has the columns of `orders`, with lent
-    values filled in, plus `matched_by`, `visit_age_seconds` and `lent` (text: what the visit gave,
-    separated by spaces); `visit_id` is the visit that was found.
+    The asset `matched_events` calls it once for all hours of a run. `orders` conforms to the Orders
+    contract; `visit_files` are Visits of at least `[first order - lookback, last order]`. The
+    result has the columns of `orders`, missing values filled in, plus `matched_by` (a match key),
+    `visit_age_seconds` and `lent` (the columns that the visit supplied, separated by spaces);
+    `visit_id` is the matched visit. All are null for an order without a visit.
+
+        match(orders, lake.paths("visits", hours), timedelta(days=7), DuckDBEngine(connection))
     """
-    numbered = _gather(orders, visit_files, lookback, engine)
-    found = engine.query(best_sql())
-    joined = numbered.join(found, "row_number", right_suffix="_found").sort_by("row_number")
-    return _lend(joined.combine_chunks())
+    numbered = _register(orders, visit_files, lookback, engine)
+    best = engine.query(best_sql())
+    joined = numbered.join(best, "row_number", right_suffix="_matched").sort_by("row_number")
+    return _with_visit_values(joined.combine_chunks())
 
 
 def candidates(
-    orders: pa.Table, visit_files: Sequence[UPath] | pa.Table, lookback: timedelta, engine: Engine
+    orders: pa.Table,
+    visit_files: Sequence[UPath] | pa.Table,
+    lookback: timedelta,
+    engine: DuckDBEngine,
 ) -> pa.Table:
-    """All visits that orders could have taken; arguments as of `match`.
+    """All visits that share a key with an order; `explain` shows them. Arguments as of `match`.
 
-    One row per order, visit and key they share: `row_number` (place in `orders`), `matched_by`,
-    `visit_id`, `visited_at`. In the order of `best_sql`: an order's first row is what `match` took.
+    One row per order, visit and shared key: `row_number` (position in `orders`), `matched_by`,
+    `visit_id`, `visited_at`. Sorted as in `best_sql`: an order's first row is the visit of `match`.
     """
-    _gather(orders, visit_files, lookback, engine)
-    found = engine.query(candidates_sql())
-    ranked = found.sort_by(
+    _register(orders, visit_files, lookback, engine)
+    ranked = engine.query(candidates_sql()).sort_by(
         [
             ("row_number", "ascending"),
             ("match_rank", "ascending"),
@@ -191,10 +199,13 @@ def candidates(
     )
 
 
-def _gather(
-    orders: pa.Table, visit_files: Sequence[UPath] | pa.Table, lookback: timedelta, engine: Engine
+def _register(
+    orders: pa.Table,
+    visit_files: Sequence[UPath] | pa.Table,
+    lookback: timedelta,
+    engine: DuckDBEngine,
 ) -> pa.Table:
-    """Makes `wanted` and `near` on the engine; returns the orders with their `row_number`."""
+    """Registers `wanted` and `near` on the engine; returns the orders with their `row_number`."""
     numbered = orders.append_column("row_number", pa.array(range(orders.num_rows), pa.int64()))
     engine.register("wanted", _wanted(numbered, lookback), _wanted_schema())
     engine.register("visits", visit_files, arrow_schema(Visits))
@@ -212,8 +223,8 @@ def _wanted(numbered: pa.Table, lookback: timedelta) -> pa.Table:
     }
     columns |= {
         "earliest": earliest,
-        "em_first": pc.utf8_slice_codeunits(numbered.column("em"), 0, _DIGEST),
-        "ph_first": pc.utf8_slice_codeunits(numbered.column("ph"), 0, _DIGEST),
+        "em_first": pc.utf8_slice_codeunits(numbered.column("em"), 0, _DIGEST_CHARACTERS),
+        "ph_first": pc.utf8_slice_codeunits(numbered.column("ph"), 0, _DIGEST_CHARACTERS),
     }
     return pa.table({name: columns[name] for name in _wanted_schema().names})
 
@@ -233,41 +244,39 @@ def _wanted_schema() -> pa.Schema:
     )
 
 
-def _lend(joined: pa.Table) -> pa.Table:
-    """Fills what the order lacks from its visit, and notes what was lent."""
-    lent: dict[str, pa.Array] = {}
+def _with_visit_values(joined: pa.Table) -> pa.Table:
+    """Missing values of the order filled in from its visit, and which these are."""
+    supplied: dict[str, pa.Array] = {}
     in_a_store = pc.equal(joined.column("action_source"), "physical_store")
     for column, visit_column in VISIT_SUPPLIED_COLUMNS.items():
         own = joined.column(column)
-        given = joined.column(f"visit_{visit_column}")
-        if column in _OF_THE_BROWSER:
-            given = pc.if_else(in_a_store, pa.scalar(None, pa.string()), given)
-        lent[column] = pc.and_(pc.is_null(own), pc.is_valid(given))
-        joined = _with(joined, column, pc.coalesce(own, given))
+        of_visit = joined.column(f"visit_{visit_column}")
+        if column in _BROWSER_COLUMNS:
+            of_visit = pc.if_else(in_a_store, pa.scalar(None, pa.string()), of_visit)
+        supplied[column] = pc.and_(pc.is_null(own), pc.is_valid(of_visit))
+        joined = _with(joined, column, pc.coalesce(own, of_visit))
 
-    # What the visitor agreed to or refused holds for the order, unless the order says otherwise.
+    # The visitor's consent or refusal applies to the order, unless the order has its own.
     consent = pc.coalesce(joined.column("consent"), joined.column("visit_consent"))
     joined = _with(joined, "consent", consent)
-    fbc, fbc_lent = _click(joined)
+    fbc, supplied["fbc"] = _latest_click(joined)
     joined = _with(joined, "fbc", fbc)
-    lent["fbc"] = fbc_lent
     age = pc.seconds_between(joined.column("visited_at"), joined.column("occurred_at"))
     names = pa.array(MATCHED_BY)
     place = pc.subtract(joined.column("match_rank"), 1).cast(pa.int64())
     joined = _with(joined, "matched_by", pc.take(names, place))
     joined = _with(joined, "visit_age_seconds", age)
-    joined = _with(joined, "lent", _words(lent))
-    joined = _with(joined, "visit_id", joined.column("visit_id_found"))
-    kept = [*arrow_schema(Orders).names, "matched_by", "visit_age_seconds", "lent"]
-    return joined.select(kept)
+    joined = _with(joined, "lent", _joined_names(supplied))
+    joined = _with(joined, "visit_id", joined.column("visit_id_matched"))
+    return joined.select([*arrow_schema(Orders).names, "matched_by", "visit_age_seconds", "lent"])
 
 
-def _click(joined: pa.Table) -> tuple[pa.Array, pa.Array]:
-    """The most recent click of the order and its visits, and where it is lent; a tie is its own.
+def _latest_click(joined: pa.Table) -> tuple[pa.Array, pa.Array]:
+    """The most recent click of the order and its visits, and where a visit supplied it.
 
-    Meta (page "fbp and fbc"): keep the latest value, with the time when it was first seen. When
-    that was of a click id that the order names without its cookie, a visit knows; else the order
-    was the first to see it.
+    Meta (page "fbp and fbc"): store the latest value, with the time when it was first seen. For a
+    click id that the order names without its cookie, that time is a visit's, else the order's. Of
+    two equally recent clicks, the order's own is taken.
     """
     cookie, named, seen, newest = (
         joined.column(name).combine_chunks() for name in ("fbc", "fbclid", "seen_fbc", "visit_fbc")
@@ -277,31 +286,31 @@ def _click(joined: pa.Table) -> tuple[pa.Array, pa.Array]:
     uses_named = pc.and_(pc.is_valid(named), _later(pc.coalesce(seen, first_seen), cookie))
     own = pc.if_else(uses_named, pc.coalesce(seen, first_seen), cookie)
     uses_newest = _later(newest, own)
-    lent = pc.or_(uses_newest, pc.and_(uses_named, pc.is_valid(seen)))
-    return pc.if_else(uses_newest, newest, own), lent
+    supplied = pc.or_(uses_newest, pc.and_(uses_named, pc.is_valid(seen)))
+    return pc.if_else(uses_newest, newest, own), supplied
 
 
 def _later(fbc: pa.Array, known: pa.Array) -> pa.Array:
-    """Where `fbc` is of another and later click than `known`, or there is none known."""
-    made, click = _parts(fbc)
-    known_made, known_click = _parts(known)
-    later = pc.and_(pc.greater(made, known_made), pc.not_equal(click, known_click))
+    """Where `fbc` is a different and later click than `known`, or `known` is null."""
+    clicked_at, click = _parts(fbc)
+    known_at, known_click = _parts(known)
+    later = pc.and_(pc.greater(clicked_at, known_at), pc.not_equal(click, known_click))
     return pc.and_(pc.is_valid(fbc), pc.fill_null(later, True))
 
 
 def _parts(fbc: pa.Array) -> tuple[pa.Array, pa.Array]:
     """Milliseconds and click id of `fb.1.ms.click`, as text."""
-    found = pc.extract_regex(fbc, r"^fb\.\d\.(?P<ms>\d{13})\.(?P<click>[^.]+)")
-    return pc.struct_field(found, [0]), pc.struct_field(found, [1])
+    parts = pc.extract_regex(fbc, r"^fb\.\d\.(?P<ms>\d{13})\.(?P<click>[^.]+)")
+    return pc.struct_field(parts, [0]), pc.struct_field(parts, [1])
 
 
-def _words(lent: dict[str, pa.Array]) -> pa.Array:
-    words = None
-    for name, flags in sorted(lent.items()):
-        word = pc.if_else(flags, name, pa.scalar(None, pa.string()))
-        both = word if words is None else pc.binary_join_element_wise(words, word, " ")
-        words = word if words is None else pc.coalesce(both, words, word)
-    return words
+def _joined_names(flags: dict[str, pa.Array]) -> pa.Array:
+    """The names whose flag is set, by row, separated by spaces; null where none is."""
+    joined = pa.scalar(None, pa.string())
+    for name in sorted(flags):
+        entry = pc.if_else(flags[name], name, pa.scalar(None, pa.string()))
+        joined = pc.coalesce(pc.binary_join_element_wise(joined, entry, " "), joined, entry)
+    return joined
 
 
 def _with(table: pa.Table, name: str, values: pa.Array) -> pa.Table:

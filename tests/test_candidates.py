@@ -1,4 +1,4 @@
-"""The visits an order could have taken, told by the rules by which one was taken."""
+"""All visits that an order could match, by the rules by which one was chosen."""
 
 from __future__ import annotations
 

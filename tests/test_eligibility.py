@@ -13,7 +13,7 @@ import pytest
 from capi_assets.contracts.base import arrow_schema, conform
 from capi_assets.contracts.landing import STATUSES
 from capi_assets.contracts.matched_events import MatchedEvents
-from capi_assets.eligibility import WITHHELD_WORDS, matched_events_of, withheld_reason
+from capi_assets.eligibility import WITHHELD_TEXTS, matched_events_of, withheld_reason
 from tests.helpers.factories import DATASET, H, Row, at, digest, fbc, orders
 
 KEYS: Row = {
@@ -82,12 +82,12 @@ def test_where_consent_is_required_silence_is_no_consent(
     assert withheld_reason(table, consent_required=True).to_pylist() == [reason]
 
 
-def test_every_status_but_confirmed_is_withheld_and_every_reason_has_words() -> None:
+def test_every_status_but_confirmed_is_withheld_and_every_reason_has_a_text() -> None:
     table = orders(*({"status": status} for status in STATUSES))
     reasons = dict(zip(STATUSES, withheld_reason(table, False).to_pylist(), strict=True))
     assert [status for status, reason in reasons.items() if reason is None] == ["confirmed"]
     used = {*reasons.values(), "no_consent", "consent_not_recorded"} - {None}
-    assert used == set(WITHHELD_WORDS)
+    assert used == set(WITHHELD_TEXTS)
 
 
 def test_a_withheld_order_has_no_payload_and_its_match_keys_go_no_further() -> None:

@@ -17,11 +17,11 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from upath import UPath
 
-from capi_assets import lake as lake_module
 from capi_assets.lake import Lake, LakeError
 from tests.helpers.factories import HOUR, H
 
@@ -58,13 +58,13 @@ def test_files_of_an_object_store_are_read_at_the_same_time(
     for number, hour in enumerate(hours):
         lake.write("visits", hour, rows(number))
     met = threading.Barrier(4)  # breaks, and fails the read, unless four come together
-    read_one = Lake._read_one
+    open_file = MemoryFileSystem.open
 
-    def slowly(self: Lake, path: UPath, schema: pa.Schema) -> pa.Table:
+    def open_together(*args: Any, **kwargs: Any) -> Any:
         met.wait(timeout=30)
-        return read_one(self, path, schema)
+        return open_file(*args, **kwargs)
 
-    monkeypatch.setattr(Lake, "_read_one", slowly)
+    monkeypatch.setattr(MemoryFileSystem, "open", open_together)
     assert lake.read("visits", hours, SCHEMA).column("id").to_pylist() == list(range(60))
 
 
@@ -150,7 +150,7 @@ def test_a_broken_file_is_named_with_the_remedy(tmp_path: Path) -> None:
         with pytest.raises(LakeError, match=r"part\.parquet.*Materialize that hour again"):
             lake.read("visits", [H], SCHEMA)
         with pytest.raises(LakeError, match=r"part\.parquet.*Materialize that hour again"):
-            list(lake.pieces("visits", H, SCHEMA, ["id"]))
+            list(lake.row_groups("visits", H, SCHEMA, ["id"]))
 
 
 def test_a_column_of_another_type_that_does_not_fit_is_an_error_that_names_the_file(
@@ -193,16 +193,15 @@ def test_what_killed_writers_left_behind_is_swept_after_a_day(tmp_path: Path) ->
     assert lake.read("visits", [H], SCHEMA).column("id").to_pylist() == [2]
 
 
-def test_an_hour_comes_in_pieces_that_make_up_the_whole(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
+def test_the_row_groups_of_an_hour_make_up_the_whole(
+    lake: Lake,
 ) -> None:
-    monkeypatch.setattr(lake_module, "ROWS_PER_GROUP", 4)
-    lake.write("visits", H, rows(*range(10)).select(["id"]))
-    pieces = list(lake.pieces("visits", H, SCHEMA, ["name", "id"]))
+    lake.write("visits", H, rows(*range(10)).select(["id"]), rows_per_group=4)
+    pieces = list(lake.row_groups("visits", H, SCHEMA, ["name", "id"]))
     assert [piece.num_rows for piece in pieces] == [4, 4, 2]
     whole = lake.read("visits", [H], SCHEMA, ["name", "id"])
     assert pa.concat_tables(pieces).equals(whole)
-    assert list(lake.pieces("visits", H + HOUR, SCHEMA, ["id"])) == []
+    assert list(lake.row_groups("visits", H + HOUR, SCHEMA, ["id"])) == []
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_that_names_it(tmp_path: Path) -> None:

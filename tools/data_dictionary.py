@@ -1,7 +1,7 @@
-"""docs/data-dictionary.md: every table and column, written from the pandera models.
+"""docs/data-dictionary.md: every table and column, generated from the data contracts.
 
-`python -m tools.data_dictionary` rewrites it. What is said of a column comes from its
-field alone; only the words for pandera's checks and for what a break costs are here.
+`python -m tools.data_dictionary` rewrites it; a test fails until that is done. Descriptions come
+from the contracts; only the text for pandera's checks and for what an invalid value costs is here.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LONGEST_LIST = 16
 
 @dataclass(frozen=True)
 class Table:
-    """A heading of the page: where rows of a contract are found, and when."""
+    """A section of the page: where the rows of a contract are stored."""
 
     heading: str
     place: str
@@ -42,15 +42,15 @@ class Table:
 TABLES = (
     Table(
         "visits, as they land",
-        "Files under `landing/visits/`, or what the SQL model of visits returns. Read, hashed and"
-        " forgotten: nothing writes this table.",
+        "Files under `landing/visits/`, or the result of the SQL model of visits. Hashed on read;"
+        " this table is never stored.",
         LandedVisits,
         lands=True,
     ),
     Table(
         "orders, as they land",
-        "Files under `landing/orders/`, or what the SQL model of orders returns. Read, hashed and"
-        " forgotten: nothing writes this table.",
+        "Files under `landing/orders/`, or the result of the SQL model of orders. Hashed on read;"
+        " this table is never stored.",
         LandedOrders,
         lands=True,
     ),
@@ -58,7 +58,7 @@ TABLES = (
     Table("orders", "Lake table `orders`, by the hour of `occurred_at`.", Orders),
     Table(
         "quarantined_visits and quarantined_orders",
-        "Lake tables of these names, by the hour that gave the row.",
+        "Lake tables of these names, by the hour of the landing folder or SQL model row.",
         Quarantine,
     ),
     Table(
@@ -68,22 +68,22 @@ TABLES = (
     ),
     Table(
         "delivery_results",
-        "Lake table `delivery_results`, by the hour of `occurred_at`: the ledger, folded.",
+        "Lake table `delivery_results`, by the hour of `occurred_at`.",
         DeliveryResults,
     ),
     Table(
         "meta_stats",
-        "Lake table `meta_stats`, by the hour: Meta's own counts beside the ledger's.",
+        "Lake table `meta_stats`, by the hour.",
         MetaStats,
     ),
     Table(
         "dataset_quality",
-        "Lake table `dataset_quality`, under hour 00 of the day that Meta was asked.",
+        "Lake table `dataset_quality`, in hour 00 of the day it was read.",
         DatasetQuality,
     ),
     Table(
         "meta_access",
-        "Lake table `meta_access`, by the hour in which Meta was asked.",
+        "Lake table `meta_access`, by the hour of the access check.",
         MetaAccess,
     ),
     Table("attribution_health", "Lake table `attribution_health`, by the hour.", AttributionHealth),
@@ -92,17 +92,17 @@ TABLES = (
 _INTRODUCTION = """\
 # Data dictionary
 
-Every table with its columns, from the models that check them (`capi_assets/contracts`). Written by
-`python -m tools.data_dictionary`.
+Every table with its columns, generated from the contracts that validate them
+(`capi_assets/contracts`) by `python -m tools.data_dictionary`.
 
 - Times are UTC with microseconds; a number is a 64-bit float, an integer has 64 bits.
-- **Required** columns always have a value. Where a required column that lands has a default, it may
-  be left out. A row that breaks a required column, or one marked *never guessed*, goes to
-  quarantine; any other broken value costs the field, and `dropped_fields` says so.
+- **Required** columns always have a value. A required landing column with a default may be left
+  out. A row that breaks a required column, or one marked *never guessed*, goes to quarantine; any
+  other invalid value is dropped and recorded in `dropped_fields`.
 - A *digest* is a SHA-256 in 64 lower-case hexadecimal digits, with or without the appendix of
-  Meta's parameter builder. How values are normalised before: [normalisation.md](normalisation.md).
-- **Meta's page** names the page that the column, or the rule about it, comes from. How an order
-  becomes an event: [events.md](events.md)."""
+  Meta's parameter builder. Values are normalised first: [normalisation.md](normalisation.md).
+- **Meta's page** is the page that defines the column or the rule about it. How an order becomes an
+  event: [events.md](events.md)."""
 
 
 def page() -> str:
@@ -112,19 +112,19 @@ def page() -> str:
 
 def _section(table: Table) -> str:
     schema = table.contract.to_schema()
-    words = [f"## {table.heading}", f"{schema.description} {table.place}"]
+    parts = [f"## {table.heading}", f"{schema.description} {table.place}"]
     if schema.unique:
-        words.append(f"Unique: {', '.join(f'`{name}`' for name in schema.unique)} together.")
+        parts.append(f"Unique: {', '.join(f'`{name}`' for name in schema.unique)} together.")
     rows = [
         f"| `{column.name}` | {column.type} | {_required(column, table)} | {column.description} |"
         f" {_format(column, schema)} | {column.metadata.get('source', '')} |"
         for column in columns(table.contract)
     ]
     head = [
-        "| column | type | required | what it is | format and checks | Meta's page |",
+        "| column | type | required | description | format and checks | Meta's page |",
         "|---|---|---|---|---|---|",
     ]
-    return "\n\n".join([*words, "\n".join([*head, *rows])])
+    return "\n\n".join([*parts, "\n".join([*head, *rows])])
 
 
 def _required(column: Column, table: Table) -> str:
@@ -137,21 +137,21 @@ def _required(column: Column, table: Table) -> str:
 
 def _format(column: Column, schema: pap.DataFrameSchema) -> str:
     field = schema.columns[column.name]
-    found = [_words(check.name, check.statistics) for check in field.checks]
-    found += [
+    formats = [_check_text(check.name, check.statistics) for check in field.checks]
+    formats += [
         check.description for check in schema.checks if check.name.startswith(f"{column.name}_")
     ]
     if field.unique:
-        found.append("unique")
+        formats.append("unique")
     if shape := column.metadata.get("json"):
-        found.insert(0, f"JSON {shape}")
+        formats.insert(0, f"JSON {shape}")
     if column.metadata.get("upper"):
-        found.append("upper or lower case")
-    return "; ".join(found)
+        formats.append("upper or lower case")
+    return "; ".join(formats)
 
 
-def _words(check: str, statistics: Mapping[str, Any]) -> str:
-    """Words for one of pandera's checks. Raises KeyError for one that no contract used before."""
+def _check_text(check: str, statistics: Mapping[str, Any]) -> str:
+    """Text for one of pandera's checks; KeyError for one that no contract used before."""
     return _CHECKS[check](statistics)
 
 

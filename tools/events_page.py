@@ -19,7 +19,7 @@ _SECTION = re.compile(r"(<!-- refusals: [^\n]*-->\n).*(<!-- end of refusals -->)
 
 def written(page: str) -> str:
     """The page with the table as the rules have it now."""
-    rows = [f"| `{refusal.reason}` | {refusal.words} | {_meta(refusal)} |" for refusal in REFUSALS]
+    rows = [f"| `{refusal.reason}` | {refusal.text} | {_meta(refusal)} |" for refusal in REFUSALS]
     table = ["", "| reason | what is wrong and what to do | Meta |", "|---|---|---|", *rows, "", ""]
     return _SECTION.sub(lambda found: found[1] + "\n".join(table) + found[2], page)
 

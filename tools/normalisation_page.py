@@ -10,13 +10,24 @@ import unicodedata
 from pathlib import Path
 
 from capi_assets.meta.match_keys.key_problems import Problem
-from capi_assets.meta.match_keys.key_rules import ANY_HASHED_KEY, RULES
+from capi_assets.meta.match_keys.key_rules import RULES
 from tests.helpers import click_id_differences, hashed_key_differences
 from tests.helpers.differences import Difference
 from tests.helpers.metas_libraries import ours, theirs
 
 PAGE = Path(__file__).parents[1] / "docs" / "normalisation.md"
 DIFFERENCES = hashed_key_differences.DIFFERENCES + click_id_differences.DIFFERENCES
+
+ANY_HASHED_KEY = (
+    "Blank values count as absent. White space around a value is removed.",
+    "Text is lower-cased (the sharp s stays) and composed (NFC); scripts other than Latin stay.",
+    "A SHA-256 digest (64 hexadecimal characters) passes in lower case, with the appendix of Meta's"
+    " param builder if it has one. MD5, SHA-1, SHA-512 and base64 digests, and the digest of an"
+    " empty text, are dropped.",
+    'Several values may stand in a JSON list (`["a","b"]`), several digests in a list separated by'
+    " spaces or commas. Each is hashed once, in the order given.",
+    "A value that Meta could not match is dropped and counted with its reason; the row stays.",
+)
 
 
 def explanations(key: str, value: str, country: str | None) -> list[str]:
@@ -55,7 +66,7 @@ def page() -> str:
         "",
         "| code | meaning and remedy |",
         "|---|---|",
-        *(f"| `{problem.code}` | {problem.words} |" for problem in Problem),
+        *(f"| `{problem.code}` | {problem.text} |" for problem in Problem),
         "",
         "## Where Meta's libraries do otherwise",
         "",

@@ -1,5 +1,5 @@
-"""The data dictionary: one pandera model per table, with types, checks, words and sources.
+"""The data contracts: one pandera model per table, with types, checks, descriptions and sources.
 
-Everything that says what a column is comes from here: what ingestion refuses, the Parquet schemas
-of the lake, and the column descriptions in the Dagster UI. How columns are computed is elsewhere.
+Ingestion validates with them; the Parquet schemas of the lake, the column descriptions in the
+Dagster UI and docs/data-dictionary.md are derived from them. How a column is computed is elsewhere.
 """

@@ -1,78 +1,75 @@
-"""`attribution_health`: the waterfall of each hour, from orders to delivered events."""
+"""`attribution_health`: each hour's waterfall, from orders to delivered events."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pandera.pandas as pap
 from pandera.typing import Series
 
-from capi_assets.contracts.base import Contract, Count, Money, Text, Time
+from capi_assets.contracts.base import Contract, Count, Money, Text, Time, optional
 
 
-def _count(words: str) -> Series[Count]:
-    field: Series[Count] = pap.Field(ge=0, description=words)
-    return field
+def _count(description: str) -> Any:
+    return pap.Field(ge=0, description=description)
 
 
-def _money(words: str) -> Series[Money]:
-    field: Series[Money] = pap.Field(ge=0, description=f"Money of {words}, in `currency`.")
-    return field
+def _money(of: str) -> Any:
+    return pap.Field(ge=0, description=f"Value of {of}, in `currency`.")
 
 
 class AttributionHealth(Contract):
-    """One row per hour, dataset, event name and currency; the counts always add up to `orders`."""
+    """One row per hour, dataset, event name and currency; the stages always add up to `orders`."""
 
     hour: Series[Time] = pap.Field(description="Start of the hour.")
-    dataset_id: Series[Text] = pap.Field(description="Meta dataset; empty in an empty hour.")
-    event_name: Series[Text] = pap.Field(description="Event name; empty in an empty hour.")
-    currency: Series[Text] = pap.Field(nullable=True, description="ISO 4217 code.")
-    visits: Series[Count] = _count("Visits of the whole hour.")
-    orders: Series[Count] = _count("Orders that landed.")
-    quarantined: Series[Count] = _count("Orders that broke the contract.")
-    withheld: Series[Count] = _count("Orders not sent on purpose.")
-    invalid: Series[Count] = _count("Orders that Meta would refuse.")
-    matched: Series[Count] = _count("Orders that found a visit.")
+    dataset_id: Series[Text] = pap.Field(
+        description="Meta dataset; empty for an hour without orders."
+    )
+    event_name: Series[Text] = pap.Field(
+        description="Event name; empty for an hour without orders."
+    )
+    currency: Series[Text] = optional("ISO 4217 code.")
+    visits: Series[Count] = _count("Visits in the whole hour.")
+    orders: Series[Count] = _count("Orders that landed for the hour.")
+    quarantined: Series[Count] = _count("Orders that break the contract.")
+    withheld: Series[Count] = _count("Orders deliberately not sent, such as cancelled ones.")
+    invalid: Series[Count] = _count("Orders whose event Meta would reject.")
+    matched: Series[Count] = _count("Orders with a matching visit.")
     delivered: Series[Count] = _count("Events that Meta accepted.")
-    pending: Series[Count] = _count("Events that still wait.")
-    unknown: Series[Count] = _count("Events whose fate is unknown.")
-    rejected: Series[Count] = _count("Events that Meta refused.")
-    expired: Series[Count] = _count("Events too old for Meta.")
-    future_dated: Series[Count] = _count("Events dated in the future.")
+    pending: Series[Count] = _count("Events not accepted yet; they are sent by the next run.")
+    unknown: Series[Count] = _count("Events with unknown outcome: sent, but no usable response.")
+    rejected: Series[Count] = _count("Events that Meta rejected because of their content.")
+    expired: Series[Count] = _count("Events too old for Meta to accept.")
+    future_dated: Series[Count] = _count("Events with an event_time in the future.")
     value_orders: Series[Money] = _money("orders")
     value_quarantined: Series[Money] = _money("quarantined orders")
     value_withheld: Series[Money] = _money("withheld orders")
     value_invalid: Series[Money] = _money("invalid orders")
     value_delivered: Series[Money] = _money("delivered events")
     value_pending: Series[Money] = _money("pending events")
-    value_unknown: Series[Money] = _money("events of unknown fate")
+    value_unknown: Series[Money] = _money("events with unknown outcome")
     value_rejected: Series[Money] = _money("rejected events")
     value_expired: Series[Money] = _money("expired events")
-    value_future_dated: Series[Money] = _money("future events")
-    eligible: Series[Count] = _count("Orders that ought to be at Meta: orders less withheld.")
-    coverage: Series[Money] = pap.Field(
-        nullable=True, ge=0, le=1, description="delivered / eligible; null when none is eligible."
+    value_future_dated: Series[Money] = _money("future-dated events")
+    eligible: Series[Count] = _count("Orders that should reach Meta: orders minus withheld.")
+    coverage: Series[Money] = optional(
+        "delivered / eligible; null if no order is eligible.", ge=0, le=1
     )
-    coverage_value: Series[Money] = pap.Field(
-        nullable=True, ge=0, le=1.000001, description="The same by money."
+    coverage_value: Series[Money] = optional(
+        "Coverage by value; null if values make it meaningless.", ge=0, le=1.000001
     )
-    first_deadline: Series[Time] = pap.Field(
-        nullable=True, description="Earliest deliver_until of what can still be saved."
+    first_deadline: Series[Time] = optional(
+        "Earliest deliver_until of events that can still be delivered."
     )
-    main_reason: Series[Text] = pap.Field(
-        nullable=True, description="Most frequent reason among what was lost."
+    main_reason: Series[Text] = optional("Most frequent reason of undelivered orders.")
+    main_reason_kind: Series[Text] = optional("Cause of that reason, such as `token`.")
+    freshness_p50_minutes: Series[Money] = optional(
+        "Median minutes from the order until Meta accepted its event."
     )
-    main_reason_kind: Series[Text] = pap.Field(
-        nullable=True, description="The cause that reason belongs to, such as token."
+    freshness_p95_minutes: Series[Money] = optional("95th percentile of the same.")
+    matched_eligible: Series[Count] = optional(
+        "Matched orders that are neither withheld nor quarantined.", ge=0
     )
-    freshness_p50_minutes: Series[Money] = pap.Field(
-        nullable=True, description="Median minutes from order to acceptance."
-    )
-    freshness_p95_minutes: Series[Money] = pap.Field(
-        nullable=True, description="95th percentile minutes from order to acceptance."
-    )
-    matched_eligible: Series[Count] = pap.Field(
-        nullable=True, ge=0, description="Orders neither withheld nor quarantined with a visit."
-    )
-    match_keys: Series[Text] = pap.Field(
-        nullable=True,
-        description="Of orders neither withheld nor quarantined: how many carry each key, as JSON.",
+    match_keys: Series[Text] = optional(
+        "Orders with each match key, as JSON; without withheld and quarantined orders."
     )

@@ -1,4 +1,4 @@
-"""What every contract shares: column types, and how a table is held against its model."""
+"""Column types, Arrow schemas and validation that all contracts share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 import pandera.pandas as pap
 import pyarrow as pa
 
-UTC_MICROSECONDS = pa.timestamp("us", tz="UTC")
+from capi_assets.meta.limits import UTC_MICROSECONDS as UTC_MICROSECONDS
 
 # pandas' Arrow dtypes: one null, no float promotion of whole numbers, no copy to or from Arrow.
 Text = Annotated[pd.ArrowDtype, pa.string()]
@@ -27,7 +27,7 @@ DIGEST_LIST = rf"^{DIGESTS}( {DIGESTS})*$"
 
 
 class ContractError(ValueError):
-    """A table of ours breaks its contract; the message names column and check, never a value."""
+    """A table breaks its contract; the message names column and check, never a value."""
 
 
 class Contract(pap.DataFrameModel):
@@ -37,6 +37,11 @@ class Contract(pap.DataFrameModel):
         strict = True
         ordered = False
         coerce = False
+
+
+def optional(description: str, metadata: dict[str, Any] | None = None, **checks: Any) -> Any:
+    """A field that may be null, with its description and Meta's page."""
+    return pap.Field(nullable=True, description=description, metadata=metadata, **checks)
 
 
 @dataclass(frozen=True)
@@ -53,14 +58,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Breach:
-    """One check that some rows fail; `rows` are their numbers, from 0, ascending."""
+    """A check that fails; `rows` are the numbers of the failing rows, from 0, ascending."""
 
     column: str
     check: str
     rows: Rows
 
 
-_TYPE_WORDS = {
+_TYPE_LABELS = {
     pa.string(): "text",
     UTC_MICROSECONDS: "timestamp (UTC)",
     pa.float64(): "number",
@@ -70,75 +75,78 @@ _TYPE_WORDS = {
 
 
 def columns(contract: type[Contract]) -> list[Column]:
-    """The columns of a contract in their order."""
-    found = []
+    """The columns of a contract in order; for validation, the UI and the data dictionary."""
+    result = []
     for name, column in contract.to_schema().columns.items():
         arrow_type = column.dtype.type.pyarrow_dtype
-        found.append(
+        result.append(
             Column(
                 name=name,
-                type=_TYPE_WORDS[arrow_type],
+                type=_TYPE_LABELS[arrow_type],
                 description=column.description or "",
                 required=not column.nullable,
                 arrow_type=arrow_type,
                 metadata=dict(column.metadata or {}),
             )
         )
-    return found
+    return result
 
 
 def arrow_schema(contract: type[Contract]) -> pa.Schema:
-    """The Arrow schema that tables of this contract have, in the lake and between functions."""
+    """The Arrow schema of a contract's tables, in the lake and between functions.
+
+    lake.read("orders", hours, arrow_schema(Orders))
+    """
     return pa.schema([pa.field(c.name, c.arrow_type) for c in columns(contract)])
 
 
 def breaches(table: pa.Table, contract: type[Contract]) -> list[Breach]:
-    """Every check that rows fail. The table must have the contract's columns and types.
+    """Every failing check with its rows. The table must have the contract's columns and types.
 
-    A check over several columns stands under the column that its name begins with
-    (`value_missing` speaks of `value`).
+    A check over several columns is reported under the column that its name begins with
+    (`value_missing` under `value`).
     """
     return [*column_breaches(table, contract), *row_breaches(table, contract)]
 
 
-# pandera's own report has a row per failed value, and for a check over rows one per column of
-# them: 20,000 orders without a value took 5 s. Its checks alone take milliseconds.
+# pandera's own report has a row per failed value, and one per column for a check over rows: 20,000
+# orders without a value took 5 s. Its checks alone take milliseconds.
 def column_breaches(table: pa.Table, contract: type[Contract]) -> list[Breach]:
-    """What `breaches` says of checks that look at one column."""
+    """The failing checks over one column."""
     frame = table.to_pandas(types_mapper=pd.ArrowDtype)
-    found = []
+    failing = []
     for name, column in contract.to_schema().columns.items():
         values = frame[name]
         if not column.nullable:
-            found.append(Breach(name, "not_nullable", _true(values.isna())))
+            failing.append(Breach(name, "not_nullable", _true(values.isna())))
         if column.unique:
-            found.append(Breach(name, "unique", _true(values.duplicated())))
+            failing.append(Breach(name, "unique", _true(values.duplicated())))
         for check in column.checks:
-            found.append(Breach(name, check.name, _failed(check(values).check_output)))
-    return [breach for breach in found if len(breach.rows)]
+            failing.append(Breach(name, check.name, _failed(check(values).check_output)))
+    return [breach for breach in failing if len(breach.rows)]
 
 
 def row_breaches(table: pa.Table, contract: type[Contract]) -> list[Breach]:
-    """What `breaches` says of checks that look at several columns."""
+    """The failing checks over several columns."""
     schema = contract.to_schema()
     if not schema.checks and not schema.unique:
         return []
     frame = table.to_pandas(types_mapper=pd.ArrowDtype)
-    found = []
+    failing = []
     for check in schema.checks:
         owner = next(name for name in schema.columns if check.name.startswith(f"{name}_"))
-        word = check.name.removeprefix(f"{owner}_")
-        found.append(Breach(owner, word, _failed(check(frame).check_output)))
+        reason = check.name.removeprefix(f"{owner}_")
+        failing.append(Breach(owner, reason, _failed(check(frame).check_output)))
     if schema.unique:
         repeated = frame.duplicated(list(schema.unique))
-        found.append(Breach(" ".join(schema.unique), "unique", _true(repeated)))
-    return [breach for breach in found if len(breach.rows)]
+        failing.append(Breach(" ".join(schema.unique), "unique", _true(repeated)))
+    return [breach for breach in failing if len(breach.rows)]
 
 
 def _failed(passed: pd.Series) -> Rows:
-    """Row numbers where a check says no; pandera leaves out the rows where there is no value."""
-    kept = passed.to_numpy(dtype=bool, na_value=True)
-    numbers: Rows = passed.index.to_numpy()[~kept]
+    """Row numbers where a check fails; pandera leaves out the rows without a value."""
+    ok = passed.to_numpy(dtype=bool, na_value=True)
+    numbers: Rows = passed.index.to_numpy()[~ok]
     return numbers
 
 
@@ -148,7 +156,9 @@ def _true(flags: pd.Series) -> Rows:
 
 
 def conform(table: pa.Table, contract: type[Contract]) -> pa.Table:
-    """`table` with the contract's columns, order and types, checked.
+    """`table` with the contract's columns in its order and types, validated.
+
+    Ingestion and matching call it before a table is stored.
 
     Raises:
         ContractError: a column is missing, cannot be cast, or a check fails.
@@ -158,13 +168,13 @@ def conform(table: pa.Table, contract: type[Contract]) -> pa.Table:
     if missing:
         raise ContractError(f"{contract.__name__}: missing columns {', '.join(missing)}")
     try:
-        fitted = table.select(schema.names).cast(schema)
+        conformed = table.select(schema.names).cast(schema)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise ContractError(f"{contract.__name__}: {type(error).__name__} in a cast") from None
-    if broken := breaches(fitted, contract):
-        words = "; ".join(
+    if broken := breaches(conformed, contract):
+        text = "; ".join(
             f"column {b.column} fails {b.check} in {len(b.rows)} rows, first in row {b.rows[0]}"
             for b in broken
         )
-        raise ContractError(f"{contract.__name__}: {words}")
-    return fitted
+        raise ContractError(f"{contract.__name__}: {text}")
+    return conformed

@@ -1,4 +1,4 @@
-"""`delivery_results`: what Meta answered, the ledger folded to one row per event."""
+"""`delivery_results`: the delivery status of every event, from plan and ledger."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pandera.pandas as pap
 from pandera.typing import Series
 
 from capi_assets.contracts import meta_pages as page
-from capi_assets.contracts.base import Contract, Count, Money, Text, Time
+from capi_assets.contracts.base import Contract, Count, Money, Text, Time, optional
 
 STATUSES = (
     "delivered",
@@ -22,33 +22,31 @@ STATUSES = (
 
 
 class DeliveryResults(Contract):
-    """One row per matched event with the state of its delivery."""
+    """One row per matched event with its delivery status."""
 
     dataset_id: Series[Text] = pap.Field(description="Meta dataset of the event.")
     event_name: Series[Text] = pap.Field(
         description="Standard or custom event name.", metadata=page.SERVER_EVENT
     )
-    event_id: Series[Text] = pap.Field(description="Deduplication id.", metadata=page.DEDUPLICATION)
-    order_id: Series[Text] = pap.Field(description="Your id of the order.")
+    event_id: Series[Text] = pap.Field(
+        description="Deduplication id, shared with the browser.", metadata=page.DEDUPLICATION
+    )
+    order_id: Series[Text] = pap.Field(description="Your id for the order.")
     occurred_at: Series[Time] = pap.Field(description="When the conversion happened.")
-    value: Series[Money] = pap.Field(
-        nullable=True, description="Money in `currency`.", metadata=page.CUSTOM_DATA
-    )
-    currency: Series[Text] = pap.Field(
-        nullable=True, description="ISO 4217 code.", metadata=page.CUSTOM_DATA
-    )
+    value: Series[Money] = optional("Money in `currency`.", page.CUSTOM_DATA)
+    currency: Series[Text] = optional("ISO 4217 code.", page.CUSTOM_DATA)
     deliver_until: Series[Time] = pap.Field(
-        description="After this, Meta refuses the event.", metadata=page.WINDOW
+        description="Last moment at which Meta accepts the event.", metadata=page.WINDOW
     )
-    status: Series[Text] = pap.Field(isin=STATUSES, description="Where the event stands.")
-    reason: Series[Text] = pap.Field(nullable=True, description="Why it stands there.")
-    attempts: Series[Count] = pap.Field(ge=0, description="Requests that carried the event.")
-    first_attempt_at: Series[Time] = pap.Field(nullable=True, description="First request.")
-    last_attempt_at: Series[Time] = pap.Field(nullable=True, description="Latest request.")
-    delivered_at: Series[Time] = pap.Field(nullable=True, description="When Meta accepted it.")
-    http_status: Series[Count] = pap.Field(nullable=True, description="Meta's HTTP status.")
-    code: Series[Count] = pap.Field(nullable=True, description="Meta's error code.")
-    subcode: Series[Count] = pap.Field(nullable=True, description="Meta's error subcode.")
-    fbtrace_id: Series[Text] = pap.Field(nullable=True, description="Meta's trace id.")
-    api_version: Series[Text] = pap.Field(nullable=True, description="Version that answered.")
-    payload_sha256: Series[Text] = pap.Field(nullable=True, description="Digest of the payload.")
+    status: Series[Text] = pap.Field(isin=STATUSES, description="Delivery status.")
+    reason: Series[Text] = optional("Reason of the status.")
+    attempts: Series[Count] = pap.Field(ge=0, description="Requests that contained the event.")
+    first_attempt_at: Series[Time] = optional("Time of the first request.")
+    last_attempt_at: Series[Time] = optional("Time of the latest request.")
+    delivered_at: Series[Time] = optional("When Meta accepted it.")
+    http_status: Series[Count] = optional("HTTP status of the latest response.")
+    code: Series[Count] = optional("Meta's error code.")
+    subcode: Series[Count] = optional("Meta's error subcode.")
+    fbtrace_id: Series[Text] = optional("Meta's trace id.")
+    api_version: Series[Text] = optional("Graph API version of the latest response.")
+    payload_sha256: Series[Text] = optional("SHA-256 of the payload.")

@@ -1,4 +1,4 @@
-"""`matched_events`: what became of each order once it found its visit, with the bytes to send."""
+"""`matched_events`: each order joined to its best visit, with the exact payload to send."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pandera.pandas as pap
 from pandera.typing import Series
 
 from capi_assets.contracts import meta_pages as page
-from capi_assets.contracts.base import Contract, Count, Flag, Money, Text, Time
+from capi_assets.contracts.base import Contract, Count, Flag, Money, Text, Time, optional
 
 VERDICTS = ("ready", "withheld", "invalid")
 MATCHED_BY = ("visit_id", "external_id", "em", "ph", "fbclid", "fbp", "ip_user_agent")
@@ -15,9 +15,9 @@ MATCHED_BY = ("visit_id", "external_id", "em", "ph", "fbclid", "fbp", "ip_user_a
 class MatchedEvents(Contract):
     """One row per order; `payload` is the exact JSON that is sent for it."""
 
-    order_id: Series[Text] = pap.Field(description="Your id of the order.")
+    order_id: Series[Text] = pap.Field(description="Your id for the order.")
     occurred_at: Series[Time] = pap.Field(description="When the conversion happened.")
-    dataset_id: Series[Text] = pap.Field(description="Meta dataset the event goes to.")
+    dataset_id: Series[Text] = pap.Field(description="Meta dataset that the event is sent to.")
     event_name: Series[Text] = pap.Field(
         description="Standard or custom event name.", metadata=page.SERVER_EVENT
     )
@@ -28,50 +28,36 @@ class MatchedEvents(Contract):
         description="Where the conversion happened.", metadata=page.SERVER_EVENT
     )
     event_time: Series[Count] = pap.Field(
-        description="Unix seconds, as Meta takes them.", metadata=page.SERVER_EVENT
+        description="Unix time in seconds.", metadata=page.SERVER_EVENT
     )
-    value: Series[Money] = pap.Field(
-        nullable=True, description="Money in `currency`.", metadata=page.CUSTOM_DATA
+    value: Series[Money] = optional("Value in `currency`.", page.CUSTOM_DATA)
+    currency: Series[Text] = optional("ISO 4217 code.", page.CUSTOM_DATA)
+    visit_id: Series[Text] = optional("The matched visit.")
+    matched_by: Series[Text] = optional(
+        "The match key by which order and visit were joined.", isin=MATCHED_BY
     )
-    currency: Series[Text] = pap.Field(
-        nullable=True, description="ISO 4217 code.", metadata=page.CUSTOM_DATA
+    visit_age_seconds: Series[Count] = optional("Seconds from the visit to the order.", ge=0)
+    lent: Series[Text] = optional("Columns that the visit supplied, separated by spaces.")
+    match_keys: Series[Text] = optional(
+        "Match keys of the event, separated by spaces.", page.CUSTOMER
     )
-    visit_id: Series[Text] = pap.Field(nullable=True, description="The visit the order found.")
-    matched_by: Series[Text] = pap.Field(
-        nullable=True, isin=MATCHED_BY, description="The match key that found the visit."
+    consent: Series[Flag] = optional(
+        "Whether the person agreed to share data with Meta.", page.CONSENT
     )
-    visit_age_seconds: Series[Count] = pap.Field(
-        nullable=True, ge=0, description="Seconds from the visit to the order."
-    )
-    lent: Series[Text] = pap.Field(
-        nullable=True, description="Match keys that the visit lent, separated by spaces."
-    )
-    match_keys: Series[Text] = pap.Field(
-        nullable=True,
-        description="Match keys that the event carries, separated by spaces.",
-        metadata=page.CUSTOMER,
-    )
-    consent: Series[Flag] = pap.Field(
-        nullable=True, description="Whether the person agreed.", metadata=page.CONSENT
-    )
-    pixel_reported_at: Series[Time] = pap.Field(
-        nullable=True,
-        description="When the browser's Pixel reported the order.",
-        metadata=page.DEDUPLICATION,
+    pixel_reported_at: Series[Time] = optional(
+        "When the Pixel reported the order.", page.DEDUPLICATION
     )
     deliver_until: Series[Time] = pap.Field(
-        description="After this, Meta refuses the event.", metadata=page.WINDOW
+        description="Last moment at which Meta accepts the event.", metadata=page.WINDOW
     )
-    verdict: Series[Text] = pap.Field(isin=VERDICTS, description="ready, withheld or invalid.")
-    reason: Series[Text] = pap.Field(nullable=True, description="Why it is not ready.")
-    subcode: Series[Count] = pap.Field(
-        nullable=True, description="Meta's subcode of the refusal, where one exists."
+    verdict: Series[Text] = pap.Field(
+        isin=VERDICTS, description="`ready` to send, `withheld` on purpose, or `invalid` for Meta."
     )
-    payload: Series[Text] = pap.Field(
-        nullable=True,
-        description="The server event, exactly as sent: JSON, no contact data in the clear.",
-        metadata=page.SERVER_EVENT,
+    reason: Series[Text] = optional("Why it is not ready.")
+    subcode: Series[Count] = optional("Error subcode that Meta would return, if there is one.")
+    payload: Series[Text] = optional(
+        "The server event exactly as sent: JSON, contact data hashed.", page.SERVER_EVENT
     )
-    payload_sha256: Series[Text] = pap.Field(
-        nullable=True, str_matches=r"^[0-9a-f]{64}$", description="Digest of the payload."
+    payload_sha256: Series[Text] = optional(
+        "SHA-256 of the payload.", str_matches=r"^[0-9a-f]{64}$"
     )

@@ -1,7 +1,7 @@
-"""Meta's pages by name, as field metadata: where a column, or a rule about it, is Meta's.
+"""Meta's pages by name, as field metadata: the page that defines a column or a rule about it.
 
-The pages stand under developers.facebook.com/documentation/ads-commerce/conversions-api, but for
-"Data processing options" (Marketing API). What a page says is in `capi_assets.meta`, rule by rule.
+They are pages under developers.facebook.com/documentation/ads-commerce/conversions-api, except
+"Data processing options" (Marketing API). The rules themselves are in `capi_assets.meta`.
 """
 
 from __future__ import annotations

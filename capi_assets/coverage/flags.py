@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
+from capi_assets.contracts.base import UTC_MICROSECONDS
 from capi_assets.coverage.anomalies.detect import Anomaly, detect_anomalies
 from capi_assets.coverage.anomalies.hour_signals import hour_signals
 from capi_assets.coverage.anomalies.missing_visits import HourOfVisits, missing_visits
@@ -71,7 +72,7 @@ class CoveragePolicy:
 
 FLAGS = pa.schema(
     [
-        ("hour", pa.timestamp("us", tz="UTC")),
+        ("hour", UTC_MICROSECONDS),
         ("judged", pa.bool_()),
         ("flagged", pa.bool_()),
         ("severity", pa.string()),
@@ -89,8 +90,8 @@ FLAGS = pa.schema(
         ("unmatched", pa.int64()),
         ("orders_expected_missing", pa.int64()),
         ("orders_with_fewer_keys", pa.int64()),
-        ("first_deadline", pa.timestamp("us", tz="UTC")),
-        ("visits_until", pa.timestamp("us", tz="UTC")),
+        ("first_deadline", UTC_MICROSECONDS),
+        ("visits_until", UTC_MICROSECONDS),
         ("visits_remaining", pa.string()),
         ("reasons", pa.string()),
         ("evidence", pa.string()),

@@ -100,7 +100,14 @@ def _as_of(row: Mapping[str, Any], cause: Cause, lateness: LateCause | None) -> 
     if lateness is None or lateness.cause is not cause:
         return {**row, "flagged": False}
     nothing = dict.fromkeys(
-        ("missing", "recoverable", "correctable", "unmatched", "absent", "orders_with_fewer_keys"),
+        (
+            "missing",
+            "recoverable",
+            "correctable",
+            "unmatched",
+            "orders_expected_missing",
+            "orders_with_fewer_keys",
+        ),
         0,
     )
     unsaid = dict.fromkeys(

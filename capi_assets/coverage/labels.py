@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from capi_assets.delivery import reasons
 from capi_assets.delivery.causes import NOT_PLANNED
-from capi_assets.eligibility import WITHHELD_WORDS
+from capi_assets.eligibility import WITHHELD_TEXTS
 from capi_assets.meta.events.refusals import REFUSALS
 from capi_assets.meta.graph.error_subcodes import SUBCODES
 
@@ -94,8 +94,8 @@ _OURS = {
 
 _WORDS = {
     **{s.name: f"Meta says: {s.meaning}." for s in SUBCODES.values()},
-    **{refusal.reason: refusal.words for refusal in REFUSALS},
-    **WITHHELD_WORDS,
+    **{refusal.reason: refusal.text for refusal in REFUSALS},
+    **WITHHELD_TEXTS,
     **_OURS,
 }
 

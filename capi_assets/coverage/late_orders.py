@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 
+from capi_assets.contracts.base import UTC_MICROSECONDS
 from capi_assets.coverage.flags import CoveragePolicy
 from capi_assets.coverage.outcomes import MONEY_UNITS, money_units
 from capi_assets.coverage.sql import duckdb_with, query
@@ -22,15 +23,14 @@ from capi_assets.hours import HOUR
 LOOKED_AT = 200
 """Events per hour whose attempts are read: enough to know what the hour suffered from."""
 
-_TIME = pa.timestamp("us", tz="UTC")
 
 LATE = pa.schema(
     [
-        ("hour", _TIME),
+        ("hour", UTC_MICROSECONDS),
         ("currency", pa.string()),
         ("orders", pa.int64()),
         ("value", pa.float64()),
-        ("last_delivered_at", _TIME),
+        ("last_delivered_at", UTC_MICROSECONDS),
         ("least_spare", pa.int64()),
     ]
 )

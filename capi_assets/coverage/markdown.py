@@ -14,6 +14,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from capi_assets.contracts.base import UTC_MICROSECONDS
 from capi_assets.coverage.formatting import (
     amount,
     count,
@@ -67,7 +68,9 @@ def hour_sentence(hour: datetime, flags: pa.Table, now: datetime) -> str:
     return "".join(
         (
             f"{hour_key(hour)}: {_reached(row)}, because {cause.headline_for(_reasons(row))}",
-            f" (about {row['absent']:,} did not arrive)" if row["absent"] else "",
+            f" (about {row['orders_expected_missing']:,} did not arrive)"
+            if row["orders_expected_missing"]
+            else "",
             f" ({row['unmatched']:,} found no visit)" if row["unmatched"] else "",
             f" (about {row['orders_with_fewer_keys']:,} without their usual match keys)"
             if row["orders_with_fewer_keys"]
@@ -299,6 +302,6 @@ def _value(row: Mapping[str, Any], stage: str) -> float:
 
 
 def _of_hour(rows: pa.Table, hour: datetime) -> list[dict[str, Any]]:
-    start = pa.scalar(hour, pa.timestamp("us", tz="UTC"))
+    start = pa.scalar(hour, UTC_MICROSECONDS)
     found: list[dict[str, Any]] = rows.filter(pc.equal(rows["hour"], start)).to_pylist()
     return found

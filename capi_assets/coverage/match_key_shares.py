@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from capi_assets.contracts.base import UTC_MICROSECONDS
 from capi_assets.coverage.buckets import Buckets
 from capi_assets.coverage.sql import duckdb_with, query
 
 MATCH_KEY_COUNTS = pa.schema(
-    [("hour", pa.timestamp("us", tz="UTC")), ("key", pa.string()), ("events", pa.int64())]
+    [("hour", UTC_MICROSECONDS), ("key", pa.string()), ("events", pa.int64())]
 )
 
 MATCH_KEY_SHARES = pa.schema(

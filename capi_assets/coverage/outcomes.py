@@ -12,6 +12,8 @@ from contextlib import contextmanager
 import duckdb
 import pyarrow as pa
 
+from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema
+from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.coverage.sql import duckdb_with, query
 from capi_assets.delivery.causes import NOT_PLANNED, cause_of
 
@@ -35,16 +37,10 @@ LOST_STAGES = tuple(s for s in STAGES if s not in (ON_PURPOSE, DELIVERED))
 MONEY_UNITS = 10_000
 """Money is added up as whole ten-thousandths: sums are exact, and equal in any order of rows."""
 
-_TIME = pa.timestamp("us", tz="UTC")
-
 QUARANTINED_ORDERS = pa.schema(
     [
-        pa.field("hour", _TIME),
-        pa.field("dataset_id", pa.string()),
-        pa.field("event_name", pa.string()),
-        pa.field("currency", pa.string()),
-        pa.field("value", pa.float64()),
-        pa.field("reasons", pa.string()),
+        arrow_schema(Quarantine).field(name)
+        for name in ("hour", "dataset_id", "event_name", "currency", "value", "reasons")
     ]
 )
 
@@ -142,7 +138,7 @@ ORDER BY hour, stage, reason, kind NULLS FIRST, currency NULLS FIRST
 
 LOSSES = pa.schema(
     [
-        pa.field("hour", _TIME),
+        pa.field("hour", UTC_MICROSECONDS),
         pa.field("stage", pa.string()),
         pa.field("reason", pa.string()),
         pa.field("orders", pa.int64()),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from capi_assets.contracts.base import UTC_MICROSECONDS
 from capi_assets.coverage.anomalies.hour_signals import HISTORY
 from capi_assets.coverage.buckets import Buckets
 from capi_assets.coverage.freshness import freshness
@@ -16,7 +17,7 @@ from capi_assets.hours import HOUR
 
 SIGNALS = pa.schema(
     [
-        ("hour", pa.timestamp("us", tz="UTC")),
+        ("hour", UTC_MICROSECONDS),
         ("visits", pa.int64()),
         ("orders", pa.int64()),
         ("eligible", pa.int64()),

@@ -1,4 +1,4 @@
-"""DuckDB over Arrow tables, for a moment: what the room's aggregations share."""
+"""A short-lived DuckDB over Arrow tables, for the aggregations of coverage."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 
 @contextmanager
 def duckdb_with(**tables: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection in UTC on which `tables` can be read by name."""
+    """A connection in UTC on which `tables` can be queried by name."""
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         for name, table in tables.items():

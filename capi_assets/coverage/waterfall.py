@@ -1,7 +1,7 @@
-"""The waterfall of each hour: orders, what was lost at every stage by count and by money, and
-coverage. This is the table `attribution_health`; docs/architecture.md defines coverage.
+"""The waterfall of each hour, the table `attribution_health`: orders by stage, value and coverage.
 
-What an order's stage, reason and cause are is in outcomes.py; which hours are bad, in flags.py.
+An order's stage, reason and cause come from outcomes.py; which hours are bad is in flags.py;
+docs/architecture.md defines coverage.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from capi_assets.contracts.attribution_health import AttributionHealth
-from capi_assets.contracts.base import arrow_schema
+from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema
 from capi_assets.coverage.outcomes import (
     LOST_STAGES,
     MONEY_UNITS,
@@ -24,12 +24,10 @@ from capi_assets.coverage.outcomes import (
 from capi_assets.coverage.sql import query
 from capi_assets.hours import floor_hour
 
-_TIME = pa.timestamp("us", tz="UTC")
-
 ATTRIBUTION_HEALTH = arrow_schema(AttributionHealth)
 
 _GROUP = "hour, dataset_id, event_name, currency"
-_NOT_SENDABLE = "'quarantined', 'withheld'"  # no event could be made of them, or none ought to be
+_NOT_SENDABLE = "'quarantined', 'withheld'"  # no event can be built, or none should be
 _LOST = ", ".join(f"'{stage}'" for stage in LOST_STAGES)
 
 
@@ -132,23 +130,23 @@ def waterfall(
     """`attribution_health` of `hours`: one row per hour, dataset, event name and currency.
 
     Args:
-        hours: starts of hours, timezone-aware; each gets at least one row, an hour without orders
-            one with empty names and zero counts. Orders of other hours are left out.
-        matched_events: the table of that name (the payload is not read).
-        delivery_results: the table of that name; results of events that are gone are left out.
+        hours: timezone-aware starts of hours; each has at least one row, an hour without orders one
+            with empty names and zero counts. Orders of other hours are left out.
+        matched_events: the table of that name, with or without its payload.
+        delivery_results: the table of that name; results without an event are left out.
         quarantined_orders: hour, dataset_id, event_name, currency, value, reasons; all but hour may
-            be null. A file that could not be read is one of them, and its row's main reason.
-        visits_per_hour: hour, visits; an hour that is absent had none.
+            be null. An unreadable file is one row, and the main reason of its hour.
+        visits_per_hour: hour, visits; an absent hour had no visits.
 
     Returns:
         Columns of `ATTRIBUTION_HEALTH`, sorted by hour, dataset, event name and currency. A null
         or impossible value counts as no money. `first_deadline` is the earliest deliver_until of
-        what waits (pending, unknown, future_dated); `main_reason_kind` is a `Cause`.
-        `coverage_value` is null when negative values make a share meaningless.
+        pending, unknown and future_dated events; `main_reason_kind` is a `Cause`.
+        `coverage_value` is null if negative values make a share meaningless.
     """
     wanted = sorted({_hour(hour) for hour in hours})
     with outcomes(matched_events, delivery_results, quarantined_orders) as connection:
-        connection.register("hours", pa.table({"hour": pa.array(wanted, _TIME)}))
+        connection.register("hours", pa.table({"hour": pa.array(wanted, UTC_MICROSECONDS)}))
         connection.register("visits_per_hour", visits_per_hour)
         rows = query(connection, _WATERFALL)
     return pa.table(
@@ -163,29 +161,30 @@ def waterfall(
 
 
 def closes(health: pa.Table) -> pa.Table:
-    """The rows of `attribution_health` that do not add up; an empty table is the promise kept.
+    """The rows of `attribution_health` that do not add up; empty if all do. The check
+    `every_order_is_accounted_for` fails on any.
 
-    Columns: hour, dataset_id, event_name, currency, measure (`orders` or `value`), total (what the
-    books hold) and parts (the sum over all stages). Money may differ by less than half a cent.
+    Columns: hour, dataset_id, event_name, currency, measure (`orders` or `value`), total (all
+    orders) and parts (the sum over all stages). Money may differ by less than half a cent.
     """
     keys = ["hour", "dataset_id", "event_name", "currency"]
-    found = []
+    differences = []
     for measure, prefix in (("orders", ""), ("value", "value_")):
         total = health[f"{prefix}orders"].cast(pa.float64())
         parts = pa.chunked_array([pa.array([0.0] * health.num_rows, pa.float64())])
         for stage in STAGES:
             parts = pc.add(parts, health[f"{prefix}{stage}"].cast(pa.float64()))
-        # Beyond 1e12 a double's own steps exceed the half cent.
-        slack = pc.max_element_wise(pc.multiply(pc.abs(total), 1e-14), 0.005)
-        off = pc.fill_null(pc.greater_equal(pc.abs(pc.subtract(total, parts)), slack), True)
-        found.append(
+        # Above 5e11 the rounding of a double exceeds half a cent.
+        tolerance = pc.max_element_wise(pc.multiply(pc.abs(total), 1e-14), 0.005)
+        differs = pc.fill_null(pc.greater_equal(pc.abs(pc.subtract(total, parts)), tolerance), True)
+        differences.append(
             health.select(keys)
             .append_column("measure", pa.array([measure] * health.num_rows, pa.string()))
             .append_column("total", total)
             .append_column("parts", parts)
-            .filter(off)
+            .filter(differs)
         )
-    return pa.concat_tables(found)
+    return pa.concat_tables(differences)
 
 
 def _hour(moment: datetime) -> datetime:

@@ -1,6 +1,6 @@
-"""The backfill planner: what materializing hours would do, before anything is sent.
+"""Sums up a plan: what materializing hours would bring, before anything is sent.
 
-It sums up what `plan` decided; it decides nothing itself.
+Called by the dry run of `delivery_results` and by `capi-assets plan`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from capi_assets.contracts.base import UTC_MICROSECONDS
 from capi_assets.meta.limits import MAX_EVENTS_PER_REQUEST
 
 OUTLOOKS = {
@@ -22,20 +23,19 @@ OUTLOOKS = {
     "covered_by_pixel": "covered_by_pixel",
     "future_dated": "future_dated",
 }
-"""What each action of the plan means to someone who asks what a backfill would bring."""
+"""What a backfill would do with an event, by the action of its plan."""
 
 OUTLOOK_NAMES = tuple(dict.fromkeys(OUTLOOKS.values()))
 
-_TIME = pa.timestamp("us", tz="UTC")
 
 BACKFILL_PLAN = pa.schema(
     [
-        ("hour", _TIME),
+        ("hour", UTC_MICROSECONDS),
         ("outlook", pa.string()),
         ("currency", pa.string()),
         ("events", pa.int64()),
         ("value", pa.float64()),
-        ("first_deadline", _TIME),
+        ("first_deadline", UTC_MICROSECONDS),
     ]
 )
 
@@ -43,19 +43,22 @@ BACKFILL_PLAN = pa.schema(
 def backfill_plan(planned: pa.Table) -> pa.Table:
     """`BACKFILL_PLAN`: events and money per hour, outlook and currency, in that order.
 
-    `planned` is what `plan.plan` returned. `first_deadline` stands where something is recoverable.
+    `planned` is what `plan.plan` returned. `hour` is the start of an hour in UTC; `first_deadline`
+    is null where nothing is recoverable.
     """
     actions = pa.array(list(OUTLOOKS))
-    meanings = pa.array(list(OUTLOOKS.values()))
-    outlook = meanings.take(pc.index_in(planned["action"], value_set=actions))
+    outlooks = pa.array(list(OUTLOOKS.values()))
+    outlook = outlooks.take(pc.index_in(planned["action"], value_set=actions))
     recoverable = pc.equal(outlook, "recoverable")
     rows = pa.table(
         {
-            "hour": pc.floor_temporal(planned["occurred_at"], unit="hour").cast(_TIME),
+            "hour": pc.floor_temporal(planned["occurred_at"], unit="hour").cast(UTC_MICROSECONDS),
             "outlook": outlook,
             "currency": planned["currency"],
             "value": pc.fill_null(planned["value"], 0.0),
-            "deadline": pc.if_else(recoverable, planned["deliver_until"], pa.scalar(None, _TIME)),
+            "deadline": pc.if_else(
+                recoverable, planned["deliver_until"], pa.scalar(None, UTC_MICROSECONDS)
+            ),
         }
     )
     sums = rows.group_by(["hour", "outlook", "currency"]).aggregate(
@@ -69,13 +72,13 @@ def backfill_plan(planned: pa.Table) -> pa.Table:
 
 
 def requests_needed(planned: pa.Table) -> int:
-    """Requests that sending everything recoverable takes: 1,000 events of one dataset each."""
+    """Requests needed to send everything recoverable: up to 1,000 events of one dataset each."""
     sends = planned.filter(pc.equal(planned["action"], "send"))
     counts = sends.group_by("dataset_id").aggregate([([], "count_all")])
     return sum(-(-n // MAX_EVENTS_PER_REQUEST) for n in counts["count_all"].to_pylist())
 
 
 def duplicates_if_resent(planned: pa.Table) -> int:
-    """Events that Meta may count twice if what is held back were sent all the same."""
+    """Events that Meta may count twice if what is held back were sent anyway."""
     held = pc.is_in(planned["action"], pa.array(["hold_unknown", "covered_by_pixel"]))
     return int(pc.sum(held).as_py() or 0)

@@ -9,8 +9,8 @@ datasets:
     requests_per_second: 5
 ```
 
-The file names where secrets are and never holds one. A file that cannot be understood is an
-error; a secret that cannot be had costs its own dataset only, whose events stay pending.
+The file names where secrets are and never holds one. A file that cannot be parsed is an error; a
+secret that cannot be read stops its own dataset only, whose events stay pending.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from capi_assets.delivery.sending.access import DatasetAccess
 
 
 class DatasetsError(ValueError):
-    """The file of datasets cannot be used; the message names the file, the entry and the key."""
+    """The datasets file is not valid; the message names the file, the entry and the key."""
 
 
 @dataclass(frozen=True)
 class Datasets:
-    """`accesses` and `requests_per_second` by dataset id; `missing` says, by dataset id, why a
-    dataset that is configured has no access now."""
+    """By dataset id: the accesses, the requests per second, and why a configured dataset has no
+    access now (`missing`)."""
 
     accesses: Mapping[str, DatasetAccess]
     requests_per_second: Mapping[str, float]
@@ -45,8 +45,10 @@ def read_datasets(
 ) -> Datasets:
     """The datasets of a file, with the secrets that its entries name in `env` or in files.
 
+        read_datasets("datasets.yaml", os.environ, graph_url=META_URL, version="v26.0")
+
     Raises:
-        DatasetsError: the file cannot be read or understood.
+        DatasetsError: the file cannot be read or is not valid.
     """
     accesses: dict[str, DatasetAccess] = {}
     missing: dict[str, str] = {}
@@ -69,7 +71,7 @@ def read_datasets(
 
 
 def secret_in(path: str) -> str:
-    """The secret a file holds, without the blanks around it.
+    """The secret in a file, without surrounding whitespace.
 
     Raises:
         LookupError: the file cannot be read or is empty; the message names it.
@@ -84,7 +86,7 @@ def secret_in(path: str) -> str:
 
 
 def _text_of_number(value: object) -> object:
-    """An id without quotes is a number to YAML."""
+    """YAML reads an id without quotes as a number."""
     return str(value) if type(value) is int else value
 
 
@@ -129,7 +131,7 @@ def _variable(key: str, name: str, env: Mapping[str, str]) -> str:
 def _entries(path: str | Path) -> list[_Entry]:
     document = _document(path)
     if not isinstance(document, dict) or set(document) != {"datasets"}:
-        raise DatasetsError(f"{path}: must hold one key, `datasets`, with a list of entries")
+        raise DatasetsError(f"{path}: must have one key, `datasets`, with a list of entries")
     listed = document["datasets"]
     if not isinstance(listed, list) or not listed:
         raise DatasetsError(f"{path}: `datasets` must be a list with an entry per dataset")
@@ -141,7 +143,7 @@ def _entries(path: str | Path) -> list[_Entry]:
         try:
             entry = _Entry.model_validate(fields)
         except ValidationError as error:
-            raise DatasetsError(f"{where}: {_words(error)}") from None
+            raise DatasetsError(f"{where}: {_problems(error)}") from None
         if entry.id in entries:
             raise DatasetsError(f"{where}: id: dataset {entry.id} is named twice")
         entries[entry.id] = entry
@@ -161,11 +163,11 @@ def _document(path: str | Path) -> Any:
         raise DatasetsError(f"{path}: is not YAML{line}") from None
 
 
-def _words(error: ValidationError) -> str:
-    """What is wrong with an entry; values are left out, since one might be a token."""
-    told = []
-    for one in error.errors(include_input=False, include_url=False):
-        key = ".".join(str(part) for part in one["loc"])
-        said = "no such key" if one["type"] == "extra_forbidden" else one["msg"]
-        told.append(f"{key}: {said}" if key else said.removeprefix("Value error, "))
-    return "; ".join(told)
+def _problems(error: ValidationError) -> str:
+    """The problems of an entry, without values: one might be a token."""
+    problems = []
+    for detail in error.errors(include_input=False, include_url=False):
+        key = ".".join(str(part) for part in detail["loc"])
+        problem = "unknown key" if detail["type"] == "extra_forbidden" else detail["msg"]
+        problems.append(f"{key}: {problem}" if key else problem.removeprefix("Value error, "))
+    return "; ".join(problems)

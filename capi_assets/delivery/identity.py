@@ -1,4 +1,4 @@
-"""An event's identity as one column: dataset, name and id, which Meta deduplicates by."""
+"""An event's identity as one column: dataset, name and id, by which Meta deduplicates."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ _SEPARATOR = "\x1f"  # the ASCII unit separator occurs in no id that passed the 
 
 
 def identity_of(table: pa.Table) -> pa.ChunkedArray:
-    """One text per row, equal where all three parts are equal."""
+    """One string per row, equal where all three parts are equal."""
     return pc.binary_join_element_wise(*(table[name] for name in IDENTITY), _SEPARATOR)
 
 
 def storable(events: pa.Table) -> pa.ChunkedArray:
-    """Which rows a database can keep: PostgreSQL has no text with a NUL in it."""
-    flags = pc.match_substring(events["order_id"], "\0")
+    """Which rows a database can store: PostgreSQL accepts no text with a NUL in it."""
+    has_nul = pc.match_substring(events["order_id"], "\0")
     for name in IDENTITY:
-        flags = pc.or_(flags, pc.match_substring(events[name], "\0"))
-    return pc.invert(flags)
+        has_nul = pc.or_(has_nul, pc.match_substring(events[name], "\0"))
+    return pc.invert(has_nul)
 
 
 def aligned(table: pa.Table, to: pa.Table) -> pa.Table:
-    """The rows of `table` in the order of `to`: one per row of `to`, all null where none fits."""
+    """The rows of `table` in the order of `to`: one per row of `to`, null where none matches."""
     return table.take(pc.index_in(identity_of(to), value_set=_flat(identity_of(table))))
 
 

@@ -1,6 +1,6 @@
-"""`delivery_results`: every matched event with where it stands now, folded from plan and ledger.
+"""Folds plan and ledger into `delivery_results`: every matched event with its delivery status.
 
-What the plan would do next is what an event waits for, so plan and results cannot disagree.
+What an event waits for is what the next run would do, so plan and results cannot disagree.
 """
 
 from __future__ import annotations
@@ -11,38 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from capi_assets.contracts.base import arrow_schema
+from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.delivery import reasons
 from capi_assets.delivery.identity import aligned
 from capi_assets.delivery.ledger.schema import UNKNOWN
 from capi_assets.delivery.plan import plan
 from capi_assets.delivery.policy import Policy
 
-_TIME = pa.timestamp("us", tz="UTC")
-
-DELIVERY_RESULTS = pa.schema(
-    [
-        ("dataset_id", pa.string()),
-        ("event_name", pa.string()),
-        ("event_id", pa.string()),
-        ("order_id", pa.string()),
-        ("occurred_at", _TIME),
-        ("value", pa.float64()),
-        ("currency", pa.string()),
-        ("deliver_until", _TIME),
-        ("status", pa.string()),
-        ("reason", pa.string()),
-        ("attempts", pa.int64()),
-        ("first_attempt_at", _TIME),
-        ("last_attempt_at", _TIME),
-        ("delivered_at", _TIME),
-        ("http_status", pa.int64()),
-        ("code", pa.int64()),
-        ("subcode", pa.int64()),
-        ("fbtrace_id", pa.string()),
-        ("api_version", pa.string()),
-        ("payload_sha256", pa.string()),
-    ]
-)
+DELIVERY_RESULTS = arrow_schema(DeliveryResults)
 
 _STATUS_OF_ACTION = {
     "already_delivered": "delivered",
@@ -65,39 +42,44 @@ _FROM_LEDGER = (
 
 
 def fold(events: pa.Table, ledger: pa.Table, now: datetime, policy: Policy) -> pa.Table:
-    """One row per row of `events` (columns of `matched_events`), in their order.
+    """One row per row of `events`, in their order, as the contract `DeliveryResults`.
 
-    `ledger` is `Ledger.state_of(events)`, read after the delivery. `payload_sha256` is the digest
-    of what was last sent, or of what is to be.
+    `events` has the columns of `matched_events`, payload aside; `ledger` is
+    `Ledger.state_of(events)`, read after the delivery; `now` is aware UTC. `status` is the plan's
+    action, renamed where an event is pending, delivered or unknown; `reason` says why.
+    `payload_sha256` is the digest of what was last sent, or else of what is to be sent.
+
+        results = fold(events, ledger.state_of(events), datetime.now(UTC), policy)
+        results["status"].to_pylist()  # ["delivered", "pending", "withheld"]
     """
     planned = plan(events, ledger, now, policy)
     known = _own(aligned(ledger, to=events), events)
     action = planned["action"]
-    waits = pc.equal(action, "send")
-    open_attempt = pc.and_(waits, pc.fill_null(pc.equal(known["state"], UNKNOWN), False))
-    status = pc.if_else(open_attempt, "unknown", _renamed(action))
-    waiting_for = pc.coalesce(planned["reason"], pa.scalar(reasons.NOT_ATTEMPTED))
+    is_pending = pc.equal(action, "send")
+    is_unknown = pc.and_(is_pending, pc.fill_null(pc.equal(known["state"], UNKNOWN), False))
+    status = pc.if_else(is_unknown, "unknown", _status(action))
+    pending_reason = pc.coalesce(planned["reason"], pa.scalar(reasons.NOT_ATTEMPTED))
     columns = {
         **{name: planned[name] for name in planned.column_names},
         "status": status,
-        "reason": pc.if_else(waits, waiting_for, planned["reason"]),
+        "reason": pc.if_else(is_pending, pending_reason, planned["reason"]),
         "attempts": pc.fill_null(known["attempts"], 0),
         **{name: known[name] for name in _FROM_LEDGER},
         "payload_sha256": pc.coalesce(known["payload_sha256"], events["payload_sha256"]),
     }
-    # Meta's subcode for an event we refuse ourselves comes with the event.
+    # Matching rejects some events under Meta's own subcode.
     columns["subcode"] = pc.coalesce(known["subcode"], events["subcode"])
     return pa.table([columns[name] for name in DELIVERY_RESULTS.names], DELIVERY_RESULTS)
 
 
-def _renamed(action: pa.ChunkedArray) -> pa.ChunkedArray:
+def _status(action: pa.ChunkedArray) -> pa.ChunkedArray:
     names = pa.array(list(_STATUS_OF_ACTION))
     statuses = pa.array(list(_STATUS_OF_ACTION.values()))
     return pc.coalesce(statuses.take(pc.index_in(action, value_set=names)), action)
 
 
 def _own(known: pa.Table, events: pa.Table) -> pa.Table:
-    """What was attempted for another order under the same identity is not this order's story."""
+    """An attempt for another order under the same identity says nothing about this order."""
     own = pc.fill_null(pc.equal(known["order_id"], events["order_id"]), False)
     rows = pa.array(np.arange(known.num_rows))
     return known.take(pc.if_else(own, rows, pa.scalar(None, rows.type)))

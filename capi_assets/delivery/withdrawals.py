@@ -1,7 +1,7 @@
-"""Consent or status that changed after an event came to the ledger: what the ledger notes of it.
+"""Notes in the ledger when consent or an order was withdrawn after an event was recorded there.
 
-That a withheld event is not sent any more is plan.py's doing. The note is for whoever asks later
-when a delivery run first saw the withdrawal, also of what was delivered before it.
+plan.py alone decides that a withheld event is not sent. The note answers later when a delivery run
+first saw the withdrawal, also for events that were delivered before it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from capi_assets.delivery.ledger.ledger import Ledger
 
 
 def note_withdrawals(ledger: Ledger, events: pa.Table, known: pa.Table, now: datetime) -> int:
-    """Writes into the ledger which of the events it knows are withheld as of `now`.
+    """Notes which of the events in the ledger are withheld as of `now` (aware UTC).
 
     `events` are rows of `matched_events`, `known` is `ledger.state_of(events)`. A note keeps the
-    time at which its reason was first seen, and goes when the event is no longer withheld.
+    time at which its reason was first seen, and is removed when the event is no longer withheld.
     Returns how many events are newly withheld, or for another reason than noted.
+
+    Raises:
+        LedgerError: the ledger cannot be written.
     """
     stored = aligned(known, to=events)
     own = pc.fill_null(pc.equal(stored["order_id"], events["order_id"]), False)

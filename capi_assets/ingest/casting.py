@@ -1,8 +1,8 @@
-"""Landed values to the contract's types, a column at a time.
+"""Landed values to the types of the contract, one column at a time.
 
-A value that does not fit becomes null with a problem code; whether that costs the field or the row
-is decided elsewhere. Casts accept text and native types alike, so that files of any format and SQL
-results pass through the same rules.
+A value that does not fit becomes null with a problem code; `validation.py` decides whether that
+costs the value or the row. Text and native types are accepted alike, so that files of any format
+and SQL results follow the same rules.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from capi_assets.meta.match_keys.columns import map_distinct
 
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"
 WHOLE = r"^[+-]?\d{1,18}(\.0*)?$"
-TRUE_WORDS = ["true", "t", "yes", "y", "1", "granted"]
-FALSE_WORDS = ["false", "f", "no", "n", "0", "denied"]
+TRUE_VALUES = ["true", "t", "yes", "y", "1", "granted"]
+FALSE_VALUES = ["false", "f", "no", "n", "0", "denied"]
 
-# Epoch numbers are told apart by magnitude: 1e11 seconds is the year 5138.
+# The unit of an epoch number follows from its size: 1e11 seconds is the year 5138, 1e11
+# milliseconds is 1973.
 _SECONDS_BELOW, _MILLISECONDS_BELOW, _MICROSECONDS_BELOW = 1e11, 1e14, 1e17
 # From 1970 to the end of 9999, the last year that Python knows.
 _LAST_MICROSECOND = 253_402_300_799_999_999
@@ -32,7 +33,7 @@ _LAST_MICROSECOND = 253_402_300_799_999_999
 
 @dataclass(frozen=True)
 class CastColumn:
-    """A column in its contract's type; `problems` has a code where a value did not fit."""
+    """A column in its contract's type; `problems` has a code where a value does not fit."""
 
     values: pa.Array
     problems: pa.Array
@@ -41,9 +42,14 @@ class CastColumn:
 def cast_column(
     values: pa.ChunkedArray | pa.Array, column: Column, connection: duckdb.DuckDBPyConnection
 ) -> CastColumn:
-    """`values` as the type that the contract gives `column`; never raises for a value.
+    """`values` in the type of the contract's `column`; a value never raises.
 
+    `concat_files` calls it once per column and run of files with the same type. Numbers may be
+    text, `12,5` is not a number; naive times are UTC, numbers are epoch seconds to nanoseconds.
     `connection` must have its time zone set to UTC.
+
+        cast_column(pa.array(["yes", "perhaps"]), consent, connection)
+        # values [true, null], problems [null, "not_true_or_false"]
     """
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
@@ -51,7 +57,7 @@ def cast_column(
         plain = _plain(values, connection)
         cast = _CASTS[column.arrow_type](plain.values, connection)
     except (pa.ArrowException, duckdb.Error):
-        # A type that nobody thought of costs its column, not the range.
+        # An unforeseen type costs its column, not the run.
         nothing = pa.nulls(len(values), column.arrow_type)
         return CastColumn(nothing, _problem(pc.is_valid(values), "unknown_type"))
     cast = CastColumn(cast.values, pc.coalesce(plain.problems, cast.problems))
@@ -68,7 +74,7 @@ def absent(column: Column, rows: int) -> CastColumn:
 
 
 def _plain(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> CastColumn:
-    """The same values in one of the types that casts know; bytes as text, if they are UTF-8."""
+    """The same values in a type that the casts accept; bytes as text, if they are UTF-8."""
     if isinstance(values, pa.DictionaryArray):
         values = values.dictionary_decode()
     if isinstance(values, pa.UuidArray):
@@ -76,15 +82,15 @@ def _plain(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> CastColum
     if isinstance(values, pa.ExtensionArray):
         values = values.storage
     kind = values.type
-    fine = pa.nulls(len(values), pa.string())
+    no_problems = pa.nulls(len(values), pa.string())
     if pa.types.is_floating(kind):
         # pandas writes an absent value of a numeric column as NaN.
         single = values.cast(pa.float32()) if pa.types.is_float16(kind) else values
-        return CastColumn(_where(pc.invert(pc.is_nan(single)), single), fine)
+        return CastColumn(_where(pc.invert(pc.is_nan(single)), single), no_problems)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         try:
             values.validate(full=True)
-            return CastColumn(values.cast(pa.string()), fine)
+            return CastColumn(values.cast(pa.string()), no_problems)
         except pa.ArrowInvalid:
             values = values.cast(pa.binary())
     elif pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
@@ -92,7 +98,7 @@ def _plain(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> CastColum
     if pa.types.is_binary(values.type):
         text = _in_duckdb(values, "try(decode(v))", connection)
         return CastColumn(text, _misfit(values, text, "not_utf8"))
-    return CastColumn(values, fine)
+    return CastColumn(values, no_problems)
 
 
 def to_text(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> pa.Array:
@@ -114,9 +120,9 @@ def to_text(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> pa.Array
 
 def _text(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> CastColumn:
     text = to_text(values, connection)
-    # PostgreSQL keeps no NUL, and neither do most databases that would be asked about it.
-    kept = _where(pc.invert(pc.match_substring(text, "\0")), text)
-    return CastColumn(kept, _misfit(text, kept, "nul_character"))
+    # PostgreSQL, which may hold the ledger, stores no NUL.
+    without_nul = _where(pc.invert(pc.match_substring(text, "\0")), text)
+    return CastColumn(without_nul, _misfit(text, without_nul, "nul_character"))
 
 
 def _money(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> CastColumn:
@@ -140,8 +146,8 @@ def _flag(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> CastColumn
         return CastColumn(values, pa.nulls(len(values), pa.string()))
     text = to_text(values, connection)
     word = pc.utf8_lower(text)
-    no = pc.is_in(word, pa.array(FALSE_WORDS))
-    known = pc.or_(no, pc.is_in(word, pa.array(TRUE_WORDS)))
+    no = pc.is_in(word, pa.array(FALSE_VALUES))
+    known = pc.or_(no, pc.is_in(word, pa.array(TRUE_VALUES)))
     flag = _where(known, pc.invert(no))
     return CastColumn(flag, _misfit(text, flag, "not_true_or_false"))
 
@@ -149,17 +155,17 @@ def _flag(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> CastColumn
 def _json(cast: CastColumn, shape: str) -> CastColumn:
     """Text that is JSON of `shape`, `list` or `object`.
 
-    orjson reads it, as `meta` will: DuckDB's reader passes NaN and nesting that orjson refuses.
+    Parsed by orjson, as in `meta`: DuckDB's parser accepts NaN and nesting that orjson refuses.
     """
-    wanted, problem = (list, "not_a_list") if shape == "list" else (dict, "not_an_object")
+    expected, problem = (list, "not_a_list") if shape == "list" else (dict, "not_an_object")
 
-    def judged(text: str) -> tuple[str | None]:
+    def problem_of(text: str) -> tuple[str | None]:
         try:
-            return (None if isinstance(orjson.loads(text), wanted) else problem,)
+            return (None if isinstance(orjson.loads(text), expected) else problem,)
         except (orjson.JSONDecodeError, RecursionError):
             return ("not_json",)
 
-    (problems,) = map_distinct(cast.values, judged, [pa.string()])
+    (problems,) = map_distinct(cast.values, problem_of, [pa.string()])
     return CastColumn(
         _where(pc.is_null(problems), cast.values), pc.coalesce(cast.problems, problems)
     )
@@ -178,17 +184,17 @@ def _time(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> CastColumn
     text = to_text(values, connection)
     numeric = pc.fill_null(pc.match_substring_regex(text, r"^\d{1,18}(\.\d+)?$"), False)
     epoch = _epoch(_where(numeric, text).cast(pa.float64()))
-    # Words such as 'now' or 'infinity' are times to DuckDB, never to us.
+    # Text such as 'now' or 'infinity' is a time to DuckDB, and must not be one here.
     dated = pc.match_substring_regex(text, r"^\d{4}-\d{2}-\d{2}([ T]|$)")
     written = _in_duckdb(_where(dated, text), "try_cast(v AS TIMESTAMPTZ)", connection)
     return _bounded(text, pc.if_else(numeric, epoch, written.cast(UTC_MICROSECONDS)))
 
 
-def _bounded(given: pa.Array, moment: pa.Array) -> CastColumn:
+def _bounded(landed: pa.Array, moment: pa.Array) -> CastColumn:
     ticks = moment.cast(pa.int64())
     known = pc.and_(pc.greater_equal(ticks, 0), pc.less_equal(ticks, _LAST_MICROSECOND))
     moment = _where(known, moment)
-    return CastColumn(moment, _misfit(given, moment, "not_a_time"))
+    return CastColumn(moment, _misfit(landed, moment, "not_a_time"))
 
 
 def _epoch(number: pa.Array) -> pa.Array:
@@ -208,7 +214,7 @@ def _epoch(number: pa.Array) -> pa.Array:
 def _in_duckdb(
     values: pa.Array, expression: str, connection: duckdb.DuckDBPyConnection
 ) -> pa.Array:
-    """`expression` over `v`, order kept."""
+    """`expression` over `v`, in the order of `values`."""
     connection.register("cast_input", pa.table({"i": np.arange(len(values)), "v": values}))
     result = connection.sql(f"SELECT {expression} AS r FROM cast_input ORDER BY i")
     column = result.to_arrow_table().column("r").combine_chunks()
@@ -221,8 +227,8 @@ def _where(condition: pa.Array, values: pa.Array) -> pa.Array:
     return pc.if_else(condition, values, pa.scalar(None, values.type))
 
 
-def _misfit(given: pa.Array, made: pa.Array, code: str) -> pa.Array:
-    return _problem(pc.and_(pc.is_valid(given), pc.is_null(made)), code)
+def _misfit(landed: pa.Array, cast: pa.Array, code: str) -> pa.Array:
+    return _problem(pc.and_(pc.is_valid(landed), pc.is_null(cast)), code)
 
 
 def _problem(broken: pa.Array, code: str) -> pa.Array:

@@ -1,7 +1,4 @@
-"""All files of some hours as one table in the contract's types.
-
-Which of its rows are good is judged in `landing.py`.
-"""
+"""All files of some hours as one table in the contract's types; `validation.py` checks its rows."""
 
 from __future__ import annotations
 
@@ -20,11 +17,11 @@ from capi_assets.ingest.sources import LandedTable
 
 
 @dataclass(frozen=True)
-class Stacked:
+class ConcatenatedFiles:
     """The rows of `files`, in their order.
 
-    `problems` holds a code where a value did not fit its column's type, by column. `hours` is the
-    hour of each row's folder, null for rows of a SQL model. Row i of file f is `starts[f] + i`.
+    `problems` has, by column, a code where a value did not fit the column's type. `hours` is the
+    hour of each row's folder, null for rows of a SQL model. Row i of file f is row `starts[f] + i`.
     """
 
     typed: pa.Table
@@ -34,26 +31,26 @@ class Stacked:
     starts: list[int]
 
 
-def stack(
-    files: list[LandedTable], wanted: Sequence[Column], connection: duckdb.DuckDBPyConnection
-) -> Stacked:
-    """The columns of `wanted`, with their defaults filled in."""
+def concat_files(
+    files: list[LandedTable], columns: Sequence[Column], connection: duckdb.DuckDBPyConnection
+) -> ConcatenatedFiles:
+    """The rows of `files` with exactly `columns`, defaults filled in; used by `validate`."""
     sizes = [landed.rows.table.num_rows for landed in files]
     typed, problems = {}, {}
-    for column in wanted:
+    for column in columns:
         cast = _column(files, column, connection)
         values = cast.values
         if default := column.metadata.get("default"):
-            fresh = pc.and_(pc.is_null(values), pc.is_null(cast.problems))
-            values = pc.if_else(fresh, default, values)
+            absent_values = pc.and_(pc.is_null(values), pc.is_null(cast.problems))
+            values = pc.if_else(absent_values, default, values)
         typed[column.name] = values
         problems[column.name] = cast.problems
-    schema = pa.schema([(column.name, column.arrow_type) for column in wanted])
+    schema = pa.schema([(column.name, column.arrow_type) for column in columns])
     hours = [
         pa.repeat(pa.scalar(landed.hour, UTC_MICROSECONDS), size)
         for landed, size in zip(files, sizes, strict=True)
     ]
-    return Stacked(
+    return ConcatenatedFiles(
         pa.table(typed, schema=schema),
         problems,
         pa.concat_arrays(hours) if hours else pa.array([], UTC_MICROSECONDS),
@@ -65,16 +62,17 @@ def stack(
 def _column(
     files: list[LandedTable], column: Column, connection: duckdb.DuckDBPyConnection
 ) -> CastColumn:
-    """One column of all files; neighbours that have it in the same type are cast together."""
+    """One column of all files; consecutive files with it in the same type are cast together."""
     parts = [absent(column, 0)]
     for kind, group in groupby(files, lambda landed: _type(landed, column.name)):
-        run = list(group)
+        same_type = list(group)
         if kind is None:
-            parts.append(absent(column, sum(landed.rows.table.num_rows for landed in run)))
+            rows = sum(landed.rows.table.num_rows for landed in same_type)
+            parts.append(absent(column, rows))
             continue
-        chunks = [c for landed in run for c in landed.rows.table.column(column.name).chunks]
+        chunks = [c for landed in same_type for c in landed.rows.table.column(column.name).chunks]
         cast = cast_column(pa.chunked_array(chunks, kind), column, connection)
-        not_utf8 = np.concatenate([_not_utf8(landed, column.name) for landed in run])
+        not_utf8 = np.concatenate([_not_utf8(landed, column.name) for landed in same_type])
         if not_utf8.any():
             marked = pc.if_else(pa.array(not_utf8), "not_utf8", cast.problems)
             cast = CastColumn(cast.values, marked)

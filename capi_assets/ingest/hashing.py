@@ -1,4 +1,4 @@
-"""The door: raw contact fields in, digests out. Nothing behind this file has seen a raw address."""
+"""Raw contact columns to digests, by the rules of `meta/match_keys/`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CONTACT_FIELDS = {
 
 @dataclass(frozen=True)
 class HashPolicy:
-    """What normalisation needs to know beyond the value; see settings of the same names."""
+    """Settings of normalisation: CAPI_DEFAULT_COUNTRY, CAPI_DATE_FORMAT, CAPI_HASH_EXTERNAL_ID."""
 
     default_country: str | None = None
     date_format: str | None = None
@@ -41,8 +41,8 @@ def hash_contacts(
 ) -> tuple[dict[str, pa.Array], dict[str, pa.Array]]:
     """Digests by match key and problems by landed column, for the contact columns of `rows`.
 
-    Nobody is born after `today`: the day of the data, not of the run, so that a re-read of an old
-    hour gives what the first gave.
+    `today` bounds dates of birth. It is the day of the data, not of the run, so that an old hour
+    gives the same digests whenever it is read.
     """
     digests: dict[str, pa.Array] = {}
     problems: dict[str, pa.Array] = {}
@@ -77,5 +77,5 @@ def add_drops(drops: pa.Array, problems: Iterable[tuple[str, pa.Array]]) -> pa.A
     joined = pc.binary_join_element_wise(
         drops, *entries, " ", null_handling="replace", null_replacement=""
     )
-    words = pc.utf8_trim(pc.replace_substring_regex(joined, " +", " "), " ")
-    return pc.if_else(pc.equal(words, ""), pa.scalar(None, pa.string()), words)
+    text = pc.utf8_trim(pc.replace_substring_regex(joined, " +", " "), " ")
+    return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)

@@ -1,4 +1,8 @@
-"""What both tables share on their way into the lake: fetch, judge, split into hours."""
+"""The route of landed rows into hours: fetch, validate, normalise, keep the latest, split.
+
+`ingest_visits` and `ingest_orders` are its two entrances; what is special to a table is in their
+modules. Nothing here writes: the assets write each hour to the lake.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from capi_assets.contracts.base import UTC_MICROSECONDS, Contract, arrow_schema, conform
-from capi_assets.ingest.landing import ValidatedRows, validate
 from capi_assets.ingest.sources import FileProblem, Source
+from capi_assets.ingest.validation import ValidatedRows, validate
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class IngestedHour:
 
     `rows` conforms to the table's contract, `quarantine` to the quarantine's. `repeats` counts
     rows whose id came again, whether identical or with another status. An hour with
-    `file_problems` is incomplete: something that landed for it could not be read.
+    `file_problems` is incomplete: a file that landed for it could not be read.
     """
 
     hour: datetime
@@ -36,77 +40,74 @@ class IngestedHour:
 
 @dataclass(frozen=True)
 class Ingested:
-    """All hours of a range, and the columns that landed and that nobody knows."""
+    """All hours of a range, and the names of landed columns that no contract has."""
 
     hours: list[IngestedHour]
     unknown_columns: list[str]
 
 
-@dataclass(frozen=True)
-class NormalisedHour:
-    """Rows of some hours as a table module made them, by `occurred_at` and with their `hour`."""
-
-    rows: pa.Table
-    repeats: dict[datetime, int]
-
-    def of(self, hour: datetime) -> pa.Table:
-        """The rows of one hour."""
-        hours = self.rows.column("hour").to_numpy()
-        start = np.datetime64(hour.astimezone(UTC).replace(tzinfo=None), "us")
-        first, last = np.searchsorted(hours, [start, start + np.timedelta64(1, "h")])
-        return self.rows.slice(first, last - first)
-
-
 def ingest(
     source: Source,
     hours: Sequence[datetime],
-    tables: tuple[type[Contract], type[Contract]],
-    id_column: str,
-    finish: Callable[[ValidatedRows, date], NormalisedHour],
+    landing: type[Contract],
+    stored: type[Contract],
+    key: list[str],
+    normalise: Callable[[ValidatedRows, date], pa.Table],
     connection: duckdb.DuckDBPyConnection,
 ) -> Ingested:
-    """Reads `hours` from `source` and finishes them with the table's own rules.
+    """Reads `hours` from `source`; the rows of each hour as they are to be stored.
 
-    `tables` are the contracts of what lands and of what is stored. `finish` gets the rows of a day
-    at a time with that day, so that an hour gives the same rows alone and within any range.
+    `landing` and `stored` are the contracts of what lands and of what is stored; `key` is unique in
+    an hour, the row's own id last. `normalise` gets the validated rows of one UTC day with that
+    day, so that an hour gives the same rows alone and within any range, and returns the columns of
+    `stored` with `hour` and `position`.
 
     Raises:
         SourceError: the source as a whole cannot be read.
     """
-    landing, stored = tables
-    done: list[IngestedHour] = []
+    ingested: list[IngestedHour] = []
     unknown: set[str] = set()
     for batch in source.batches(hours):
         fetched = source.fetch(batch)
-        judged = validate(fetched, landing, batch, id_column, connection)
-        unknown |= set(judged.unknown_columns)
+        landed = validate(fetched, landing, batch, key[-1], connection)
+        unknown |= set(landed.unknown_columns)
         for day, hours_of_day in groupby(batch, lambda hour: hour.astimezone(UTC).date()):
-            finished = finish(judged.on(day), day)
+            rows, repeats = _latest(normalise(landed.on(day), day), stored, key)
             for hour in hours_of_day:
                 start = pa.scalar(hour, UTC_MICROSECONDS)
-                refused = pc.equal(judged.quarantine.column("hour"), start)
-                done.append(
+                of_hour = pc.equal(landed.quarantine.column("hour"), start)
+                ingested.append(
                     IngestedHour(
                         hour=hour,
-                        rows=conform(finished.of(hour), stored),
-                        quarantine=judged.quarantine.filter(refused),
+                        rows=conform(_of_hour(rows, hour), stored),
+                        quarantine=landed.quarantine.filter(of_hour),
                         files=fetched.files_per_hour.get(hour, 0),
-                        repeats=finished.repeats.get(hour, 0),
-                        file_problems=[p for p in judged.file_problems if p.hour == hour],
+                        repeats=repeats.get(hour, 0),
+                        file_problems=[p for p in landed.file_problems if p.hour == hour],
                     )
                 )
-    return Ingested(done, sorted(unknown))
+    return Ingested(ingested, sorted(unknown))
 
 
-def finished(rows: pa.Table, contract: type[Contract], keys: list[str]) -> NormalisedHour:
-    """The last arrived row of each key within its hour, in an order that depends on nothing else.
+def _latest(
+    rows: pa.Table, contract: type[Contract], key: list[str]
+) -> tuple[pa.Table, dict[datetime, int]]:
+    """The last arrived row of each key within its hour, and how many rows came before it by hour.
 
-    `rows` have the contract's columns, and `hour` and `position` as in `ValidatedRows`.
+    Sorted by time and key, so that the order depends on the rows only.
     """
     rows = rows.select([*arrow_schema(contract).names, "hour", "position"])
-    last = rows.group_by(["hour", *keys]).aggregate([("position", "max")]).column("position_max")
-    keep = pc.is_in(rows.column("position"), last.combine_chunks())
-    repeated = rows.column("hour").filter(pc.invert(keep)).value_counts()
-    rows = rows.filter(keep).sort_by([(key, "ascending") for key in ("occurred_at", *keys)])
+    last = rows.group_by(["hour", *key]).aggregate([("position", "max")]).column("position_max")
+    is_last = pc.is_in(rows.column("position"), last.combine_chunks())
+    repeated = rows.column("hour").filter(pc.invert(is_last)).value_counts()
+    rows = rows.filter(is_last).sort_by([(name, "ascending") for name in ("occurred_at", *key)])
     counts = zip(repeated.field("values"), repeated.field("counts"), strict=True)
-    return NormalisedHour(rows, {hour.as_py(): count.as_py() for hour, count in counts})
+    return rows, {hour.as_py(): count.as_py() for hour, count in counts}
+
+
+def _of_hour(rows: pa.Table, hour: datetime) -> pa.Table:
+    """The rows of one hour; `rows` are sorted by time."""
+    hours = rows.column("hour").to_numpy()
+    start = np.datetime64(hour.astimezone(UTC).replace(tzinfo=None), "us")
+    first, end = np.searchsorted(hours, [start, start + np.timedelta64(1, "h")])
+    return rows.slice(first, end - first)

@@ -1,4 +1,4 @@
-"""Landed orders to `orders`: defaults, digests, own click ids, the latest status of each."""
+"""Landed orders to the table `orders`: defaults, digests, own click ids, the latest status."""
 
 from __future__ import annotations
 
@@ -12,18 +12,12 @@ import pyarrow.compute as pc
 
 from capi_assets.contracts.landing import LandedOrders
 from capi_assets.contracts.orders import Orders
-from capi_assets.ingest.hashing import HashPolicy, add_drops, hash_contacts
-from capi_assets.ingest.hours import Ingested, NormalisedHour, finished, ingest
-from capi_assets.ingest.landing import ValidatedRows
-from capi_assets.ingest.pii_scan import without_stray_contacts
+from capi_assets.ingest.hashing import HashPolicy, add_drops
+from capi_assets.ingest.hours import Ingested, ingest
+from capi_assets.ingest.normalise import normalised_columns
 from capi_assets.ingest.sources import Source
+from capi_assets.ingest.validation import ValidatedRows
 from capi_assets.meta.events.user_data import EXTRA_FIELDS
-from capi_assets.meta.match_keys.click_ids import (
-    fbc_column,
-    fbclid_from_url_column,
-    fbp_column,
-    ip_column,
-)
 from capi_assets.meta.match_keys.columns import map_distinct
 
 ORDER_KEY = ["dataset_id", "event_name", "order_id"]
@@ -37,69 +31,60 @@ def ingest_orders(
     default_dataset_id: str,
     connection: duckdb.DuckDBPyConnection,
 ) -> Ingested:
-    """`orders` of `hours`, as they stand in the books now.
+    """The rows of `orders` for each of `hours`, with what was quarantined.
 
-    An order that came several times keeps what came last (files by name, then line), so that a
-    later status replaces an earlier one.
+    The asset `orders` calls it for all hours of a run. Hours are timezone-aware starts of hours; a
+    row belongs to the hour of its `occurred_at`. An order that landed several times is the row
+    that landed last (files by name, then line), so that a later status replaces an earlier one.
+
+        source = LandingFolder("data/landing", "orders")
+        ingested = ingest_orders(source, [hour], HashPolicy(), "1234567890", connection)
+        ingested.hours[0].rows        # conforms to contracts.orders.Orders
+        ingested.hours[0].quarantine  # conforms to contracts.quarantine.Quarantine
+
+    Raises:
+        SourceError: the source as a whole cannot be read. A bad file or row never raises.
     """
 
-    def finish(judged: ValidatedRows, today: date) -> NormalisedHour:
-        return _finish(judged, policy, today, default_dataset_id)
+    def normalise(landed: ValidatedRows, day: date) -> pa.Table:
+        return _normalised(landed, policy, day, default_dataset_id)
 
-    return ingest(source, hours, (LandedOrders, Orders), "order_id", finish, connection)
+    return ingest(source, hours, LandedOrders, Orders, ORDER_KEY, normalise, connection)
 
 
-def _finish(
-    judged: ValidatedRows, policy: HashPolicy, today: date, default_dataset_id: str
-) -> NormalisedHour:
-    rows = judged.rows
-    digests, problems = hash_contacts(rows, policy, today)
-    occurred = rows.column("occurred_at").combine_chunks()
-    in_url = fbclid_from_url_column(rows.column("event_source_url"))
-    given = pc.coalesce(rows.column("fbclid").combine_chunks(), in_url)
-    # When a click id without its cookie was first seen, the visits know: see matching.
-    unseen = pa.nulls(rows.num_rows, occurred.type)
-    clicks = fbc_column(rows.column("fbc"), given, unseen, row_time=occurred)
-    fbp, fbp_problems = fbp_column(rows.column("fbp"))
-    ip, ip_problems = ip_column(rows.column("client_ip_address"), prefer_ipv6=False)
-    # A value says nothing without its currency; a Purchase without one is already in quarantine.
+def _normalised(
+    landed: ValidatedRows, policy: HashPolicy, day: date, default_dataset_id: str
+) -> pa.Table:
+    rows = landed.rows
+    columns, problems = normalised_columns(
+        rows,
+        policy,
+        day,
+        page_url="event_source_url",
+        # Only visits know when a click id without its cookie was first seen: see matching.
+        click_seen_at=pa.nulls(rows.num_rows, rows.schema.field("occurred_at").type),
+        json_texts=["custom_data", "contents"],
+    )
+    # A value means nothing without its currency; a Purchase without one is already in quarantine.
     no_currency = pc.and_(pc.is_valid(rows.column("value")), pc.is_null(rows.column("currency")))
-    value = pc.if_else(no_currency, pa.scalar(None, pa.float64()), rows.column("value"))
-    value_problems = pc.if_else(no_currency, "no_currency", pa.scalar(None, pa.string()))
     user_data, user_data_problems = map_distinct(rows.column("user_data"), _known_keys)
-    cleaned, removed = without_stray_contacts(
-        rows, ["event_source_url", "referrer_url"], ["custom_data", "contents"]
-    )
-    drops = add_drops(
-        judged.drops,
-        [
-            *problems.items(),
-            ("fbc", clicks.problems),
-            ("fbp", fbp_problems),
-            ("client_ip_address", ip_problems),
-            *removed.items(),
-            ("value", value_problems),
-            ("user_data", user_data_problems),
-        ],
-    )
+    problems += [
+        ("value", pc.if_else(no_currency, "no_currency", pa.scalar(None, pa.string()))),
+        ("user_data", user_data_problems),
+    ]
     default_id = pc.binary_join_element_wise(
         rows.column("event_name"), rows.column("order_id"), ":"
     )
-    made = {
-        **{name: rows.column(name) for name in rows.column_names},
-        **digests,
-        **cleaned,
-        "event_id": pc.coalesce(rows.column("event_id"), default_id),
-        "dataset_id": pc.fill_null(rows.column("dataset_id"), default_dataset_id),
-        "value": value,
-        "fbc": clicks.fbc,
-        "fbclid": clicks.fbclid,
-        "fbp": fbp,
-        "client_ip_address": ip,
-        "user_data": user_data,
-        "dropped_fields": drops,
-    }
-    return finished(pa.table(made), Orders, ORDER_KEY)
+    return pa.table(
+        {
+            **columns,
+            "event_id": pc.coalesce(rows.column("event_id"), default_id),
+            "dataset_id": pc.fill_null(rows.column("dataset_id"), default_dataset_id),
+            "value": pc.if_else(no_currency, pa.scalar(None, pa.float64()), rows.column("value")),
+            "user_data": user_data,
+            "dropped_fields": add_drops(landed.drops, problems),
+        }
+    )
 
 
 def _known_keys(user_data: str) -> tuple[str | None, str | None]:

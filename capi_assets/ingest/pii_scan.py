@@ -1,8 +1,8 @@
-"""Contact data where none belongs: e-mails, phones and names inside addresses and JSON.
+"""Contact data in columns where it must not be: e-mails, phones and names inside URLs and JSON.
 
 Shops write `?email=…` into links and forms. Meta forbids contact data outside the hashed keys (page
-"Customer Information Parameters"), and nothing raw may lie in the lake, so the door takes out the
-parameter or member and leaves the rest as it was, byte for byte.
+"Customer Information Parameters"), and none may be stored, so the URL parameter or JSON member is
+removed and the rest stays unchanged, byte for byte.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _WHAT = (
 )
 _NAME = f"{_OF_WHOM}(?:{'|'.join(_WHAT)})"
 _A_CONTACT = re.compile(_NAME, re.IGNORECASE)
-# No local part is longer than 64; without that limit the search takes the square of the length.
+# A local part has at most 64 characters; without that limit the search takes quadratic time.
 _EMAIL = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@(?:[\w-]+\.)+[^\W\d][\w-]+")
 _PHONE = re.compile(r"\s*\+[0-9](?:[\s().-]*[0-9]){7,14}\s*")
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 _REMOVED = "removed"
 
-# What only a look at the whole value can judge; most addresses and objects have none of it.
+# Only values that match one of these are parsed; most URLs and objects do not.
 _ENCODED = "@|%(?:25)?40|%(?:25)?2b"
 _SUSPECT_IN_URL = (
     rf"(?i){_ENCODED}|/\+|=\+|(?:[^a-z0-9]|%(?:25)?[0-9a-f]{{2}}){_NAME}(?:\]|%(?:25)?5d)*="
@@ -51,7 +51,8 @@ def without_stray_contacts(
 ) -> tuple[dict[str, pa.Array], dict[str, pa.Array]]:
     """The columns `urls` and `json_texts` of `rows` without contact data, and their problems.
 
-    Both by column; the problem is `contact_removed` where something was taken out, else null.
+    Both by column; the problem is `contact_removed` where something was removed, else null.
+    `normalised_columns` calls it before anything is stored.
     """
     cleaned: dict[str, pa.Array] = {}
     problems: dict[str, pa.Array] = {}
@@ -66,34 +67,34 @@ def _clean(
     values: pa.ChunkedArray, suspect: str, clean: Callable[[str], str | None]
 ) -> tuple[pa.Array, pa.Array]:
     whole = values.combine_chunks()
-    doubtful = pc.fill_null(pc.match_substring_regex(whole, suspect), False)
+    suspects = pc.fill_null(pc.match_substring_regex(whole, suspect), False)
     nothing = pa.nulls(len(whole), pa.string())
-    if not pc.any(doubtful).as_py():
+    if not pc.any(suspects).as_py():
         return whole, nothing
 
-    def judged(text: str) -> tuple[str | None, str | None]:
+    def cleaned_text(text: str) -> tuple[str | None, str | None]:
         cleaned = clean(text)
         return cleaned, None if cleaned == text else Problem.CONTACT_REMOVED.code
 
-    cleaned, problems = map_distinct(pc.if_else(doubtful, whole, nothing), judged)
-    return pc.if_else(doubtful, cleaned, whole), problems
+    cleaned, problems = map_distinct(pc.if_else(suspects, whole, nothing), cleaned_text)
+    return pc.if_else(suspects, cleaned, whole), problems
 
 
 def _clean_url(url: str) -> str:
     before_fragment, hash_mark, fragment = url.partition("#")
     place, question_mark, query = before_fragment.partition("?")
-    kept = _clean_place(place)
+    result = _clean_place(place)
     if question_mark:
         parameters = _clean_parameters(query)
-        kept += question_mark + parameters if parameters else ""
+        result += question_mark + parameters if parameters else ""
     if hash_mark:
         part = _clean_parameters(fragment)
-        kept += hash_mark + part if part else ""
-    return kept
+        result += hash_mark + part if part else ""
+    return result
 
 
 def _clean_place(place: str) -> str:
-    """Scheme, host and path: no credentials, and no segment that holds an address or a phone."""
+    """Scheme, host and path, without credentials and segments that are an e-mail or a phone."""
     place = re.sub(r"^([A-Za-z][A-Za-z0-9+.-]*:)?//[^/]*@", r"\1//", place)
     start = re.match(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/]*", place)
     host = start.group() if start else ""
@@ -102,11 +103,13 @@ def _clean_place(place: str) -> str:
 
 
 def _clean_parameters(query: str) -> str:
-    """Pairs joined by & or ;, without those that hold contact data."""
+    """Pairs joined by & or ;, without those that contain contact data."""
     parts = re.split("([&;])", query)
     pairs, marks = parts[::2], ["", *parts[1::2]]
-    kept = [(mark, pair) for mark, pair in zip(marks, pairs, strict=True) if _may_stay(pair)]
-    return "".join(pair if place == 0 else mark + pair for place, (mark, pair) in enumerate(kept))
+    remaining = [(mark, pair) for mark, pair in zip(marks, pairs, strict=True) if _may_stay(pair)]
+    return "".join(
+        pair if place == 0 else mark + pair for place, (mark, pair) in enumerate(remaining)
+    )
 
 
 def _may_stay(pair: str) -> bool:
@@ -123,7 +126,7 @@ def _is_contact_name(name: str) -> bool:
 
 
 def _is_contact(text: str) -> bool:
-    """Whether the text holds an e-mail address, or is a phone number with its country code."""
+    """Whether the text contains an e-mail address or is a phone number with its country code."""
     for _ in range(3):  # links are often encoded twice
         if ("@" in text and _EMAIL.search(text)) or _PHONE.fullmatch(
             text.replace("%2B", "+").replace("%2b", "+")
@@ -137,7 +140,7 @@ def _is_contact(text: str) -> bool:
 
 
 def _clean_json(text: str) -> str | None:
-    """None, which is nothing at all, for what is nested too deep to be gone through."""
+    """None for a document that is nested too deeply to be checked."""
     document = orjson.loads(text)
     try:
         cleaned = _without_contacts(document)
@@ -154,12 +157,12 @@ def _without_contacts(value: Any) -> Any:
             if not _is_contact_member(name, member)
         }
     if isinstance(value, list):
-        return [_without_contacts(item) for item in value if not _holds_contact(item)]
+        return [_without_contacts(item) for item in value if not _contains_contact(item)]
     return value
 
 
 def _is_contact_member(name: str, member: Any) -> bool:
-    if _holds_contact(name) or _holds_contact(member):
+    if _contains_contact(name) or _contains_contact(member):
         return True
     if isinstance(member, list):
         return _is_contact_name(name) and any(_is_contact_member(name, item) for item in member)
@@ -168,5 +171,5 @@ def _is_contact_member(name: str, member: Any) -> bool:
     return is_plain and not hashed and member != "" and _is_contact_name(name)
 
 
-def _holds_contact(value: Any) -> bool:
+def _contains_contact(value: Any) -> bool:
     return isinstance(value, str) and _is_contact(value)

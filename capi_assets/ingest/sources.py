@@ -1,7 +1,7 @@
-"""Where visits and orders come from: the landing folders of hours, or a SQL model for a range.
+"""Sources of visits and orders: the landing folders of hours, or a SQL model for a range.
 
-A source only fetches; it names the files that cannot be read and hands over the rest. What the
-columns mean, and which rows are good, is judged in `landing.py`.
+A source only fetches: files that cannot be read become `FileProblem`s, the others raw tables. Their
+columns and rows are checked in `validation.py`.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from capi_assets.ingest.readers import EXTENSIONS, RawRows, UnreadableFile, read
 from capi_assets.ingest.sql_text import parameters_of, with_colons
 
 BATCH_BYTES = 256 * 2**20
-"""Files of several hours are read together up to this size: enough to spread what a query costs,
-and no text column of a long range comes near Arrow's 2 GB."""
+"""Files of several hours are read together up to this size: enough to spread the fixed cost of a
+batch, and far below Arrow's limit of 2 GB per text column."""
 
-# What these say first comes from the model's text; other errors of a database may quote a row.
+# The first line of these errors quotes the model's text; other database errors may quote a row.
 _WITHOUT_ROWS = (
     duckdb.ParserException,
     duckdb.BinderException,
@@ -37,12 +37,12 @@ _WITHOUT_ROWS = (
 
 
 class SourceError(RuntimeError):
-    """A source as a whole cannot be read; the message names it and the remedy."""
+    """A source cannot be read at all; the message names it and the remedy."""
 
 
 @dataclass(frozen=True)
 class LandedTable:
-    """Rows of one file or model; `hour` is its folder's, or None where rows choose their own."""
+    """Rows of one file or SQL model; `hour` is that of its folder, None for a SQL model."""
 
     hour: datetime | None
     source: str
@@ -51,7 +51,7 @@ class LandedTable:
 
 @dataclass(frozen=True)
 class FileProblem:
-    """A file that was refused whole."""
+    """A file that cannot be used: `reason` is a code, `detail` explains it."""
 
     hour: datetime
     source: str
@@ -61,7 +61,7 @@ class FileProblem:
 
 @dataclass(frozen=True)
 class Fetched:
-    """What a source gave for some hours."""
+    """What a source has for some hours."""
 
     landed: list[LandedTable]
     problems: list[FileProblem]
@@ -69,29 +69,38 @@ class Fetched:
 
 
 class Source(Protocol):
-    """Anything that can fetch the rows of a set of hours."""
+    """Where the rows of a set of hours come from; `ingest` calls both methods.
+
+    Implemented by `LandingFolder` and `SqlModel`. `SourcesResource` builds one per table.
+    """
 
     def batches(self, hours: Sequence[datetime]) -> Iterator[list[datetime]]:
-        """`hours`, in their order, in groups that are best fetched together."""
+        """`hours` in their order, in groups to fetch together."""
 
     def fetch(self, hours: Sequence[datetime]) -> Fetched:
-        """Everything that landed for `hours`."""
+        """Everything that landed for `hours`; `SourceError` if the source cannot be read."""
 
 
 def is_landed(name: str) -> bool:
-    """Whether a file of this name is whole, not one that is still being written."""
+    """Whether a file of this name is complete, not one that is still being written."""
     return not name.startswith((".", "_")) and not name.endswith(".tmp")
 
 
 class LandingFolder:
-    """`{root}/{table}/YYYY-MM-DD/HH/*` in any mix of Parquet, CSV and JSON lines.
+    """Files at `{root}/{table}/YYYY-MM-DD/HH/`, in any mix of Parquet, CSV and JSON lines.
 
-    Names that begin with a dot or an underscore, or end in `.tmp`, are files being written.
+    `root` is a local folder or any fsspec URL; day and hour are UTC. Names that begin with a dot or
+    an underscore, or end in `.tmp`, are files being written and are not read.
+
+        LandingFolder("s3://bucket/landing", "orders").fetch([hour]).landed
     """
 
-    def __init__(self, root: str | Path | UPath, table: str) -> None:
+    def __init__(
+        self, root: str | Path | UPath, table: str, batch_bytes: int = BATCH_BYTES
+    ) -> None:
         self.root = UPath(root)
         self.table = table
+        self.batch_bytes = batch_bytes
 
     def folder(self, hour: datetime) -> UPath:
         """The folder of an hour."""
@@ -109,12 +118,12 @@ class LandingFolder:
         )
 
     def batches(self, hours: Sequence[datetime]) -> Iterator[list[datetime]]:
-        """Neighbours up to `BATCH_BYTES` of files together, at least one hour each."""
+        """Consecutive hours with up to `batch_bytes` of files, at least one hour each."""
         batch: list[datetime] = []
         total = 0
         for hour in hours:
             size = self._size(hour)
-            if batch and total + size > BATCH_BYTES:
+            if batch and total + size > self.batch_bytes:
                 yield batch
                 batch, total = [], 0
             batch.append(hour)
@@ -126,18 +135,18 @@ class LandingFolder:
         try:
             return sum(path.stat().st_size for path in self.files(hour))
         except OSError:
-            return 0  # `fetch` says what is wrong
+            return 0  # `fetch` reports the error
 
     def fetch(self, hours: Sequence[datetime]) -> Fetched:
         """Reads every file of `hours`.
 
         Raises:
-            SourceError: the landing folder itself is not there.
+            SourceError: the landing folder itself does not exist.
         """
         if not self.root.exists():
             raise SourceError(
-                f"The landing folder {self.root} does not exist. Create it, or point CAPI_LANDING"
-                f" to where {self.table} land."
+                f"The landing folder {self.root} does not exist. Create it, or set CAPI_LANDING to"
+                f" the folder of {self.table}."
             )
         landed, problems, counts = [], [], {}
         for hour in hours:
@@ -172,10 +181,12 @@ def _read(path: UPath) -> RawRows:
 
 
 class SqlModel:
-    """A `.sql` file that returns the table's columns for `[$hour_start, $hour_end)`.
+    """A `.sql` file that returns the table's columns for `[$hour_start, $hour_end)`, in UTC.
 
-    Bounds are bound parameters, never text. Any other `$name` is bound from `parameters`. The
-    model runs in DuckDB (over files and object stores) or at a SQLAlchemy URL.
+    The two are bound parameters, never text; any other `$name` is bound from `parameters`. The
+    query runs in DuckDB (over files and object stores), or at a SQLAlchemy `url`.
+
+        SqlModel("models/orders.sql", parameters={"shop": "pt"}).fetch(hours).landed
     """
 
     def __init__(
@@ -189,7 +200,7 @@ class SqlModel:
         return f"SqlModel({self.path})"
 
     def batches(self, hours: Sequence[datetime]) -> Iterator[list[datetime]]:
-        """One query for all of them: its cost is the scan."""
+        """One query for all of them: its cost is that of one scan."""
         if hours:
             yield list(hours)
 
@@ -204,7 +215,7 @@ class SqlModel:
         try:
             table = self._in_duckdb(sql, bound) if self._url is None else self._at_url(sql, bound)
         except (duckdb.Error, sa.exc.SQLAlchemyError, ImportError) as error:
-            raise SourceError(f"The SQL model {self.path} failed: {_words(error)}") from None
+            raise SourceError(f"The SQL model {self.path} failed: {_error_text(error)}") from None
         lines = pa.nulls(table.num_rows, pa.int64())
         landed = LandedTable(None, str(self.path), RawRows(table, lines))
         return Fetched([landed], [], dict.fromkeys(hours, 1))
@@ -247,20 +258,20 @@ class SqlModel:
         return pa.table({n: _array(c) for n, c in zip(names, columns, strict=True)})
 
 
-def _words(error: Exception) -> str:
-    """What may be told of a model's failure: a database's own words may hold its URL or a row."""
+def _error_text(error: Exception) -> str:
+    """A message without personal data or secrets: a database's own may quote its URL or a row."""
     if isinstance(error, _WITHOUT_ROWS):
-        # Later lines may quote a row; behind a question mark stands a signed URL's signature.
+        # Later lines may quote a row; after a question mark is the signature of a signed URL.
         return re.sub(r"\?[^\s\"']+", "?…", str(error).splitlines()[0][:300])
     if isinstance(error, ImportError):
         return f"the driver of its database is not installed ({error.name})."
-    return f"{type(error).__name__}. Run it by hand to see which row or setting is at fault."
+    return f"{type(error).__name__}. Run it by hand to see which row or setting is the cause."
 
 
 def _array(values: Sequence[Any]) -> pa.Array:
-    """Database values as Arrow; kinds that do not mix become text and are cast later."""
+    """Database values as Arrow; values of several types become text and are cast later."""
     if any(isinstance(value, (dict, list)) for value in values):
-        # As Arrow structs, rows would gain each other's keys.
+        # As Arrow structs, every row would have the keys of all rows.
         return pa.array([None if v is None else _json(v) for v in values], pa.string())
     try:
         return pa.array(values)

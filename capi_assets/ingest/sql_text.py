@@ -1,6 +1,6 @@
-"""The text of SQL models: which `$names` it asks for, and the same text with SQLAlchemy's `:names`.
+"""The text of SQL models: its `$name` parameters, and the same text with SQLAlchemy's `:name`.
 
-Comments, quoted text and quoted identifiers are left alone: what stands there is no parameter.
+Comments, quoted text and quoted identifiers stay unchanged: they contain no parameters.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _COLON = re.compile(r"(?<![:\w\\]):(?=\w)")
 
 
 def parameters_of(sql: str) -> set[str]:
-    """The names that `sql` asks for."""
-    return {found["name"] for found in _PIECE.finditer(sql) if found["name"]}
+    """The names of the parameters in `sql`."""
+    return {match["name"] for match in _PIECE.finditer(sql) if match["name"]}
 
 
 def with_colons(sql: str) -> str:
-    """`sql` for SQLAlchemy's `text()`: `$name` becomes `:name`, and no other colon means one."""
+    """`sql` for SQLAlchemy's `text()`: `$name` becomes `:name`; other colons are escaped."""
     pieces, end = [], 0
-    for found in _PIECE.finditer(sql):
-        if name := found["name"]:
-            # text() sees no parameter beside another colon, as in `:a::date`.
-            beside = sql[found.start() - 1 : found.start()] + sql[found.end() : found.end() + 1]
-            pieces.append(_escaped(sql[end : found.start()]))
+    for match in _PIECE.finditer(sql):
+        if name := match["name"]:
+            # text() recognises no parameter next to another colon, as in `:a::date`.
+            beside = sql[match.start() - 1 : match.start()] + sql[match.end() : match.end() + 1]
+            pieces.append(_escaped(sql[end : match.start()]))
             pieces.append(f"(:{name})" if {":", "\\"} & {*beside} else f":{name}")
-            end = found.end()
+            end = match.end()
     return "".join([*pieces, _escaped(sql[end:])])
 
 

@@ -1,4 +1,4 @@
-"""Landed visits to `visits`: click ids with the time they were first seen, and digests."""
+"""Landed visits to the table `visits`: click ids with the time they were first seen, digests."""
 
 from __future__ import annotations
 
@@ -7,21 +7,14 @@ from datetime import date, datetime
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from capi_assets.contracts.landing import LandedVisits
 from capi_assets.contracts.visits import Visits
-from capi_assets.ingest.hashing import HashPolicy, add_drops, hash_contacts
-from capi_assets.ingest.hours import Ingested, NormalisedHour, finished, ingest
-from capi_assets.ingest.landing import ValidatedRows
-from capi_assets.ingest.pii_scan import without_stray_contacts
+from capi_assets.ingest.hashing import HashPolicy, add_drops
+from capi_assets.ingest.hours import Ingested, ingest
+from capi_assets.ingest.normalise import normalised_columns
 from capi_assets.ingest.sources import Source
-from capi_assets.meta.match_keys.click_ids import (
-    fbc_column,
-    fbclid_from_url_column,
-    fbp_column,
-    ip_column,
-)
+from capi_assets.ingest.validation import ValidatedRows
 
 
 def ingest_visits(
@@ -30,42 +23,17 @@ def ingest_visits(
     policy: HashPolicy,
     connection: duckdb.DuckDBPyConnection,
 ) -> Ingested:
-    """`visits` of `hours`, as they landed now."""
+    """The rows of `visits` for each of `hours`, with what was quarantined.
 
-    def finish(judged: ValidatedRows, today: date) -> NormalisedHour:
-        return _finish(judged, policy, today)
+    The asset `visits` calls it; arguments and errors are those of `ingest_orders`. A visit that
+    landed several times is the one that landed last.
+    """
 
-    return ingest(source, hours, (LandedVisits, Visits), "visit_id", finish, connection)
+    def normalise(landed: ValidatedRows, day: date) -> pa.Table:
+        clicked_at = landed.rows.column("occurred_at").combine_chunks()
+        columns, problems = normalised_columns(
+            landed.rows, policy, day, page_url="page_url", click_seen_at=clicked_at
+        )
+        return pa.table({**columns, "dropped_fields": add_drops(landed.drops, problems)})
 
-
-def _finish(judged: ValidatedRows, policy: HashPolicy, today: date) -> NormalisedHour:
-    rows = judged.rows
-    digests, problems = hash_contacts(rows, policy, today)
-    occurred = rows.column("occurred_at").combine_chunks()
-    given = rows.column("fbclid").combine_chunks()
-    in_url = fbclid_from_url_column(rows.column("page_url"))
-    clicks = fbc_column(rows.column("fbc"), pc.coalesce(given, in_url), occurred)
-    fbp, fbp_problems = fbp_column(rows.column("fbp"))
-    ip, ip_problems = ip_column(rows.column("client_ip_address"), prefer_ipv6=False)
-    cleaned, removed = without_stray_contacts(rows, ["page_url", "referrer_url"])
-    drops = add_drops(
-        judged.drops,
-        [
-            *problems.items(),
-            ("fbc", clicks.problems),
-            ("fbp", fbp_problems),
-            ("client_ip_address", ip_problems),
-            *removed.items(),
-        ],
-    )
-    made = {
-        **{name: rows.column(name) for name in rows.column_names},
-        **digests,
-        **cleaned,
-        "fbc": clicks.fbc,
-        "fbclid": clicks.fbclid,
-        "fbp": fbp,
-        "client_ip_address": ip,
-        "dropped_fields": drops,
-    }
-    return finished(pa.table(made), Visits, ["visit_id"])
+    return ingest(source, hours, LandedVisits, Visits, ["visit_id"], normalise, connection)

@@ -161,7 +161,9 @@ LDU_STATES = {
 }
 """Limited Data Use (Marketing API page "Data processing options")."""
 
-_UTC = pa.timestamp("us", tz="UTC")
+UTC_MICROSECONDS = pa.timestamp("us", tz="UTC")
+"""The Arrow type of every time in this project."""
+
 _FAR = 4_000_000_000_000  # seconds; keeps absurd times inside int64 microseconds
 
 
@@ -181,7 +183,7 @@ def deliver_until(
         skip_nulls=False,
     )
     until = pc.subtract(pc.add(bounded, window), pa.scalar(_seconds(DELIVERY_MARGIN)))
-    return pc.multiply(until, pa.scalar(1_000_000)).cast(_UTC)
+    return pc.multiply(until, pa.scalar(1_000_000)).cast(UTC_MICROSECONDS)
 
 
 def _seconds(span: timedelta) -> int:

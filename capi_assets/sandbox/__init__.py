@@ -1,5 +1,6 @@
-"""Meta in a box: a server that answers like Meta's Conversions API, for trying and testing.
+"""The Meta sandbox: a server that responds like Meta's Conversions API, for trials and tests.
 
-Nothing of the delivering side (`capi_assets.meta`, `capi_assets.delivery`) is imported here: the
-box reads Meta's pages a second time, so that a misreading on one side shows as a refusal.
+It imports nothing from `capi_assets.meta` or `capi_assets.delivery`: it implements Meta's pages a
+second time, so that a misreading on one side shows as a rejected event. Start it with
+`capi-assets sandbox`, or in a test with `run.SandboxServer`.
 """

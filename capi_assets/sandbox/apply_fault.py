@@ -1,4 +1,4 @@
-"""How each fault looks on the wire: what a struck call gets instead of the honest answer."""
+"""The response of each fault, in place of the normal one."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from threading import Event
 import orjson
 from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
 
-from capi_assets.sandbox.answers import JSON, Answer, GraphError, Usage
 from capi_assets.sandbox.close_connection import CloseConnection
 from capi_assets.sandbox.faults import Fault
+from capi_assets.sandbox.responses import JSON, GraphError, GraphResponse, Usage
 from capi_assets.sandbox.tokens import session_expired
 
-SILENCE_SECONDS = 600.0
-DRIP_MS = 50
+MAX_SILENCE_SECONDS = 600.0  # longer than any client waits
+DRIP_PAUSE_MS = 50  # a response of 100 bytes takes five seconds
 
 PAGE = (
     "<!DOCTYPE html><html><head><title>Facebook | Error</title></head>"
@@ -25,7 +25,7 @@ PAGE = (
 
 
 def graph_error(fault: Fault, dataset: str, now: datetime) -> GraphError | None:
-    """The Graph error a fault answers with, or None for a fault that looks otherwise."""
+    """The Graph error of a fault, or None for a fault of another form."""
     match fault.kind:
         case "expired_token":
             error = session_expired(fault.after or now, now)
@@ -36,7 +36,7 @@ def graph_error(fault: Fault, dataset: str, now: datetime) -> GraphError | None:
         case "permission_lost":
             error = GraphError("(#200) Permissions error", 200, status=403)
         case "unknown_dataset":
-            error = out_of_reach(dataset)
+            error = unknown_dataset(dataset)
         case "throttled":
             error = GraphError("(#4) Application request limit reached", 4, is_transient=True)
             error.headers = throttle_headers(fault, dataset)
@@ -58,8 +58,8 @@ def graph_error(fault: Fault, dataset: str, now: datetime) -> GraphError | None:
     return error
 
 
-def out_of_reach(dataset: str) -> GraphError:
-    """Meta's one answer to a dataset that is missing and to one the token may not see: 100/33."""
+def unknown_dataset(dataset: str) -> GraphError:
+    """Meta's error 100/33, the same for a missing dataset and for one the token may not access."""
     return GraphError(
         f"Unsupported post request. Object with ID '{dataset}' does not exist, cannot be loaded "
         "due to missing permissions, or does not support this operation",
@@ -70,7 +70,7 @@ def out_of_reach(dataset: str) -> GraphError:
 
 
 def throttle_headers(fault: Fault, dataset: str) -> dict[str, str]:
-    """What a throttled answer says about coming back; Meta promises none of it."""
+    """The headers of a throttled response about when to retry; Meta promises none of them."""
     headers = {}
     if fault.usage_headers:
         headers = Usage(100, 100, 100, fault.regain_minutes).headers(dataset)
@@ -79,19 +79,19 @@ def throttle_headers(fault: Fault, dataset: str) -> dict[str, str]:
     return headers
 
 
-async def misbehave(
+async def faulty_response(
     fault: Fault,
-    honest: Answer,
+    normal: GraphResponse,
     headers: dict[str, str],
     closing: Event,
-    gone: Callable[[], Awaitable[bool]],
+    is_disconnected: Callable[[], Awaitable[bool]],
 ) -> Response:
-    """The struck answer, for the faults that are no Graph error.
+    """The response of a fault that is no Graph error.
 
-    `honest` is what an unharmed call would have got; `closing` ends silences when the server
-    stops, `gone` tells whether the client has left.
+    `normal` is the response without the fault; `closing` is set when the server stops, which ends
+    delays; `is_disconnected` tells whether the client has disconnected.
     """
-    body = honest.content()
+    body = normal.content()
     match fault.kind:
         case "html":
             return HTMLResponse(PAGE, fault.http_status or 502)
@@ -106,40 +106,45 @@ async def misbehave(
         case "hang_up_after_accepting":
             return CloseConnection()
         case "cut_off_answer":
-            head = f"HTTP/1.1 {honest.status} \r\nContent-Type: {JSON}\r\n"
+            head = f"HTTP/1.1 {normal.status} \r\nContent-Type: {JSON}\r\n"
             head += f"Content-Length: {len(body)}\r\n\r\n"
             return CloseConnection(sent=head.encode() + body[: len(body) // 2])
         case "truncated_json":
-            return Response(body[: len(body) // 2], honest.status, headers, JSON)
+            return Response(body[: len(body) // 2], normal.status, headers, JSON)
         case "too_few_received":
-            told = dict(honest.body)
-            if "events_received" in told:
-                told["events_received"] = max(0, told["events_received"] - fault.missing)
-            return Response(orjson.dumps(told), honest.status, headers, JSON)
+            document = dict(normal.body)
+            if "events_received" in document:
+                confirmed = document["events_received"] - fault.missing
+                document["events_received"] = max(0, confirmed)
+            return Response(orjson.dumps(document), normal.status, headers, JSON)
         case "read_timeout":
-            await silence(fault.latency_ms / 1000 or SILENCE_SECONDS, closing, gone)
+            await stay_silent(
+                fault.latency_ms / 1000 or MAX_SILENCE_SECONDS, closing, is_disconnected
+            )
             return CloseConnection()
         case "slow_drip":
             return StreamingResponse(
-                drip(body, (fault.latency_ms or DRIP_MS) / 1000, closing),
-                honest.status,
+                drip(body, (fault.latency_ms or DRIP_PAUSE_MS) / 1000, closing),
+                normal.status,
                 headers,
                 JSON,
             )
         case _:
-            raise ValueError(f"{fault.kind} has no answer of its own")
+            raise ValueError(f"{fault.kind} has no response of its own")
 
 
-async def silence(
-    seconds: float, closing: Event, gone: Callable[[], Awaitable[bool]] | None = None
+async def stay_silent(
+    seconds: float,
+    closing: Event,
+    is_disconnected: Callable[[], Awaitable[bool]] | None = None,
 ) -> None:
-    """Wait, until the time is over, the server stops, or the client has left."""
+    """Waits until the time is over, the server stops, or the client has disconnected."""
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
-    while (left := end - loop.time()) > 0 and not closing.is_set():
-        if gone is not None and await gone():
+    while (remaining := end - loop.time()) > 0 and not closing.is_set():
+        if is_disconnected is not None and await is_disconnected():
             return
-        await asyncio.sleep(min(left, 0.05))
+        await asyncio.sleep(min(remaining, 0.05))
 
 
 async def drip(body: bytes, pause: float, closing: Event) -> AsyncIterator[bytes]:

@@ -8,12 +8,12 @@ from threading import Lock
 
 
 def utc_now() -> datetime:
-    """The present moment, aware, in UTC."""
+    """The current time, aware, in UTC."""
     return datetime.now(UTC)
 
 
 class SandboxClock:
-    """Follows `source` until it is set to a moment, where it stands still (or ticks on)."""
+    """Follows `source` until it is set to a time, where it stops (or runs on, if ticking)."""
 
     def __init__(self, source: Callable[[], datetime] = utc_now) -> None:
         self._source = source
@@ -22,7 +22,7 @@ class SandboxClock:
         self._offset: timedelta | None = None
 
     def now(self) -> datetime:
-        """The moment the sandbox believes in, aware, in UTC."""
+        """The sandbox's time, aware, in UTC."""
         with self._lock:
             if self._at is not None:
                 return self._at
@@ -31,7 +31,7 @@ class SandboxClock:
         return moment if offset is None else moment + offset
 
     def set(self, at: datetime | None, *, ticking: bool = False) -> None:
-        """Stand still at `at` (aware), with `ticking` run on from it; None: follow the source."""
+        """Stops at `at` (aware), or with `ticking` runs on from it; None follows the source."""
         with self._lock:
             self._at = self._offset = None
             if at is None:
@@ -49,8 +49,12 @@ class SandboxClock:
 
 
 def parse_utc(text: str) -> datetime:
-    """An ISO 8601 text with a zone as an aware UTC datetime; ValueError without a zone."""
+    """An ISO 8601 text with a zone as an aware UTC datetime.
+
+    Raises:
+        ValueError: the text is no time, or has no zone.
+    """
     at = datetime.fromisoformat(text)
     if at.tzinfo is None:
-        raise ValueError(f"{text} has no time zone; write for instance {text}Z")
+        raise ValueError(f"{text} has no time zone; write for example {text}Z")
     return at.astimezone(UTC)

@@ -1,4 +1,4 @@
-"""Closing the TCP connection without an HTTP answer, which ASGI itself has no word for."""
+"""Closes the TCP connection without an HTTP response, which ASGI has no message for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TRANSPORT = "sandbox_transport"
 
 
 class DroppableConnectionProtocol(AutoHTTPProtocol):  # type: ignore[misc,valid-type]
-    """uvicorn's HTTP protocol, which also hands the connection's transport to the application."""
+    """uvicorn's HTTP protocol, which also passes the connection's transport to the application."""
 
     app_state: dict[str, Any]
 
@@ -24,7 +24,7 @@ class DroppableConnectionProtocol(AutoHTTPProtocol):  # type: ignore[misc,valid-
 
 
 class CloseConnection(Response):
-    """Ends the connection: first whatever `sent` holds, then no more; `abruptly` sends a reset."""
+    """Closes the connection after sending `sent`; with `abruptly` it sends a TCP reset."""
 
     def __init__(self, *, abruptly: bool = False, sent: bytes = b"") -> None:
         super().__init__()
@@ -32,11 +32,11 @@ class CloseConnection(Response):
         self.sent = sent
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Close the transport and wait until the server has noticed."""
+        """Closes the transport and waits until the server has noticed."""
         transport: asyncio.Transport | None = scope.get("state", {}).get(TRANSPORT)
         if transport is None:
             raise RuntimeError(
-                "hanging up needs the sandbox's own server (capi_assets.sandbox.run)"
+                "closing the connection needs the sandbox's own server (capi_assets.sandbox.run)"
             )
         if self.sent:
             transport.write(self.sent)

@@ -16,10 +16,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from capi_assets.sandbox import reports
-from capi_assets.sandbox.answers import Usage
 from capi_assets.sandbox.clock import parse_utc
 from capi_assets.sandbox.faults import read_fault
-from capi_assets.sandbox.graph import box_of
+from capi_assets.sandbox.graph import state_of
+from capi_assets.sandbox.responses import Usage
 from capi_assets.sandbox.simulated_stats import Counting, read_counting
 from capi_assets.sandbox.state import SandboxState
 from capi_assets.sandbox.tokens import Token, digest_of
@@ -37,7 +37,7 @@ def control(work: Control) -> Any:
         try:
             raw = await request.body()
             body = orjson.loads(raw) if raw else {}
-            return _json(work(box_of(request), request, body))
+            return _json(work(state_of(request), request, body))
         except (ValueError, TypeError, KeyError, AttributeError) as wrong:
             return _json({"problem": str(wrong) or type(wrong).__name__}, 400)
 

@@ -1,8 +1,8 @@
-"""Which events Meta counts once: the windows of its deduplication pages.
+"""Deduplicates events within the windows of Meta's deduplication pages.
 
-Counted from the receipt of the first event with an identity, not from event_time. Server against
-server is the safety net Meta's pages leave open; the sandbox grants it, and shows what fell
-outside of it as doubled, because that is what would be counted twice.
+A window begins with the receipt of the first event with an identity, not with event_time. Meta's
+pages do not promise to deduplicate server events against each other; the sandbox does, and shows
+as doubled what came later, because Meta would count it twice.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ STORE = "store"
 
 
 class Dedup:
-    """When each identity was first received in its present window (microseconds since 1970)."""
+    """When each identity was first received in its current window (microseconds since 1970)."""
 
     def __init__(self, received: Iterable[tuple[str, int]] = ()) -> None:
         self._first: dict[str, int] = dict(received)
@@ -36,7 +36,7 @@ class Dedup:
     def verdict(self, identity: str | None, now: int) -> tuple[str, int]:
         """accepted, duplicate or doubled; and when the identity was first received.
 
-        A doubled event opens a new window, for it is the first of the ones to come.
+        A doubled event begins a new window.
         """
         if identity is None:
             return ACCEPTED, now
@@ -52,7 +52,7 @@ class Dedup:
 
 
 def identity_of(dataset: str, event: dict[str, Any]) -> str | None:
-    """What Meta recognises an event by, or None for an event it always counts.
+    """What Meta deduplicates an event by, or None for an event it always counts.
 
     Online: dataset, event_name, event_id. physical_store: dataset, event_time, event_name and
     item_number with order_id, or the user fields where neither is given; only against its kind.

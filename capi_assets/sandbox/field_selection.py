@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from capi_assets.sandbox.answers import GraphError
+from capi_assets.sandbox.responses import GraphError
 
 Selection = dict[str, "Selection"]
 
@@ -14,10 +14,12 @@ token = re.compile(r"\s*([A-Za-z0-9_.]+|[{},])").match
 
 
 def read_fields(text: str) -> Selection:
-    """The selection as nested names; GraphError 2500 where the syntax breaks."""
-    tokens = _tokens(text)
-    selection = _names(tokens, closing=None)
-    return selection
+    """The selection as nested names.
+
+    Raises:
+        GraphError: 2500 for a syntax error.
+    """
+    return _names(_tokens(text), closing=None)
 
 
 def select(value: Any, selection: Selection) -> Any:

@@ -1,8 +1,8 @@
-"""Reading a call of `/events`: the three body forms in use, and where the token may stand.
+"""Reads a call of `/events`: the three body formats in use, and where the token may be.
 
 JSON document, url-encoded form, multipart form; `data` as an array of objects or JSON texts, as
-one JSON text, or as repeated fields. Meta documents the forms, sends through its SDK a JSON array
-of JSON texts in a form field, and accepts the JSON document too.
+one JSON text, or as repeated fields. Meta documents the forms; its SDK sends a JSON array of JSON
+texts in a form field; Meta accepts the JSON document too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from capi_assets.sandbox.answers import GraphError
+from capi_assets.sandbox.responses import GraphError
 
 is_data_field = re.compile(r"data(?:\[[0-9]*\])?").fullmatch
 
@@ -45,7 +45,11 @@ class Call:
 
 
 def read_call(body: bytes, content_type: str, query: Mapping[str, str]) -> Call:
-    """Decode a request's body; GraphError 100 where Meta could make nothing of it."""
+    """Decodes a request's body.
+
+    Raises:
+        GraphError: 100 where Meta could not read it.
+    """
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         return _from_fields(_multipart(body, content_type), query)
@@ -59,9 +63,11 @@ def read_call(body: bytes, content_type: str, query: Mapping[str, str]) -> Call:
 
 
 def events_of(call: Call) -> list[Any]:
-    """The events of `data`, decoded; GraphError 100 for what is no list of events.
+    """The events of `data`, decoded. An element that is not JSON stays as it is: validation rejects
+    it with its index.
 
-    An element that is not JSON stays as it is, for the judge to refuse with its place.
+    Raises:
+        GraphError: 100 if `data` is no list of events.
     """
     if call.data is None:
         raise GraphError("(#100) The parameter data is required", 100)

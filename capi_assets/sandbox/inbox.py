@@ -1,8 +1,8 @@
-"""What the sandbox received: requests, events, and which of them Meta would count.
+"""Stores what the sandbox received: requests, events, and which of them Meta would count.
 
 SQLite, in memory or in a file that outlives the process. Times are microseconds since 1970 in the
-tables and aware datetimes outside. Payloads of the newest events are kept in memory only: they
-hold addresses and browsers of people, and no file shall. Questions about it stand in `reports`.
+tables and aware datetimes outside. Payloads of the newest events stay in memory: they contain
+personal data, which no file may. Queries are in reports.py.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ TEN_MINUTES = 600
 HOUR = 3600
 TWO_HOURS = 2 * HOUR
 DAY = 24 * HOUR
-PAYLOADS_KEPT = 20_000
+MAX_PAYLOADS = 20_000  # some 30 MB
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
 class RequestRecord:
-    """One call of `/events` as it went: `status` 0 means no HTTP answer was given."""
+    """One call of `/events` and its response; `status` 0 means that there was none."""
 
     received_at: datetime
     dataset: str
@@ -85,7 +85,7 @@ class RequestRecord:
 
 @dataclass(frozen=True)
 class Receipt:
-    """How many of a request's events Meta counts, removes, and counts a second time."""
+    """How many of a request's events Meta counts, removes as duplicates, and counts twice."""
 
     accepted: int = 0
     duplicates: int = 0
@@ -95,8 +95,8 @@ class Receipt:
 class Inbox:
     """Everything received so far. Safe to use from any thread.
 
-    `state_path` names a SQLite file (its folder is made) that one sandbox at a time may use; None
-    keeps all in memory.
+    `state_path` names a SQLite file (its folder is created) that one sandbox at a time may use;
+    None keeps everything in memory.
     """
 
     def __init__(self, state_path: str | Path | None = None) -> None:
@@ -109,19 +109,19 @@ class Inbox:
             isolation_level=None,
         )
         self.db.row_factory = sqlite3.Row
-        # A sandbox killed in the middle may lose its last requests, not its file.
+        # A sandbox that is killed may lose its last requests, not its file.
         self.db.executescript("pragma journal_mode = wal; pragma synchronous = normal;" + SCHEMA)
         self._payloads: OrderedDict[int, bytes] = OrderedDict()
         self._next = self._last_seq() + 1
         self._dedup = Dedup(self._identities())
 
     def close(self) -> None:
-        """Give the file back."""
+        """Closes the file."""
         with self.lock:
             self.db.close()
 
     def clear(self) -> None:
-        """Forget all that was received, identities of events too."""
+        """Deletes all that was received, and the identities to deduplicate by."""
         with self._writing() as db:
             for table in ("requests", "events", "tally"):
                 db.execute(f"delete from {table}")
@@ -129,26 +129,26 @@ class Inbox:
             self._dedup = Dedup()
 
     def log(self, record: RequestRecord) -> None:
-        """Note how a call went."""
+        """Stores the record of a call."""
         row = (micros(record.received_at), *astuple(record)[1:])
         places = ", ".join("?" * len(row))
         with self._writing() as db:
             db.execute(f"insert into requests values (null, {places})", row)
 
     def receive(self, dataset: str, events: Sequence[dict[str, Any]], at: datetime) -> Receipt:
-        """Book events that were judged fit, received at `at`; all of them or none."""
+        """Stores valid events, received at `at`; all of them or none."""
         now = micros(at)
         with self._writing() as db:
             try:
-                return self._book(db, dataset, events, now)
+                return self._store(db, dataset, events, now)
             except BaseException:
-                # The tables roll back; what stands beside them must follow.
+                # The tables are rolled back; so must be what is in memory.
                 for seq in [seq for seq in self._payloads if seq >= self._next]:
                     del self._payloads[seq]
                 self._dedup = Dedup(self._identities())
                 raise
 
-    def _book(
+    def _store(
         self, db: sqlite3.Connection, dataset: str, events: Sequence[dict[str, Any]], now: int
     ) -> Receipt:
         now_s = now // 1_000_000
@@ -166,7 +166,7 @@ class Inbox:
             identity = identity_of(dataset, event)
             verdict, first = self._dedup.verdict(identity, now)
             verdicts[verdict] += 1
-            value, currency = worth(event)
+            value, currency = value_of(event)
             keys = present_keys(event["user_data"])
             body = self._payloads[seq] = orjson.dumps(event)
             digest = hashlib.sha256(body).hexdigest()
@@ -194,12 +194,12 @@ class Inbox:
         db.executemany(INSERT_EVENT, rows)
         db.executemany(ADD_TO_TALLY, [(*group, *sums) for group, sums in tally.items()])
         self._next += len(rows)
-        while len(self._payloads) > PAYLOADS_KEPT:
+        while len(self._payloads) > MAX_PAYLOADS:
             self._payloads.popitem(last=False)
         return Receipt(verdicts[ACCEPTED], verdicts[DUPLICATE], verdicts[DOUBLED])
 
     def payload(self, seq: int) -> bytes | None:
-        """The JSON of an event as received, while it is still kept."""
+        """The JSON of an event as received, while it is in memory."""
         return self._payloads.get(seq)
 
     def rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
@@ -230,7 +230,7 @@ class Inbox:
         yield from map(tuple, rows)
 
 
-def worth(event: dict[str, Any]) -> tuple[float | None, str | None]:
+def value_of(event: dict[str, Any]) -> tuple[float | None, str | None]:
     """The value and upper-case currency in custom_data."""
     details = event.get("custom_data") or {}
     value, currency = details.get("value"), details.get("currency")
@@ -241,7 +241,7 @@ def worth(event: dict[str, Any]) -> tuple[float | None, str | None]:
 
 
 def present_keys(person: dict[str, Any]) -> str:
-    """The names of the user_data keys that hold something, sorted, separated by spaces."""
+    """The names of the user_data keys that are not empty, sorted, separated by spaces."""
     return " ".join(sorted([key for key, value in person.items() if has_value(value)]))
 
 

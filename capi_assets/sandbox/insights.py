@@ -1,8 +1,8 @@
-"""What Meta would tell about the events it received: /stats and /dataset_quality.
+"""Meta's counts of the events it received: /stats and /dataset_quality.
 
-Shapes from the Pixel stats reference and the Dataset Quality API page. Where those are silent the
-sandbox decides: buckets are hours of event_time, and counts are taken after deduplication, unless
-`counting` is told otherwise. The score and the frequency words are the sandbox's own reckoning.
+Formats from the Pixel stats reference and the Dataset Quality API page. What these do not define
+the sandbox does: buckets are hours of event_time, and counts are after deduplication, unless
+`Counting` is set otherwise. The score and the upload frequency are the sandbox's own.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from capi_assets.sandbox.answers import GraphError
 from capi_assets.sandbox.dedup import DUPLICATE
 from capi_assets.sandbox.inbox import Inbox
+from capi_assets.sandbox.responses import GraphError
 from capi_assets.sandbox.simulated_stats import Counting, counted
 
 AGGREGATIONS = ("event", "event_total_counts", "event_source", "match_keys")
@@ -22,7 +22,7 @@ WEEK = timedelta(days=7)
 TOP_EVENTS = 100
 EVENT_COVERAGE_GOAL = 75
 
-# Meta's names of match keys in quality answers, and what a full coverage of each is worth of 10.
+# Meta's names of match keys in /dataset_quality, and the points of 10 that full coverage adds.
 MATCH_KEYS: dict[str, tuple[str, float]] = {
     "em": ("email", 2.5),
     "fbc": ("fbc", 2.0),
@@ -45,20 +45,20 @@ MATCH_KEYS: dict[str, tuple[str, float]] = {
 def stats(
     inbox: Inbox,
     dataset: str,
-    asked: Mapping[str, str],
+    query: Mapping[str, str],
     now: datetime,
-    way: Counting | None = None,
+    counting: Counting | None = None,
 ) -> dict[str, Any]:
-    """The answer of `/{dataset}/stats`: one item per hour that holds events."""
-    way = way or Counting()
-    aggregation = asked.get("aggregation", "event")
+    """The response of `/{dataset}/stats`: one item per hour with events."""
+    counting = counting or Counting()
+    aggregation = query.get("aggregation", "event")
     if aggregation not in AGGREGATIONS:
         raise GraphError(f"(#100) aggregation must be one of {', '.join(AGGREGATIONS)}", 100)
-    end = _time(asked, "end_time") or now
-    start = max(_time(asked, "start_time") or end - WEEK, now - WEEK)
-    if asked.get("event_source") == "WEB_ONLY":
+    end = _time(query, "end_time") or now
+    start = max(_time(query, "start_time") or end - WEEK, now - WEEK)
+    if query.get("event_source") == "WEB_ONLY":
         return {"data": []}
-    rows = counted(inbox, dataset, start, end, asked.get("event"), way, now)
+    rows = counted(inbox, dataset, start, end, query.get("event"), counting, now)
     buckets: defaultdict[int, Counter[str]] = defaultdict(Counter)
     for row in rows:
         match aggregation:
@@ -78,7 +78,10 @@ def stats(
                 "aggregation": aggregation,
                 "start_time": graph_time(datetime.fromtimestamp(hour, UTC)),
                 "data": [
-                    {"value": value, "count": way.shown(datetime.fromtimestamp(hour, UTC), count)}
+                    {
+                        "value": value,
+                        "count": counting.reported(datetime.fromtimestamp(hour, UTC), count),
+                    }
                     for value, count in counts.most_common(TOP_EVENTS)
                 ],
             }
@@ -151,13 +154,13 @@ def _quality_of(name: str, rows: list[Any]) -> dict[str, Any]:
 
 
 def _frequency(rows: list[Any], total: int) -> str:
-    for column, word in (
+    for column, frequency in (
         ("in_ten_minutes", "real_time"),
         ("in_two_hours", "hourly"),
         ("in_a_day", "daily"),
     ):
         if 2 * sum(row[column] for row in rows) >= total:
-            return word
+            return frequency
     return "weekly"
 
 
@@ -165,8 +168,8 @@ def _percent(share: float) -> float:
     return round(100 * share, 1)
 
 
-def _time(asked: Mapping[str, str], name: str) -> datetime | None:
-    text = asked.get(name)
+def _time(query: Mapping[str, str], name: str) -> datetime | None:
+    text = query.get(name)
     if not text:
         return None
     try:

@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse
 from capi_assets.sandbox import reports
 from capi_assets.sandbox.chart import hourly_chart
 from capi_assets.sandbox.faults import KINDS
-from capi_assets.sandbox.graph import box_of
+from capi_assets.sandbox.graph import state_of
 from capi_assets.sandbox.state import SandboxState
 
 NEWEST = 20
@@ -60,7 +60,7 @@ GROUPS = (
 async def show(request: Request) -> HTMLResponse:
     """The whole page, or with `?part=live` only what changes."""
     template = "live.html" if request.query_params.get("part") == "live" else "page.html"
-    told = contents(box_of(request), str(request.base_url).rstrip("/"))
+    told = contents(state_of(request), str(request.base_url).rstrip("/"))
     headers = {"Cache-Control": "no-store"}
     return HTMLResponse(templates().get_template(template).render(told), headers=headers)
 

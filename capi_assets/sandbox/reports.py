@@ -1,7 +1,6 @@
-"""Questions about the inbox: counts per hour, totals, and the newest requests and events.
+"""Queries of the inbox: counts per hour, totals, and the newest requests and events.
 
-Everything here is the sandbox's own view, for tests, demos and its page; what Meta itself would
-tell stands in `insights`.
+This is the sandbox's own view, for tests, demos and its page; Meta's own counts are in insights.py.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ def hour_of(text: str) -> int:
     except ValueError:
         at = datetime.fromisoformat(text)
         if at.tzinfo is None:
-            raise ValueError(f"{text} has no time zone; write for instance {text}Z") from None
+            raise ValueError(f"{text} has no time zone; write for example {text}Z") from None
     seconds = int(at.timestamp())
     return seconds - seconds % 3600
 
@@ -38,7 +37,7 @@ def hour_of(text: str) -> int:
 def received(
     inbox: Inbox, *, hour: str | None = None, dataset: str | None = None
 ) -> list[dict[str, Any]]:
-    """Per dataset and hour of event_time, oldest first: how many events came, and of which worth.
+    """Events and their value per dataset and hour of event_time, the oldest first.
 
     Each row has `hour`, `dataset`, `received` (all), `accepted` (counted once), `duplicates`
     (removed), `doubled` (counted again, later than the window), and per currency `value` of the
@@ -54,7 +53,7 @@ def received(
     )
     hours: dict[tuple[int, str], dict[str, Any]] = {}
     for row in rows:
-        told = hours.setdefault(
+        entry = hours.setdefault(
             (row["hour"], row["dataset"]),
             {
                 "hour": hour_key(row["hour"]),
@@ -68,16 +67,16 @@ def received(
             },
         )
         count = "duplicates" if row["verdict"] == DUPLICATE else row["verdict"]
-        told["received"] += row["events"]
-        told[count] += row["events"]
+        entry["received"] += row["events"]
+        entry[count] += row["events"]
         if row["currency"] and row["verdict"] != DUPLICATE:
-            worth = told["value" if row["verdict"] == ACCEPTED else "doubled_value"]
-            worth[row["currency"]] = round(worth.get(row["currency"], 0.0) + row["value"], 6)
+            values = entry["value" if row["verdict"] == ACCEPTED else "doubled_value"]
+            values[row["currency"]] = round(values.get(row["currency"], 0.0) + row["value"], 6)
     return list(hours.values())
 
 
 def totals(inbox: Inbox) -> dict[str, Any]:
-    """Everything in one line: requests by outcome, events by verdict, worth, refusals by code."""
+    """Requests by outcome, events by verdict, their value, and refusals by code."""
     by_verdict = dict.fromkeys(VERDICTS, 0)
     value: dict[str, float] = {}
     for row in inbox.rows(
@@ -118,7 +117,7 @@ def refusals(inbox: Inbox) -> list[dict[str, Any]]:
 
 
 def requests(inbox: Inbox, limit: int = 100) -> list[dict[str, Any]]:
-    """The newest calls of `/events`, newest first; `status` 0 means they got no answer."""
+    """The newest calls of `/events`, newest first; `status` 0 means that there was no response."""
     rows = inbox.rows("select * from requests order by seq desc limit ?", limit)
     return [{**dict(row), "received_at": aware(row["received_at"])} for row in rows]
 
@@ -136,9 +135,9 @@ def events(
 ) -> list[dict[str, Any]]:
     """Events by `seq`: the newest before `before`, or in order from `after` on.
 
-    `first_received_at` is when Meta first saw the identity: with `received_at` it gives both
+    `first_received_at` is when Meta first received the identity: with `received_at` it gives both
     receipts of a duplicate or doubled event. With `payloads` each row has `event`, the JSON as
-    received, or null when it is no longer kept.
+    received, or null when it is no longer in memory.
     """
     rows = inbox.rows(
         f"""select seq, received_at, first_received_at, dataset, event_name, event_id, event_time,
@@ -155,19 +154,19 @@ def events(
         event_id,
         limit,
     )
-    told = []
+    events = []
     for row in rows:
-        one = {
+        event = {
             **dict(row),
             "hour": hour_key(row["hour"]),
             "received_at": aware(row["received_at"]),
             "first_received_at": aware(row["first_received_at"]),
         }
         if payloads:
-            kept = inbox.payload(row["seq"])
-            one["event"] = None if kept is None else orjson.loads(kept)
-        told.append(one)
-    return told
+            payload = inbox.payload(row["seq"])
+            event["event"] = None if payload is None else orjson.loads(payload)
+        events.append(event)
+    return events
 
 
 def last_received(inbox: Inbox, dataset: str) -> datetime | None:

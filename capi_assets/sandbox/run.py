@@ -1,6 +1,10 @@
-"""Running the sandbox: inside a test or a demo (`SandboxServer`), or until stopped (`serve`).
+"""Runs the sandbox: inside a test or a demo (`SandboxServer`), or until stopped (`serve`).
 
-uvicorn's access log stays off: SDKs send the token in the query string, and no log may hold it.
+    with SandboxServer(tokens=["EAAtoken"], datasets=["1234567890"]) as server:
+        server.set_fault("server_error", count=2)
+        requests.post(f"{server.url}/v26.0/1234567890/events", ...)
+
+uvicorn's access log is off: SDKs send the token in the query string, and no log may contain it.
 """
 
 from __future__ import annotations
@@ -11,7 +15,6 @@ import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import uvicorn
@@ -26,14 +29,19 @@ from capi_assets.sandbox.tokens import digest_of
 
 log = logging.getLogger(__name__)
 
-START_SECONDS = 10.0
-STOP_SECONDS = 10.0
+START_SECONDS = 10.0  # uvicorn starts in well under one, also on a busy machine
+STOP_SECONDS = 10.0  # twice uvicorn's own time to close connections
 
 
 class SandboxServer:
-    """A sandbox that listens while its `with` block runs; arguments as of `SandboxState`.
+    """A sandbox that listens while its `with` block runs, by default on 127.0.0.1 and a free port.
 
-    On 127.0.0.1 and a free port unless told otherwise.
+    Arguments as for `SandboxState`. Its faults, clock and tokens can be changed while it runs;
+    `inbox` is what it received.
+
+    Raises:
+        OSError: on `start`, if the port is taken.
+        RuntimeError: on `start`, if it did not start within `START_SECONDS`.
     """
 
     def __init__(
@@ -47,7 +55,7 @@ class SandboxServer:
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
-        self.box = SandboxState(
+        self.state = SandboxState(
             clock, tokens, datasets, app_secret=app_secret, state_path=state_path
         )
         self._address = (host, port)
@@ -58,49 +66,44 @@ class SandboxServer:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def start(self) -> Self:
-        """Listen; returns once calls are answered."""
+        """Starts to listen; returns once it responds."""
         try:
             listener = listening(*self._address)
         except OSError:
-            self.box.close()
+            self.state.close()
             raise
         self._url = url_of(listener)
-        self._server = _uvicorn(self.box)
+        self._server = _uvicorn(self.state)
         self._thread = threading.Thread(
             target=self._server.run, args=([listener],), name="sandbox", daemon=True
         )
         self._thread.start()
-        patience = threading.Event()
+        pause = threading.Event()
         for _ in range(int(START_SECONDS / 0.01)):
             if self._server.started:
                 return self
             if not self._thread.is_alive():
                 break
-            patience.wait(0.01)
+            pause.wait(0.01)
         self.stop()
         raise RuntimeError("the sandbox did not start")
 
     def stop(self) -> None:
-        """Stop listening, end what faults keep waiting, and close the state file."""
-        self.box.closing.set()
+        """Stops listening, ends responses that faults delay, and closes the state file."""
+        self.state.closing.set()
         if self._server is not None and self._thread is not None:
             self._server.should_exit = True
             self._thread.join(STOP_SECONDS)
             self._server = self._thread = None
-        self.box.close()
+        self.state.close()
 
     @property
     def url(self) -> str:
-        """The address to put where `https://graph.facebook.com` stands otherwise."""
+        """The URL to use in place of `https://graph.facebook.com`."""
         if self._url is None:
             raise RuntimeError("the sandbox is not started")
         return self._url
@@ -108,28 +111,28 @@ class SandboxServer:
     @property
     def inbox(self) -> Inbox:
         """What it received."""
-        return self.box.inbox
+        return self.state.inbox
 
     def set_fault(self, kind: str, **settings: Any) -> Fault:
-        """Switch a fault on; settings as of `Fault`."""
-        return self.box.faults.put(Fault(kind, **settings))
+        """Switches a fault on; settings as for `Fault`."""
+        return self.state.faults.put(Fault(kind, **settings))
 
     def clear_faults(self, kind: str | None = None) -> None:
-        """Switch the faults of one kind off, or all."""
-        self.box.faults.remove(kind)
+        """Switches the faults of one kind off, or all."""
+        self.state.faults.remove(kind)
 
     def set_clock(self, at: datetime | None, *, ticking: bool = False) -> None:
-        """Let the sandbox believe it is `at`; None: the real time again."""
-        self.box.clock.set(at, ticking=ticking)
+        """Sets the sandbox's clock to `at` (aware); None: the real time again."""
+        self.state.clock.set(at, ticking=ticking)
 
     def expire_token(self, token: str, at: datetime | None = None) -> None:
-        """End a token's life at `at`; by default it is over already."""
-        now = self.box.clock.now()
-        self.box.tokens.put(digest_of(token), now, expires_at=at or now - timedelta(seconds=1))
+        """Lets a token expire at `at`; by default it has expired already."""
+        now = self.state.clock.now()
+        self.state.tokens.put(digest_of(token), now, expires_at=at or now - timedelta(seconds=1))
 
     def renew_token(self, token: str, until: datetime | None = None) -> None:
-        """Let a token live until `until`; None: for ever."""
-        self.box.tokens.put(digest_of(token), self.box.clock.now(), expires_at=until)
+        """Sets the time at which a token expires; None: never."""
+        self.state.tokens.put(digest_of(token), self.state.clock.now(), expires_at=until)
 
 
 def serve(
@@ -143,21 +146,24 @@ def serve(
     state_path: str | Path | None = None,
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Run until SIGINT or SIGTERM; arguments as of `SandboxState`. `on_ready` gets the address.
+    """Runs until SIGINT or SIGTERM; called by `capi-assets sandbox`.
 
-    OSError if the port is taken.
+    Arguments as for `SandboxState`; `on_ready` is called with the URL once it listens.
+
+    Raises:
+        OSError: the port is taken.
     """
-    box = SandboxState(clock, tokens, datasets, app_secret=app_secret, state_path=state_path)
+    state = SandboxState(clock, tokens, datasets, app_secret=app_secret, state_path=state_path)
     try:
         listener = listening(host, port)
         url = url_of(listener)
-        log.info("Meta in a box listens at %s", url)
+        log.info("The Meta sandbox listens at %s", url)
         if on_ready is not None:
-            # The socket listens already: a caller's first request waits until the server runs.
+            # The socket listens already: a first request waits until the server runs.
             on_ready(url)
-        _uvicorn(box).run([listener])
+        _uvicorn(state).run([listener])
     finally:
-        box.close()
+        state.close()
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -173,20 +179,20 @@ def url_of(listener: socket.socket) -> str:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which ends the silences of faults as soon as it is told to stop."""
+    """uvicorn's server, which also ends responses that faults delay when it shuts down."""
 
-    def __init__(self, config: uvicorn.Config, box: SandboxState) -> None:
+    def __init__(self, config: uvicorn.Config, state: SandboxState) -> None:
         super().__init__(config)
-        self._box = box
+        self._state = state
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._box.closing.set()
+        self._state.closing.set()
         await super().shutdown(sockets)
 
 
-def _uvicorn(box: SandboxState) -> uvicorn.Server:
+def _uvicorn(state: SandboxState) -> uvicorn.Server:
     config = uvicorn.Config(
-        create_app(box=box),
+        create_app(state=state),
         http=DroppableConnectionProtocol,
         ws="none",
         lifespan="off",
@@ -197,4 +203,4 @@ def _uvicorn(box: SandboxState) -> uvicorn.Server:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=5,
     )
-    return _Server(config, box)
+    return _Server(config, state)

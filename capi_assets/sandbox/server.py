@@ -1,4 +1,7 @@
-"""The sandbox as one Starlette application: Graph routes, controls, and the page."""
+"""The sandbox as one Starlette application: Graph routes, controls, and the page.
+
+`run.py` serves it; tests may also mount it in a server of their own.
+"""
 
 from __future__ import annotations
 
@@ -42,11 +45,11 @@ def create_app(
     *,
     app_secret: str | None = None,
     state_path: str | Path | None = None,
-    box: SandboxState | None = None,
+    state: SandboxState | None = None,
 ) -> Starlette:
-    """The application; its state is `app.state.box`. Arguments as for `SandboxState`.
+    """The application; arguments as for `SandboxState`, or its `state`.
 
-    Faults that hang up need the server of `capi_assets.sandbox.run`.
+    Faults that close the connection need the server of `capi_assets.sandbox.run`.
     """
     both = graph.with_and_without_version
     app = Starlette(
@@ -61,14 +64,14 @@ def create_app(
             *both("/{dataset}/stats", graph.stats, "GET"),
             *both("/{dataset}", graph.node, "GET"),
         ],
-        exception_handlers={404: graph.nowhere, 405: graph.nowhere},
+        exception_handlers={404: graph.unknown_path, 405: graph.unknown_path},
     )
-    app.state.box = box or SandboxState(
+    app.state.sandbox = state or SandboxState(
         clock, tokens, datasets, app_secret=app_secret, state_path=state_path
     )
     return app
 
 
 async def login(request: Request) -> Response:
-    """Where the redirect fault leads: a page, as Facebook's login is."""
+    """The target of the redirect fault: a page, as Facebook's login is."""
     return HTMLResponse("<!DOCTYPE html><title>Log in</title><h1>Log in to continue</h1>")

@@ -1,4 +1,4 @@
-"""How /stats counts: what Meta's pages leave open, so that a reader can be tried on all of it."""
+"""How /stats counts: every counting that Meta's pages leave open, to test our reading of it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ BASES = ("event", "receipt")
 
 @dataclass(frozen=True)
 class Counting:
-    """The way of counting; the defaults are the sandbox's own guess at Meta's.
+    """How to count; the defaults are the sandbox's assumption about Meta.
 
-    `basis` is what an hour goes by: the event's own time, or when it was received. `after_dedup`
-    leaves duplicates out. Events show `settle_minutes` after receipt. Of the hours from `lost_from`
+    `basis` assigns an event to an hour: by its own time, or by its receipt. `after_dedup` leaves
+    duplicates out. Events are counted `settle_minutes` after receipt. In the hours from `lost_from`
     until before `lost_until`, `lost_share` of each count is missing.
     """
 
@@ -34,23 +34,27 @@ class Counting:
         if self.basis not in BASES:
             raise ValueError(f"basis must be one of {', '.join(BASES)}")
         if not 0 <= self.lost_share <= 1:
-            raise ValueError("lost_share must lie between 0 and 1")
+            raise ValueError("lost_share must be between 0 and 1")
         if self.settle_minutes < 0:
             raise ValueError("settle_minutes must not be negative")
 
-    def shown(self, hour: datetime, count: int) -> int:
-        """How much of an hour's count is told."""
-        lost = (self.lost_from is None or hour >= self.lost_from) and (
+    def reported(self, hour: datetime, count: int) -> int:
+        """How much of an hour's count is reported."""
+        is_lost = (self.lost_from is None or hour >= self.lost_from) and (
             self.lost_until is None or hour < self.lost_until
         )
-        return count - round(count * self.lost_share) if lost else count
+        return count - round(count * self.lost_share) if is_lost else count
 
 
-def read_counting(given: Mapping[str, Any]) -> Counting:
-    """The way of counting from its JSON form; ValueError names what cannot be read."""
-    settings = dict(given)
+def read_counting(document: Mapping[str, Any]) -> Counting:
+    """How to count, from its JSON form.
+
+    Raises:
+        ValueError: a setting is unknown or not valid; the message names it.
+    """
+    settings = dict(document)
     if unknown := settings.keys() - {field.name for field in fields(Counting)}:
-        raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
+        raise ValueError(f"unknown setting: {', '.join(sorted(unknown))}")
     for name in ("lost_from", "lost_until"):
         if settings.get(name) is not None:
             settings[name] = parse_utc(settings[name])
@@ -63,7 +67,7 @@ where dataset = ?1 and hour >= ?2 and hour < ?3 and (?4 is null or event_name = 
     and verdict <> ?5
 group by hour, event_name, keys"""
 
-_ONE_BY_ONE = """
+_EACH_EVENT = """
 select {hour} as hour, event_name, keys, count(*) as events from events
 where dataset = ?1 and {hour} >= ?2 and {hour} < ?3 and (?4 is null or event_name = ?4)
     and verdict <> ?5 and received_at <= ?6
@@ -78,13 +82,13 @@ def counted(
     start: datetime,
     end: datetime,
     event_name: str | None,
-    way: Counting,
+    counting: Counting,
     now: datetime,
 ) -> list[Any]:
     """Rows of hour (Unix seconds), event_name, keys and events for `[start, end)`."""
-    left_out = DUPLICATE if way.after_dedup else ""
-    asked = (dataset, start.timestamp() // 3600 * 3600, end.timestamp(), event_name, left_out)
-    if way.basis == "event" and not way.settle_minutes:
-        return inbox.rows(_BY_EVENT_TIME, *asked)
-    settled = micros(now - timedelta(minutes=way.settle_minutes))
-    return inbox.rows(_ONE_BY_ONE.format(hour=_HOURS[way.basis]), *asked, settled)
+    excluded = DUPLICATE if counting.after_dedup else ""
+    parameters = (dataset, start.timestamp() // 3600 * 3600, end.timestamp(), event_name, excluded)
+    if counting.basis == "event" and not counting.settle_minutes:
+        return inbox.rows(_BY_EVENT_TIME, *parameters)
+    settled = micros(now - timedelta(minutes=counting.settle_minutes))
+    return inbox.rows(_EACH_EVENT.format(hour=_HOURS[counting.basis]), *parameters, settled)

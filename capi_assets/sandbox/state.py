@@ -1,4 +1,4 @@
-"""The box itself: everything a running sandbox knows, behind one object that its routes share."""
+"""The state of a running sandbox: one object that all its routes share."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from datetime import datetime
 from pathlib import Path
 from threading import Event
 
-from capi_assets.sandbox.answers import Usage
 from capi_assets.sandbox.clock import SandboxClock, utc_now
 from capi_assets.sandbox.faults import FaultStore
 from capi_assets.sandbox.inbox import Inbox
+from capi_assets.sandbox.responses import Usage
 from capi_assets.sandbox.simulated_stats import Counting
 from capi_assets.sandbox.tokens import TokenStore
 
@@ -21,9 +21,10 @@ Datasets = Mapping[str, str] | Iterable[str] | None
 class SandboxState:
     """Clock, tokens, datasets, faults and inbox of one sandbox.
 
-    `tokens`: the valid tokens, or a mapping to the moment each expires; None takes any token.
-    `datasets`: the ids that exist, or a mapping to their names; None takes any number.
-    `app_secret`: when given, every call must prove it (appsecret_proof).
+    `tokens`: the valid tokens, or a mapping to when each expires (aware, or None for never); None
+    accepts any token. `datasets`: the ids that exist, or a mapping to their names; None accepts any
+    number. `app_secret`: if set, every call needs an appsecret_proof. `state_path`: a SQLite file
+    that keeps what was received; None keeps it in memory.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class SandboxState:
             self.datasets = (
                 dict(datasets)
                 if isinstance(datasets, Mapping)
-                else {str(one): f"Dataset {one}" for one in datasets}
+                else {str(dataset): f"Dataset {dataset}" for dataset in datasets}
             )
         self.started_at = self.clock.now()
         self.faults = FaultStore()
@@ -58,6 +59,6 @@ class SandboxState:
         return f"Dataset {dataset}" if dataset.isascii() and dataset.isdigit() else None
 
     def close(self) -> None:
-        """End silences that faults keep, and give the state file back."""
+        """Ends responses that faults delay, and closes the state file."""
         self.closing.set()
         self.inbox.close()

@@ -1,6 +1,6 @@
-"""Access tokens the sandbox knows: which are valid, until when, for which datasets.
+"""The sandbox's access tokens: which are valid, until when, for which datasets.
 
-Only digests are kept, never a token: a token is named on pages and in answers by its fingerprint,
+Only digests are stored, never a token: pages and responses name a token by its fingerprint,
 the first eight hex digits of its SHA-256.
 """
 
@@ -14,7 +14,7 @@ from datetime import datetime
 from threading import Lock
 from typing import Any
 
-from capi_assets.sandbox.answers import GraphError
+from capi_assets.sandbox.responses import GraphError
 
 SCOPES = ("ads_management", "ads_read", "business_management")
 APP_ID = "1024000000000001"
@@ -22,10 +22,10 @@ APP_ID = "1024000000000001"
 
 @dataclass(frozen=True)
 class Token:
-    """What Meta knows of one token; `datasets` None means every dataset.
+    """One token; `datasets` None means every dataset.
 
-    `may_inspect`: whether /debug_token answers it. Tokens made in Events Manager have no app of
-    their owner's behind them, and are not answered.
+    `may_inspect`: whether it may call /debug_token. Tokens made in Events Manager belong to no app
+    of their owner's, and may not.
     """
 
     digest: str
@@ -42,16 +42,16 @@ class Token:
         return self.digest[:8]
 
     def expired(self, now: datetime) -> bool:
-        """Whether the token's lifetime is over at `now`."""
+        """Whether the token has expired at `now`."""
         return self.expires_at is not None and now >= self.expires_at
 
 
 @dataclass
 class TokenStore:
-    """The tokens by digest; with an open door, every token is taken when first seen."""
+    """The tokens by digest; with `accepts_any_token` a token becomes valid when first seen."""
 
     app_secret: str | None = field(default=None, repr=False)
-    open_door: bool = False
+    accepts_any_token: bool = False
     _tokens: dict[str, Token] = field(default_factory=dict, repr=False)
     _revoked: set[str] = field(default_factory=set, repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)
@@ -63,12 +63,12 @@ class TokenStore:
         now: datetime,
         app_secret: str | None = None,
     ) -> TokenStore:
-        """A book of tokens with their ends (None: never), or of any token when `tokens` is None."""
-        book = cls(app_secret, open_door=tokens is None)
-        given = tokens if isinstance(tokens, Mapping) else dict.fromkeys(tokens or ())
-        for token, expires_at in given.items():
-            book.put(digest_of(token), now, expires_at=expires_at)
-        return book
+        """A store of tokens and when each expires, or of any token when `tokens` is None."""
+        store = cls(app_secret, accepts_any_token=tokens is None)
+        expiries = tokens if isinstance(tokens, Mapping) else dict.fromkeys(tokens or ())
+        for token, expires_at in expiries.items():
+            store.put(digest_of(token), now, expires_at=expires_at)
+        return store
 
     def put(
         self,
@@ -80,7 +80,7 @@ class TokenStore:
         data_access_expires_at: datetime | None = None,
         may_inspect: bool = True,
     ) -> Token:
-        """Add a token, or set an old one's ends; `datasets` None keeps what was set before."""
+        """Adds a token, or sets when it expires; `datasets` None keeps what was set before."""
         with self._lock:
             token = self._tokens.get(digest) or Token(digest, now)
             token = replace(
@@ -96,24 +96,24 @@ class TokenStore:
             return token
 
     def remove(self, digest: str) -> None:
-        """Forget a token: it is then unknown, as a revoked one is."""
+        """Revokes a token: it is then unknown."""
         with self._lock:
             self._tokens.pop(digest, None)
             self._revoked.add(digest)
 
     def find(self, token: str | None, now: datetime) -> Token | None:
-        """The token as the book knows it; with an open door an unseen one is entered."""
+        """The stored token; with `accepts_any_token` a new one is added."""
         if not token:
             return None
         digest = digest_of(token)
         with self._lock:
             known = self._tokens.get(digest)
-            if known is None and self.open_door and digest not in self._revoked:
+            if known is None and self.accepts_any_token and digest not in self._revoked:
                 known = self._tokens[digest] = Token(digest, now)
             return known
 
     def with_fingerprint(self, fingerprint: str) -> Token | None:
-        """The token of that public name."""
+        """The token with this fingerprint."""
         with self._lock:
             return next((t for t in self._tokens.values() if t.fingerprint == fingerprint), None)
 
@@ -123,7 +123,11 @@ class TokenStore:
             return list(self._tokens.values())
 
     def admit(self, token: str | None, proof: str | None, now: datetime) -> Token:
-        """The valid token of a call; GraphError 104 or 190 as Meta answers otherwise."""
+        """The token of a call, if it is valid.
+
+        Raises:
+            GraphError: 104 or 190, as Meta responds.
+        """
         if not token:
             raise GraphError("An access token is required to request this resource.", 104)
         known = self.find(token, now)
@@ -131,14 +135,14 @@ class TokenStore:
             raise GraphError(
                 "Invalid OAuth access token - Cannot parse access token", 190, status=401
             )
-        if self.app_secret is not None and not self._proves(token, proof):
+        if self.app_secret is not None and not self._is_proof(token, proof):
             raise GraphError("Incorrect signature: appsecret_proof does not fit the token", 104)
         if known.expired(now):
             assert known.expires_at is not None
             raise session_expired(known.expires_at, now)
         return known
 
-    def _proves(self, token: str, proof: str | None) -> bool:
+    def _is_proof(self, token: str, proof: str | None) -> bool:
         secret = (self.app_secret or "").encode()
         expected = hmac.new(secret, token.encode(), hashlib.sha256).hexdigest()
         return proof is not None and hmac.compare_digest(expected, proof)
@@ -149,12 +153,12 @@ class TokenStore:
 
 
 def digest_of(token: str) -> str:
-    """The only form in which a token is kept."""
+    """The only form in which a token is stored."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def session_expired(ended: datetime, now: datetime) -> GraphError:
-    """Meta's answer to a token whose lifetime is over: 190/463 with HTTP 401."""
+    """Meta's response to an expired token: 190/463 with HTTP 401."""
     form = "%A, %d-%b-%y %H:%M:%S UTC"
     return GraphError(
         f"Error validating access token: Session has expired on {ended:{form}}. "
@@ -170,7 +174,7 @@ def describe(token: Token, now: datetime) -> dict[str, Any]:
     described: dict[str, Any] = {
         "app_id": APP_ID,
         "type": "SYSTEM_USER",
-        "application": "Meta in a box",
+        "application": "Meta sandbox",
         "data_access_expires_at": _unix(token.data_access_expires_at),
         "expires_at": _unix(token.expires_at),
         "is_valid": not token.expired(now),
@@ -194,5 +198,5 @@ def describe(token: Token, now: datetime) -> dict[str, Any]:
 
 
 def _unix(moment: datetime | None) -> int:
-    """Unix seconds, as Meta writes an end; 0 for none."""
+    """Unix seconds, as Meta writes an expiry; 0 for none."""
     return 0 if moment is None else int(moment.timestamp())

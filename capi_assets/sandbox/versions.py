@@ -1,4 +1,4 @@
-"""Graph API versions and how long each answers (Meta's changelog, state of November 2026).
+"""Graph API versions and the last day of each (Meta's changelog, as of November 2026).
 
 The Conversions API follows this schedule, not the Marketing API's shorter one.
 """
@@ -20,19 +20,19 @@ LAST_DAYS: dict[str, date | None] = {
     "v26.0": None,
 }
 
-is_version = re.compile(r"v([1-9][0-9]*)\.0").fullmatch
+version_number = re.compile(r"v([1-9][0-9]*)\.0").fullmatch
 
 
-def answering_version(asked: str, now: datetime) -> str | None:
-    """The version that answers: an expired one is served by the oldest still usable.
+def responding_version(requested: str, now: datetime) -> str | None:
+    """The version that responds: an expired one is served by the oldest still usable.
 
-    None for a version that never was.
+    None for a version that never existed.
     """
-    found = is_version(asked)
+    found = version_number(requested)
     if found is None or int(found[1]) > int(CURRENT[1:-2]):
         return None
     usable = [version for version, last in LAST_DAYS.items() if last is None or now < _end(last)]
-    return asked if asked in usable else usable[0]
+    return requested if requested in usable else usable[0]
 
 
 def _end(day: date) -> datetime:

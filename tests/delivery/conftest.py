@@ -1,4 +1,4 @@
-"""Fixtures: ledgers on SQLite and on a real PostgreSQL, and Meta in a box."""
+"""Fixtures: ledgers on SQLite and on a real PostgreSQL, and the Meta sandbox."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def box(clock: Clock) -> Iterator[SandboxServer]:
-    """Meta in a box, on the test's clock, with one good token and two datasets."""
+def sandbox(clock: Clock) -> Iterator[SandboxServer]:
+    """the Meta sandbox, on the test's clock, with one good token and two datasets."""
     with SandboxServer(
         clock=clock, tokens=[TOKEN, "EAAother"], datasets=[DATASET, OTHER_DATASET]
     ) as server:
@@ -36,8 +36,8 @@ def box(clock: Clock) -> Iterator[SandboxServer]:
 
 
 @pytest.fixture
-def access(box: SandboxServer) -> DatasetAccess:
-    return DatasetAccess(DATASET, TOKEN, graph_url=box.url)
+def access(sandbox: SandboxServer) -> DatasetAccess:
+    return DatasetAccess(DATASET, TOKEN, graph_url=sandbox.url)
 
 
 @pytest.fixture

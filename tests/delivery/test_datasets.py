@@ -78,8 +78,8 @@ def test_a_secret_that_cannot_be_had_costs_its_own_dataset_only(
     ("text", "words"),
     [
         ("datasets: [", "is not YAML in line"),
-        ("", "must hold one key, `datasets`"),
-        ("shops: []", "must hold one key, `datasets`"),
+        ("", "must have one key, `datasets`"),
+        ("shops: []", "must have one key, `datasets`"),
         ("datasets: {}", "must be a list"),
         ("datasets: []", "must be a list"),
         ("datasets: [1]", "entry 1: must have keys"),
@@ -90,7 +90,7 @@ def test_a_secret_that_cannot_be_had_costs_its_own_dataset_only(
             "datasets: [{id: 1, token_variable: T, token_file: f}]",
             "entry 1: name either token_variable or token_file",
         ),
-        ("datasets: [{id: 1, token: EAAsecret}]", "entry 1: token: no such key"),
+        ("datasets: [{id: 1, token: EAAsecret}]", "entry 1: token: unknown key"),
         (
             "datasets: [{id: 1, token_variable: T, requests_per_second: 0}]",
             "entry 1: requests_per_second: ",

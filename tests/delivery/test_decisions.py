@@ -64,11 +64,11 @@ class TestResend:
         self,
         ledger: Ledger,
         clients: dict[str, EventsClient],
-        box: SandboxServer,
+        sandbox: SandboxServer,
         clock: Clock,
     ) -> None:
         events = orders(5)
-        box.set_fault("hang_up_after_accepting", count=1)
+        sandbox.set_fault("hang_up_after_accepting", count=1)
         deliver(events, ledger, clients, clock, POLICY, run_id="r1")
         clock.move(hours=49)
         sends = to_send(events, plan(events, ledger.state_of(events), clock(), POLICY))
@@ -78,7 +78,7 @@ class TestResend:
         for _ in range(2):
             sends = to_send(events, plan(events, ledger.state_of(events), clock(), POLICY))
             deliver(sends, ledger, clients, clock, POLICY, run_id="r2")
-        rows = box.inbox.rows("select verdict, count(*) from events group by 1 order by 1")
+        rows = sandbox.inbox.rows("select verdict, count(*) from events group by 1 order by 1")
         assert [tuple(row) for row in rows] == [("accepted", 5), ("doubled", 5)]
         assert standing(ledger, events, clock) == {("delivered", None)}
 

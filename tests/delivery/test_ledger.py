@@ -20,6 +20,7 @@ from tests.helpers.delivery_harness import (
     event,
     ids,
     orders,
+    register,
     table,
 )
 
@@ -53,9 +54,9 @@ def test_a_registered_event_is_pending_and_registering_again_changes_nothing(
     any_ledger: Ledger,
 ) -> None:
     events = orders(3)
-    any_ledger.register(events)
+    register(any_ledger, events)
     before = any_ledger.state_of(events)
-    any_ledger.register(table([*events.to_pylist(), event("new")]))
+    register(any_ledger, table([*events.to_pylist(), event("new")]))
     assert any_ledger.state_of(events).equals(before)
     assert before.schema.equals(STATE)
     assert column(before, "state") == ["pending"] * 3
@@ -70,7 +71,7 @@ def test_states_are_found_by_identity(any_ledger: Ledger) -> None:
         event("y", event_id="id", event_name="Lead"),
         event("z", event_id="id"),
     ]
-    any_ledger.register(table([early, *same_id_elsewhere]))
+    register(any_ledger, table([early, *same_id_elsewhere]))
     assert ids(any_ledger.state_of(table([event("z", event_id="id")]))) == ["z"]
     assert ids(any_ledger.state_of(table([event("never")]))) == []
     assert ids(any_ledger.state_of(table([early]))) == ["early"]
@@ -79,7 +80,7 @@ def test_states_are_found_by_identity(any_ledger: Ledger) -> None:
 
 def test_more_events_than_one_statement_takes(any_ledger: Ledger) -> None:
     events = orders(2_345)
-    any_ledger.register(events)
+    register(any_ledger, events)
     assert sorted(ids(any_ledger.state_of(events))) == sorted(ids(events))
 
 
@@ -87,7 +88,7 @@ def test_an_id_that_no_database_can_hold_does_no_harm_to_its_neighbours(
     any_ledger: Ledger,
 ) -> None:
     events = table([event("a"), event("b\0"), event("c", event_id="x\0")])
-    any_ledger.register(events)
+    register(any_ledger, events)
     assert ids(any_ledger.state_of(events)) == ["a"]
     answer = any_ledger.claim(events, "me", NOW, LEASE)
     assert column(answer, "won") == [True, False, False]
@@ -227,7 +228,7 @@ class TestIntentAndOutcome:
         assert states(any_ledger, events) == dict.fromkeys(ids(events), "delivered")
 
     def test_what_is_sent_is_what_is_on_the_books(self, any_ledger: Ledger, clock: Clock) -> None:
-        any_ledger.register(table([event("a", value=10.0), event("b"), event("c", value=None)]))
+        register(any_ledger, table([event("a", value=10.0), event("b"), event("c", value=None)]))
         changed = table([event("a", value=12.5), event("b"), event("c", value=None)])
         attempt(any_ledger, changed, clock)
         known = any_ledger.state_of(changed)

@@ -14,15 +14,28 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, text
+from sqlalchemy import event as sql_event
 
 from capi_assets.delivery.ledger import engine
 from capi_assets.delivery.ledger.ledger import Ledger, LedgerError
 from capi_assets.delivery.ledger.schema import METADATA
+from capi_assets.delivery.plan import plan, to_send
+from capi_assets.delivery.results import fold
 from capi_assets.delivery.sending.access import EventsClient
 from capi_assets.delivery.sending.sender import deliver
 from capi_assets.sandbox.run import SandboxServer
-from tests.helpers.delivery_harness import NOW, QUICK, Clock, column, orders
+from tests.helpers.delivery_harness import (
+    NOW,
+    QUICK,
+    Clock,
+    column,
+    event,
+    ids,
+    orders,
+    register,
+    table,
+)
 
 LEASE = timedelta(minutes=2)
 SHORT = timedelta(milliseconds=200)
@@ -48,9 +61,48 @@ class TestMigrations:
 
     def test_opening_twice_keeps_what_is_there(self, any_url: str) -> None:
         with Ledger(any_url) as ledger:
-            ledger.register(orders(2))
+            register(ledger, orders(2))
         with Ledger(any_url) as ledger:
             assert ledger.state_of(orders(2)).num_rows == 2
+
+    def test_a_ledger_written_before_is_read_and_continued(
+        self,
+        sqlite_url: str,
+        clients: dict[str, EventsClient],
+        sandbox: SandboxServer,
+        clock: Clock,
+    ) -> None:
+        # Written by version 0002 of the ledger: an event in each state, named after it.
+        with sqlite3.connect(file_of(sqlite_url)) as written:
+            written.executescript((Path(__file__).parent / "data/ledger_0002.sql").read_text())
+        names = ["delivered", "rejected", "unknown", "resent", "pending", "withdrawn"]
+        events = table(event(name) for name in [*names, "written off", "in flight"])
+        clock.move(minutes=3)  # the claim of the run that was killed expires
+        with Ledger(sqlite_url) as ledger:
+            results = fold(events, ledger.state_of(events), clock(), QUICK)
+            assert dict(
+                zip(
+                    ids(events),
+                    zip(column(results, "status"), column(results, "reason"), strict=True),
+                    strict=True,
+                )
+            ) == {
+                "delivered": ("delivered", None),
+                "rejected": ("rejected", "missing_currency"),
+                "unknown": ("unknown", "no_answer"),
+                "resent": ("pending", "resend_decided"),
+                "pending": ("pending", "token_expired"),
+                "withdrawn": ("pending", "not_attempted"),
+                "written off": ("rejected", "written_off"),
+                "in flight": ("unknown", "in_flight"),
+            }
+            assert ledger.attempts_for(events).num_rows == 6
+            assert column(ledger.decisions_for(events), "kind") == ["resend", "write_off"]
+            sends = to_send(events, plan(events, ledger.state_of(events), clock(), QUICK))
+            assert deliver(sends, ledger, clients, clock, QUICK, run_id="r").delivered == 5
+        assert (
+            sandbox.inbox.rows("select count(*) from events where verdict = 'accepted'")[0][0] == 5
+        )
 
     def test_many_processes_may_open_a_new_ledger_at_once(self, any_url: str) -> None:
         with multiprocessing.get_context("spawn").Pool(4) as pool:
@@ -59,13 +111,13 @@ class TestMigrations:
     def test_a_ledger_of_a_newer_version_is_left_alone(self, sqlite_url: str) -> None:
         with Ledger(sqlite_url) as ledger, ledger.engine.begin() as connection:
             connection.execute(text("UPDATE ledger_version SET version_num = '9999'"))
-        with pytest.raises(LedgerError, match="newer capi_assets"):
+        with pytest.raises(LedgerError, match="If a newer one wrote it"):
             Ledger(sqlite_url)
 
 
 def _open_and_register(url: str) -> int:
     with Ledger(url) as ledger:
-        ledger.register(orders(5))
+        register(ledger, orders(5))
         return int(ledger.state_of(orders(5)).num_rows)
 
 
@@ -89,12 +141,12 @@ class TestErrors:
     def test_a_writer_waits_for_another_program_that_lets_go(self, sqlite_url: str) -> None:
         with Ledger(sqlite_url) as ledger, holding_the_lock(sqlite_url) as other:
             threading.Timer(0.3, other.rollback).start()
-            ledger.register(orders(1))
+            register(ledger, orders(1))
             assert ledger.state_of(orders(1)).num_rows == 1
 
     def test_reading_does_not_wait_for_a_writer(self, sqlite_url: str) -> None:
         with Ledger(sqlite_url, busy_timeout=SHORT) as ledger:
-            ledger.register(orders(1))
+            register(ledger, orders(1))
             with holding_the_lock(sqlite_url):
                 assert ledger.state_of(orders(1)).num_rows == 1
 
@@ -102,18 +154,18 @@ class TestErrors:
         with (
             Ledger(sqlite_url, busy_timeout=SHORT) as ledger,
             holding_the_lock(sqlite_url),
-            pytest.raises(LedgerError, match="Another program holds it"),
+            pytest.raises(LedgerError, match="Another program has locked it"),
         ):
             ledger.claim(orders(1), "a", NOW, LEASE)
 
     def test_a_read_only_ledger_can_be_read_and_says_so_when_written(self, sqlite_url: str) -> None:
         with Ledger(sqlite_url) as ledger:
-            ledger.register(orders(1))
+            register(ledger, orders(1))
             url = f"sqlite:///file:{file_of(sqlite_url)}?mode=ro&uri=true"
             with Ledger(url) as frozen:
                 assert frozen.state_of(orders(1)).num_rows == 1
                 with pytest.raises(LedgerError, match="read-only"):
-                    frozen.register(orders(2))
+                    register(frozen, orders(2))
 
 
 @contextmanager
@@ -131,7 +183,7 @@ class Trap:
         self.statement = statement
         self.times = times
         self.sprung = False
-        event.listen(ledger.engine, "before_cursor_execute", self)
+        sql_event.listen(ledger.engine, "before_cursor_execute", self)
 
     def __call__(self, _c: Connection, cursor: object, sql: str, *_: object) -> None:
         if sql.startswith(self.statement) and self.times:
@@ -142,28 +194,32 @@ class Trap:
 
 class TestDelivery:
     def test_without_an_intent_on_the_books_nothing_is_sent(
-        self, box: SandboxServer, ledger: Ledger, clients: dict[str, EventsClient], clock: Clock
+        self, sandbox: SandboxServer, ledger: Ledger, clients: dict[str, EventsClient], clock: Clock
     ) -> None:
         Trap(ledger, "INSERT INTO attempts")
         with pytest.raises(LedgerError, match="disk is full"):
             deliver(orders(10), ledger, clients, clock, QUICK, run_id="r")
-        assert box.inbox.rows("select * from requests") == []
+        assert sandbox.inbox.rows("select * from requests") == []
 
     def test_with_a_read_only_ledger_nothing_is_sent(
-        self, box: SandboxServer, sqlite_url: str, clients: dict[str, EventsClient], clock: Clock
+        self,
+        sandbox: SandboxServer,
+        sqlite_url: str,
+        clients: dict[str, EventsClient],
+        clock: Clock,
     ) -> None:
         with Ledger(sqlite_url) as ledger:
-            ledger.register(orders(5))
+            register(ledger, orders(5))
         with (
             Ledger(f"sqlite:///file:{file_of(sqlite_url)}?mode=ro&uri=true") as frozen,
-            pytest.raises(LedgerError, match=r"read-only.*Nothing is sent without it"),
+            pytest.raises(LedgerError, match=r"read-only.*Nothing is sent without the ledger"),
         ):
             deliver(orders(10), frozen, clients, clock, QUICK, run_id="r")
-        assert box.inbox.rows("select * from requests") == []
+        assert sandbox.inbox.rows("select * from requests") == []
 
     def test_a_disk_that_fills_up_before_the_outcome_leaves_the_truth(
         self,
-        box: SandboxServer,
+        sandbox: SandboxServer,
         sqlite_url: str,
         clients: dict[str, EventsClient],
         clock: Clock,
@@ -179,7 +235,7 @@ class TestDelivery:
             clock.move(minutes=3)
             again = deliver(events, ledger, clients, clock, QUICK, run_id="r2")
         assert again.delivered == 10
-        told = box.inbox.rows("select verdict, count(*) from events group by 1 order by 1")
+        told = sandbox.inbox.rows("select verdict, count(*) from events group by 1 order by 1")
         assert [tuple(row) for row in told] == [("accepted", 10), ("duplicate", 10)]
 
     def test_an_outcome_that_could_not_be_booked_is_tried_once_more_on_the_way_out(
@@ -193,7 +249,11 @@ class TestDelivery:
         assert set(column(known, "claimed_by")) == {None}
 
     def test_a_ledger_locked_for_good_stops_the_delivery_and_a_later_one_makes_up(
-        self, box: SandboxServer, sqlite_url: str, clients: dict[str, EventsClient], clock: Clock
+        self,
+        sandbox: SandboxServer,
+        sqlite_url: str,
+        clients: dict[str, EventsClient],
+        clock: Clock,
     ) -> None:
         events = orders(10)
         with Ledger(sqlite_url, busy_timeout=SHORT) as ledger:
@@ -202,5 +262,5 @@ class TestDelivery:
                 pytest.raises(LedgerError, match="materialize again"),
             ):
                 deliver(events, ledger, clients, clock, QUICK, run_id="r")
-            assert box.inbox.rows("select * from requests") == []
+            assert sandbox.inbox.rows("select * from requests") == []
             assert deliver(events, ledger, clients, clock, QUICK, run_id="r2").delivered == 10

@@ -1,32 +1,15 @@
-"""The order of work: what is about to expire first, then by money, in requests that fit."""
+"""A queue cuts requests that fit, in the order in which events came."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capi_assets.delivery.sending.queue import Queue, by_urgency
-from tests.helpers.delivery_harness import NOW, QUICK, event, ids, orders, table
-
-
-def test_the_nearest_deadline_goes_first_and_within_its_hour_the_money() -> None:
-    soon = NOW.replace(minute=5) + timedelta(hours=1)
-    rows = [
-        event("later and rich", value=1e6, deliver_until=soon + timedelta(hours=1)),
-        event("soon and poor", value=1.0, deliver_until=soon),
-        event("soon and rich", value=99.0, deliver_until=soon + timedelta(minutes=30)),
-        event("soon, no value", value=None, deliver_until=soon),
-    ]
-    assert ids(by_urgency(table(rows))) == [
-        "soon and rich",
-        "soon and poor",
-        "soon, no value",
-        "later and rich",
-    ]
+from capi_assets.delivery.sending.queue import Queue
+from tests.helpers.delivery_harness import QUICK, ids, orders
 
 
 def test_requests_are_filled_across_tables() -> None:
@@ -56,7 +39,9 @@ def test_a_single_event_beyond_the_limit_still_goes_alone() -> None:
 
 @given(st.lists(st.integers(0, 40), max_size=6), st.integers(1, 7), st.integers(300, 3_000))
 @settings(deadline=None, max_examples=60)
-def test_every_event_leaves_the_queue_once(parts: list[int], size: int, limit: int) -> None:
+def test_every_event_leaves_the_queue_once_and_in_order(
+    parts: list[int], size: int, limit: int
+) -> None:
     events = orders(sum(parts))
     queue, start = Queue(), 0
     for part in parts:
@@ -67,5 +52,5 @@ def test_every_event_leaves_the_queue_once(parts: list[int], size: int, limit: i
     while (request := queue.next_request(policy)) is not None:
         requests.append(request)
     assert all(1 <= r.num_rows <= size for r in requests)
-    assert sorted(x for r in requests for x in ids(r)) == sorted(ids(events))
+    assert [order for request in requests for order in ids(request)] == list(ids(events))
     assert queue.waiting == 0

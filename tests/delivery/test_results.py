@@ -13,7 +13,7 @@ from capi_assets.delivery.ledger.schema import STATE
 from capi_assets.delivery.outcome import Outcome
 from capi_assets.delivery.policy import Policy
 from capi_assets.delivery.results import DELIVERY_RESULTS, fold
-from tests.helpers.delivery_harness import NOW, Clock, column, event, orders, table
+from tests.helpers.delivery_harness import NOW, Clock, column, event, orders, register, table
 
 POLICY = Policy()
 LEASE = timedelta(minutes=2)
@@ -41,7 +41,7 @@ def test_the_columns_are_the_contracts(ledger: Ledger) -> None:
 
 def test_rows_keep_the_order_of_the_events(ledger: Ledger, clock: Clock) -> None:
     events = orders(5)
-    ledger.register(events.take([3, 1, 4, 0, 2]))
+    register(ledger, events.take([3, 1, 4, 0, 2]))
     results = fold(events, ledger.state_of(events), clock(), POLICY)
     assert column(results, "order_id") == column(events, "order_id")
 

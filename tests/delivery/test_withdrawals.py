@@ -13,7 +13,7 @@ from capi_assets.delivery.outcome import Outcome
 from capi_assets.delivery.plan import plan
 from capi_assets.delivery.policy import Policy
 from capi_assets.delivery.withdrawals import note_withdrawals
-from tests.helpers.delivery_harness import NOW, Clock, column, event, orders, table
+from tests.helpers.delivery_harness import NOW, Clock, column, event, orders, register, table
 
 LEASE = timedelta(minutes=2)
 
@@ -35,7 +35,7 @@ def note(ledger: Ledger, order: str) -> tuple[object, object]:
 
 
 def test_a_withdrawal_is_noted_with_its_time_and_reason(any_ledger: Ledger, clock: Clock) -> None:
-    any_ledger.register(orders(2))
+    register(any_ledger, orders(2))
     clock.move(hours=1)
     first, second = column(orders(2), "order_id")
     assert see(any_ledger, [withheld(first), event(second)], clock) == 1
@@ -46,7 +46,7 @@ def test_a_withdrawal_is_noted_with_its_time_and_reason(any_ledger: Ledger, cloc
 def test_the_time_is_that_of_the_first_sight_and_another_reason_is_another_note(
     any_ledger: Ledger, clock: Clock
 ) -> None:
-    any_ledger.register(table([event("a")]))
+    register(any_ledger, table([event("a")]))
     assert see(any_ledger, [withheld("a")], clock) == 1
     clock.move(hours=1)
     assert see(any_ledger, [withheld("a")], clock) == 0
@@ -56,7 +56,7 @@ def test_the_time_is_that_of_the_first_sight_and_another_reason_is_another_note(
 
 
 def test_consent_given_again_takes_the_note_away(any_ledger: Ledger, clock: Clock) -> None:
-    any_ledger.register(table([event("a")]))
+    register(any_ledger, table([event("a")]))
     see(any_ledger, [withheld("a")], clock)
     assert see(any_ledger, [event("a")], clock) == 0
     assert note(any_ledger, "a") == (None, None)
@@ -70,7 +70,7 @@ def test_what_the_ledger_never_knew_leaves_no_trace(any_ledger: Ledger, clock: C
 def test_another_order_under_the_same_id_says_nothing_about_this_one(
     any_ledger: Ledger, clock: Clock
 ) -> None:
-    any_ledger.register(table([event("a", event_id="same")]))
+    register(any_ledger, table([event("a", event_id="same")]))
     assert see(any_ledger, [withheld("b", event_id="same")], clock) == 0
 
 
@@ -94,7 +94,7 @@ def test_where_the_event_stands_is_not_touched(
 
 def test_thousands_at_once(any_ledger: Ledger, clock: Clock) -> None:
     many = orders(2_345)
-    any_ledger.register(many)
+    register(any_ledger, many)
     gone = [withheld(order) for order in column(many, "order_id")]
     assert see(any_ledger, gone, clock) == 2_345
     known = any_ledger.state_of(many)

@@ -37,7 +37,7 @@ def call(*command: str, folder: Path, **env: str) -> subprocess.CompletedProcess
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[tuple[Path, SandboxServer]]:
-    """A working directory with `.env` and the instance's settings, and Meta in a box."""
+    """A working directory with `.env` and the instance's settings, and the Meta sandbox."""
     for name in ("dagster.yaml", "workspace.yaml"):
         shutil.copy(PROJECT / name, tmp_path / name)
     with SandboxServer(tokens=["good"], datasets={"42": "Shop"}) as meta:

@@ -1,4 +1,4 @@
-"""Casts columns and says what became of each value: what the tests of casting share."""
+"""Casts columns and checks that each value is cast or has a problem: shared by tests of casting."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class Caster:
         return cast
 
     def values(self, kind: str, values: Any, type_: Any = None, **metadata: Any) -> list[Any]:
-        """Cast values, of which each must fit."""
+        """Cast values; every one must fit."""
         cast = self(kind, values, type_, **metadata)
         assert cast.problems.null_count == len(cast.problems), cast.problems.to_pylist()
         return list(cast.values.to_pylist())
 
     def problems(self, kind: str, values: Any, type_: Any = None, **metadata: Any) -> list[Any]:
-        """Problem codes; a value stands exactly where there is none."""
+        """Problem codes; no value has one."""
         cast = self(kind, values, type_, **metadata)
         for value, problem in zip(cast.values, cast.problems, strict=True):
             assert not (value.is_valid and problem.is_valid)

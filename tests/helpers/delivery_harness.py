@@ -1,4 +1,4 @@
-"""What the delivery tests share: events as matching makes them, and a clock that can be moved."""
+"""Shared by the delivery tests: events as matching builds them, and a clock that can be moved."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.policy import Policy
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -107,8 +108,15 @@ def table(rows: Iterable[dict[str, Any]]) -> pa.Table:
 
 
 def orders(count: int, **changes: Any) -> pa.Table:
-    """So many good events, their ids `order-0000` and on."""
+    """`count` good events, their ids `order-0000` and on."""
     return table(event(f"order-{i:04d}", **changes) for i in range(count))
+
+
+def register(ledger: Ledger, events: pa.Table) -> None:
+    """Makes the events known to the ledger, as pending and unclaimed."""
+    for start in range(0, events.num_rows, 1_000):
+        ledger.claim(events.slice(start, 1_000), "registers", NOW, timedelta(minutes=1))
+    ledger.release("registers")
 
 
 def ids(rows: pa.Table) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""Rows, tables and landing files with sensible defaults; a test says only what it is about."""
+"""Rows, tables and landing files with sensible defaults; a test names only what it is about."""
 
 from __future__ import annotations
 

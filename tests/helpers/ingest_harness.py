@@ -1,4 +1,4 @@
-"""The way in, with what tests seldom vary: one hour, Portuguese phones, one dataset."""
+"""Ingestion with what tests seldom vary: one hour, Portuguese phones, one dataset."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class IngestHarness:
         source: Source | None = None,
         policy: HashPolicy = POLICY,
     ) -> Ingested:
-        """What became of what landed."""
+        """The ingested hours of what landed."""
         source = source or LandingFolder(self.landing, table)
         if table == "visits":
             return ingest_visits(source, hours, policy, self._connection)

@@ -11,6 +11,6 @@ from tests.helpers.ingest_harness import IngestHarness
 
 
 @pytest.fixture
-def door(landing: Path, connection: duckdb.DuckDBPyConnection) -> IngestHarness:
+def harness(landing: Path, connection: duckdb.DuckDBPyConnection) -> IngestHarness:
     """Ingests what lies in `landing`."""
     return IngestHarness(landing, connection)

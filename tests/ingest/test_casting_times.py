@@ -1,4 +1,4 @@
-"""A time is the same moment however it is written, and what is none is said so."""
+"""A time is the same instant however it is written; any other text is a problem."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_date_is_its_midnight_in_utc(cast: Caster, type_: pa.DataType) -> None
         *("99999999999999999", "2026-11-20 (BC)", "2026-11-20'; DROP TABLE visits; --"),
     ],
 )
-def test_what_is_no_time_is_said_so(cast: Caster, text: str) -> None:
+def test_what_is_no_time_is_a_problem(cast: Caster, text: str) -> None:
     assert cast.problems("time", [text, WRITTEN[0]]) == ["not_a_time", None]
 
 

@@ -33,29 +33,29 @@ ORDERS = [
 
 
 @pytest.mark.parametrize("extension", FORMATS)
-def test_every_format_gives_the_same_orders(door: IngestHarness, extension: str) -> None:
-    land(door.landing, "orders", "expected.csv", ORDERS)
-    expected = door.hour("orders").rows
+def test_every_format_gives_the_same_orders(harness: IngestHarness, extension: str) -> None:
+    land(harness.landing, "orders", "expected.csv", ORDERS)
+    expected = harness.hour("orders").rows
     assert expected.num_rows == 12
-    (door.landing / "orders/2026-11-20/13/expected.csv").unlink()
-    land(door.landing, "orders", f"a.{extension}", ORDERS)
-    assert door.hour("orders").rows == expected
+    (harness.landing / "orders/2026-11-20/13/expected.csv").unlink()
+    land(harness.landing, "orders", f"a.{extension}", ORDERS)
+    assert harness.hour("orders").rows == expected
 
 
-def test_several_files_of_mixed_formats_give_the_same_orders(door: IngestHarness) -> None:
+def test_several_files_of_mixed_formats_give_the_same_orders(harness: IngestHarness) -> None:
     for n, extension in enumerate((*FORMATS, "csv")):
-        land(door.landing, "orders", f"{n}.{extension}", ORDERS[2 * n : 2 * n + 2])
-    mixed = door.hour("orders")
+        land(harness.landing, "orders", f"{n}.{extension}", ORDERS[2 * n : 2 * n + 2])
+    mixed = harness.hour("orders")
     assert mixed.files == 6
-    for path in (door.landing / "orders/2026-11-20/13").iterdir():
+    for path in (harness.landing / "orders/2026-11-20/13").iterdir():
         path.unlink()
-    land(door.landing, "orders", "all.csv", ORDERS)
-    assert mixed.rows == door.hour("orders").rows
+    land(harness.landing, "orders", "all.csv", ORDERS)
+    assert mixed.rows == harness.hour("orders").rows
 
 
-def test_native_types_in_parquet_give_the_same_orders(door: IngestHarness) -> None:
-    land(door.landing, "orders", "a.csv", ORDERS)
-    expected = door.hour("orders").rows
+def test_native_types_in_parquet_give_the_same_orders(harness: IngestHarness) -> None:
+    land(harness.landing, "orders", "a.csv", ORDERS)
+    expected = harness.hour("orders").rows
     native = [
         {
             **row,
@@ -66,23 +66,23 @@ def test_native_types_in_parquet_give_the_same_orders(door: IngestHarness) -> No
         }
         for n, row in enumerate(ORDERS)
     ]
-    land(door.landing, "orders", "a.csv", b"")
-    land(door.landing, "orders", "b.parquet", native)
-    assert door.hour("orders").rows == expected
+    land(harness.landing, "orders", "a.csv", b"")
+    land(harness.landing, "orders", "b.parquet", native)
+    assert harness.hour("orders").rows == expected
 
 
-def test_a_hundred_files_are_one_hour(door: IngestHarness) -> None:
+def test_a_hundred_files_are_one_hour(harness: IngestHarness) -> None:
     for n in range(100):
         extension = FORMATS[n % 5]
-        land(door.landing, "visits", f"{n:03}.{extension}", [landed_visit(visit_id=f"v{n}")])
-    hour = door.hour("visits")
+        land(harness.landing, "visits", f"{n:03}.{extension}", [landed_visit(visit_id=f"v{n}")])
+    hour = harness.hour("visits")
     assert (hour.files, hour.rows.num_rows, hour.quarantine.num_rows) == (100, 100, 0)
 
 
 @pytest.mark.parametrize("table", ["visits", "orders"])
-def test_an_hour_where_nothing_landed_is_an_empty_hour(door: IngestHarness, table: str) -> None:
-    (door.landing / table / "2026-11-20" / "13").mkdir(parents=True)
-    for hour in door.ingest(table, [H, H + HOUR]).hours:
+def test_an_hour_where_nothing_landed_is_an_empty_hour(harness: IngestHarness, table: str) -> None:
+    (harness.landing / table / "2026-11-20" / "13").mkdir(parents=True)
+    for hour in harness.ingest(table, [H, H + HOUR]).hours:
         assert (hour.files, hour.rows.num_rows, hour.quarantine.num_rows) == (0, 0, 0)
         assert hour.file_problems == []
 
@@ -94,26 +94,26 @@ def test_a_landing_folder_that_is_not_there_is_an_error_that_says_what_to_do(
         IngestHarness(tmp_path / "nowhere", connection).ingest("orders")
 
 
-def test_files_that_are_being_written_are_not_read(door: IngestHarness) -> None:
+def test_files_that_are_being_written_are_not_read(harness: IngestHarness) -> None:
     for name in ("_SUCCESS", ".hidden.csv", "a.csv.tmp", "_temporary.parquet"):
-        land(door.landing, "visits", name, b"half")
-    (door.landing / "visits/2026-11-20/13/folder.csv").mkdir()
-    assert door.hour("visits").files == 0
+        land(harness.landing, "visits", name, b"half")
+    (harness.landing / "visits/2026-11-20/13/folder.csv").mkdir()
+    assert harness.hour("visits").files == 0
 
 
-def test_files_are_read_by_name_so_that_the_last_one_wins(door: IngestHarness) -> None:
-    land(door.landing, "orders", "2.csv", [landed_order(status="cancelled")])
-    land(door.landing, "orders", "1.csv", [landed_order(status="confirmed")])
-    (order,) = door.rows("orders")
+def test_files_are_read_by_name_so_that_the_last_one_wins(harness: IngestHarness) -> None:
+    land(harness.landing, "orders", "2.csv", [landed_order(status="cancelled")])
+    land(harness.landing, "orders", "1.csv", [landed_order(status="confirmed")])
+    (order,) = harness.rows("orders")
     assert order["status"] == "cancelled"
 
 
-def test_the_landing_folder_may_be_anywhere_that_fsspec_reaches(door: IngestHarness) -> None:
+def test_the_landing_folder_may_be_anywhere_that_fsspec_reaches(harness: IngestHarness) -> None:
     root = UPath("memory://landing")
     path = root / "visits" / "2026-11-20" / "13" / "a.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(encoded("a.jsonl", [landed_visit()]))
-    (visit,) = door.rows("visits", source=LandingFolder(root, "visits"))
+    (visit,) = harness.rows("visits", source=LandingFolder(root, "visits"))
     assert visit["visit_id"] == "v1"
 
 
@@ -135,14 +135,14 @@ BROKEN: dict[str, tuple[str, bytes, str]] = {
 
 @pytest.mark.parametrize(("name", "data", "reason"), BROKEN.values(), ids=BROKEN)
 def test_a_broken_file_costs_neither_its_neighbours_nor_the_other_hours(
-    door: IngestHarness, name: str, data: bytes, reason: str
+    harness: IngestHarness, name: str, data: bytes, reason: str
 ) -> None:
-    land(door.landing, "orders", "a.csv", ORDERS[:1])
-    land(door.landing, "orders", name, data)
-    land(door.landing, "orders", "c.csv", ORDERS[1:2])
+    land(harness.landing, "orders", "a.csv", ORDERS[:1])
+    land(harness.landing, "orders", name, data)
+    land(harness.landing, "orders", "c.csv", ORDERS[1:2])
     other = landed_order(occurred_at=at(5, H + HOUR).isoformat())
-    land(door.landing, "orders", "a.csv", [other], H + HOUR)
-    first, second = door.ingest("orders", [H, H + HOUR]).hours
+    land(harness.landing, "orders", "a.csv", [other], H + HOUR)
+    first, second = harness.ingest("orders", [H, H + HOUR]).hours
     assert (first.rows.num_rows, second.rows.num_rows) == (2, 1)
     assert (first.files, second.files) == (3, 1)
     (problem,) = first.file_problems
@@ -153,36 +153,38 @@ def test_a_broken_file_costs_neither_its_neighbours_nor_the_other_hours(
     assert (row["hour"], row["source"], row["line"]) == (H, problem.source, None)
 
 
-def test_a_missing_column_is_named_with_the_nearest(door: IngestHarness) -> None:
+def test_a_missing_column_is_named_with_the_nearest(harness: IngestHarness) -> None:
     for header, words in {
         "OrderID,occurred_at": "'order_id' is missing; the nearest column is 'OrderID', rename it",
         "ORDER_ID,occurred_at": "the nearest column is 'ORDER_ID'",
         "id,occurred_at": "required column 'order_id' is missing",
         "order_id,ocurred_at": "'occurred_at' is missing; the nearest column is 'ocurred_at'",
     }.items():
-        land(door.landing, "orders", "a.csv", f"{header}\no1,{at().isoformat()}\n".encode())
-        (problem,) = door.hour("orders").file_problems
+        land(harness.landing, "orders", "a.csv", f"{header}\no1,{at().isoformat()}\n".encode())
+        (problem,) = harness.hour("orders").file_problems
         assert words in problem.detail
 
 
-def test_an_unknown_column_is_named_once(door: IngestHarness) -> None:
+def test_an_unknown_column_is_named_once(harness: IngestHarness) -> None:
     for name in ("a.csv", "b.jsonl"):
-        land(door.landing, "visits", name, [landed_visit(colour="red")])
+        land(harness.landing, "visits", name, [landed_visit(colour="red")])
     later = landed_visit(occurred_at=at(5, H + HOUR).isoformat(), colour="red", shape="round")
-    land(door.landing, "visits", "a.csv", [later], H + HOUR)
-    assert door.ingest("visits", [H, H + HOUR]).unknown_columns == ["colour", "shape"]
+    land(harness.landing, "visits", "a.csv", [later], H + HOUR)
+    assert harness.ingest("visits", [H, H + HOUR]).unknown_columns == ["colour", "shape"]
 
 
-def test_a_column_named_like_a_persons_address_is_shown_as_its_shape(door: IngestHarness) -> None:
+def test_a_column_named_like_a_persons_address_is_shown_as_its_shape(
+    harness: IngestHarness,
+) -> None:
     row = {**landed_visit(), "ana@example.com": "x", "912345678": "y"}
-    land(door.landing, "visits", "a.jsonl", [row])
-    assert door.ingest("visits").unknown_columns == ["999999999", "aaa@aaaaaaa.aaa"]
+    land(harness.landing, "visits", "a.jsonl", [row])
+    assert harness.ingest("visits").unknown_columns == ["999999999", "aaa@aaaaaaa.aaa"]
 
 
-def test_half_written_json_costs_its_line(door: IngestHarness) -> None:
+def test_half_written_json_costs_its_line(harness: IngestHarness) -> None:
     good = encoded("a.jsonl", [landed_visit()])
-    land(door.landing, "visits", "a.jsonl", good + b'{"visit_id": "v2", "email": "ana@exam')
-    hour = door.hour("visits")
+    land(harness.landing, "visits", "a.jsonl", good + b'{"visit_id": "v2", "email": "ana@exam')
+    hour = harness.hour("visits")
     assert hour.rows.column("visit_id").to_pylist() == ["v1"]
     (row,) = hour.quarantine.to_pylist()
     assert (row["source"], row["line"]) == ("visits/2026-11-20/13/a.jsonl", 2)
@@ -190,81 +192,81 @@ def test_half_written_json_costs_its_line(door: IngestHarness) -> None:
     assert hour.file_problems == []
 
 
-def test_a_file_of_nothing_but_half_a_line_is_no_missing_column(door: IngestHarness) -> None:
-    land(door.landing, "visits", "a.jsonl", b'{"visit_id": "v')
-    hour = door.hour("visits")
+def test_a_file_of_nothing_but_half_a_line_is_no_missing_column(harness: IngestHarness) -> None:
+    land(harness.landing, "visits", "a.jsonl", b'{"visit_id": "v')
+    hour = harness.hour("visits")
     assert hour.file_problems == []
     assert hour.quarantine.num_rows == 1
 
 
-def test_a_megabyte_in_one_field_costs_the_field(door: IngestHarness) -> None:
+def test_a_megabyte_in_one_field_costs_the_field(harness: IngestHarness) -> None:
     long = "a" * 2**20 + "@example.com"
     for name in ("a.csv", "b.jsonl", "c.parquet"):
-        land(door.landing, "orders", name, [landed_order(order_id=name, email=long)])
-    for order in door.rows("orders"):
+        land(harness.landing, "orders", name, [landed_order(order_id=name, email=long)])
+    for order in harness.rows("orders"):
         assert (order["em"], order["dropped_fields"]) == (None, "email:wrong_length")
 
 
-def test_a_megabyte_in_a_required_field_is_quarantined_and_not_kept(door: IngestHarness) -> None:
-    land(door.landing, "orders", "a.csv", [landed_order(order_id="x" * 2**20)])
-    (row,) = door.refused("orders")
+def test_a_megabyte_in_a_required_field_is_quarantined_and_not_kept(harness: IngestHarness) -> None:
+    land(harness.landing, "orders", "a.csv", [landed_order(order_id="x" * 2**20)])
+    (row,) = harness.refused("orders")
     assert row["reasons"] == "order_id:wrong_length"
     assert row["row_id"] is None
     assert len(row["shapes"]) < 100
 
 
-def test_a_value_that_is_not_utf8_costs_the_field_or_the_row(door: IngestHarness) -> None:
+def test_a_value_that_is_not_utf8_costs_the_field_or_the_row(harness: IngestHarness) -> None:
     head = b"order_id,occurred_at,value,currency,city\n"
     when = at().isoformat().encode()
     rows = [b"o1,%s,1,EUR,S\xe3o" % when, b"o\xe3,%s,1,EUR,Faro" % when, b"o3,%s,1,EUR,Faro" % when]
-    land(door.landing, "orders", "a.csv", head + b"\n".join(rows))
-    hour = door.hour("orders")
+    land(harness.landing, "orders", "a.csv", head + b"\n".join(rows))
+    hour = harness.hour("orders")
     kept = {row["order_id"]: row["dropped_fields"] for row in hour.rows.to_pylist()}
     assert kept == {"o1": "city:not_utf8", "o3": None}
     (row,) = hour.quarantine.to_pylist()
     assert (row["line"], row["reasons"]) == (3, "order_id:not_utf8")
 
 
-def test_short_rows_are_quarantined_at_their_line(door: IngestHarness) -> None:
+def test_short_rows_are_quarantined_at_their_line(harness: IngestHarness) -> None:
     good = encoded("a.csv", ORDERS[:2]).splitlines()
-    land(door.landing, "orders", "a.csv", b"\r\n".join([*good[:2], b"o5,half", b"", good[2]]))
-    hour = door.hour("orders")
+    land(harness.landing, "orders", "a.csv", b"\r\n".join([*good[:2], b"o5,half", b"", good[2]]))
+    hour = harness.hour("orders")
     assert hour.rows.column("order_id").to_pylist() == ["o0", "o1"]
     (row,) = hour.quarantine.to_pylist()
     assert (row["line"], row["reasons"]) == (3, "line:not_a_row")
 
 
-def test_a_bom_semicolons_and_windows_lines_are_nothing_special(door: IngestHarness) -> None:
+def test_a_bom_semicolons_and_windows_lines_are_nothing_special(harness: IngestHarness) -> None:
     text = f"order_id;occurred_at;value;currency\r\no1;{at().isoformat()};49.90;EUR\r\n"
-    land(door.landing, "orders", "a.csv", b"\xef\xbb\xbf" + text.encode())
-    (order,) = door.rows("orders")
+    land(harness.landing, "orders", "a.csv", b"\xef\xbb\xbf" + text.encode())
+    (order,) = harness.rows("orders")
     assert (order["order_id"], order["value"]) == ("o1", 49.9)
 
 
-def test_nul_bytes_cost_the_field(door: IngestHarness) -> None:
-    land(door.landing, "orders", "a.csv", [landed_order(email="ana\0@example.com")])
-    (order,) = door.rows("orders")
+def test_nul_bytes_cost_the_field(harness: IngestHarness) -> None:
+    land(harness.landing, "orders", "a.csv", [landed_order(email="ana\0@example.com")])
+    (order,) = harness.rows("orders")
     assert order["em"] is None
     assert order["dropped_fields"].startswith("email:")
 
 
-def test_a_folder_that_cannot_be_listed_costs_its_hour(door: IngestHarness) -> None:
-    day = door.landing / "orders/2026-11-20"
+def test_a_folder_that_cannot_be_listed_costs_its_hour(harness: IngestHarness) -> None:
+    day = harness.landing / "orders/2026-11-20"
     day.mkdir(parents=True)
     (day / "13").write_text("a file where the hour's folder should be")
     other = landed_order(occurred_at=at(5, H + HOUR).isoformat())
-    land(door.landing, "orders", "a.csv", [other], H + HOUR)
-    first, second = door.ingest("orders", [H, H + HOUR]).hours
+    land(harness.landing, "orders", "a.csv", [other], H + HOUR)
+    first, second = harness.ingest("orders", [H, H + HOUR]).hours
     assert [p.reason for p in first.file_problems] == ["unreadable"]
     assert second.rows.num_rows == 1
 
 
 def test_a_file_that_cannot_be_read_costs_itself(
-    door: IngestHarness, monkeypatch: pytest.MonkeyPatch
+    harness: IngestHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    land(door.landing, "visits", "a.csv", [landed_visit()])
-    os.symlink("nowhere", door.landing / "visits/2026-11-20/13/b.csv")
-    assert door.hour("visits").rows.num_rows == 1
+    land(harness.landing, "visits", "a.csv", [landed_visit()])
+    os.symlink("nowhere", harness.landing / "visits/2026-11-20/13/b.csv")
+    assert harness.hour("visits").rows.num_rows == 1
     read = UPath.read_bytes
 
     def gone(path: UPath) -> bytes:
@@ -272,27 +274,29 @@ def test_a_file_that_cannot_be_read_costs_itself(
             raise FileNotFoundError(2, "No such file or directory")
         return bytes(read(path))
 
-    path = land(door.landing, "visits", "c.csv", [landed_visit(visit_id="v2")])
+    path = land(harness.landing, "visits", "c.csv", [landed_visit(visit_id="v2")])
     monkeypatch.setattr(type(UPath(path)), "read_bytes", gone)
-    hour = door.hour("visits")
+    hour = harness.hour("visits")
     assert hour.rows.num_rows == 1
     assert [(p.reason, p.detail) for p in hour.file_problems] == [
         ("unreadable", "No such file or directory")
     ]
 
 
-def test_a_gzip_that_is_no_gzip_shows_nothing_of_itself(door: IngestHarness) -> None:
-    land(door.landing, "visits", "a.csv.gz", b"ana@example.com")
-    (problem,) = door.hour("visits").file_problems
-    assert problem.detail == "not a whole gzip file"
+def test_a_gzip_that_is_no_gzip_shows_nothing_of_itself(harness: IngestHarness) -> None:
+    land(harness.landing, "visits", "a.csv.gz", b"ana@example.com")
+    (problem,) = harness.hour("visits").file_problems
+    assert problem.detail == "not a complete gzip file"
 
 
-def test_hours_are_those_of_utc(door: IngestHarness) -> None:
+def test_hours_are_those_of_utc(harness: IngestHarness) -> None:
     hour = datetime(2026, 11, 20, 13, tzinfo=UTC)
-    land(door.landing, "visits", "a.csv", [landed_visit(occurred_at="2026-11-20T14:10:00+01:00")])
-    assert door.hour("visits", hours=[hour]).rows.num_rows == 1
+    land(
+        harness.landing, "visits", "a.csv", [landed_visit(occurred_at="2026-11-20T14:10:00+01:00")]
+    )
+    assert harness.hour("visits", hours=[hour]).rows.num_rows == 1
 
 
-def test_a_gzipped_parquet_is_no_format(door: IngestHarness) -> None:
-    land(door.landing, "visits", "a.parquet.gz", gzip.compress(b"x"))
-    assert [p.reason for p in door.hour("visits").file_problems] == ["unknown_format"]
+def test_a_gzipped_parquet_is_no_format(harness: IngestHarness) -> None:
+    land(harness.landing, "visits", "a.parquet.gz", gzip.compress(b"x"))
+    assert [p.reason for p in harness.hour("visits").file_problems] == ["unknown_format"]

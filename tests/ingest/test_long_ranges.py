@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capi_assets.ingest import sources
-from capi_assets.ingest.hours import Ingested
 from capi_assets.ingest.sources import LandingFolder
 from tests.helpers.factories import HOUR, H, at, land, landed_order
 from tests.helpers.ingest_harness import IngestHarness
 
 
 def test_a_range_gives_what_its_hours_give_alone(
-    door: IngestHarness, monkeypatch: pytest.MonkeyPatch
+    harness: IngestHarness,
 ) -> None:
     hours = [H + n * HOUR for n in range(5)]
     for n, hour in enumerate(hours):
@@ -28,16 +25,12 @@ def test_a_range_gives_what_its_hours_give_alone(
             landed_order(order_id="twice", occurred_at=at(7, hour).isoformat()),
             landed_order(order_id="twice", occurred_at=at(7, hour).isoformat()),
         ]
-        land(door.landing, "orders", "a.jsonl", rows, hour)
-    alone = [door.hour("orders", hours=[hour]) for hour in hours]
+        land(harness.landing, "orders", "a.jsonl", rows, hour)
+    alone = [harness.hour("orders", hours=[hour]) for hour in hours]
     assert [(h.rows.num_rows, h.quarantine.num_rows, h.repeats) for h in alone] == [(3, 1, 1)] * 5
-    assert _same(door.ingest("orders", hours), alone)
-    monkeypatch.setattr(sources, "BATCH_BYTES", 1)
-    assert _same(door.ingest("orders", hours), alone)
-
-
-def _same(ingested: Ingested, alone: list[Any]) -> bool:
-    return ingested.hours == alone
+    assert harness.ingest("orders", hours).hours == alone
+    one_by_one = LandingFolder(harness.landing, "orders", batch_bytes=1)
+    assert harness.ingest("orders", hours, source=one_by_one).hours == alone
 
 
 @given(st.lists(st.integers(0, 30), max_size=12))
@@ -50,9 +43,7 @@ def test_batches_hold_every_hour_once_and_few_bytes(
     for hour, size in zip(hours, sizes, strict=True):
         land(root, "visits", "a.csv", b"x" * size, hour)
     by_hour = dict(zip(hours, sizes, strict=True))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sources, "BATCH_BYTES", 40)
-        batches = list(LandingFolder(root, "visits").batches(hours))
+    batches = list(LandingFolder(root, "visits", batch_bytes=40).batches(hours))
     assert [hour for batch in batches for hour in batch] == hours
     assert all(sum(by_hour[hour] for hour in batch) <= 40 for batch in batches)
     assert all(

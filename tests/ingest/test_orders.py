@@ -13,9 +13,9 @@ from tests.helpers.factories import DATASET, HOUR, H, at, digest, fbc, land, lan
 from tests.helpers.ingest_harness import IngestHarness
 
 
-def test_an_order_needs_no_more_than_its_required_columns(door: IngestHarness) -> None:
-    land(door.landing, "orders", "a.csv", [landed_order()])
-    (order,) = door.rows("orders")
+def test_an_order_needs_no_more_than_its_required_columns(harness: IngestHarness) -> None:
+    land(harness.landing, "orders", "a.csv", [landed_order()])
+    (order,) = harness.rows("orders")
     given = {name: value for name, value in order.items() if value is not None}
     assert given == {
         "order_id": "o1",
@@ -30,7 +30,7 @@ def test_an_order_needs_no_more_than_its_required_columns(door: IngestHarness) -
     }
 
 
-def test_contacts_are_stored_as_digests(door: IngestHarness) -> None:
+def test_contacts_are_stored_as_digests(harness: IngestHarness) -> None:
     row = landed_order(
         email="Ana@Example.com",
         phone="(21) 91234-5678",
@@ -44,8 +44,8 @@ def test_contacts_are_stored_as_digests(door: IngestHarness) -> None:
         country="Brazil",
         external_id="u1",
     )
-    land(door.landing, "orders", "a.csv", [row])
-    (order,) = door.rows("orders")
+    land(harness.landing, "orders", "a.csv", [row])
+    (order,) = harness.rows("orders")
     assert order["dropped_fields"] is None
     assert order["em"] == digest("ana@example.com")
     assert order["ph"] == digest("5521912345678")
@@ -58,36 +58,36 @@ def test_contacts_are_stored_as_digests(door: IngestHarness) -> None:
         assert len(order[key]) == 64
 
 
-def test_nobody_is_born_after_the_day_of_the_order(door: IngestHarness) -> None:
+def test_nobody_is_born_after_the_day_of_the_order(harness: IngestHarness) -> None:
     rows = [
         landed_order(order_id="o1", date_of_birth="2026-11-20"),
         landed_order(order_id="o2", date_of_birth="2026-11-21"),
     ]
-    land(door.landing, "orders", "a.csv", rows)
-    first, second = door.rows("orders")
+    land(harness.landing, "orders", "a.csv", rows)
+    first, second = harness.rows("orders")
     assert first["db"] == digest("20261120")
     assert (second["db"], second["dropped_fields"]) == (None, "date_of_birth:year_out_of_range")
 
 
-def test_a_birth_date_is_judged_by_its_own_orders_day_in_any_range(door: IngestHarness) -> None:
+def test_a_birth_date_is_judged_by_its_own_orders_day_in_any_range(harness: IngestHarness) -> None:
     hours = [H + 12 * n * HOUR for n in range(4)]
     for n, hour in enumerate(hours):
         row = landed_order(order_id=f"o{n}", occurred_at=at(5, hour).isoformat())
-        land(door.landing, "orders", "a.csv", [{**row, "date_of_birth": "2026-11-21"}], hour)
-    alone = [door.hour("orders", hours=[hour]).rows for hour in hours]
+        land(harness.landing, "orders", "a.csv", [{**row, "date_of_birth": "2026-11-21"}], hour)
+    alone = [harness.hour("orders", hours=[hour]).rows for hour in hours]
     assert [rows.column("db").null_count for rows in alone] == [1, 0, 0, 0]
     deliver_hourly = [H + n * HOUR for n in range(37)]
-    within = {h.hour: h.rows for h in door.ingest("orders", deliver_hourly).hours}
+    within = {h.hour: h.rows for h in harness.ingest("orders", deliver_hourly).hours}
     assert [within[hour] for hour in hours] == alone
 
 
 # The latest status
 
 
-def test_the_status_that_landed_last_counts(door: IngestHarness) -> None:
-    land(door.landing, "orders", "1.csv", [landed_order(), landed_order(order_id="o2")])
-    land(door.landing, "orders", "2.jsonl", [landed_order(status="refunded")])
-    hour = door.hour("orders")
+def test_the_status_that_landed_last_counts(harness: IngestHarness) -> None:
+    land(harness.landing, "orders", "1.csv", [landed_order(), landed_order(order_id="o2")])
+    land(harness.landing, "orders", "2.jsonl", [landed_order(status="refunded")])
+    hour = harness.hour("orders")
     assert hour.repeats == 1
     assert {row["order_id"]: row["status"] for row in hour.rows.to_pylist()} == {
         "o1": "refunded",
@@ -95,38 +95,38 @@ def test_the_status_that_landed_last_counts(door: IngestHarness) -> None:
     }
 
 
-def test_within_a_file_the_later_line_counts(door: IngestHarness) -> None:
+def test_within_a_file_the_later_line_counts(harness: IngestHarness) -> None:
     rows = [landed_order(status=status) for status in ("pending", "confirmed", "cancelled")]
-    land(door.landing, "orders", "a.csv", rows)
-    hour = door.hour("orders")
+    land(harness.landing, "orders", "a.csv", rows)
+    hour = harness.hour("orders")
     assert (hour.rows.column("status").to_pylist(), hour.repeats) == (["cancelled"], 2)
 
 
-def test_identical_repeats_are_counted_and_not_kept(door: IngestHarness) -> None:
-    land(door.landing, "orders", "a.csv", [landed_order()] * 5)
-    hour = door.hour("orders")
+def test_identical_repeats_are_counted_and_not_kept(harness: IngestHarness) -> None:
+    land(harness.landing, "orders", "a.csv", [landed_order()] * 5)
+    hour = harness.hour("orders")
     assert (hour.rows.num_rows, hour.repeats) == (1, 4)
 
 
-def test_events_and_datasets_keep_their_own_orders(door: IngestHarness) -> None:
+def test_events_and_datasets_keep_their_own_orders(harness: IngestHarness) -> None:
     rows = [landed_order(), landed_order(event_name="Lead"), landed_order(dataset_id="999")]
-    land(door.landing, "orders", "a.csv", rows)
-    hour = door.hour("orders")
+    land(harness.landing, "orders", "a.csv", rows)
+    hour = harness.hour("orders")
     assert (hour.rows.num_rows, hour.repeats) == (3, 0)
 
 
-def test_a_broken_later_row_does_not_replace_a_good_one(door: IngestHarness) -> None:
-    land(door.landing, "orders", "a.csv", [landed_order(), landed_order(status="gone")])
-    hour = door.hour("orders")
+def test_a_broken_later_row_does_not_replace_a_good_one(harness: IngestHarness) -> None:
+    land(harness.landing, "orders", "a.csv", [landed_order(), landed_order(status="gone")])
+    hour = harness.hour("orders")
     assert hour.rows.column("status").to_pylist() == ["confirmed"]
     assert hour.quarantine.num_rows == 1
 
 
-def test_an_order_may_come_again_in_another_hour(door: IngestHarness) -> None:
-    land(door.landing, "orders", "a.csv", [landed_order()])
+def test_an_order_may_come_again_in_another_hour(harness: IngestHarness) -> None:
+    land(harness.landing, "orders", "a.csv", [landed_order()])
     later = landed_order(occurred_at=at(5, H + HOUR).isoformat())
-    land(door.landing, "orders", "a.csv", [later], H + HOUR)
-    assert [h.rows.num_rows for h in door.ingest("orders", [H, H + HOUR]).hours] == [1, 1]
+    land(harness.landing, "orders", "a.csv", [later], H + HOUR)
+    assert [h.rows.num_rows for h in harness.ingest("orders", [H, H + HOUR]).hours] == [1, 1]
 
 
 # Required and binding columns
@@ -166,20 +166,24 @@ def test_an_order_may_come_again_in_another_hour(door: IngestHarness) -> None:
     ],
 )
 def test_a_broken_order_is_quarantined_with_every_reason(
-    door: IngestHarness, row: dict[str, Any], reasons: str
+    harness: IngestHarness, row: dict[str, Any], reasons: str
 ) -> None:
-    land(door.landing, "orders", "a.csv", [landed_order(order_id="fine"), landed_order(**row)])
-    hour = door.hour("orders")
+    land(harness.landing, "orders", "a.csv", [landed_order(order_id="fine"), landed_order(**row)])
+    hour = harness.hour("orders")
     assert hour.rows.column("order_id").to_pylist() == ["fine"]
     (refused,) = hour.quarantine.to_pylist()
     assert (refused["reasons"], refused["line"]) == (reasons, 3)
     assert refused["source"] == "orders/2026-11-20/13/a.csv"
 
 
-def test_no_value_column_at_all_quarantines_every_purchase_and_no_lead(door: IngestHarness) -> None:
+def test_no_value_column_at_all_quarantines_every_purchase_and_no_lead(
+    harness: IngestHarness,
+) -> None:
     lead = {"order_id": "o2", "occurred_at": at().isoformat(), "event_name": "Lead"}
-    land(door.landing, "orders", "a.jsonl", [{**lead, "order_id": "o1", "event_name": None}, lead])
-    hour = door.hour("orders")
+    land(
+        harness.landing, "orders", "a.jsonl", [{**lead, "order_id": "o1", "event_name": None}, lead]
+    )
+    hour = harness.hour("orders")
     assert hour.rows.column("order_id").to_pylist() == ["o2"]
     assert [r["reasons"] for r in hour.quarantine.to_pylist()] == ["currency:missing value:missing"]
 
@@ -212,39 +216,39 @@ def test_no_value_column_at_all_quarantines_every_purchase_and_no_lead(door: Ing
     ],
 )
 def test_a_broken_optional_field_costs_the_field(
-    door: IngestHarness, row: dict[str, Any], dropped: str
+    harness: IngestHarness, row: dict[str, Any], dropped: str
 ) -> None:
-    land(door.landing, "orders", "a.csv", [landed_order(**row)])
-    (order,) = door.rows("orders")
+    land(harness.landing, "orders", "a.csv", [landed_order(**row)])
+    (order,) = harness.rows("orders")
     assert order["dropped_fields"] == dropped
 
 
 def test_extra_match_keys_are_kept_and_raw_contacts_among_them_are_not_stored(
-    door: IngestHarness,
+    harness: IngestHarness,
 ) -> None:
     known = {"ctwa_clid": "abc", "page_id": 12}
     rows = [
         landed_order(order_id="known", user_data=known),
         landed_order(order_id="raw", user_data={**known, "email": "ana@example.com"}),
     ]
-    land(door.landing, "orders", "a.csv", rows)
-    stored = {row["order_id"]: row["user_data"] for row in door.rows("orders")}
+    land(harness.landing, "orders", "a.csv", rows)
+    stored = {row["order_id"]: row["user_data"] for row in harness.rows("orders")}
     assert stored["raw"] is None
     assert json.loads(stored["known"]) == known
 
 
-def test_a_dropped_event_id_gives_way_to_the_default(door: IngestHarness) -> None:
-    land(door.landing, "orders", "a.csv", [landed_order(event_id="x" * 300)])
-    (order,) = door.rows("orders")
+def test_a_dropped_event_id_gives_way_to_the_default(harness: IngestHarness) -> None:
+    land(harness.landing, "orders", "a.csv", [landed_order(event_id="x" * 300)])
+    (order,) = harness.rows("orders")
     assert order["event_id"] == "Purchase:o1"
 
 
 def test_several_dropped_fields_are_all_named_and_neighbours_lose_nothing(
-    door: IngestHarness,
+    harness: IngestHarness,
 ) -> None:
     bad = landed_order(order_id="bad", num_items="two", email="@", contents="[", city="Faro")
-    land(door.landing, "orders", "a.csv", [bad, landed_order(order_id="good", email="a@x.pt")])
-    kept = {row["order_id"]: row for row in door.rows("orders")}
+    land(harness.landing, "orders", "a.csv", [bad, landed_order(order_id="good", email="a@x.pt")])
+    kept = {row["order_id"]: row for row in harness.rows("orders")}
     names = [entry.split(":")[0] for entry in kept["bad"]["dropped_fields"].split()]
     assert names == ["contents", "num_items", "email"]
     assert kept["bad"]["ct"] == digest("faro")
@@ -252,9 +256,9 @@ def test_several_dropped_fields_are_all_named_and_neighbours_lose_nothing(
     assert kept["good"]["em"] == digest("a@x.pt")
 
 
-def test_whole_numbers_from_a_spreadsheet_are_whole(door: IngestHarness) -> None:
-    land(door.landing, "orders", "a.csv", [landed_order(num_items="3.0", value="5")])
-    (order,) = door.rows("orders")
+def test_whole_numbers_from_a_spreadsheet_are_whole(harness: IngestHarness) -> None:
+    land(harness.landing, "orders", "a.csv", [landed_order(num_items="3.0", value="5")])
+    (order,) = harness.rows("orders")
     assert (order["num_items"], order["value"]) == (3, 5.0)
 
 
@@ -262,7 +266,7 @@ def test_whole_numbers_from_a_spreadsheet_are_whole(door: IngestHarness) -> None
 
 
 def test_an_order_keeps_its_cookie_and_a_bare_click_id_waits_for_its_visit(
-    door: IngestHarness,
+    harness: IngestHarness,
 ) -> None:
     cookie = fbc("IwAR1", at(-60))
     rows = [
@@ -273,8 +277,8 @@ def test_an_order_keeps_its_cookie_and_a_bare_click_id_waits_for_its_visit(
         landed_order(order_id="both", fbc=cookie, fbclid="IwAR5"),
         landed_order(order_id="same", fbc=cookie, fbclid="IwAR1"),
     ]
-    land(door.landing, "orders", "a.csv", rows)
-    assert {row["order_id"]: (row["fbc"], row["fbclid"]) for row in door.rows("orders")} == {
+    land(harness.landing, "orders", "a.csv", rows)
+    assert {row["order_id"]: (row["fbc"], row["fbclid"]) for row in harness.rows("orders")} == {
         "cookie": (cookie, "IwAR1"),
         "named": (None, "IwAR2"),
         "in url": (None, "IwAR3"),
@@ -284,7 +288,7 @@ def test_an_order_keeps_its_cookie_and_a_bare_click_id_waits_for_its_visit(
     }
 
 
-def test_what_is_stored_keeps_the_contract(door: IngestHarness) -> None:
-    land(door.landing, "orders", "a.csv", [landed_order(email="a@x.pt", fbclid="IwAR1")])
-    rows = door.hour("orders").rows
+def test_what_is_stored_keeps_the_contract(harness: IngestHarness) -> None:
+    land(harness.landing, "orders", "a.csv", [landed_order(email="a@x.pt", fbclid="IwAR1")])
+    rows = harness.hour("orders").rows
     assert conform(rows, Orders) == rows

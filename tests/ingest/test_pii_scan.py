@@ -1,4 +1,4 @@
-"""Contact data in addresses and JSON is taken out at the door, and nothing else is."""
+"""Contact data in URLs and JSON is removed before anything is stored, and nothing else is."""
 
 from __future__ import annotations
 

@@ -60,10 +60,10 @@ def test_no_letter_or_digit_of_a_value_is_in_its_shape(text: str) -> None:
 # What a refused row keeps
 
 
-def test_a_refused_order_keeps_what_the_waterfall_counts(door: IngestHarness) -> None:
+def test_a_refused_order_keeps_what_the_waterfall_counts(harness: IngestHarness) -> None:
     row = landed_order(status="paid", currency="usd", dataset_id="77", event_name="Lead")
-    land(door.landing, "orders", "a.csv", [row])
-    assert door.refused("orders") == [
+    land(harness.landing, "orders", "a.csv", [row])
+    assert harness.refused("orders") == [
         {
             "hour": H,
             "source": "orders/2026-11-20/13/a.csv",
@@ -79,63 +79,65 @@ def test_a_refused_order_keeps_what_the_waterfall_counts(door: IngestHarness) ->
     ]
 
 
-def test_what_is_refused_is_not_kept(door: IngestHarness) -> None:
+def test_what_is_refused_is_not_kept(harness: IngestHarness) -> None:
     row = landed_order(
         order_id="x" * 300, value="-5", currency=EMAIL, event_name=EMAIL * 3, num_items=PHONE
     )
-    land(door.landing, "orders", "a.jsonl", [row])
-    (refused,) = door.refused("orders")
+    land(harness.landing, "orders", "a.jsonl", [row])
+    (refused,) = harness.refused("orders")
     for column in ("row_id", "value", "currency", "event_name", "dataset_id"):
         assert refused[column] is None, column
     assert json.loads(refused["shapes"]).keys() == {"order_id", "event_name"}
 
 
-def test_an_address_in_the_place_of_an_id_is_not_kept(door: IngestHarness) -> None:
+def test_an_address_in_the_place_of_an_id_is_not_kept(harness: IngestHarness) -> None:
     row = landed_order(order_id=EMAIL, event_name="Ana Silva", status="paid")
-    land(door.landing, "orders", "a.csv", [row])
-    (refused,) = door.refused("orders")
+    land(harness.landing, "orders", "a.csv", [row])
+    (refused,) = harness.refused("orders")
     assert (refused["row_id"], refused["event_name"]) == (None, None)
 
 
-def test_a_row_whose_columns_are_mixed_up_keeps_no_id_and_no_name(door: IngestHarness) -> None:
+def test_a_row_whose_columns_are_mixed_up_keeps_no_id_and_no_name(harness: IngestHarness) -> None:
     mixed_up = landed_order(order_id=NAME, event_name=NAME, status=NAME, occurred_at=NAME)
     badly_timed = landed_order(occurred_at="20/11/2026", event_name="Lead")
-    land(door.landing, "orders", "a.csv", [mixed_up, badly_timed])
-    first, second = door.refused("orders")
+    land(harness.landing, "orders", "a.csv", [mixed_up, badly_timed])
+    first, second = harness.refused("orders")
     assert (first["row_id"], first["event_name"]) == (None, None)
     assert (second["row_id"], second["event_name"]) == ("o1", "Lead")
     assert (second["value"], second["currency"]) == (49.9, "EUR")
 
 
-def test_a_number_without_a_currency_is_no_money(door: IngestHarness) -> None:
-    land(door.landing, "orders", "a.csv", [landed_order(value="912345678", currency="phone")])
-    (refused,) = door.refused("orders")
+def test_a_number_without_a_currency_is_no_money(harness: IngestHarness) -> None:
+    land(harness.landing, "orders", "a.csv", [landed_order(value="912345678", currency="phone")])
+    (refused,) = harness.refused("orders")
     assert (refused["value"], refused["currency"]) == (None, None)
 
 
-def test_the_shapes_are_those_of_the_values_that_landed(door: IngestHarness) -> None:
+def test_the_shapes_are_those_of_the_values_that_landed(harness: IngestHarness) -> None:
     row = landed_order(value="12,50 EUR", occurred_at="20/11/2026 13:05")
-    land(door.landing, "orders", "a.csv", [landed_order(order_id="fine"), row])
-    (refused,) = door.refused("orders")
+    land(harness.landing, "orders", "a.csv", [landed_order(order_id="fine"), row])
+    (refused,) = harness.refused("orders")
     assert json.loads(refused["shapes"]) == {
         "occurred_at": "99/99/9999 99:99",
         "value": "99,99 aaa",
     }
 
 
-def test_a_column_that_did_not_land_is_absent(door: IngestHarness) -> None:
-    land(door.landing, "orders", "a.jsonl", [{"order_id": "o1", "occurred_at": at().isoformat()}])
-    (refused,) = door.refused("orders")
+def test_a_column_that_did_not_land_is_absent(harness: IngestHarness) -> None:
+    land(
+        harness.landing, "orders", "a.jsonl", [{"order_id": "o1", "occurred_at": at().isoformat()}]
+    )
+    (refused,) = harness.refused("orders")
     assert json.loads(refused["shapes"]) == {"currency": "absent", "value": "absent"}
 
 
-def test_every_refused_row_has_its_own_file_and_line(door: IngestHarness) -> None:
+def test_every_refused_row_has_its_own_file_and_line(harness: IngestHarness) -> None:
     good, bad = landed_order(order_id="good"), landed_order(order_id="bad", status="?")
-    land(door.landing, "orders", "a.csv", [good, bad, good, bad])
-    land(door.landing, "orders", "b.jsonl", [bad, good])
-    land(door.landing, "orders", "c.parquet", [good, good, bad])
-    land(door.landing, "orders", "d.csv", b"order_id,occurred_at\nshort\n")
-    found = [(Path(r["source"]).name, r["line"], r["reasons"]) for r in door.refused("orders")]
+    land(harness.landing, "orders", "a.csv", [good, bad, good, bad])
+    land(harness.landing, "orders", "b.jsonl", [bad, good])
+    land(harness.landing, "orders", "c.parquet", [good, good, bad])
+    land(harness.landing, "orders", "d.csv", b"order_id,occurred_at\nshort\n")
+    found = [(Path(r["source"]).name, r["line"], r["reasons"]) for r in harness.refused("orders")]
     assert found == [
         ("a.csv", 3, "status:not_allowed"),
         ("a.csv", 5, "status:not_allowed"),
@@ -145,14 +147,14 @@ def test_every_refused_row_has_its_own_file_and_line(door: IngestHarness) -> Non
     ]
 
 
-def test_quarantine_keeps_its_contract(door: IngestHarness) -> None:
-    land(door.landing, "orders", "a.csv", [landed_order(status="?"), landed_order()])
-    land(door.landing, "orders", "b.csv", b"x")
-    table = door.hour("orders").quarantine
+def test_quarantine_keeps_its_contract(harness: IngestHarness) -> None:
+    land(harness.landing, "orders", "a.csv", [landed_order(status="?"), landed_order()])
+    land(harness.landing, "orders", "b.csv", b"x")
+    table = harness.hour("orders").quarantine
     assert conform(table, Quarantine) == table
 
 
-def test_strange_native_values_have_a_shape_too(door: IngestHarness) -> None:
+def test_strange_native_values_have_a_shape_too(harness: IngestHarness) -> None:
     sink = io.BytesIO()
     broken = pa.array([b"jo\xe3o", b"ok"])
     columns = {
@@ -161,8 +163,8 @@ def test_strange_native_values_have_a_shape_too(door: IngestHarness) -> None:
         "status": pa.array([["confirmed"], []]),
     }
     pq.write_table(pa.table(columns), sink)
-    land(door.landing, "orders", "a.parquet", sink.getvalue())
-    first, _ = door.refused("orders")
+    land(harness.landing, "orders", "a.parquet", sink.getvalue())
+    first, _ = harness.refused("orders")
     assert "order_id:not_utf8" in first["reasons"]
     assert "occurred_at:not_a_time" in first["reasons"]
 
@@ -203,8 +205,8 @@ torn = st.sampled_from(["whole", "half", "quote", "headless", "twice", "utf-16"]
 @settings(
     max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_nothing_that_is_refused_said_or_stored_gives_a_person_away(
-    door: IngestHarness,
+def test_no_message_or_table_shows_personal_data(
+    harness: IngestHarness,
     caplog: pytest.LogCaptureFixture,
     damage: list[str],
     extension: str,
@@ -217,22 +219,22 @@ def test_nothing_that_is_refused_said_or_stored_gives_a_person_away(
     data = _torn(encoded(f"a.{extension}", rows), extension, tear)
     if "latin" in damage and extension == "csv":
         data = data.replace(b"Vilarinho", b"Vil\xe3rinho")
-    for path in (door.landing / "orders").rglob("*.*"):
+    for path in (harness.landing / "orders").rglob("*.*"):
         path.unlink()
-    land(door.landing, "orders", f"a.{extension}", data)
+    land(harness.landing, "orders", f"a.{extension}", data)
 
     caplog.clear()
     with caplog.at_level(logging.DEBUG):
-        ingested = door.ingest("orders")
+        ingested = harness.ingest("orders")
     (hour,) = ingested.hours
-    said = [
+    texts = [
         json.dumps(hour.rows.to_pylist(), default=str),
         json.dumps(hour.quarantine.to_pylist(), default=str),
         repr(hour.file_problems),
         *ingested.unknown_columns,
         caplog.text,
     ]
-    everything = "\n".join(said).lower()
+    everything = "\n".join(texts).lower()
     assert [trace for trace in _traces(people) if trace in everything] == []
 
 
@@ -277,18 +279,18 @@ def _torn(data: bytes, extension: str, tear: str) -> bytes:
 
 @pytest.mark.parametrize("extension", ["csv", "jsonl", "parquet"])
 def test_no_raw_contact_is_at_rest_in_the_bytes_of_the_lake(
-    door: IngestHarness, tmp_path: Path, extension: str
+    harness: IngestHarness, tmp_path: Path, extension: str
 ) -> None:
     people = [_people(index) for index in range(40)]
     orders = [landed_order(order_id=f"o{n}", **person) for n, person in enumerate(people)]
     orders += [landed_order(order_id=f"b{n}", status="?", **p) for n, p in enumerate(people)]
     contacts = [{"email": person["email"], "phone": person["phone"]} for person in people]
     visits = [landed_visit(visit_id=f"v{n}", **contact) for n, contact in enumerate(contacts)]
-    land(door.landing, "orders", f"a.{extension}", orders)
-    land(door.landing, "visits", f"a.{extension}", visits)
+    land(harness.landing, "orders", f"a.{extension}", orders)
+    land(harness.landing, "visits", f"a.{extension}", visits)
     lake = Lake(tmp_path / "lake")
     for table in ("orders", "visits"):
-        hour = door.hour(table)
+        hour = harness.hour(table)
         assert hour.rows.num_rows == 40
         assert hour.rows.column("em").null_count == hour.rows.column("ph").null_count == 0
         lake.write(table, H, hour.rows)
@@ -306,23 +308,25 @@ def _uncompressed(path: Path) -> bytes:
     return sink.getvalue()
 
 
-def test_a_headless_file_shows_no_first_row(door: IngestHarness) -> None:
+def test_a_headless_file_shows_no_first_row(harness: IngestHarness) -> None:
     text = io.StringIO()
     csv.writer(text).writerows([["order_idx@example.com", PHONE, NAME, NAME]] * 2)
-    land(door.landing, "orders", "a.csv", text.getvalue().encode())
-    (problem,) = door.hour("orders").file_problems
+    land(harness.landing, "orders", "a.csv", text.getvalue().encode())
+    (problem,) = harness.hour("orders").file_problems
     assert "@" not in problem.detail
     assert NAME not in problem.detail
     text = io.StringIO()
     csv.writer(text).writerows([["order_idx@example.com", PHONE, NAME, "x"]] * 2)
-    land(door.landing, "orders", "a.csv", text.getvalue().encode())
-    (problem,) = door.hour("orders").file_problems
+    land(harness.landing, "orders", "a.csv", text.getvalue().encode())
+    (problem,) = harness.hour("orders").file_problems
     assert problem.reason == "missing_column"
     assert not {"order_idx@example.com", PHONE, NAME} & set(problem.detail.split("'"))
 
 
-def test_an_error_of_the_source_names_the_folder_only(tmp_path: Path, door: IngestHarness) -> None:
-    door.landing = tmp_path / "nowhere"
+def test_an_error_of_the_source_names_the_folder_only(
+    tmp_path: Path, harness: IngestHarness
+) -> None:
+    harness.landing = tmp_path / "nowhere"
     with pytest.raises(SourceError) as error:
-        door.ingest("orders")
+        harness.ingest("orders")
     assert DATASET not in str(error.value)

@@ -270,7 +270,7 @@ def test_a_replacement_sign_in_good_utf8_is_a_sign() -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
-def test_utf_16_is_said_to_be_utf_16(name: str, encoding: str) -> None:
+def test_utf_16_is_refused_by_name(name: str, encoding: str) -> None:
     data = 'order_id,email\no1,"a@x"\n'.encode(encoding)
     assert refusal(name, data) == ("not_utf8", "the file is UTF-16; save it as UTF-8")
 

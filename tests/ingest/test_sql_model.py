@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capi_assets.ingest.sources import SourceError, SqlModel, _array
+from capi_assets.ingest.sources import SourceError, SqlModel
 from capi_assets.ingest.sql_text import parameters_of, with_colons
 from tests.helpers.factories import HOUR, H, at, land, landed_order
 from tests.helpers.ingest_harness import IngestHarness
@@ -78,13 +79,13 @@ def sqlite_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def from_files(door: IngestHarness) -> pa.Table:
-    land(door.landing, "orders", "a.csv", ORDERS)
-    return door.hour("orders").rows
+def from_files(harness: IngestHarness) -> pa.Table:
+    land(harness.landing, "orders", "a.csv", ORDERS)
+    return harness.hour("orders").rows
 
 
 DUCKDB_MODEL = """
--- Orders of the hour; $source is where they lie, and $nothing is only spoken of.
+-- Orders of the hour; $source is a parameter, and $nothing is in a comment only.
 SELECT * FROM read_csv($source, all_varchar = true)
 WHERE occurred_at::TIMESTAMPTZ >= $hour_start AND occurred_at::TIMESTAMPTZ < $hour_end;
 """
@@ -98,36 +99,36 @@ WHERE datetime(occurred_at) >= datetime($hour_start)
 
 
 def test_a_model_in_duckdb_gives_what_files_give(
-    door: IngestHarness, models: Models, from_files: pa.Table
+    harness: IngestHarness, models: Models, from_files: pa.Table
 ) -> None:
-    path = land(door.landing, "elsewhere", "all.csv", [*ORDERS, OTHER])
+    path = land(harness.landing, "elsewhere", "all.csv", [*ORDERS, OTHER])
     model = models.model(DUCKDB_MODEL, parameters={"source": str(path), "unused": "x"})
-    hour = door.hour("orders", source=model)
+    hour = harness.hour("orders", source=model)
     assert hour.rows == from_files
     assert (hour.quarantine.num_rows, hour.files) == (0, 1)
 
 
 def test_a_model_at_a_url_gives_what_files_give(
-    door: IngestHarness, models: Models, from_files: pa.Table, sqlite_url: str
+    harness: IngestHarness, models: Models, from_files: pa.Table, sqlite_url: str
 ) -> None:
     model = models.model(SQLITE_MODEL, sqlite_url, {"unwanted": "o77"})
-    assert door.hour("orders", source=model).rows == from_files
+    assert harness.hour("orders", source=model).rows == from_files
 
 
 def test_a_range_is_one_query_and_every_row_goes_to_its_hour(
-    door: IngestHarness, models: Models, sqlite_url: str
+    harness: IngestHarness, models: Models, sqlite_url: str
 ) -> None:
     model = models.model(SQLITE_MODEL, sqlite_url, {"unwanted": "o77"})
     hours = [H - HOUR, H, H + HOUR]
     assert list(model.batches(hours)) == [hours]
-    ingested = door.ingest("orders", hours, source=model)
+    ingested = harness.ingest("orders", hours, source=model)
     assert [hour.rows.num_rows for hour in ingested.hours] == [0, 5, 1]
 
 
-def test_rows_outside_the_range_are_quarantined(door: IngestHarness, models: Models) -> None:
+def test_rows_outside_the_range_are_quarantined(harness: IngestHarness, models: Models) -> None:
     rows = ", ".join(f"('{n}', TIMESTAMPTZ '{at(n * 50).isoformat()}')" for n in range(-1, 3))
     sql = f"SELECT * FROM (VALUES {rows}) AS t(visit_id, occurred_at)"
-    hour = door.hour("visits", source=models.model(sql))
+    hour = harness.hour("visits", source=models.model(sql))
     assert hour.rows.column("visit_id").to_pylist() == ["0", "1"]
     refused = hour.quarantine.to_pylist()
     assert {(row["row_id"], row["reasons"], row["line"]) for row in refused} == {
@@ -138,10 +139,10 @@ def test_rows_outside_the_range_are_quarantined(door: IngestHarness, models: Mod
 
 
 def test_a_quarantined_row_of_a_range_is_in_its_own_hour(
-    door: IngestHarness, models: Models
+    harness: IngestHarness, models: Models
 ) -> None:
     sql = f"SELECT 'o1' AS order_id, '{at(70).isoformat()}' AS occurred_at"
-    first, second = door.ingest("orders", [H, H + HOUR], source=models.model(sql)).hours
+    first, second = harness.ingest("orders", [H, H + HOUR], source=models.model(sql)).hours
     assert first.quarantine.num_rows == 0
     assert [row["reasons"] for row in second.quarantine.to_pylist()] == [
         "currency:missing value:missing"
@@ -216,26 +217,36 @@ def test_sqlalchemy_sees_no_other_parameters_in_any_text(sql: str) -> None:
 # Values
 
 
-def test_values_of_a_database_may_be_of_any_kind() -> None:
-    assert _array([1, None]).to_pylist() == [1, None]
-    assert _array([Decimal("1.50"), Decimal("10.2")]).to_pylist() == [
-        Decimal("1.50"),
-        Decimal("10.20"),
-    ]
-    assert _array([1, "a", None]).to_pylist() == ["1", "a", None]
-    assert _array([2**70, 1]).to_pylist() == [str(2**70), "1"]
-    assert _array([datetime(2026, 1, 1, tzinfo=UTC)]).type == pa.timestamp("us", tz="UTC")
-    assert _array([]).type == pa.null()
+# The type of a column in SQLite, as PostgreSQL's driver would give it.
+sqlite3.register_converter("decimal", lambda value: Decimal(value.decode()))
+sqlite3.register_converter("whole", int)
+sqlite3.register_converter("instant", lambda value: datetime.fromisoformat(value.decode()))
+sqlite3.register_converter("json", json.loads)
 
 
-def test_json_of_a_database_keeps_each_rows_own_keys() -> None:
-    values: list[Any] = [{"a": 1}, {"b": [2]}, None, [1], '{"c":3}']
-    assert _array(values).to_pylist() == ['{"a":1}', '{"b":[2]}', None, "[1]", '{"c":3}']
+@pytest.mark.parametrize(
+    ("type_", "values", "expected"),
+    [
+        ("", ["1", "NULL"], [1, None]),
+        ("", ["1", "'a'", "NULL"], ["1", "a", None]),
+        ("decimal", ["'1.50'", "'10.2'"], [Decimal("1.50"), Decimal("10.20")]),
+        ("whole", [f"'{2**70}'", "'1'"], [str(2**70), "1"]),
+        ("instant", ["'2026-01-01T00:00:00+00:00'"], [datetime(2026, 1, 1, tzinfo=UTC)]),
+        ("json", ["'{\"a\":1}'", "'{\"b\":[2]}'", "NULL"], ['{"a":1}', '{"b":[2]}', None]),
+        ("json", ["'[1]'", "'{\"c\":3}'"], ["[1]", '{"c":3}']),
+    ],
+)
+def test_values_of_a_database_may_be_of_any_type(
+    models: Models, type_: str, values: list[str], expected: list[Any]
+) -> None:
+    rows = " UNION ALL ".join(f'SELECT {value} AS "v [{type_}]"' for value in values)
+    found = models.table(rows, "sqlite://?detect_types=2")
+    assert found.column("v").to_pylist() == expected
 
 
-def test_no_rows_are_no_rows(models: Models, door: IngestHarness, sqlite_url: str) -> None:
+def test_no_rows_are_no_rows(models: Models, harness: IngestHarness, sqlite_url: str) -> None:
     sql = "SELECT * FROM orders WHERE 1 = 0"
-    assert door.hour("orders", source=models.model(sql, sqlite_url)).rows.num_rows == 0
+    assert harness.hour("orders", source=models.model(sql, sqlite_url)).rows.num_rows == 0
 
 
 # Failures
@@ -255,13 +266,13 @@ def test_a_model_that_is_not_utf8_is_named(tmp_path: Path) -> None:
 
 
 def test_a_missing_column_stops_the_model_and_names_the_nearest(
-    door: IngestHarness, models: Models
+    harness: IngestHarness, models: Models
 ) -> None:
     model = models.model("SELECT 'o1' AS OrderId, now() AS occurred_at")
     with pytest.raises(
         SourceError, match=r"'order_id' is missing; the nearest column is 'OrderId'"
     ):
-        door.ingest("orders", [H, H + HOUR], source=model)
+        harness.ingest("orders", [H, H + HOUR], source=model)
 
 
 @pytest.mark.parametrize(
@@ -274,7 +285,7 @@ def test_a_missing_column_stops_the_model_and_names_the_nearest(
         ("-- nothing", "end it in a SELECT"),
     ],
 )
-def test_what_is_wrong_with_a_model_is_said(models: Models, sql: str, words: str) -> None:
+def test_an_error_names_what_is_wrong_with_the_model(models: Models, sql: str, words: str) -> None:
     assert words in models.failure(sql)
 
 
@@ -290,7 +301,7 @@ def test_what_is_wrong_with_a_model_is_said(models: Models, sql: str, words: str
         "SELECT * FROM read_json($file)",
     ],
 )
-def test_the_words_of_a_failure_show_no_row(models: Models, tmp_path: Path, sql: str) -> None:
+def test_an_error_shows_no_row(models: Models, tmp_path: Path, sql: str) -> None:
     file = tmp_path / "people.csv"
     file.write_text(f"{SECRET},1\n{SECRET},2\n")
     words = models.failure(sql, **({"file": str(file)} if "$file" in sql else {}))

@@ -47,13 +47,13 @@ def test_a_quote_inside_a_value_is_a_sign() -> None:
 def test_a_truncated_gzip_is_refused_whole(name: str) -> None:
     data = encoded(name, [{"order_id": f"o{i}", "email": SECRET} for i in range(500)])
     for broken in (data[: len(data) // 2], data[:-4], b"", data[:5], SECRET.encode()):
-        assert refusal(name, broken) == ("broken_gzip", "not a whole gzip file")
+        assert refusal(name, broken) == ("broken_gzip", "not a complete gzip file")
 
 
 def test_a_truncated_parquet_is_refused_whole() -> None:
     data = encoded("a.parquet", [{"order_id": "o1", "email": SECRET}])
     for broken in (data[: len(data) // 2], data[:-1], b"", b"PAR1", SECRET.encode(), data[4:]):
-        assert refusal("a.parquet", broken) == ("broken_parquet", "not a whole Parquet file")
+        assert refusal("a.parquet", broken) == ("broken_parquet", "not a complete Parquet file")
 
 
 def test_a_repeated_column_is_refused_without_showing_it() -> None:
@@ -70,7 +70,7 @@ def test_a_repeated_column_is_refused_without_showing_it() -> None:
         pytest.param(b'"order\nid",email\no1,a@x\n', id="a newline in the header"),
     ],
 )
-def test_a_first_line_that_is_no_header_is_said_so(data: bytes) -> None:
+def test_a_first_line_that_is_no_header_is_refused(data: bytes) -> None:
     assert refusal("a.csv", data) == ("broken_csv", "the first line is no header")
 
 
@@ -100,10 +100,10 @@ def test_no_bytes_do_more_than_be_refused(data: bytes, name: str) -> None:
 @settings(max_examples=150, deadline=None)
 def test_no_bytes_in_a_csv_do_more_than_be_refused(noise: bytes, place: int) -> None:
     good = HEADER + b'1,"a@x",2\n2,b@x,3\n3,c@x,4\n'
-    said = ""
+    message = ""
     try:
         found = read_rows("a.csv", good[:place] + noise + good[place:])
         assert len(found.lines) == found.table.num_rows
     except UnreadableFile as error:
-        said = str(error)
-    assert "@" not in said
+        message = str(error)
+    assert "@" not in message

@@ -11,23 +11,25 @@ from tests.helpers.factories import HOUR, H, at, digest, fbc, land, landed_visit
 from tests.helpers.ingest_harness import IngestHarness
 
 
-def test_contacts_are_stored_as_digests(door: IngestHarness) -> None:
+def test_contacts_are_stored_as_digests(harness: IngestHarness) -> None:
     row = landed_visit(email=" Ana@Example.com ", phone="912 345 678", external_id="u1")
-    land(door.landing, "visits", "a.csv", [row])
-    (visit,) = door.rows("visits")
+    land(harness.landing, "visits", "a.csv", [row])
+    (visit,) = harness.rows("visits")
     assert visit["em"] == digest("ana@example.com")
     assert visit["ph"] == digest("351912345678")
     assert visit["external_id"] == digest("u1")
     assert visit["dropped_fields"] is None
 
 
-def test_digests_that_land_are_kept_and_ids_may_stay_plain(door: IngestHarness) -> None:
-    land(door.landing, "visits", "a.csv", [landed_visit(email=digest("a@x.pt"), external_id="u1")])
-    (visit,) = door.rows("visits", policy=HashPolicy(hash_external_id=False))
+def test_digests_that_land_are_kept_and_ids_may_stay_plain(harness: IngestHarness) -> None:
+    land(
+        harness.landing, "visits", "a.csv", [landed_visit(email=digest("a@x.pt"), external_id="u1")]
+    )
+    (visit,) = harness.rows("visits", policy=HashPolicy(hash_external_id=False))
     assert (visit["em"], visit["external_id"]) == (digest("a@x.pt"), "u1")
 
 
-def test_a_click_id_is_stamped_with_the_time_of_the_visit(door: IngestHarness) -> None:
+def test_a_click_id_is_stamped_with_the_time_of_the_visit(harness: IngestHarness) -> None:
     rows = [
         landed_visit(visit_id="given", fbclid="IwAR1"),
         landed_visit(visit_id="in url", page_url="https://shop.example/?x=1&fbclid=IwAR2#top"),
@@ -35,8 +37,8 @@ def test_a_click_id_is_stamped_with_the_time_of_the_visit(door: IngestHarness) -
         landed_visit(visit_id="cookie", fbc=fbc("IwAR5", at(-60))),
         landed_visit(visit_id="none", page_url="https://shop.example/"),
     ]
-    land(door.landing, "visits", "a.jsonl", rows)
-    clicks = {row["visit_id"]: (row["fbclid"], row["fbc"]) for row in door.rows("visits")}
+    land(harness.landing, "visits", "a.jsonl", rows)
+    clicks = {row["visit_id"]: (row["fbclid"], row["fbc"]) for row in harness.rows("visits")}
     assert clicks == {
         "given": ("IwAR1", fbc("IwAR1", at())),
         "in url": ("IwAR2", fbc("IwAR2", at())),
@@ -46,53 +48,53 @@ def test_a_click_id_is_stamped_with_the_time_of_the_visit(door: IngestHarness) -
     }
 
 
-def test_a_broken_optional_field_costs_the_field_and_is_remembered(door: IngestHarness) -> None:
+def test_a_broken_optional_field_costs_the_field_and_is_remembered(harness: IngestHarness) -> None:
     row = landed_visit(
         email="not an address", fbp="nonsense", client_ip_address="10.0.0.1", fbc="fb.nonsense.x"
     )
-    land(door.landing, "visits", "a.csv", [row])
-    (visit,) = door.rows("visits")
+    land(harness.landing, "visits", "a.csv", [row])
+    (visit,) = harness.rows("visits")
     for field in ("em", "fbp", "client_ip_address", "fbc"):
         assert visit[field] is None
     dropped = dict(entry.split(":") for entry in visit["dropped_fields"].split(" "))
     assert dropped.keys() == {"email", "fbp", "client_ip_address", "fbc"}
 
 
-def test_a_visit_that_comes_again_is_counted_and_kept_once(door: IngestHarness) -> None:
+def test_a_visit_that_comes_again_is_counted_and_kept_once(harness: IngestHarness) -> None:
     rows = [landed_visit(), landed_visit(), landed_visit(page_url="https://s.example/new")]
-    land(door.landing, "visits", "a.csv", rows)
-    hour = door.hour("visits")
+    land(harness.landing, "visits", "a.csv", rows)
+    hour = harness.hour("visits")
     assert hour.repeats == 2
     assert hour.rows.column("page_url").to_pylist() == ["https://s.example/new"]
 
 
-def test_a_visit_id_may_come_again_in_another_hour(door: IngestHarness) -> None:
-    land(door.landing, "visits", "a.csv", [landed_visit()])
+def test_a_visit_id_may_come_again_in_another_hour(harness: IngestHarness) -> None:
+    land(harness.landing, "visits", "a.csv", [landed_visit()])
     later = landed_visit(occurred_at=at(5, H + HOUR).isoformat())
-    land(door.landing, "visits", "a.csv", [later], H + HOUR)
-    first, second = door.ingest("visits", [H, H + HOUR]).hours
+    land(harness.landing, "visits", "a.csv", [later], H + HOUR)
+    first, second = harness.ingest("visits", [H, H + HOUR]).hours
     assert (first.rows.num_rows, second.rows.num_rows) == (1, 1)
     assert (first.repeats, second.repeats) == (0, 0)
 
 
-def test_visits_are_in_the_order_of_their_time_however_they_land(door: IngestHarness) -> None:
+def test_visits_are_in_the_order_of_their_time_however_they_land(harness: IngestHarness) -> None:
     rows = [landed_visit(visit_id=f"v{n}", occurred_at=at(9 - n % 3).isoformat()) for n in range(9)]
-    land(door.landing, "visits", "a.csv", rows)
-    expected = door.hour("visits").rows
+    land(harness.landing, "visits", "a.csv", rows)
+    expected = harness.hour("visits").rows
     assert expected.column("visit_id").to_pylist() == [f"v{n}" for n in (2, 5, 8, 1, 4, 7, 0, 3, 6)]
-    land(door.landing, "visits", "a.csv", rows[::-1])
-    assert door.hour("visits").rows == expected
+    land(harness.landing, "visits", "a.csv", rows[::-1])
+    assert harness.hour("visits").rows == expected
 
 
-def test_a_visit_outside_its_folders_hour_is_quarantined(door: IngestHarness) -> None:
+def test_a_visit_outside_its_folders_hour_is_quarantined(harness: IngestHarness) -> None:
     rows = [
         landed_visit(visit_id="first", occurred_at=at(0).isoformat()),
         landed_visit(visit_id="early", occurred_at=at(-0.01).isoformat()),
         landed_visit(visit_id="last", occurred_at=at(59.99).isoformat()),
         landed_visit(visit_id="late", occurred_at=at(60).isoformat()),
     ]
-    land(door.landing, "visits", "a.csv", rows)
-    hour = door.ingest("visits", [H, H + HOUR]).hours[0]
+    land(harness.landing, "visits", "a.csv", rows)
+    hour = harness.ingest("visits", [H, H + HOUR]).hours[0]
     assert hour.rows.column("visit_id").to_pylist() == ["first", "last"]
     assert [(r["row_id"], r["line"], r["reasons"]) for r in hour.quarantine.to_pylist()] == [
         ("early", 3, "occurred_at:outside_hour"),
@@ -113,22 +115,22 @@ def test_a_visit_outside_its_folders_hour_is_quarantined(door: IngestHarness) ->
     ],
 )
 def test_a_broken_visit_is_quarantined_with_every_reason(
-    door: IngestHarness, row: dict[str, str], reasons: str
+    harness: IngestHarness, row: dict[str, str], reasons: str
 ) -> None:
-    land(door.landing, "visits", "a.jsonl", [landed_visit(visit_id="fine"), landed_visit(**row)])
-    hour = door.hour("visits")
+    land(harness.landing, "visits", "a.jsonl", [landed_visit(visit_id="fine"), landed_visit(**row)])
+    hour = harness.hour("visits")
     assert hour.rows.column("visit_id").to_pylist() == ["fine"]
     (refused,) = hour.quarantine.to_pylist()
     assert (refused["reasons"], refused["line"]) == (reasons, 2)
 
 
-def test_consent_is_kept_as_it_was_given(door: IngestHarness) -> None:
+def test_consent_is_kept_as_it_was_given(harness: IngestHarness) -> None:
     rows = [landed_visit(visit_id=str(n), consent=c) for n, c in enumerate(["yes", "0", None])]
-    land(door.landing, "visits", "a.jsonl", rows)
-    assert [row["consent"] for row in door.rows("visits")] == [True, False, None]
+    land(harness.landing, "visits", "a.jsonl", rows)
+    assert [row["consent"] for row in harness.rows("visits")] == [True, False, None]
 
 
-def test_what_is_stored_keeps_the_contract(door: IngestHarness) -> None:
-    land(door.landing, "visits", "a.csv", [landed_visit(email="a@x.pt", fbclid="IwAR1")])
-    rows = door.hour("visits").rows
+def test_what_is_stored_keeps_the_contract(harness: IngestHarness) -> None:
+    land(harness.landing, "visits", "a.csv", [landed_visit(email="a@x.pt", fbclid="IwAR1")])
+    rows = harness.hour("visits").rows
     assert conform(rows, Visits) == rows

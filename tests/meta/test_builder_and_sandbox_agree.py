@@ -22,7 +22,7 @@ from capi_assets.meta.events.build import build_events
 from capi_assets.meta.events.refusals import REFUSALS
 from capi_assets.meta.limits import ACTION_SOURCES, CURRENCIES, DELIVERY_MARGIN
 from capi_assets.sandbox.rules import detail
-from capi_assets.sandbox.rules.judge import validate_event
+from capi_assets.sandbox.rules.validate import validate_event
 from tests.helpers.defective_orders import generated
 from tests.helpers.order_rows import PLACED, app, bare, build, purchase, table, whatsapp
 from tests.helpers.sandbox_differences import DIFFERENCES, always

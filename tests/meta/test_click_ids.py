@@ -219,7 +219,8 @@ class TestAddress:
             ("203.0.113.7:443", "203.0.113.7"),
             ("[2001:db8::1]:443", "2001:db8::1"),
             ('"[2001:db8::1]"', "2001:db8::1"),
-            ("203.0.113.7, 2001:db8::1", "2001:db8::1"),
+            ("203.0.113.7, 2001:db8::1", "203.0.113.7"),
+            ("10.0.0.1, 2001:db8::1, 203.0.113.7", "2001:db8::1"),
             ("fe80::1, 203.0.113.7", "203.0.113.7"),
             ("172.15.0.1", "172.15.0.1"),
             ("172.32.0.1", "172.32.0.1"),
@@ -246,10 +247,6 @@ class TestAddress:
     )
     def test_what_is_no_address_is_dropped(self, ip):
         assert checked(ip_column, ip) == (None, "not_an_ip")
-
-    def test_the_first_public_address_can_be_preferred_to_ipv6(self):
-        found = ip_column(pa.array(["203.0.113.7, 2001:db8::1"]), prefer_ipv6=False)
-        assert found.values.to_pylist() == ["203.0.113.7"]
 
     def test_a_megabyte_is_no_address(self):
         assert checked(ip_column, "1" * 1_000_000) == (None, "too_long")

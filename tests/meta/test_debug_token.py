@@ -40,7 +40,7 @@ def test_a_token_without_end_is_told_as_such(meta: SandboxServer) -> None:
 
 def test_both_ends_are_told(meta: SandboxServer) -> None:
     end, data = NOW + timedelta(days=3), NOW + timedelta(days=2)
-    meta.box.tokens.put(digest_of(TOKEN), NOW, expires_at=end, data_access_expires_at=data)
+    meta.state.tokens.put(digest_of(TOKEN), NOW, expires_at=end, data_access_expires_at=data)
     found = ask(meta)
     assert (found.expires_at, found.data_access_expires_at) == (end, data)
     assert not found.never_expires
@@ -55,7 +55,7 @@ def test_a_token_that_is_over_or_unknown_is_not_valid(meta: SandboxServer) -> No
 
 
 def test_a_token_that_may_not_ask_is_no_fault(meta: SandboxServer) -> None:
-    meta.box.tokens.put(digest_of(TOKEN), NOW, may_inspect=False)
+    meta.state.tokens.put(digest_of(TOKEN), NOW, may_inspect=False)
     found = ask(meta)
     assert found.is_valid is None
     assert "Events Manager" in str(found.why_unknown)

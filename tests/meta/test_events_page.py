@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from capi_assets.eligibility import WITHHELD_WORDS
+from capi_assets.eligibility import WITHHELD_TEXTS
 from capi_assets.meta.events.build import EVENT_FIELDS
 from capi_assets.meta.events.refusals import REFUSALS
 from capi_assets.meta.limits import (
@@ -52,4 +52,4 @@ def test_the_words_of_the_refund_policy_are_those_in_the_books() -> None:
     policy = TEXT.split("## Refunds, cancellations and changes of value")[1].split("\n## ")[0]
     for word in ("cancelled", "refunded"):
         assert f"`{word}`" in policy
-        assert word in WITHHELD_WORDS
+        assert word in WITHHELD_TEXTS

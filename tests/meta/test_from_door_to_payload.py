@@ -26,7 +26,7 @@ from capi_assets.ingest.orders import ingest_orders
 from capi_assets.ingest.sources import LandingFolder
 from capi_assets.ingest.visits import ingest_visits
 from capi_assets.matching import match
-from capi_assets.sandbox.rules.judge import validate_event
+from capi_assets.sandbox.rules.validate import validate_event
 from tests.helpers.factories import (
     DATASET,
     HOUR,

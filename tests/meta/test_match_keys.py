@@ -14,7 +14,7 @@ from capi_assets.meta.match_keys.hashed_keys import (
     HASHED_KEYS,
     hash_column,
     normalise,
-    problem_words,
+    problem_text,
 )
 from capi_assets.meta.match_keys.key_problems import Problem
 from tests.helpers.match_key_vectors import DIGESTS, DROPPED, EMPTY, JOHN, KEPT, MARY, TODAY
@@ -290,8 +290,8 @@ class TestMistakesOfTheCaller:
 
 def test_every_problem_has_a_sentence_with_the_remedy():
     for problem in Problem:
-        words = problem_words(problem.code)
+        words = problem_text(problem.code)
         assert re.fullmatch(r"[a-z0-9_]+", problem.code)
         assert re.fullmatch(r"[A-Z].{30,}\.", words)
         assert ";" in words or ":" in words, f"{problem.code} names no remedy"
-    assert problem_words("not_seen_before") == "not seen before."
+    assert problem_text("not_seen_before") == "not seen before."

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capi_assets.meta.events.build import build_events
-from capi_assets.meta.events.refusals import REFUSALS, refusal_words
+from capi_assets.meta.events.refusals import REFUSALS, refusal_text
 from capi_assets.meta.events.user_data import USER_DATA_FIELDS, bits_of, keys_of
 from capi_assets.meta.events.weak_keys import BUSINESS_KEYS, WEAK_SETS, weak
 from capi_assets.meta.limits import LDU_STATES, MESSAGING_EVENTS
@@ -419,11 +419,11 @@ def test_every_reason_is_one_word_and_has_words() -> None:
     assert len(set(reasons)) == len(reasons)
     for reason in reasons:
         assert reason.replace("_", "").isalpha()
-        words = refusal_words(reason)
+        words = refusal_text(reason)
         assert words.endswith(".")
         assert words[0].isalpha()
     with pytest.raises(KeyError):
-        refusal_words("bad_mood")
+        refusal_text("bad_mood")
 
 
 # Vectors from Meta's pages that concern building. Age (B2, B4, B17, B18) needs a clock: the plan's.

@@ -23,5 +23,5 @@ def server(shared_server: SandboxServer) -> SandboxServer:
     shared_server.set_clock(None)
     shared_server.inbox.clear()
     shared_server.renew_token(TOKEN)
-    shared_server.box.usage = None
+    shared_server.state.usage = None
     return shared_server

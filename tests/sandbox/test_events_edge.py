@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from capi_assets.sandbox.inbox import Inbox
-from capi_assets.sandbox.rules.judge import validate_event
+from capi_assets.sandbox.rules.validate import validate_event
 from capi_assets.sandbox.run import SandboxServer
 from tests.helpers.sandbox_samples import (
     DATASET,

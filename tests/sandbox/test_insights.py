@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import requests
 
-from capi_assets.sandbox.answers import GraphError
 from capi_assets.sandbox.field_selection import read_fields, select
+from capi_assets.sandbox.responses import GraphError
 from capi_assets.sandbox.run import SandboxServer
 from tests.helpers.sandbox_samples import (
     DATASET,

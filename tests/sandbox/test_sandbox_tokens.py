@@ -115,7 +115,7 @@ def test_debug_token_takes_no_token_in_a_url(server: SandboxServer) -> None:
 
 
 def test_a_token_of_events_manager_is_told_nothing_of_itself(server: SandboxServer) -> None:
-    server.box.tokens.put(digest_of(TOKEN), NOW, may_inspect=False)
+    server.state.tokens.put(digest_of(TOKEN), NOW, may_inspect=False)
     answer = inspect(server, TOKEN)
     assert codes(answer)[:2] == (400, 100)
     assert "app access token" in error(answer)["message"]

@@ -63,29 +63,27 @@ def play(
         state_path=stage.sandbox_state,
         port=stage.port,
     ) as sandbox:
-        console.print(f"Meta in a box listens at {sandbox.url}; its token ends {token_ends:%H:%M}"
+        console.print(f"Meta sandbox at {sandbox.url}; its token expires {token_ends:%H:%M}"
                       f" UTC on {token_ends:%d %B}, in the middle.\n")  # fmt: skip
         return _play(stage, sandbox, end, console)
 
 
 def _play(stage: Workspace, sandbox: SandboxServer, end: datetime, console: Console) -> DemoResult:
-    # Only now: these modules read the settings that the stage has just set.
     import dagster as dg
 
     from capi_assets.commands.demo.runs import ask_meta, run_hours
     from capi_assets.coverage.stored_health import find_gaps
-    from capi_assets.defs.resources import resources_from
+    from capi_assets.policies import coverage_policy
     from capi_assets.settings import read_settings
 
-    rules = resources_from(read_settings())["rules"]
+    settings = read_settings()
     hours = hours_between(stage.first, end)
     lake = Lake(stage.lake)
-    settle = timedelta(minutes=rules.settle_minutes)
     with dg.DagsterInstance.get() as instance:
-        run_as_scheduled(instance, sandbox, hours, settle, console)
+        run_as_scheduled(instance, settings, sandbox, hours, console)
         now = datetime.now(UTC)
         before = health_of(lake, hours)
-        gaps = find_gaps(lake, rules.coverage(), now).gaps
+        gaps = find_gaps(lake, coverage_policy(settings), now).gaps
         for gap in gaps:
             console.print(Panel(gap_sentence(gap, now), title=f"Gap of {count(gap.hours, 'hour')}",
                                 border_style="red"))  # fmt: skip
@@ -95,11 +93,11 @@ def _play(stage: Workspace, sandbox: SandboxServer, end: datetime, console: Cons
         stage.token_file.write_text(NEW_TOKEN, encoding="utf-8")
         for gap in gaps:
             if gap.recoverable:
-                done = run_hours(instance, gap.first_hour, gap.last_hour, tags={"capi_assets/gap":
-                                 gap.id})  # fmt: skip
+                done = run_hours(instance, settings, gap.first_hour, gap.last_hour,
+                                 tags={"capi_assets/gap": gap.id})  # fmt: skip
                 shown = partition_ranges_text([gap.partition_range])
                 console.print(f"  {shown}: {'finished' if done else 'not finished'}")
         # What the schedules would write tonight, so that the UI has it to show.
-        ask_meta(instance, hours[0], hours[-1])
+        ask_meta(instance, settings, hours[0], hours[-1])
         after = health_of(lake, hours)
     return DemoResult(gaps, *check_totals(hours, before, after, sandbox, console))

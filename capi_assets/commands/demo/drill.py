@@ -43,12 +43,13 @@ from capi_assets.coverage.formatting import (
 from capi_assets.coverage.gaps import Gap
 from capi_assets.coverage.links import partition_ranges_text
 from capi_assets.delivery import reasons
-from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.plan import plan
 from capi_assets.hours import HOUR, floor_hour, hour_key, hours_between
 from capi_assets.lake import Lake
+from capi_assets.policies import coverage_policy, delivery_policy, open_ledger
 from capi_assets.sandbox.run import SandboxServer
 from capi_assets.sandbox.shop.outages import Outage
+from capi_assets.settings import read_settings
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -137,10 +138,6 @@ class _Drill:
         outage_end: datetime,
         end: datetime,
     ) -> None:
-        # Only now: these modules read the settings that the stage has just set.
-        from capi_assets.defs.resources import resources_from
-        from capi_assets.settings import read_settings
-
         self.stage, self.kind, self.sandbox, self.console = stage, kind, sandbox, console
         self.start, self.outage_end = start, outage_end
         # A drill that ends in the evening is looked at then: nobody played the hours since.
@@ -148,20 +145,24 @@ class _Drill:
         self.hours = hours_between(stage.first, end)
         self.lake = Lake(stage.lake)
         self.settings = read_settings()
-        self.resources = resources_from(self.settings)
         self.alerts = AlertState()
         self.detected: timedelta | None = None
 
     def play(self, played: datetime) -> DrillResult:
         import dagster as dg
 
-        settle = timedelta(minutes=self.resources["rules"].settle_minutes)
         with dg.DagsterInstance.get() as instance:
             self._learn(instance, [hour for hour in self.hours if hour < played])
             live = [hour for hour in self.hours if hour >= played]
             asleep = (self.start, self.outage_end) if self.kind.asleep else None
             run_as_scheduled(
-                instance, self.sandbox, live, settle, self.console, self._watch_an_hour, asleep
+                instance,
+                self.settings,
+                self.sandbox,
+                live,
+                self.console,
+                self._watch_an_hour,
+                asleep,
             )
             before = health_of(self.lake, self.hours)
             as_sent = self._key_shares()
@@ -191,7 +192,7 @@ class _Drill:
                 f"{count(len(hours), 'good hour')} before them are played in one go."
             )
             self.sandbox.set_clock(eve)
-            run_hours(instance, hours[0], hours[-1], {"clock": {"at": eve.isoformat()}})
+            run_hours(instance, self.settings, hours[0], hours[-1], at=eve)
 
     def _key_shares(self) -> Table | None:
         if not self.kind.shop:
@@ -201,7 +202,7 @@ class _Drill:
     def _watch_an_hour(self, settled: datetime) -> None:
         """The sensor's looks until the next hour, of which only two can see anything new: when
         the hour is settled, and when it has had its grace."""
-        grace: timedelta = self.resources["rules"].coverage().grace
+        grace = coverage_policy(self.settings).grace
         for at in (settled, settled + grace + timedelta(minutes=1)):
             if at <= self._now():
                 self._look(at)
@@ -210,7 +211,7 @@ class _Drill:
         """One look of the sensor: tells what changed, remembers it, returns all gaps."""
         from capi_assets.coverage.stored_health import find_gaps
 
-        seen = find_gaps(self.lake, self.resources["rules"].coverage(), at)
+        seen = find_gaps(self.lake, coverage_policy(self.settings), at)
         told, self.alerts = decide(self.alerts, seen.gaps, at, watched_from=seen.watched_from)
         for alert in told:
             self._tell(alert, at)
@@ -241,8 +242,8 @@ class _Drill:
         hours = sorted(
             {h for gap in gaps for h in hours_between(gap.first_hour, gap.last_hour + HOUR)}
         )
-        with self._ledger() as ledger:
-            policy = self.resources["rules"].delivery()
+        with open_ledger(self.settings) as ledger:
+            policy = delivery_policy(self.settings)
             outlook = backfill_plan_for(self.lake, ledger, hours, now, policy)
         if outlook.rows.num_rows:
             self.console.print(as_table(outlook, now))
@@ -251,15 +252,10 @@ class _Drill:
         schema = arrow_schema(MatchedEvents)
         columns = [name for name in schema.names if name != "payload"]
         events = self.lake.read("matched_events", self.hours, schema, columns)
-        policy = self.resources["rules"].delivery()
-        with self._ledger() as ledger:
+        policy = delivery_policy(self.settings)
+        with open_ledger(self.settings) as ledger:
             planned = plan(events, ledger.state_of(events), self._now(), policy)
         return int(pc.sum(pc.equal(planned["reason"], reasons.PAYLOAD_CHANGED)).as_py() or 0)
-
-    def _ledger(self) -> Ledger:
-        from capi_assets.defs.resources import LedgerResource
-
-        return LedgerResource(url=self.settings.ledger_url.get_secret_value()).open()
 
     def _recover(self, instance: dg.DagsterInstance, gaps: list[Gap]) -> timedelta | None:
         """Mends the cause where it can be mended, and materializes what it touched."""
@@ -282,7 +278,7 @@ class _Drill:
             return None
         started = time.monotonic()
         for first, last in ranges:
-            done = run_hours(instance, first, last)
+            done = run_hours(instance, self.settings, first, last)
             shown = partition_ranges_text([f"{hour_key(first)}...{hour_key(last)}"])
             self.console.print(f"  {shown}: {'finished' if done else 'not finished'}")
         return timedelta(seconds=time.monotonic() - started)

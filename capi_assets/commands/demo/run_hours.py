@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
@@ -26,6 +26,7 @@ from capi_assets.hours import HOUR
 from capi_assets.lake import Lake
 from capi_assets.sandbox.reports import totals
 from capi_assets.sandbox.run import SandboxServer
+from capi_assets.settings import Settings
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -48,32 +49,29 @@ class DemoTotals(NamedTuple):
 
 def run_as_scheduled(
     instance: dg.DagsterInstance,
+    settings: Settings,
     sandbox: SandboxServer,
     hours: Sequence[datetime],
-    settle: timedelta,
     console: Console,
     after: Callable[[datetime], object] | None = None,
     asleep: tuple[datetime, datetime] | None = None,
 ) -> None:
-    """Materializes hour by hour, `settle` after its end; `after` is called with that moment.
+    """Materializes hour by hour, as soon as each has settled; `after` is called with that moment.
 
     Nothing is materialized from `asleep[0]` until `asleep[1]`: the daemon does not run then.
 
     When it returns, the sandbox goes by the real clock again.
     """
-    # Only now: what it imports reads the settings that the stage has set.
     from capi_assets.commands.demo.runs import run_hours
 
     undelivered = 0
     with _progress(console) as progress:
         task = progress.add_task("Hour by hour, as the schedule would", total=len(hours), note="")
         for hour in hours:
-            at = hour + HOUR + settle
+            at = hour + HOUR + settings.settle
             sandbox.set_clock(at)
             sleeps = asleep is not None and asleep[0] <= at < asleep[1]
-            undelivered += sleeps or not run_hours(
-                instance, hour, hour, {"clock": {"at": at.isoformat()}}
-            )
+            undelivered += sleeps or not run_hours(instance, settings, hour, hour, at=at)
             note = (
                 f"[red]{count(undelivered, 'hour')} undelivered" if undelivered else "all delivered"
             )

@@ -12,9 +12,9 @@ from typing import Any
 from capi_assets.coverage.formatting import deadline, format_utc
 from capi_assets.delivery import reasons
 from capi_assets.delivery.causes import cause_of
-from capi_assets.eligibility import WITHHELD_WORDS
+from capi_assets.eligibility import WITHHELD_TEXTS
 from capi_assets.hours import hour_key
-from capi_assets.meta.events.refusals import refusal_words
+from capi_assets.meta.events.refusals import refusal_text
 from capi_assets.meta.graph.errors import SUBCODES
 
 _OWN_REFUSALS = {
@@ -66,7 +66,7 @@ def _delivered(key: str, now: datetime, event: Any, planned: Any, known: Any) ->
     when = known and known["delivered_at"]
     at = f" at {format_utc(when)}" if when else ""
     if event["verdict"] == "withheld":
-        words = WITHHELD_WORDS.get(event["reason"], "It is withheld by now.")
+        words = WITHHELD_TEXTS.get(event["reason"], "It is withheld by now.")
         return f"Meta accepted it{at} and cannot be asked to give it back, though since: {words}"
     if planned["reason"] == reasons.PAYLOAD_CHANGED:
         return (
@@ -77,7 +77,7 @@ def _delivered(key: str, now: datetime, event: Any, planned: Any, known: Any) ->
 
 
 def _withheld(key: str, now: datetime, event: Any, planned: Any, known: Any) -> str:
-    words = WITHHELD_WORDS.get(planned["reason"], "It is withheld on purpose.")
+    words = WITHHELD_TEXTS.get(planned["reason"], "It is withheld on purpose.")
     return (
         f"Nothing, unless the books are wrong: {words} If status or consent change, land the"
         f" order again and materialize {key}."
@@ -89,7 +89,7 @@ def _invalid(key: str, now: datetime, event: Any, planned: Any, known: Any) -> s
     if reason in _OWN_REFUSALS:
         return _OWN_REFUSALS[reason].format(hour=key)
     try:
-        words = refusal_words(reason)
+        words = refusal_text(reason)
     except KeyError:
         words = f"It cannot be sent ({reason})."
     return f"{words} Then materialize {key} from orders on."

@@ -34,7 +34,7 @@ from capi_assets.coverage.formatting import (
     join_names,
     money,
 )
-from capi_assets.eligibility import WITHHELD_WORDS
+from capi_assets.eligibility import WITHHELD_TEXTS
 from capi_assets.hours import hour_key
 
 
@@ -120,7 +120,7 @@ def _verdict(story: OrderHistory) -> Iterator[RenderableType]:
 
 
 def _verdict_words(story: OrderHistory) -> str:
-    words = WITHHELD_WORDS.get(story.reason or "")
+    words = WITHHELD_TEXTS.get(story.reason or "")
     told = f"{story.verdict} ({story.reason})" if story.reason else story.verdict
     return f"{told}. {words}" if words else f"{told}."
 

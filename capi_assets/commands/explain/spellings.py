@@ -18,7 +18,7 @@ from capi_assets.commands.explain.masking import short
 from capi_assets.coverage.formatting import join_names
 from capi_assets.ingest.hashing import CONTACT_FIELDS, HashPolicy
 from capi_assets.meta.match_keys.digests import digest, sha256
-from capi_assets.meta.match_keys.hashed_keys import HASHED_KEYS, normalise, problem_words
+from capi_assets.meta.match_keys.hashed_keys import HASHED_KEYS, normalise, problem_text
 
 OURS = "as capi-assets spells it"
 
@@ -249,7 +249,7 @@ def _sentence(
     problem = normalise(
         key, typed, country, default_country=policy.default_country, date_format=policy.date_format
     ).problem
-    why = f" As {key} the value could not be sent: {problem_words(problem)}" if problem else ""
+    why = f" As {key} the value could not be sent: {problem_text(problem)}" if problem else ""
     carried = join_names(short(value) for value in sent[key])
     return (
         f"No: none of {len(tried)} spellings of the value makes {carried}. The order was placed"

@@ -12,7 +12,7 @@ from capi_assets.delivery.causes import cause_of
 from capi_assets.ingest.hashing import CONTACT_FIELDS
 from capi_assets.meta.events.user_data import USER_DATA_FIELDS
 from capi_assets.meta.graph.errors import SUBCODES
-from capi_assets.meta.match_keys.hashed_keys import problem_words
+from capi_assets.meta.match_keys.hashed_keys import problem_text
 from capi_assets.meta.match_keys.key_rules import RULES
 
 _COLUMN_OF = {key: column for column, key in CONTACT_FIELDS.items()}
@@ -35,7 +35,7 @@ _REFUSED_WORDS = {
 def refused_words(entry: str) -> str:
     """What is wrong with a `column:reason` of a quarantine or of dropped fields, and the remedy."""
     code = entry.partition(":")[2]
-    return _REFUSED_WORDS.get(code) or problem_words(code)
+    return _REFUSED_WORDS.get(code) or problem_text(code)
 
 
 def columns(story: OrderHistory) -> Iterator[tuple[str, str]]:

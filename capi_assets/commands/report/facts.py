@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from capi_assets.contracts.attribution_health import AttributionHealth
-from capi_assets.contracts.base import arrow_schema
+from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema
 from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.contracts.meta_stats import MetaStats
@@ -24,15 +24,14 @@ from capi_assets.coverage.gap_history import GapHistory, gap_histories
 from capi_assets.coverage.late_orders import LATE, late_causes, late_events, late_orders
 from capi_assets.coverage.match_key_shares import MATCH_KEY_COUNTS, match_key_counts
 from capi_assets.coverage.outcomes import LOSSES, losses
-from capi_assets.defs.resources import LedgerResource, resources_from
+from capi_assets.coverage.stored_health import NEIGHBOURS
 from capi_assets.delivery.ledger.schema import ATTEMPT
 from capi_assets.delivery.reasons import PAYLOAD_CHANGED
 from capi_assets.hours import HOUR, floor_hour, hour_range, hours_between
 from capi_assets.lake import Lake
+from capi_assets.policies import coverage_policy, open_ledger
 from capi_assets.settings import Settings
 
-# Visits are judged by their neighbours, rows at fault by the day that ends with their hour.
-_NEIGHBOURS = timedelta(hours=24)
 _BATCH_HOURS = 24
 """Hours whose orders are in memory at the same time."""
 
@@ -71,17 +70,15 @@ class Report:
 
 def from_settings(settings: Settings, hours: Sequence[datetime]) -> Report:
     """The report of `hours` by the settings; the ledger is opened only where it has to tell."""
-    rules = resources_from(settings)["rules"]
-    ledger = LedgerResource(url=settings.ledger_url.get_secret_value())
 
     def attempts_of(events: pa.Table) -> pa.Table:
         if not events.num_rows:
             return ATTEMPT.empty_table()
-        with ledger.open() as opened:
-            return opened.attempts_for(events)
+        with open_ledger(settings) as ledger:
+            return ledger.attempts_for(events)
 
     now = settings.now or datetime.now(UTC)
-    return gather(Lake(settings.lake), attempts_of, hours, now, rules.coverage())
+    return gather(Lake(settings.lake), attempts_of, hours, now, coverage_policy(settings))
 
 
 def gather(
@@ -96,7 +93,7 @@ def gather(
     `attempts_of` is `Ledger.attempts_for`, called only where orders were late.
     """
     start, end = hour_range(hours)
-    around = hours_between(start - _NEIGHBOURS, end + _NEIGHBOURS)
+    around = hours_between(start - NEIGHBOURS, end + NEIGHBOURS)
     health = lake.read("attribution_health", around, arrow_schema(AttributionHealth))
     known = lake.hours("attribution_health")
     expected = [h for h in hours if known and known[0] <= h < floor_hour(now) + HOUR]
@@ -155,7 +152,7 @@ def _was_changed(results: pa.Table) -> pa.ChunkedArray:
 
 
 def _within(rows: pa.Table, start: datetime, end: datetime) -> pa.Table:
-    type_ = pa.timestamp("us", tz="UTC")
+    type_ = UTC_MICROSECONDS
     hour = rows["hour"]
     inside = pc.and_(
         pc.greater_equal(hour, pa.scalar(start, type_)), pc.less(hour, pa.scalar(end, type_))

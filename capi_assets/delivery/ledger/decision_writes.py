@@ -1,6 +1,5 @@
-"""What a person's decision, or a withdrawn consent, changes in the ledger's tables.
-
-Like ledger_writes.py: statements only, each function one transaction that ledger.py runs.
+"""The statements of a person's decision and of a withdrawal; each function runs in one transaction
+of ledger.py.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from capi_assets.delivery import reasons
 from capi_assets.delivery.ledger import rows as rows
 from capi_assets.delivery.ledger.decisions import Decision
 from capi_assets.delivery.ledger.schema import (
-    CHUNK,
     DECISION,
     DECISION_EVENTS,
     DECISIONS,
@@ -41,21 +39,21 @@ _NOTE = (
 
 
 def decide(connection: Connection, known: pa.Table, decision: Decision, now: datetime) -> list[int]:
-    """Applies a decision to the events of `known` that still stand as it tells.
+    """Applies a decision to the events of `known` whose state is still the same.
 
-    Left alone are those that were attempted, settled or claimed since: the decision was taken
-    on another past than theirs. Returns the refs of the others.
+    Events that were attempted, settled or claimed since are unchanged: the person did not know.
+    Returns the refs of the others.
     """
-    seen = dict(zip(known["ref"].to_pylist(), known["attempts"].to_pylist(), strict=True))
+    attempts = dict(zip(known["ref"].to_pylist(), known["attempts"].to_pylist(), strict=True))
     moment = rows.micros(now)
-    found = [
+    decided = [
         row
-        for row in _locked(connection, list(seen))
+        for row in _locked(connection, list(attempts))
         if row.state == UNKNOWN
-        and row.attempts == seen[row.ref]
+        and row.attempts == attempts[row.ref]
         and (row.claimed_by is None or row.claimed_until <= moment)
     ]
-    if not found:
+    if not decided:
         return []
     written = connection.execute(
         insert(DECISIONS).values(
@@ -63,7 +61,7 @@ def decide(connection: Connection, known: pa.Table, decision: Decision, now: dat
             kind=decision.kind,
             who=decision.who,
             why=decision.why,
-            events=len(found),
+            events=len(decided),
         )
     )
     number = int(cast(Any, written.inserted_primary_key)[0])
@@ -76,20 +74,20 @@ def decide(connection: Connection, known: pa.Table, decision: Decision, now: dat
                 "unknown_since": row.unknown_since,
                 "unknown_attempt": row.unknown_attempt,
             }
-            for row in found
+            for row in decided
         ],
     )
-    refs = [row.ref for row in found]
-    for some in _pieces(refs):
+    refs = [row.ref for row in decided]
+    for chunk in rows.pieces(refs):
         connection.execute(
             update(EVENTS)
-            .where(_E.ref.in_(some))
+            .where(_E.ref.in_(chunk))
             .values(
                 **_AFTER[decision.kind],
                 message=None,
                 unknown_since=None,
                 unknown_attempt=None,
-                claimed_by=None,  # a lapsed claim; its late answer must not undo the decision
+                claimed_by=None,  # an expired claim; its late response must not undo the decision
                 claimed_until=None,
             )
         )
@@ -99,7 +97,7 @@ def decide(connection: Connection, known: pa.Table, decision: Decision, now: dat
 def decisions(connection: Connection, events: Iterator[pa.Table]) -> pa.Table:
     """The decisions about any of these events, as `DECISION`, the oldest first."""
     refs = [row.ref for part in events for row in rows.find(connection, part)]
-    found = [
+    tables = [
         rows.fetch(
             connection,
             select(
@@ -111,17 +109,17 @@ def decisions(connection: Connection, events: Iterator[pa.Table]) -> pa.Table:
             )
             .join(DECISION_EVENTS, DECISION_EVENTS.c.ref == _E.ref)
             .join(DECISIONS, DECISIONS.c.decision == DECISION_EVENTS.c.decision)
-            .where(_E.ref.in_(some))
+            .where(_E.ref.in_(chunk))
             .order_by(DECISIONS.c.decision, _E.ref),
             DECISION,
         )
-        for some in _pieces(refs)
+        for chunk in rows.pieces(refs)
     ]
-    return pa.concat_tables([DECISION.empty_table(), *found])
+    return pa.concat_tables([DECISION.empty_table(), *tables])
 
 
 def note_withheld(connection: Connection, notes: pa.Table, now: datetime) -> None:
-    """Notes since when and why events (`ref`, `reason`) are withheld; without reason, no note."""
+    """Notes since when and why events (`ref`, `reason`) are withheld; a null reason removes it."""
     moment = rows.micros(now)
     connection.execute(
         _NOTE,
@@ -135,12 +133,8 @@ def note_withheld(connection: Connection, notes: pa.Table, now: datetime) -> Non
 def _locked(connection: Connection, refs: list[int]) -> list[Row[Any]]:
     return [
         row
-        for some in _pieces(sorted(refs))
+        for chunk in rows.pieces(sorted(refs))
         for row in connection.execute(
-            select(EVENTS).where(_E.ref.in_(some)).order_by(_E.ref).with_for_update()
+            select(EVENTS).where(_E.ref.in_(chunk)).order_by(_E.ref).with_for_update()
         ).all()
     ]
-
-
-def _pieces(refs: list[int]) -> Iterator[list[int]]:
-    return (refs[start : start + CHUNK] for start in range(0, len(refs), CHUNK))

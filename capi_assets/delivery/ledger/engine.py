@@ -1,7 +1,7 @@
-"""How the ledger's database is opened: SQLite in WAL mode or whatever a SQLAlchemy URL names.
+"""Opens and migrates the ledger's database: SQLite in WAL mode, or any SQLAlchemy URL.
 
-Transactions that write are marked with the execution option `WRITES`; on SQLite they begin with
-BEGIN IMMEDIATE, so that a claim sees the last claim. What is stored is in ledger_schema.py.
+Transactions that write have the execution option `WRITES`; on SQLite they begin with BEGIN
+IMMEDIATE, so that a claim sees the last claim. The tables are in schema.py.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 WRITES = "ledger_writes"
 VERSION_TABLE = "ledger_version"  # Dagster's own storage may live in the same database
-HEAD = "0002"
+HEAD = "0003"
 
 _migrating = threading.Lock()  # Alembic keeps its context in module globals
 
 
 class LedgerError(RuntimeError):
-    """The ledger cannot be read or written. Without it nothing may be sent; the message says
-    which ledger, why, and what to do."""
+    """The ledger cannot be read or written, so nothing may be sent; the message names the ledger,
+    the cause and the remedy."""
 
 
 def open_engine(url: str, busy_timeout: timedelta) -> Engine:
-    """An engine for `url`; the folder of a SQLite file is made.
+    """An engine for `url`; the folder of a SQLite file is created.
 
     Raises:
-        LedgerError: the URL cannot be understood, or its driver is not installed.
+        LedgerError: the URL is not valid, or its driver is not installed.
     """
     try:
         parsed = make_url(url)
@@ -41,7 +41,7 @@ def open_engine(url: str, busy_timeout: timedelta) -> Engine:
         return create_engine(parsed, pool_pre_ping=True, hide_parameters=True)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise LedgerError(
-            f"CAPI_LEDGER_URL cannot be used: {type(error).__name__}: {error}. Write "
+            f"CAPI_LEDGER_URL is not valid: {type(error).__name__}: {error}. Write "
             "sqlite:///data/ledger.db or postgresql+psycopg2://user:password@host/database "
             "(the extra `postgres` installs its driver)."
         ) from None
@@ -55,7 +55,7 @@ def _open_sqlite(url: URL, busy_timeout: timedelta) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
-        connection.isolation_level = None  # BEGIN is ours to say, below
+        connection.isolation_level = None  # BEGIN is sent below
         _use_wal(connection, time.monotonic() + seconds)
         # FULL, not NORMAL: an intent lost with the power would be a conversion sent twice.
         connection.execute("PRAGMA synchronous = FULL")
@@ -69,7 +69,7 @@ def _open_sqlite(url: URL, busy_timeout: timedelta) -> Engine:
 
 
 def _use_wal(connection: sqlite3.Connection, until: float) -> None:
-    """Switching a new file to WAL answers "locked" at once, whatever the busy timeout."""
+    """Retries: SQLite ignores the busy timeout while a new file is switched to WAL."""
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -81,7 +81,7 @@ def _use_wal(connection: sqlite3.Connection, until: float) -> None:
 
 
 def migrate(engine: Engine) -> None:
-    """Brings the tables to this version's; safe when several processes start at once.
+    """Migrates the tables to this version; safe when several processes start at once.
 
     Raises:
         LedgerError: a newer capi_assets wrote this ledger.
@@ -93,7 +93,7 @@ def migrate(engine: Engine) -> None:
             with engine.execution_options(**{WRITES: True}).begin() as connection:
                 _upgrade(connection)
         except DBAPIError:
-            if _version(engine) != HEAD:  # else another process was first
+            if _version(engine) != HEAD:  # else another process did it
                 raise
 
 
@@ -101,8 +101,8 @@ def _version(engine: Engine) -> str | None:
     with engine.connect() as connection:
         if not inspect(connection).has_table(VERSION_TABLE):
             return None
-        found = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
-        return str(found) if found is not None else None
+        version = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
+        return None if version is None else str(version)
 
 
 def _upgrade(connection: Connection) -> None:
@@ -120,6 +120,6 @@ def _upgrade(connection: Connection) -> None:
         command.upgrade(config, "head")
     except CommandError as error:
         raise LedgerError(
-            f"The ledger {connection.engine.url!r} has another version than this program knows: "
-            f"{error}. Was it written by a newer capi_assets? Upgrade this one."
+            f"The ledger {connection.engine.url!r} has a version that this capi_assets does not "
+            f"know: {error}. If a newer one wrote it, upgrade this one."
         ) from None

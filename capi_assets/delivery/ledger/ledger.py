@@ -1,9 +1,9 @@
 """The ledger: who may send an event now (claim), that a request is about to leave (intent), and
-what became of it (outcome), each one transaction.
+its outcome, each in one transaction.
 
-An intent makes its events `unknown` at once, and only an outcome makes them anything else: a
-process killed in between leaves the truth behind and needs no recovery. When to send is plan.py's
-business; the tables are in ledger_schema.py.
+An intent makes its events `unknown` at once, and only an outcome changes that: what a killed
+process leaves behind is correct and needs no recovery. What to send is decided in plan.py; the
+tables are in schema.py.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
-from types import TracebackType
 from typing import Self, TypeVar
 
 import pyarrow as pa
@@ -32,6 +31,7 @@ __all__ = ["Intent", "Ledger", "LedgerError"]
 
 T = TypeVar("T")
 
+# Each conflict means that another process's transaction succeeded; five in a row are no chance.
 _CONFLICT_TRIES = 5
 _CONFLICTS = frozenset({"40001", "40P01"})  # SQL states: serialization failure, deadlock
 
@@ -39,14 +39,22 @@ _CONFLICTS = frozenset({"40001", "40P01"})  # SQL states: serialization failure,
 class Ledger:
     """The delivery ledger at a SQLAlchemy URL; opening it brings its tables up to date.
 
-    Event tables given to it have the columns of `matched_events`; those it returns are described
-    by `ledger_schema.STATE`, `ATTEMPT` and `DECISION`. One thread uses a ledger at a time; any
-    number of processes may, each with its own.
+    Event tables passed to it have the columns of `matched_events`; those it returns are described
+    by `schema.STATE`, `ATTEMPT` and `DECISION`. Times are aware UTC datetimes. One thread uses a
+    `Ledger` at a time; any number of processes may, each with its own.
+
+        with Ledger("sqlite:///data/ledger.db") as ledger:
+            claimed = ledger.claim(events, "run-1", now, timedelta(minutes=2))
+            sent = claimed.filter(claimed["won"])  # and the same rows of events
+            attempt = ledger.mark_in_flight(events, sent, Intent("run-1", run_id, 812, lease), now)
+            ledger.record(attempt, Outcome("delivered"), "run-1", now, keep_claim=False)
 
     Raises:
         LedgerError: here and in every method, when the database cannot be read or written.
     """
 
+    # The timeout is far beyond the longest transaction (1,000 events, some 50 ms): what waits
+    # longer is stuck, not slow.
     def __init__(self, url: str, *, busy_timeout: timedelta = timedelta(seconds=30)) -> None:
         self.engine = open_engine(url, busy_timeout)
         self._writer = self.engine.execution_options(**{WRITES: True})
@@ -57,31 +65,22 @@ class Ledger:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """Gives back the connections; the ledger may be used again afterwards."""
+        """Closes the connections; the ledger may be used again afterwards."""
         self.engine.dispose()
-
-    def register(self, events: pa.Table) -> None:
-        """Makes the events known, as pending; those known already stay as they are."""
-        for chunk in rows.chunks(events, CHUNK):
-            self._write(partial(writes.register, events=chunk))
 
     def claim(
         self, events: pa.Table, holder: str, now: datetime, lease: timedelta, *, renew: bool = False
     ) -> pa.Table:
-        """Takes the events for `holder` until `now + lease`, registering new ones.
+        """Claims the events of one request for `holder` until `now + lease`; inserts new ones.
 
-        Returns the state of every event given, in their order, with one more column `won`. Not
-        won are delivered events and those that another holder claims, or this one (unless
-        `renew`: claims it holds already are prolonged). A lapsed claim is anyone's.
+        The sender calls it before each request. Returns `schema.STATE` of every event, in the order
+        of `events`, with a column `won`. Not won are delivered events, those that another holder
+        has claimed, and those that `holder` has claimed before, unless `renew` extends its claims.
+        An expired claim may be taken over by anyone.
         """
         return self._write(
             partial(writes.claim, events=events, holder=holder, now=now, lease=lease, renew=renew)
@@ -94,10 +93,11 @@ class Ledger:
         intent: Intent,
         now: datetime,
     ) -> int | None:
-        """Writes down that a request with these events is about to leave.
+        """Records, before a request leaves, that its events may be at Meta from now on.
 
-        `claimed` is their state in the same order, as `claim` returned it. Returns the attempt's
-        number, or None, with nothing changed, if any claim was lost in the meantime.
+        They become `unknown`, and their claims are extended by the lease of `intent`. `claimed` is
+        their state in the same order, as `claim` returned it. Returns the number of the attempt,
+        or None, with nothing changed, if a claim was lost meanwhile: then the request must not go.
         """
         try:
             return self._write(
@@ -111,10 +111,11 @@ class Ledger:
     def record(
         self, attempt: int, outcome: Outcome, holder: str, now: datetime, *, keep_claim: bool
     ) -> None:
-        """Writes what became of an attempt, for it and each event it carried.
+        """Records the outcome of an attempt, for it and for each of its events.
 
-        A delivery is booked whoever holds the claims by now; anything else only where `holder`
-        still does. What is delivered stays delivered.
+        `attempt` is what `mark_in_flight` returned. A delivery is recorded whoever holds the claims
+        by now, any other outcome only for events that `holder` still holds. A delivered event stays
+        delivered. With `keep_claim` the events stay claimed, to be sent again in the same run.
         """
         self._write(
             partial(
@@ -133,32 +134,44 @@ class Ledger:
         refs: pa.Array | pa.ChunkedArray | None = None,
         why: Outcome | None = None,
     ) -> None:
-        """Gives back claims of `holder` (all, or those of `refs`), noting why on pending events."""
+        """Releases claims of `holder` (all, or those of the events `refs`).
+
+        `why` becomes the reason of those that are pending: what the next run will read about them.
+        """
         numbers = None if refs is None else refs.to_pylist()
         self._write(partial(writes.release, holder=holder, refs=numbers, why=why))
 
     def defer(self, events: pa.Table, why: Outcome, now: datetime) -> None:
-        """Notes on events that were not attempted why not; claimed and settled ones stay."""
+        """Records why events were not attempted; inserts new ones.
+
+        Only pending events that nobody has claimed are changed.
+        """
         for chunk in rows.chunks(events, CHUNK):
             self._write(partial(writes.defer, events=chunk, why=why, now=now))
 
     def decide(self, known: pa.Table, decision: Decision, now: datetime) -> int:
-        """Books what a person decided about events of unknown fate, all or none at a time.
+        """Records a person's decision about events with unknown outcome, in one transaction.
 
-        `known` is `state_of` them as the person saw it; events that were attempted, settled or
-        claimed since stay as they are. Returns how many the decision changed.
+        `known` is `state_of` these events as the person saw it; events that were attempted, settled
+        or claimed since are unchanged. Returns how many the decision changed.
+
+            ledger.decide(known, Decision("resend", "Ada", "not in Events Manager"), now)
         """
         return len(self._write(partial(decisions.decide, known=known, decision=decision, now=now)))
 
     def note_withheld(self, notes: pa.Table, now: datetime) -> None:
-        """Notes since when and why events (columns `ref`, `reason`) are withheld; a reason of null
-        takes the note away."""
+        """Notes since when and why events (columns `ref`, `reason`) are withheld; a null reason
+        removes the note."""
         for start in range(0, notes.num_rows, CHUNK):
-            some = notes.slice(start, CHUNK)
-            self._write(partial(decisions.note_withheld, notes=some, now=now))
+            chunk = notes.slice(start, CHUNK)
+            self._write(partial(decisions.note_withheld, notes=chunk, now=now))
 
     def state_of(self, events: pa.Table) -> pa.Table:
-        """What the ledger knows of these events: one row each, absent where never registered."""
+        """The ledger's rows of these events, as `schema.STATE`, in no particular order.
+
+        An event that was never claimed or deferred has no row; `identity.aligned` joins the rows
+        to events.
+        """
         with self._reading() as connection:
             return pa.concat_tables(
                 [STATE.empty_table()]
@@ -166,20 +179,22 @@ class Ledger:
             )
 
     def attempts_for(self, events: pa.Table) -> pa.Table:
-        """Every attempt that carried any of these events: one row per event and attempt."""
+        """Every attempt to send any of these events, as `schema.ATTEMPT`: one row per event and
+        attempt."""
         with self._reading() as connection:
             return rows.attempts(connection, rows.chunks(events, CHUNK))
 
     def decisions_for(self, events: pa.Table) -> pa.Table:
-        """Every decision about any of these events: one row per event and decision."""
+        """Every decision about any of these events, as `schema.DECISION`: one row per event and
+        decision."""
         with self._reading() as connection:
             return decisions.decisions(connection, rows.chunks(events, CHUNK))
 
     def _write(self, work: Callable[[Connection], T]) -> T:
-        """Runs `work` in one transaction, again if another process was in the way.
+        """Runs `work` in one transaction, again after a conflict with another process.
 
-        Two runs that register the same event collide on its identity; whoever comes second finds
-        it on the next try.
+        Two runs that insert the same event conflict on its identity; the second finds it on the
+        next try.
         """
         for tries_left in reversed(range(_CONFLICT_TRIES)):
             with self._named("written"):
@@ -198,14 +213,14 @@ class Ledger:
 
     @contextmanager
     def _named(self, done: str) -> Iterator[None]:
-        """Turns what a driver raises into one error that names the ledger and the remedy."""
+        """Turns a driver's error into one that names the ledger and the remedy."""
         try:
             yield
         except (DBAPIError, OSError) as error:
             cause = str(error.orig if isinstance(error, DBAPIError) else error).strip()
             raise LedgerError(
                 f"The ledger {self.name} could not be {done}: {cause}. {_remedy(cause)} Nothing "
-                "is sent without it; materialize again once it can be written."
+                "is sent without the ledger; materialize again once it can be written."
             ) from error
 
 
@@ -216,18 +231,18 @@ def _is_conflict(error: DBAPIError) -> bool:
 
 def _remedy(cause: str) -> str:
     lowered = cause.lower()
-    for sign, remedy in _REMEDIES.items():
-        if sign in lowered:
+    for phrase, remedy in _REMEDIES.items():
+        if phrase in lowered:
             return remedy
-    return "Check CAPI_LEDGER_URL and that its database runs."
+    return "Check that CAPI_LEDGER_URL is right and that its database runs."
 
 
 _REMEDIES = {
-    "locked": "Another program holds it: close whatever has the file open for writing.",
-    "readonly": "The file or its folder is read-only: give this process the right to write it.",
+    "locked": "Another program has locked it: close whatever has the file open for writing.",
+    "readonly": "The file or its folder is read-only: give this process permission to write it.",
     "read-only": "The database is read-only: connect to the primary.",
     "full": "The disk is full: make room.",
-    "not a database": "The address names a file of another kind.",
-    "unable to open": "Its folder does not exist or may not be written.",
+    "not a database": "The URL names a file that is not a SQLite database.",
+    "unable to open": "Its folder does not exist or is not writable.",
     "malformed": "The file is damaged: restore it from a backup before anything is sent.",
 }

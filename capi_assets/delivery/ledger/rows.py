@@ -1,6 +1,6 @@
-"""Between Arrow tables and the ledger's rows: lookups by identity, new rows, changed rows.
+"""Converts between Arrow tables and the ledger's rows: lookups by identity, new and changed rows.
 
-Statements only; when they run, and in which transaction, is ledger.py's business.
+Statements only; ledger.py runs them in its transactions.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from capi_assets.delivery.ledger.schema import (
     ATTEMPT,
     ATTEMPT_EVENTS,
     ATTEMPTS,
+    CHUNK,
     EVENTS,
     PENDING,
     STATE,
 )
 
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
-_FETCH = 10_000
+_FETCH_ROWS = 10_000  # at a time, so that a long history does not fill memory
 
 _IS_ONE_OF = (
     EVENTS.c.dataset_id == bindparam("dataset"),
@@ -42,7 +43,7 @@ _ATTEMPTS_OF = (
     .order_by(ATTEMPTS.c.attempt)
 )
 
-# What a corrected order changes in an event that is known already.
+# What a corrected order changes in an event that is in the ledger already.
 _CHANGEABLE = (
     "order_id",
     "hour",
@@ -65,10 +66,15 @@ def micros(moment: datetime) -> int:
 
 
 def chunks(events: pa.Table, size: int) -> Iterator[pa.Table]:
-    """The table in pieces of at most `size` rows, without events that no ledger can hold."""
+    """The table in pieces of at most `size` rows, without events that no ledger can store."""
     events = events.filter(storable(events))
     for start in range(0, events.num_rows, size):
         yield events.slice(start, size)
+
+
+def pieces(refs: list[int]) -> Iterator[list[int]]:
+    """The refs in pieces of at most `CHUNK`."""
+    return (refs[start : start + CHUNK] for start in range(0, len(refs), CHUNK))
 
 
 def find(connection: Connection, events: pa.Table, *, lock: bool = False) -> list[Row[Any]]:
@@ -78,7 +84,7 @@ def find(connection: Connection, events: pa.Table, *, lock: bool = False) -> lis
 
 
 def attempts(connection: Connection, events: Iterator[pa.Table]) -> pa.Table:
-    """The attempts that carried any of these events."""
+    """The attempts to send any of these events."""
     found = [
         row
         for part in events
@@ -90,9 +96,9 @@ def attempts(connection: Connection, events: Iterator[pa.Table]) -> pa.Table:
 
 def fetch(connection: Connection, statement: Select[Any], schema: pa.Schema) -> pa.Table:
     """A query's rows as a table, fetched in pieces."""
-    found = connection.execution_options(yield_per=_FETCH).execute(statement)
+    result = connection.execution_options(yield_per=_FETCH_ROWS).execute(statement)
     return pa.concat_tables(
-        [schema.empty_table()] + [_table(piece, schema) for piece in found.partitions()]
+        [schema.empty_table()] + [_table(piece, schema) for piece in result.partitions()]
     )
 
 
@@ -104,29 +110,29 @@ def state(found: Sequence[Row[Any]]) -> pa.Table:
 def new_rows(events: pa.Table, known: Sequence[Row[Any]]) -> list[dict[str, Any]]:
     """What to insert for the events that are not among `known`, ordered by identity.
 
-    The order is one all processes share: two that insert the same events in different orders
-    would lock each other out.
+    All processes insert in this order: two that insert the same events in different orders would
+    deadlock.
     """
-    have = {(row.dataset_id, row.event_name, row.event_id) for row in known}
-    fresh = {
+    stored = {(row.dataset_id, row.event_name, row.event_id) for row in known}
+    new = {
         identity: row
         for row in _values(events).to_pylist()
-        if (identity := tuple(row[name] for name in IDENTITY)) not in have
+        if (identity := tuple(row[name] for name in IDENTITY)) not in stored
     }
-    return [{**row, "state": PENDING, "attempts": 0} for _, row in sorted(fresh.items())]
+    return [{**row, "state": PENDING, "attempts": 0} for _, row in sorted(new.items())]
 
 
 def write_changes(connection: Connection, events: pa.Table, claimed: pa.Table) -> None:
-    """Brings rows up to what is about to be sent; `claimed` is their state, in the same order."""
-    fresh = _values(events)
+    """Updates rows to what is about to be sent; `claimed` is their state, in the same order."""
+    new = _values(events)
     stored = _as_integers(claimed)
-    differs = [_differ(fresh[name], stored[name]) for name in _CHANGEABLE]
+    differs = [_differ(new[name], stored[name]) for name in _CHANGEABLE]
     changed = differs[0]
     for other in differs[1:]:
         changed = pc.or_(changed, other)
     if not pc.any(changed).as_py():
         return
-    rows = fresh.append_column("this", claimed["ref"]).filter(changed)
+    rows = new.append_column("this", claimed["ref"]).filter(changed)
     connection.execute(
         _CHANGE,
         [
@@ -148,8 +154,8 @@ def _named(events: pa.Table) -> list[dict[str, Any]]:
 def _values(events: pa.Table) -> pa.Table:
     """The columns the ledger keeps of an event, times as whole microseconds."""
     hour = pc.floor_temporal(events["occurred_at"], unit="hour")
-    kept = events.select([*IDENTITY, *(name for name in _CHANGEABLE if name != "hour")])
-    return _as_integers(kept.append_column("hour", hour))
+    columns = [*IDENTITY, *(name for name in _CHANGEABLE if name != "hour")]
+    return _as_integers(events.select(columns).append_column("hour", hour))
 
 
 def _as_integers(table: pa.Table) -> pa.Table:

@@ -1,7 +1,6 @@
-"""The ledger's tables: events and where they stand, attempts, what persons decided, and which
-events each attempt and decision was about.
+"""The ledger's tables: events with their state, attempts, decisions, and the events of each.
 
-No customer's personal data: keys, digests, times, codes and trace ids. Times are whole
+No personal data of customers: keys, digests, times, codes and trace ids. Times are whole
 microseconds of the Unix epoch, UTC: one exact type on every database, and Arrow's own without
 conversion. Changes to these tables need a migration (`migrations/`); a test compares the two.
 """
@@ -23,9 +22,11 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from capi_assets.contracts.base import UTC_MICROSECONDS
+
 METADATA = MetaData()
 
-CHUNK = 1_000  # events per statement and transaction
+CHUNK = 1_000  # events per statement and transaction: a request's worth, some 50 ms of locks
 
 # SQLite numbers rows by itself only for a column declared INTEGER.
 _ROW_NUMBER = BigInteger().with_variant(Integer, "sqlite")
@@ -35,7 +36,7 @@ UNKNOWN = "unknown"
 DELIVERED = "delivered"
 REJECTED = "rejected"
 EXPIRED = "expired"
-WRITTEN_OFF = "written_off"  # by a person, who gave up knowing what became of it
+WRITTEN_OFF = "written_off"  # by a person: the outcome will stay unknown
 
 EVENTS = Table(
     "events",
@@ -50,7 +51,7 @@ EVENTS = Table(
     Column("value", Float(53)),
     Column("currency", String(16)),
     Column("deliver_until", BigInteger, nullable=False),
-    # Of the bytes last sent; of those to send while nothing was.
+    # Of the bytes last sent; before the first attempt, of those to send.
     Column("payload_sha256", String(64)),
     Column("state", String(16), nullable=False),
     Column("reason", String(128)),
@@ -59,7 +60,7 @@ EVENTS = Table(
     Column("first_attempt_at", BigInteger),
     Column("last_attempt_at", BigInteger),
     Column("delivered_at", BigInteger),
-    # The first attempt that Meta may have accepted without our knowing: the 48 hours run from it.
+    # The first attempt with unknown outcome: the 48 hours run from it.
     Column("unknown_since", BigInteger),
     Column("unknown_attempt", BigInteger),
     Column("http_status", Integer),
@@ -69,11 +70,10 @@ EVENTS = Table(
     Column("api_version", String(32)),
     Column("claimed_by", String(128)),
     Column("claimed_until", BigInteger),
-    # Consent or status as a delivery run last saw them: withheld since when and why, if it is.
+    # Set while the event is withheld, as a delivery run last saw it: since when, and why.
     Column("withheld_at", BigInteger),
     Column("withheld_reason", String(128)),
     UniqueConstraint("dataset_id", "event_name", "event_id", name="events_identity"),
-    Index("events_by_hour", "hour"),
     Index("events_by_holder", "claimed_by"),
 )
 
@@ -83,8 +83,8 @@ ATTEMPTS = Table(
     Column("attempt", _ROW_NUMBER, primary_key=True, autoincrement=True),
     Column("run_id", String(128), nullable=False),
     Column("dataset_id", String(64), nullable=False),
-    Column("started_at", BigInteger, nullable=False),  # the intent: written before the request
-    Column("finished_at", BigInteger),  # absent: the process died in between
+    Column("started_at", BigInteger, nullable=False),  # the intent: recorded before the request
+    Column("finished_at", BigInteger),  # null: the process died before the outcome
     Column("outcome", String(16)),
     Column("reason", String(128)),
     Column("message", Text),
@@ -123,14 +123,13 @@ DECISION_EVENTS = Table(
     METADATA,
     Column("decision", ForeignKey("decisions.decision"), primary_key=True),
     Column("ref", ForeignKey("events.ref"), primary_key=True),
-    # What the decision took from the event: the attempt that Meta may have accepted.
+    # What the decision removed from the event: the attempt that Meta may have accepted.
     Column("unknown_since", BigInteger),
     Column("unknown_attempt", BigInteger),
     Index("decision_events_by_event", "ref"),
     sqlite_with_rowid=False,
 )
 
-_TIME = pa.timestamp("us", tz="UTC")
 _TIMES = frozenset(
     {
         "hour",
@@ -154,7 +153,7 @@ def _arrow_schema(table: Table) -> pa.Schema:
 
 def _arrow_type(column: Column[object]) -> pa.DataType:
     if column.name in _TIMES:
-        return _TIME
+        return UTC_MICROSECONDS
     if isinstance(column.type, Float):
         return pa.float64()
     return pa.string() if isinstance(column.type, (String, Text)) else pa.int64()
@@ -166,13 +165,13 @@ STATE = _arrow_schema(EVENTS)
 ATTEMPT = pa.schema(
     [("event_name", pa.string()), ("event_id", pa.string()), *_arrow_schema(ATTEMPTS)]
 )
-"""Columns of `Ledger.attempts_for`: an event, and one attempt that carried it."""
+"""Columns of `Ledger.attempts_for`: an event, and one attempt to send it."""
 
 DECISION = pa.schema(
     [
         ("event_name", pa.string()),
         ("event_id", pa.string()),
-        ("unknown_since", _TIME),
+        ("unknown_since", UTC_MICROSECONDS),
         ("unknown_attempt", pa.int64()),
         *_arrow_schema(DECISIONS),
     ]

@@ -1,7 +1,7 @@
-"""What a claim, an intent, an outcome change in the ledger's tables; each is one transaction.
+"""The statements of claim, intent and outcome; each function runs in one transaction.
 
-The conditions in these statements are what keeps two runs apart. Opening, errors and retries are
-ledger.py's.
+The conditions in these statements keep two runs from sending the same event. Transactions, errors
+and retries are in ledger.py.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from capi_assets.delivery.ledger import rows as rows
 from capi_assets.delivery.ledger.schema import (
     ATTEMPT_EVENTS,
     ATTEMPTS,
-    CHUNK,
     DELIVERED,
     EVENTS,
     PENDING,
@@ -33,7 +32,7 @@ _E = EVENTS.c
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """Who sends how many bytes, and how long the claims hold from then."""
+    """The request to send: its holder, run, `size` in bytes, and how long the claims last."""
 
     holder: str
     run_id: str
@@ -42,11 +41,11 @@ class Intent:
 
 
 class ClaimLostError(Exception):
-    """Undoes the intent's transaction."""
+    """Rolls back the intent's transaction."""
 
 
 def register(connection: Connection, events: pa.Table) -> list[Any]:
-    """The rows of these events, locked, made where they were missing."""
+    """The rows of these events, locked, inserted where they were missing."""
     known = rows.find(connection, events, lock=True)
     missing = rows.new_rows(events, known)
     if not missing:
@@ -80,10 +79,10 @@ def claim(
         connection.execute(
             update(EVENTS).where(_E.ref.in_(won)).values(claimed_by=holder, claimed_until=until)
         )
-    answer = rows.state(known).append_column("won", pa.array(free, pa.bool_()))
-    answer = aligned(answer, to=events)
-    won_flags = pc.fill_null(answer["won"], False)
-    return answer.set_column(answer.schema.get_field_index("won"), "won", won_flags)
+    claimed = rows.state(known).append_column("won", pa.array(free, pa.bool_()))
+    claimed = aligned(claimed, to=events)
+    is_won = pc.fill_null(claimed["won"], False)
+    return claimed.set_column(claimed.schema.get_field_index("won"), "won", is_won)
 
 
 def mark_in_flight(
@@ -137,19 +136,19 @@ def record(
         .values(finished_at=moment, outcome=outcome.state, **outcome.answer())
     )
     # As a list: a fresh PostgreSQL has no statistics yet and would scan all events for a subquery.
-    carried = (
+    refs = (
         connection.execute(select(ATTEMPT_EVENTS.c.ref).where(ATTEMPT_EVENTS.c.attempt == attempt))
         .scalars()
         .all()
     )
-    booked = update(EVENTS).where(_E.ref.in_(carried), _E.state != DELIVERED)
+    change = update(EVENTS).where(_E.ref.in_(refs), _E.state != DELIVERED)
     if outcome.state != "delivered":
-        booked = booked.where(_E.claimed_by == holder)
-    connection.execute(booked.values(**_state_after(outcome, attempt, moment), **outcome.answer()))
+        change = change.where(_E.claimed_by == holder)
+    connection.execute(change.values(**_state_after(outcome, attempt, moment), **outcome.answer()))
     if not keep_claim:
         connection.execute(
             update(EVENTS)
-            .where(_E.ref.in_(carried), _E.claimed_by == holder)
+            .where(_E.ref.in_(refs), _E.claimed_by == holder)
             .values(claimed_by=None, claimed_until=None)
         )
 
@@ -159,12 +158,12 @@ def _state_after(outcome: Outcome, attempt: int, moment: int) -> dict[str, Any]:
         case "unknown":
             return {"state": UNKNOWN}
         case "refused":
-            # Known only if no earlier attempt had left it open.
-            ours = _E.unknown_attempt == attempt
+            # Pending again only if no earlier attempt may have been accepted.
+            is_first = _E.unknown_attempt == attempt
             return {
-                "state": case((ours, PENDING), else_=_E.state),
-                "unknown_since": case((ours, null()), else_=_E.unknown_since),
-                "unknown_attempt": case((ours, null()), else_=_E.unknown_attempt),
+                "state": case((is_first, PENDING), else_=_E.state),
+                "unknown_since": case((is_first, null()), else_=_E.unknown_since),
+                "unknown_attempt": case((is_first, null()), else_=_E.unknown_attempt),
             }
     settled = {"state": outcome.state, "unknown_since": None, "unknown_attempt": None}
     return {**settled, "delivered_at": moment} if outcome.state == "delivered" else settled
@@ -173,11 +172,9 @@ def _state_after(outcome: Outcome, attempt: int, moment: int) -> dict[str, Any]:
 def release(
     connection: Connection, holder: str, refs: list[int] | None, why: Outcome | None
 ) -> None:
-    for some in (
-        [None] if refs is None else [refs[i : i + CHUNK] for i in range(0, len(refs), CHUNK)]
-    ):
+    for chunk in [None] if refs is None else rows.pieces(refs):
         held = update(EVENTS).where(_E.claimed_by == holder)
-        held = held if some is None else held.where(_E.ref.in_(some))
+        held = held if chunk is None else held.where(_E.ref.in_(chunk))
         if why is not None:
             connection.execute(held.where(_E.state == PENDING).values(**why.answer()))
         connection.execute(held.values(claimed_by=None, claimed_until=None))

@@ -1,4 +1,4 @@
-"""Which datasets this run may send to, each with its own token."""
+"""Clients for the datasets that this run may send to, each with its own token."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["DatasetAccess", "EventsClient", "clients_for", "open_clients"]
 
 
 class EventsClient(Protocol):
-    """What the sender asks of a client; `MetaClient` is the real one."""
+    """What the sender needs of a client; `MetaClient` is the real one."""
 
     @property
     def access(self) -> DatasetAccess:

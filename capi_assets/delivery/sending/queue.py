@@ -1,7 +1,7 @@
-"""Which events go next: what expires in the same hour by money, the nearest hour first.
+"""The events of one dataset that wait for their first attempt, first in, first out.
 
-Deadlines are whole seconds and nearly all different, so money would never decide without the
-hour. Requests are cut here, within Meta's number of events and our number of bytes.
+Requests are cut here, within Meta's number of events and our number of bytes. The order in which
+events come is decided before, in hours_to_send.py.
 """
 
 from __future__ import annotations
@@ -33,19 +33,6 @@ COLUMNS = (
 """What delivery needs of `matched_events`."""
 
 
-def by_urgency(events: pa.Table) -> pa.Table:
-    """The events (of which `deliver_until` and `value` are read) in the order of their sending."""
-    keys = pa.table(
-        {
-            "hour": pc.floor_temporal(events["deliver_until"], unit="hour"),
-            "value": pc.fill_null(events["value"], 0.0),
-            "until": events["deliver_until"],
-        }
-    )
-    order = [("hour", "ascending"), ("value", "descending"), ("until", "ascending")]
-    return events.take(pc.sort_indices(keys, sort_keys=order))
-
-
 class Queue:
     """Events of one dataset waiting for their first attempt."""
 
@@ -54,14 +41,13 @@ class Queue:
         self.waiting = 0
 
     def add(self, events: pa.Table) -> None:
-        """Puts the events behind those that wait already, the most urgent of them first."""
+        """Puts the events, in their order, behind those that wait already."""
         if not events.num_rows:
             return
-        # Large offsets: a take over more than 2 GB of payloads would overflow plain ones.
-        kept = events.select(COLUMNS)
-        at = kept.schema.get_field_index("payload")
-        kept = kept.set_column(at, "payload", kept["payload"].cast(pa.large_binary()))
-        self._tables.append(by_urgency(kept))
+        rows = events.select(COLUMNS)
+        at = rows.schema.get_field_index("payload")
+        # As bytes, which is what is sent; large, since tables joined may pass 2 GB of payloads.
+        self._tables.append(rows.set_column(at, "payload", rows["payload"].cast(pa.large_binary())))
         self.waiting += events.num_rows
 
     def next_request(self, policy: Policy) -> pa.Table | None:
@@ -94,7 +80,7 @@ class Queue:
         self.waiting -= rows
 
 
-def _fitting(payloads: pa.ChunkedArray, limit: int) -> int:
-    """How many payloads from the first on fit the limit; a single one that does not goes alone."""
+def _fitting(payloads: pa.ChunkedArray, max_bytes: int) -> int:
+    """How many payloads from the first on fit; a single one that does not fit goes alone."""
     lengths = pc.fill_null(pc.binary_length(payloads), 0).to_numpy()
-    return max(1, int(np.searchsorted(np.cumsum(lengths + 1), limit, side="right")))
+    return max(1, int(np.searchsorted(np.cumsum(lengths + 1), max_bytes, side="right")))

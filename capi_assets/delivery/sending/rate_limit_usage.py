@@ -1,4 +1,4 @@
-"""What Meta's headers say about its limits: how long to stay away, how near the limit is.
+"""Meta's rate limits in the headers of a response: how long to wait, how near the limit is.
 
 Meta gives the regain time in minutes in one header and in seconds in another (Marketing API page
 "Rate limiting"); nothing promises `Retry-After`, proxies send it. None of them is documented for
@@ -17,7 +17,7 @@ _PERCENTAGES = ("call_count", "total_time", "total_cputime", "acc_id_util_pct")
 
 
 def requested_wait(headers: Mapping[str, str], now: datetime) -> timedelta | None:
-    """How long the answer asks to stay away; None if it does not say."""
+    """How long the response asks to wait; None if it does not."""
     waits = [
         *_retry_after(headers.get("Retry-After"), now),
         *(
@@ -31,7 +31,7 @@ def requested_wait(headers: Mapping[str, str], now: datetime) -> timedelta | Non
 
 
 def load(headers: Mapping[str, str]) -> float:
-    """The highest share of a limit that is used up, as a fraction; 0.0 if nothing is said."""
+    """The highest share of a limit that is used up, as a fraction; 0.0 if no header names one."""
     uses = [
         _object(headers.get("X-App-Usage")),
         _object(headers.get("X-Ad-Account-Usage")),

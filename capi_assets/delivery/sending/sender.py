@@ -1,7 +1,8 @@
-"""The delivery itself: claim, intent, request, outcome, until nothing is left that may go.
+"""Sends events: claims them, records the intent, posts the request, records the outcome.
 
-One thread owns the ledger and decides; the pool's threads only post. What to send is plan.py's,
-what follows from an answer answers.py's and lane.py's, what Meta means `capi_assets.meta`'s.
+`deliver` is called by the asset `delivery_results`. One thread owns the ledger and decides; the
+pool's threads only post. What to send is decided in plan.py, what follows from a response in
+responses.py and dispatcher.py.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import pyarrow.compute as pc
 from capi_assets.delivery import reasons
 from capi_assets.delivery.ledger.ledger import Intent, Ledger, LedgerError
 from capi_assets.delivery.outcome import Outcome
-from capi_assets.delivery.plan import plan
+from capi_assets.delivery.plan import SENDABLE, plan
 from capi_assets.delivery.policy import Policy
 from capi_assets.delivery.sending.access import EventsClient
 from capi_assets.delivery.sending.api_warnings import warnings_in
@@ -33,8 +34,8 @@ from capi_assets.delivery.sending.summary import DeliverySummary, Progress, Stop
 from capi_assets.meta.graph.client import Answer
 from capi_assets.meta.graph.errors import ErrorKind
 
-_MOST_THREADS = 32
-_BUSY = 0.9  # of a limit used up: one request at a time from here
+_MAX_THREADS = 32  # each holds a connection and up to 8 MB of a request
+_HIGH_USAGE_SHARE = 0.9  # of Meta's limit: one request at a time from here, before it throttles
 
 
 def deliver(
@@ -48,29 +49,35 @@ def deliver(
     on_progress: Callable[[Progress], None] | None = None,
     sleep: Callable[[float], None] = time.sleep,
     monotonic: Callable[[], float] = time.monotonic,
-    dice: Callable[[], float] = random.random,
+    jitter: Callable[[], float] = random.random,
 ) -> DeliverySummary:
-    """Sends the events, most urgent first, and books every answer.
+    """Sends the events in the order given and records the outcome of every request.
 
-    `sends` are rows of `matched_events` that `plan` chose (`plan.to_send`): one table, or any
-    number of them, the most urgent first, of which few are in memory at a time. Each request is
-    planned again once its events are claimed, so a stale plan, another run or a passing deadline
-    never sends anything wrong. `clients` maps a dataset to its way out; `now` gives aware UTC
-    datetimes; `sleep`, `monotonic` and `dice` are for tests.
+    `sends` are rows of `matched_events` (`queue.COLUMNS`) that `plan` chose: one table, or an
+    iterable of tables, of which few are in memory at a time. Each request is planned again once its
+    events are claimed, so an outdated plan, another run or a passing deadline never sends anything
+    wrong. `clients` maps a dataset id to its client; `now` returns aware UTC datetimes; `sleep`,
+    `monotonic` (seconds) and `jitter` (0 to 1) are for tests.
 
-    Whatever Meta answers, this returns; what could not be sent is pending and says why.
+        with clients_for(accesses, policy) as clients:
+            pending = plan_hours(lake, ledger, hours, now(), policy)
+            summary = deliver(pending.tables(lake), ledger, clients, now, policy, run_id=run_id)
+
+    Whatever Meta responds, this returns; what could not be sent is pending and says why.
 
     Raises:
-        LedgerError: the ledger cannot be read or written. Nothing is sent any more then; what was
-            under way is unknown until the next run.
+        LedgerError: the ledger cannot be read or written. Nothing more is sent then; what was in
+            flight is unknown until the next run.
     """
-    delivery = _Delivery(ledger, clients, now, policy, run_id, on_progress, sleep, monotonic, dice)
+    delivery = _Delivery(
+        ledger, clients, now, policy, run_id, on_progress, sleep, monotonic, jitter
+    )
     return delivery.run(iter([sends] if isinstance(sends, pa.Table) else sends))
 
 
 @dataclass(frozen=True)
-class _Flight:
-    lane: DatasetDispatcher
+class _RequestInFlight:
+    dispatcher: DatasetDispatcher
     request: Request
     attempt: int
 
@@ -86,7 +93,7 @@ class _Delivery:
         on_progress: Callable[[Progress], None] | None,
         sleep: Callable[[float], None],
         monotonic: Callable[[], float],
-        dice: Callable[[], float],
+        jitter: Callable[[], float],
     ) -> None:
         self._ledger = ledger
         self._clients = clients
@@ -95,14 +102,14 @@ class _Delivery:
         self._on_progress = on_progress
         self._sleep = sleep
         self._monotonic = monotonic
-        self._dice = dice
+        self._jitter = jitter
         # Two calls never share claims, even of one run that is retried by its orchestrator.
         self._holder = f"{run_id[:100]}/{uuid.uuid4().hex[:12]}"
-        self._lanes: dict[str, DatasetDispatcher] = {}
+        self._dispatchers: dict[str, DatasetDispatcher] = {}
         self._source: Iterator[pa.Table] = iter(())
-        self._source_is_dry = False
-        self._flights: dict[Future[Answer], _Flight] = {}
-        self._threads = min(_MOST_THREADS, policy.requests_in_flight * max(1, len(clients)))
+        self._is_source_empty = False
+        self._in_flight: dict[Future[Answer], _RequestInFlight] = {}
+        self._threads = min(_MAX_THREADS, policy.requests_in_flight * max(1, len(clients)))
         self._started = monotonic()
         self._next_start = self._started
         self.summary = DeliverySummary(run_id, now())
@@ -113,7 +120,7 @@ class _Delivery:
             try:
                 while True:
                     self._start_requests(pool)
-                    self._clear_closed_lanes()
+                    self._defer_closed()
                     if self._is_done():
                         break
                     self._wait()
@@ -126,155 +133,163 @@ class _Delivery:
             if stop.events_left or stop.reason != reasons.TIME_BUDGET
         ]
         self._report()
-        self.summary.finished_at = self._now()
         self.summary.seconds = self._elapsed()
         return self.summary
 
-    # What waits
+    # Read
 
     def _read_ahead(self) -> None:
-        """Takes the next tables while an open lane is hungry and none is full."""
+        """Reads tables until every open dataset has a request, or one of them two for each slot."""
         one = self._policy.events_per_request
         enough = 2 * self._policy.requests_in_flight * one
-        while not self._source_is_dry:
-            open_lanes = [lane for lane in self._lanes.values() if not lane.stop]
-            if any(lane.queue.waiting >= enough for lane in open_lanes) or (
-                open_lanes and all(lane.queue.waiting >= one for lane in open_lanes)
-            ):
+        while not self._is_source_empty:
+            waiting = [d.queue.waiting for d in self._dispatchers.values() if not d.stop]
+            if waiting and (max(waiting) >= enough or min(waiting) >= one):
                 return
             events = next(self._source, None)
             if events is None:
-                self._source_is_dry = True
+                self._is_source_empty = True
                 return
             for dataset in pc.unique(events["dataset_id"]).to_pylist():
-                lane = self._lane(dataset)
-                lane.queue.add(events.filter(pc.equal(events["dataset_id"], dataset)))
-            self._clear_closed_lanes()
+                rows = events.filter(pc.equal(events["dataset_id"], dataset))
+                self._dispatcher_for(dataset).queue.add(rows)
+            self._defer_closed()
 
-    def _lane(self, dataset: str) -> DatasetDispatcher:
-        if dataset not in self._lanes:
+    def _dispatcher_for(self, dataset: str) -> DatasetDispatcher:
+        if dataset not in self._dispatchers:
             client = self._clients.get(dataset)
-            self._lanes[dataset] = DatasetDispatcher(dataset, client, self._policy, self._dice)
-        return self._lanes[dataset]
+            self._dispatchers[dataset] = DatasetDispatcher(
+                dataset, client, self._policy, self._jitter
+            )
+        return self._dispatchers[dataset]
 
     def _is_done(self) -> bool:
-        idle = all(lane.is_idle for lane in self._lanes.values())
-        return self._source_is_dry and idle and not self._flights
+        is_idle = all(dispatcher.is_idle for dispatcher in self._dispatchers.values())
+        return self._is_source_empty and is_idle and not self._in_flight
 
-    # What goes out
+    # Send
 
     def _start_requests(self, pool: ThreadPoolExecutor) -> None:
         """Starts whatever may start now, the datasets taking turns."""
         if self._elapsed() >= self._policy.time_budget.total_seconds():
-            for lane in self._lanes.values():
-                if not (lane.is_idle and self._source_is_dry):
-                    lane.close(Outcome("refused", reasons.TIME_BUDGET), _TIME_BUDGET_REMEDY)
-        started = True
-        while started:
+            for dispatcher in self._dispatchers.values():
+                if not (dispatcher.is_idle and self._is_source_empty):
+                    dispatcher.close(Outcome("refused", reasons.TIME_BUDGET), _TIME_BUDGET_REMEDY)
+        has_started = True
+        while has_started:
             self._read_ahead()
-            started = False
-            for lane in self._lanes.values():
+            has_started = False
+            for dispatcher in self._dispatchers.values():
                 clock = self._monotonic()
-                if len(self._flights) >= self._threads or clock < self._next_start:
+                if len(self._in_flight) >= self._threads or clock < self._next_start:
                     return
-                request = lane.next_request(clock)
+                request = dispatcher.next_request(clock)
                 if request is not None:
-                    self._start(pool, lane, request)
-                    started = True
+                    self._start(pool, dispatcher, request)
+                    has_started = True
 
-    def _start(self, pool: ThreadPoolExecutor, lane: DatasetDispatcher, request: Request) -> None:
-        claimed = self._claim(lane, request)
+    def _start(
+        self, pool: ThreadPoolExecutor, dispatcher: DatasetDispatcher, request: Request
+    ) -> None:
+        claimed = self._claim(dispatcher, request)
         if claimed is None:
-            lane.finish(request)
+            dispatcher.finish(request)
             return
         events, state = claimed
-        body = lane.client.body(events["payload"].to_pylist())
+        body = dispatcher.client.body(events["payload"].to_pylist())
         intent = Intent(self._holder, self.summary.run_id[:128], len(body), self._policy.lease)
         attempt = self._ledger.mark_in_flight(events, state, intent, self._now())
         if attempt is None:  # this process stood still so long that another took over
-            self._wait_for_claims(lane, request, events)
-            lane.finish(request)
+            self._wait_for_claims(dispatcher, request, events)
+            dispatcher.finish(request)
             return
-        sent = replace(request, events=events.append_column("ref", state["ref"]))
-        self._flights[pool.submit(lane.client.post, body)] = _Flight(lane, sent, attempt)
-        lane.begun(self._monotonic())
+        claimed_request = replace(request, events=events.append_column("ref", state["ref"]))
+        future = pool.submit(dispatcher.client.post, body)
+        self._in_flight[future] = _RequestInFlight(dispatcher, claimed_request, attempt)
+        dispatcher.count_started(self._monotonic())
         self.summary.requests += 1
         self.summary.bytes += len(body)
         if self._policy.requests_per_second:
             self._next_start = self._monotonic() + 1 / self._policy.requests_per_second
 
-    def _claim(self, lane: DatasetDispatcher, request: Request) -> tuple[pa.Table, pa.Table] | None:
-        """Claims the events and plans them again; those that go, with their state, if any."""
-        events = request.events.drop_columns("ref") if request.is_held else request.events
+    def _claim(
+        self, dispatcher: DatasetDispatcher, request: Request
+    ) -> tuple[pa.Table, pa.Table] | None:
+        """Claims the events and plans them again; those to send, with their state, if any."""
+        events = request.events.drop_columns("ref") if request.is_claimed else request.events
         now = self._now()
         state = self._ledger.claim(
-            events, self._holder, now, self._policy.lease, renew=request.is_held
+            events, self._holder, now, self._policy.lease, renew=request.is_claimed
         )
         planned = plan(events, state, now, self._policy, holder=self._holder)
-        sendable = pc.is_in(planned["action"], value_set=pa.array(["send", "claimed_elsewhere"]))
-        goes = pc.and_(state["won"], sendable)
-        self._release_others(planned, state, goes)
-        self._wait_for_claims(
-            lane, request, events.filter(pc.and_(pc.invert(state["won"]), sendable))
-        )
-        if not pc.any(goes).as_py():
+        is_sendable = pc.is_in(planned["action"], value_set=pa.array(SENDABLE))
+        is_sent = pc.and_(state["won"], is_sendable)
+        self._release_unsent(planned, state, is_sent)
+        is_claimed_elsewhere = pc.and_(pc.invert(state["won"]), is_sendable)
+        self._wait_for_claims(dispatcher, request, events.filter(is_claimed_elsewhere))
+        if not pc.any(is_sent).as_py():
             return None
-        return events.filter(goes), state.filter(goes)
+        return events.filter(is_sent), state.filter(is_sent)
 
-    def _release_others(self, planned: pa.Table, state: pa.Table, goes: pa.ChunkedArray) -> None:
-        """Lets go of what turned out not to be sent: delivered meanwhile, too late by now, …"""
-        won = state.filter(pc.and_(state["won"], pc.invert(goes)))["ref"]
-        kept = state.filter(goes)["ref"]
-        unused = won.filter(pc.invert(pc.is_in(won, value_set=kept.combine_chunks())))
+    def _release_unsent(self, planned: pa.Table, state: pa.Table, is_sent: pa.ChunkedArray) -> None:
+        """Releases what need not or may not be sent any more: delivered meanwhile, too late, …"""
+        won = state.filter(pc.and_(state["won"], pc.invert(is_sent)))["ref"]
+        # An event given twice has one row in the ledger: its claim stays while either is sent.
+        sent = state.filter(is_sent)["ref"].combine_chunks()
+        unused = won.filter(pc.invert(pc.is_in(won, value_set=sent)))
         if len(unused):
             self._ledger.release(self._holder, unused)
-        actions = planned.filter(pc.invert(goes))["action"]
-        for counted in pc.value_counts(actions).to_pylist():
-            if counted["values"] not in ("send", "claimed_elsewhere"):
-                self.summary.not_sent[counted["values"]] += counted["counts"]
+        actions = planned.filter(pc.invert(is_sent))["action"]
+        for action in pc.value_counts(actions).to_pylist():
+            if action["values"] not in SENDABLE:
+                self.summary.not_sent[action["values"]] += action["counts"]
 
-    def _wait_for_claims(self, lane: DatasetDispatcher, request: Request, events: pa.Table) -> None:
-        if events.num_rows and not lane.wait_for_claims(events, request, self._monotonic()):
+    def _wait_for_claims(
+        self, dispatcher: DatasetDispatcher, request: Request, events: pa.Table
+    ) -> None:
+        if not events.num_rows:
+            return
+        if not dispatcher.wait_for_claims(events, request, self._monotonic()):
             self.summary.pending[reasons.CLAIMED_ELSEWHERE] += events.num_rows
 
-    # What comes back
+    # Record
 
     def _wait(self) -> None:
-        """Until an answer comes, or something may start."""
-        may_start = len(self._flights) < self._threads
-        lanes = self._lanes.values() if may_start else ()
-        wake = [at for lane in lanes if (at := lane.wakes_at()) is not None]
+        """Waits until a response comes, or something may start."""
+        may_start = len(self._in_flight) < self._threads
+        dispatchers = self._dispatchers.values() if may_start else ()
+        wake = [at for dispatcher in dispatchers if (at := dispatcher.wakes_at()) is not None]
         if self._next_start > self._monotonic():
             wake = [max(at, self._next_start) for at in wake]
         wake.append(self._started + self._policy.time_budget.total_seconds())
         seconds = max(0.0, min(wake) - self._monotonic())
-        if not self._flights:
+        if not self._in_flight:
             if seconds:
                 self._sleep(seconds)
             return
         timeout = None if self._elapsed() >= self._policy.time_budget.total_seconds() else seconds
-        for future in wait(self._flights, timeout, FIRST_COMPLETED).done:
-            self._book(future)
+        for future in wait(self._in_flight, timeout, FIRST_COMPLETED).done:
+            self._record(future)
 
-    def _book(self, future: Future[Answer]) -> None:
-        flight = self._flights[future]
-        flight.lane.in_flight -= 1
-        answer = future.result()
-        ruling = decide(answer, len(flight.request))
+    def _record(self, future: Future[Answer]) -> None:
+        in_flight = self._in_flight[future]
+        dispatcher, request = in_flight.dispatcher, in_flight.request
+        response = future.result()
+        decision = decide(response, len(request))
         clock, now = self._monotonic(), self._now()
-        asked = requested_wait(answer.usage, now)
-        if asked:
-            flight.lane.pause(asked, clock, *_why_pause(ruling))
-        outcome, comes_again = flight.lane.settle(flight.request, ruling, clock)
-        if load(answer.usage) >= _BUSY:
-            flight.lane.reset_concurrency()
-        self._ledger.record(flight.attempt, outcome, self._holder, now, keep_claim=comes_again)
-        del self._flights[future]  # only now: what could not be booked is tried once more
+        requested = requested_wait(response.usage, now)
+        if requested:
+            dispatcher.pause(requested, clock, *_pause_cause(decision))
+        outcome, is_sent_again = dispatcher.settle(request, decision, clock)
+        if load(response.usage) >= _HIGH_USAGE_SHARE:
+            dispatcher.reset_concurrency()
+        self._ledger.record(in_flight.attempt, outcome, self._holder, now, keep_claim=is_sent_again)
+        del self._in_flight[future]  # only now: what could not be recorded is tried once more
         self.summary.outcomes[outcome.state] += 1
-        if not comes_again:
-            self.summary.count(outcome, len(flight.request))
-        for remark in warnings_in(flight.lane.client.access, answer, len(flight.request)):
-            self.summary.warn(remark)
+        if not is_sent_again:
+            self.summary.count(outcome, len(request))
+        for warning in warnings_in(dispatcher.client.access, response, len(request)):
+            self.summary.warn(warning)
         self._report()
 
     def _report(self) -> None:
@@ -288,45 +303,45 @@ class _Delivery:
                 pending=done.pending.total(),
                 unknown=done.unknown,
                 requests=done.requests,
-                in_flight=len(self._flights),
+                in_flight=len(self._in_flight),
                 seconds=self._elapsed(),
             )
         )
 
-    # What is left
+    # Leave
 
-    def _clear_closed_lanes(self) -> None:
-        """Books why the events of closed lanes wait, and forgets them."""
-        for lane in self._lanes.values():
-            stop = lane.stop
+    def _defer_closed(self) -> None:
+        """Notes in the ledger why the events of closed dispatchers wait, and drops them."""
+        for dispatcher in self._dispatchers.values():
+            stop = dispatcher.stop
             if stop is None:
                 continue
             if stop not in self.summary.stops:
                 self.summary.stops.append(stop)
-            for request in lane.abandoned():
-                if request.is_held:
+            for request in dispatcher.take_unsent():
+                if request.is_claimed:
                     self._ledger.release(self._holder, request.events["ref"], stop.outcome)
                 else:
                     self._ledger.defer(request.events, stop.outcome, self._now())
-                self._leave(stop, len(request))
-            for events in lane.queue.drain():
+                self._count_left(stop, len(request))
+            for events in dispatcher.queue.drain():
                 self._ledger.defer(events, stop.outcome, self._now())
-                self._leave(stop, events.num_rows)
+                self._count_left(stop, events.num_rows)
 
-    def _leave(self, stop: Stop, events: int) -> None:
+    def _count_left(self, stop: Stop, events: int) -> None:
         stop.events_left += events
         self.summary.pending[stop.reason] += events
 
     def _abandon(self) -> None:
-        """On the way out of a failure: book the answers still to come, give back the claims.
+        """Before a failure is raised: records the responses still to come, releases the claims.
 
-        What the ledger does not take any more is safe without: the intents stand, the claims lapse.
+        If the ledger cannot be written, nothing is lost: the intents stay, the claims lapse.
         """
         with suppress(LedgerError):
-            for future, flight in self._flights.items():
-                outcome = decide(future.result(), len(flight.request)).outcome
+            for future, in_flight in self._in_flight.items():
+                outcome = decide(future.result(), len(in_flight.request)).outcome
                 self._ledger.record(
-                    flight.attempt, outcome, self._holder, self._now(), keep_claim=False
+                    in_flight.attempt, outcome, self._holder, self._now(), keep_claim=False
                 )
             self._ledger.release(self._holder, why=Outcome("refused", reasons.INTERRUPTED))
 
@@ -334,15 +349,15 @@ class _Delivery:
         return self._monotonic() - self._started
 
 
-def _why_pause(ruling: ResponseDecision) -> tuple[Outcome, str]:
-    """Why the lane stays away: what was answered; a limit, if the answer was about events."""
-    if ruling.then in (NextStep.DONE, NextStep.SPLIT):
-        near = replace(ruling.outcome, state="refused", reason=reasons.THROTTLED)
+def _pause_cause(decision: ResponseDecision) -> tuple[Outcome, str]:
+    """Why a dataset pauses, and the remedy: throttling, if the response was about events."""
+    if decision.then in (NextStep.DONE, NextStep.SPLIT):
+        near = replace(decision.outcome, state="refused", reason=reasons.THROTTLED)
         return near, ErrorKind.THROTTLED.remedy
-    return replace(ruling.outcome, state="refused"), ruling.remedy
+    return replace(decision.outcome, state="refused"), decision.remedy
 
 
 _TIME_BUDGET_REMEDY = (
-    "The run's time was over; the events go with the next materialization. If it recurs, raise "
-    "CAPI_TIME_BUDGET_SECONDS or CAPI_REQUESTS_IN_FLIGHT."
+    "The run reached its time budget; the next materialization sends the rest. If this recurs, "
+    "raise CAPI_TIME_BUDGET_SECONDS or CAPI_REQUESTS_IN_FLIGHT."
 )

@@ -1,6 +1,6 @@
-"""What a delivery did and what it could not, for metadata, alerts and progress lines.
+"""Totals of one delivery, for metadata, alerts and progress lines.
 
-The truth per event is the ledger's, folded in results.py; here are the totals of one run.
+The outcome per event is in the ledger, folded in results.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from capi_assets.delivery.outcome import Outcome
 
 @dataclass
 class Stop:
-    """Why nothing more was sent to a dataset in this run, what to do, and how many waited."""
+    """Why nothing more was sent to a dataset in this run, the remedy, and how many events wait."""
 
     dataset_id: str
     outcome: Outcome
@@ -23,11 +23,11 @@ class Stop:
 
     @property
     def reason(self) -> str:
-        """The word its waiting events carry in `delivery_results`."""
+        """The reason of its pending events in `delivery_results`."""
         return self.outcome.reason or "stopped"
 
     def __str__(self) -> str:
-        told = [
+        details = [
             f"{name} {value}"
             for name, value in (
                 ("HTTP", self.outcome.http_status),
@@ -37,22 +37,20 @@ class Stop:
             )
             if value is not None
         ]
-        answer = f" ({', '.join(told)})" if told else ""
-        return f"Dataset {self.dataset_id} stopped: {self.reason}{answer}. {self.remedy}"
+        response = f" ({', '.join(details)})" if details else ""
+        return f"Dataset {self.dataset_id} stopped: {self.reason}{response}. {self.remedy}"
 
 
 @dataclass
 class DeliverySummary:
     """Totals of one call of `deliver`; counts are events unless named otherwise.
 
-    `pending` counts by reason, `not_sent` by the plan's action for events that were given but
-    turned out, once claimed, not to need or allow sending. `stops` are alerts, `warnings` worth
-    reading.
+    `pending` counts by reason; `not_sent` counts, by the plan's action, events that need not or may
+    not be sent any more once claimed. `stops` raise alerts, `warnings` go to the run log.
     """
 
     run_id: str
     started_at: datetime
-    finished_at: datetime | None = None
     seconds: float = 0.0
     requests: int = 0
     bytes: int = 0
@@ -81,14 +79,14 @@ class DeliverySummary:
                 self.pending[outcome.reason or "refused"] += events
 
     def warn(self, text: str) -> None:
-        """Adds a warning, once however often it is true."""
+        """Adds a warning, unless it was added before."""
         if text not in self.warnings:
             self.warnings.append(text)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a delivery is, after each answer."""
+    """How far a delivery is, after each response."""
 
     delivered: int
     settled: int  # rejected, expired, or not to be sent

@@ -1,7 +1,7 @@
-"""From orders to the exact JSON bytes Meta will get, one server event per order.
+"""From orders to the exact JSON bytes sent to Meta, one server event per order.
 
-Whole columns in, whole columns out, a batch at a time; rules are in `refusals.py`, the parts of
-the event in their own rooms. Fields: page "Server event parameters".
+Whole columns in, whole columns out, a batch at a time. Refusals are in `refusals.py`, each part of
+the event in its own module. Fields: page "Server event parameters".
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from capi_assets.meta.events.limited_data_use import privacy_members
 from capi_assets.meta.events.order_columns import COLUMNS_READ, read_rows
 from capi_assets.meta.events.refusals import refuse
 from capi_assets.meta.events.user_data import match_keys, user_data_member
-from capi_assets.meta.limits import deliver_until
+from capi_assets.meta.limits import UTC_MICROSECONDS, deliver_until
 from capi_assets.meta.match_keys.digests import sha256_column
 
 EVENT_FIELDS = (
@@ -50,7 +50,7 @@ and `CUSTOM_DATA_FIELDS`; keys that come from JSON columns are sorted."""
 EVENT_SCHEMA = pa.schema(
     [
         ("event_time", pa.int64()),
-        ("deliver_until", pa.timestamp("us", tz="UTC")),
+        ("deliver_until", UTC_MICROSECONDS),
         ("match_keys", pa.string()),
         ("verdict", pa.string()),
         ("reason", pa.string()),
@@ -67,12 +67,13 @@ Arrow text column of a batch nears its 2 GB limit (escapes lengthen text up to s
 
 
 def build_events(orders: pa.Table) -> pa.Table:
-    """The event of each order, as `EVENT_SCHEMA`: same length, same order.
+    """The event of each order as `EVENT_SCHEMA`: same length, same order.
 
-    `orders` has ORDER columns with what the visits lent already merged in; missing optional
-    columns read as null. A row that Meta would refuse gets verdict `invalid`, a reason, Meta's
-    subcode where it has one, and no payload; all others are `ready`. No content of a row raises
-    or changes another row's result.
+    `orders` are rows of the Orders contract after matching, with the columns that visits supply
+    filled in; missing optional columns count as null. Called by `eligibility.matched_events_of`.
+    A row that Meta would refuse gets verdict `invalid`, a reason of `REFUSALS`, Meta's subcode if
+    known, and no payload; all others are `ready`. `event_time` is unix seconds, `deliver_until`
+    UTC, `payload` JSON text. No value of a row raises or changes another row's result.
     """
     built = [_build(batch) for batch in _batches(orders.select(_known(orders)))]
     return pa.Table.from_batches(built, EVENT_SCHEMA)

@@ -17,9 +17,9 @@ from capi_assets.meta.events.custom_data import read_custom_data
 from capi_assets.meta.events.json_text import text_bytes, text_offsets
 from capi_assets.meta.events.limited_data_use import read_privacy
 from capi_assets.meta.events.user_data import HASHED_FIELDS, PLAIN_FIELDS, read_user_data
+from capi_assets.meta.limits import UTC_MICROSECONDS
 
 _TEXT = pa.string()
-_TIME = pa.timestamp("us", tz="UTC")
 _TEXTS = (
     "order_id",
     "event_name",
@@ -41,7 +41,7 @@ _TEXTS = (
 )
 COLUMNS_READ: dict[str, pa.DataType] = {
     **dict.fromkeys(_TEXTS, _TEXT),
-    "occurred_at": _TIME,
+    "occurred_at": UTC_MICROSECONDS,
     "value": pa.float64(),
     "num_items": pa.int64(),
     "opt_out": pa.bool_(),

@@ -1,8 +1,9 @@
 """Every reason for which an order cannot become an event, one coded rule each, in order.
 
-A rule sees whole columns and answers true where it refuses; the first reason in `REFUSALS` is the
-row's. Rules that Meta enforces carry its subcode; the others are Meta's stated policy or our own
-prudence. Age and future are no matter of these rules, because they need a clock: see the plan.
+A rule takes whole columns and is true where it refuses a row; a row gets the first reason of
+`REFUSALS` that applies. Rules that Meta enforces have its subcode; the others are Meta's stated
+policy or our own caution. Called by `build_events`; `docs/events.md` prints the list. Rules that
+need a clock (too old, in the future) are not here but in `delivery/plan.py`.
 """
 
 from __future__ import annotations
@@ -36,12 +37,13 @@ from capi_assets.meta.limits import ACTION_SOURCES, MAX_EVENT_ID_LENGTH, MAX_EVE
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """`reason` is the code in tables; `broken` is true or null-safe false per row; `words` is a
-    sentence and a remedy for people; `subcode` is Meta's where Meta refuses the same."""
+    """One rule: `reason` is the code in tables, `broken` is true where a row breaks the rule (null
+    counts as false), `text` is a sentence with the remedy, `subcode` is Meta's if Meta refuses the
+    same."""
 
     reason: str
     broken: Rule
-    words: str
+    text: str
     subcode: int | None = None
 
 
@@ -315,6 +317,6 @@ def refuse(rows: Columns) -> tuple[pa.Array, pa.Array]:
     return _REASONS.take(which), _SUBCODES.take(which)
 
 
-def refusal_words(reason: str) -> str:
+def refusal_text(reason: str) -> str:
     """A sentence and a remedy for a reason of `REFUSALS`. Raises KeyError for any other."""
-    return _BY_REASON[reason].words
+    return _BY_REASON[reason].text

@@ -20,13 +20,15 @@ from urllib.parse import quote
 import pyarrow as pa
 
 from capi_assets.meta.graph.reads import NOT_UNDERSTOOD, FailedRead, GraphReader
+from capi_assets.meta.limits import UTC_MICROSECONDS
 
 STATS_REACH = timedelta(days=7)
 """How far back `/stats` reaches."""
 
-_TIME = pa.timestamp("us", tz="UTC")
 
-SERVER_COUNTS = pa.schema([("hour", _TIME), ("event_name", pa.string()), ("events", pa.int64())])
+SERVER_COUNTS = pa.schema(
+    [("hour", UTC_MICROSECONDS), ("event_name", pa.string()), ("events", pa.int64())]
+)
 """Columns of `server_stats`: Meta's count of server events per hour (UTC) and event name."""
 
 QUALITY = pa.schema(

@@ -1,8 +1,9 @@
-"""`fbc`, `fbp` and `fbclid`: the click on the advertisement and the browser, never hashed.
+"""`fbc`, `fbp` and `fbclid`: the click on the ad and the browser, never hashed.
 
-Meta: fb, subdomain index, creation time in milliseconds and the value, joined by dots; the click id
-is case-sensitive and is never made up or stamped anew (fbp and fbc parameters). A fifth part is the
-param builder's appendix and stays (Parameter builder library).
+Meta: `fb`, subdomain index, creation time in milliseconds and the value, joined by dots; the click
+id is case-sensitive and is never invented or given a new time (fbp and fbc parameters). A fifth
+part is the param builder's appendix and stays (Parameter builder library). Called by ingest for
+visits and orders, and by matching for an order's click id whose visit is known.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ _MILLISECONDS = pa.timestamp("ms", tz="UTC")
 
 
 class _Cookies(NamedTuple):
-    """What stands in a column of fbc cookies."""
+    """The parts of a column of fbc cookies."""
 
     text: pa.Array
     made: pa.Array  # milliseconds since 1970
@@ -66,7 +67,7 @@ _NOTHING = (None, None, None, None, None, None)
 class ClickIds(NamedTuple):
     """Three text columns as long as the input: `fbc` to send, its click id, codes of problems.
 
-    A problem stands only where no fbc could be had for it.
+    A problem is reported only where there is no `fbc`.
     """
 
     fbc: pa.Array
@@ -81,16 +82,16 @@ def fbc_column(
     *,
     row_time: pa.Array | pa.ChunkedArray | None = None,
 ) -> ClickIds:
-    """The fbc of each row: the one given, else one made of the click id and when it was first seen.
+    """The fbc of each row: the given cookie, else one made of the click id and its first time.
 
-    `first_seen` (timestamp): when this click id was met first, such as the time of the visit; null
-    where that is not known, and then no fbc is made. `row_time` (timestamp): the row's own time,
-    against which a given fbc's age is judged; `first_seen` if left out.
+    `first_seen` (timestamp): when this click id was first seen, such as the time of the visit;
+    without it no fbc is made. `row_time` (timestamp): the row's own time, by which the age of a
+    given fbc is checked; default `first_seen`.
 
-    A given fbc is passed on as it is. As in Meta's param builder it gives way to a different click
-    id in `fbclid`, which is the later click, if `first_seen` tells when. Seconds become
-    milliseconds only where the row's time confirms them. One that was made after the row's time or
-    more than 90 days before it is dropped, and not made anew from the same click id.
+    A given fbc is unchanged. As in Meta's param builder, a different click id in `fbclid` is the
+    later click and replaces it, if `first_seen` is known. Seconds become milliseconds only where
+    the row's time confirms them. A cookie later than the row's time, or more than 90 days before
+    it, is dropped and not made again from the same click id. Never raises for a value.
     """
     seen = _milliseconds(first_seen)
     now = seen if row_time is None else _milliseconds(row_time)

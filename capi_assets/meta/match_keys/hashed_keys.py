@@ -1,9 +1,12 @@
-"""The hashed match keys: from a raw column to the digests Meta takes.
+"""The hashed match keys: from a raw column to the SHA-256 digests that Meta accepts.
 
-One Python function over the distinct values of a column; the rules themselves live in the rooms
-named after their ideas (`emails`, `phones`, `names`, `dates`, `places`, `countries`). SQL engines
-are not asked: they disagree on lower case and on white space. Click ids, cookies and addresses of
-computers are never hashed and live in `click_ids` and `addresses`.
+`hash_column` is called by `ingest.hashing` for each contact column of visits and orders; each
+distinct value is normalised once by the rule of its key (`emails`, `phones`, `names`,
+`dates_of_birth`, `places`, `countries`). Not done in SQL: engines disagree on lower case and white
+space. Keys that are never hashed are in `click_ids` and `ip_addresses`.
+
+    hash_column("em", pa.array([" Ann@Example.com", "null"]))
+    # digests: [sha256("ann@example.com"), None], problems: [None, "placeholder"]
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from capi_assets.meta.match_keys.countries import region_of
 from capi_assets.meta.match_keys.dates_of_birth import check_format, date_of_birth
 from capi_assets.meta.match_keys.digests import sha256_column
 from capi_assets.meta.match_keys.emails import email
-from capi_assets.meta.match_keys.key_problems import Problem, problem_words
+from capi_assets.meta.match_keys.key_problems import Problem, problem_text
 from capi_assets.meta.match_keys.names import gender, name
 from capi_assets.meta.match_keys.phones import phone
 from capi_assets.meta.match_keys.places import city, postcode, state
@@ -37,7 +40,7 @@ __all__ = [
     "Normalised",
     "hash_column",
     "normalise",
-    "problem_words",
+    "problem_text",
 ]
 
 HASHED_KEYS = ("em", "ph", "fn", "ln", "db", "ge", "ct", "st", "zp", "country", "external_id")
@@ -77,7 +80,7 @@ class HashedColumn(NamedTuple):
     """Two text columns as long as the input.
 
     `digests`: lower-case SHA-256 in hexadecimal, several separated by one space, null if absent.
-    `problems`: why nothing of a value could be kept, as a code of `problem_words`, else null.
+    `problems`: why nothing of a value could be kept, as a code of `problem_text`, else null.
     """
 
     digests: pa.Array
@@ -220,15 +223,15 @@ def hash_column(
     today: date | None = None,
     hash_external_id: bool = True,
 ) -> HashedColumn:
-    """Normalises and hashes one column; no value raises.
+    """Normalises and hashes one column of any type.
 
-    `country`: each row's country as it stands in the data (code, name, or hashed code), which
-    decides for `ph`, `st` and `zp`; `default_country` stands in where it is absent, not where it
-    is unreadable. `date_format`: the format of `db`, as of `strptime`. `today` bounds `db` above.
+    `country`: each row's country as in the data (code, name, or hashed code), used by `ph`, `st`
+    and `zp`; `default_country` replaces it where it is absent, not where it is unreadable.
+    `date_format`: the `strptime` format of `db`. `today`: the latest possible `db`.
     `hash_external_id=False` keeps external ids as they are, for pixels that send them unhashed.
 
-    Raises ValueError for a key, default country, date format or column length that cannot be
-    meant, never for data.
+    Raises ValueError for an unknown key or default country, an incomplete date format or a country
+    column of another length; never for a value.
     """
     reading = _Reading(key, date_format, today, hash_external_id)
     default = _default_region(default_country)

@@ -18,7 +18,7 @@ import pyarrow as pa
 from capi_assets.meta.match_keys.columns import as_text, map_distinct
 from capi_assets.meta.match_keys.key_problems import Problem
 
-_MAX_LENGTH = 1_024
+_MAX_LENGTH = 1_024  # some 20 hops of IPv6; no forwarded list of a real request is longer
 
 # RFC 6890 and the registries that follow it: this network, private, shared with the carrier,
 # loopback, link-local, protocol assignments, benchmarks, multicast, reserved.
@@ -49,28 +49,25 @@ class CheckedColumn(NamedTuple):
 
 class _Address(NamedTuple):
     text: str
-    version: int
     public: bool
 
 
-def ip_column(ip: pa.Array | pa.ChunkedArray, *, prefer_ipv6: bool = True) -> CheckedColumn:
-    """The customer's address out of each value, which may be a forwarded list, with ports or not.
+def ip_column(ip: pa.Array | pa.ChunkedArray) -> CheckedColumn:
+    """The customer's address in each value, which may be a forwarded list, with ports or not.
 
-    The first public IPv6 address of a list, else its first public one; `prefer_ipv6=False` keeps
-    to the first public one. Otherwise as it was written: an address is not compressed, and the
-    appendix of Meta's param builder stays. IPv4 mapped into IPv6 becomes plain IPv4.
+    The first public address of a list: proxies append theirs, so a later one is not the
+    customer's. It stays as it was written (not compressed, with the appendix of Meta's param
+    builder); only IPv4 mapped into IPv6 becomes plain IPv4.
     """
-    return CheckedColumn(
-        *map_distinct(as_text(ip), lambda text: _checked(customer_address(text, prefer_ipv6)))
-    )
+    return CheckedColumn(*map_distinct(as_text(ip), lambda text: _checked(_customer_address(text))))
 
 
 def _checked(found: str | Problem | None) -> tuple[str | None, str | None]:
     return (None, found.code) if isinstance(found, Problem) else (found, None)
 
 
-def customer_address(text: str, prefer_ipv6: bool = True) -> str | Problem | None:
-    """The one value behind `ip_column`; None where the text is blank."""
+def _customer_address(text: str) -> str | Problem | None:
+    """The public address in one value; None where the text is blank."""
     if len(text) > _MAX_LENGTH:
         return Problem.TOO_LONG
     if "," not in text:
@@ -84,8 +81,6 @@ def customer_address(text: str, prefer_ipv6: bool = True) -> str | Problem | Non
     public = [address for address in addresses if address.public]
     if not public:
         return Problem.PRIVATE_IP if addresses else Problem.NOT_AN_IP
-    if prefer_ipv6:
-        public.sort(key=lambda address: -address.version)  # stable: the first of each version
     return public[0].text
 
 
@@ -109,14 +104,14 @@ def _parsed(written: str) -> _Address | None:
     try:
         if ":" not in written:
             four = socket.inet_pton(socket.AF_INET, written)
-            return _Address(written, 4, _is_public_4(four))
+            return _Address(written, _is_public_4(four))
         written = written.partition("%")[0]  # the zone of a link-local address
         six = socket.inet_pton(socket.AF_INET6, written)
     except (OSError, ValueError):
         return None
     if six.startswith(_MAPPED_4):
-        return _Address(socket.inet_ntop(socket.AF_INET, six[12:]), 4, _is_public_4(six[12:]))
-    return _Address(written, 6, six[0] >> 5 == _GLOBAL_UNICAST_6)
+        return _Address(socket.inet_ntop(socket.AF_INET, six[12:]), _is_public_4(six[12:]))
+    return _Address(written, six[0] >> 5 == _GLOBAL_UNICAST_6)
 
 
 def _is_public_4(address: bytes) -> bool:

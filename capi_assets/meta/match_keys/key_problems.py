@@ -1,7 +1,8 @@
 """Why a field was dropped: one short code per cause, and a sentence that says what to do.
 
-A code never contains the value it speaks of, so it may be stored, counted and shown anywhere.
-The rules that give these codes live in the other rooms of `capi_assets.meta`.
+A code never contains the value it describes, so it can be stored, counted and shown anywhere: in
+`dropped_fields` of visits and orders (`column:code`), in asset metadata and in `explain`.
+The rules that return these codes are in the other modules of this package.
 """
 
 from __future__ import annotations
@@ -10,19 +11,19 @@ from enum import Enum
 
 
 class Problem(Enum):
-    """The cause for which one value of a field cannot be sent."""
+    """Why a value cannot be sent."""
 
     code: str
-    words: str
+    text: str
 
-    def __init__(self, code: str, words: str) -> None:
+    def __init__(self, code: str, text: str) -> None:
         self.code = code
-        self.words = words
+        self.text = text
 
     # Any hashed key
     TOO_LONG = (
         "too_long",
-        "The text is longer than anything of its kind; check that the right column is mapped.",
+        "The text is too long for this field; check that the right column is mapped.",
     )
     NOT_TEXT = (
         "not_text",
@@ -30,8 +31,8 @@ class Problem(Enum):
     )
     PLACEHOLDER = (
         "placeholder",
-        "The value stands for nothing (null, undefined, 0 ...) and would make strangers look like"
-        " one person; leave the field empty instead.",
+        "The value is a placeholder (null, undefined, -, 0 ...), which would make strangers look"
+        " like one person; leave the field empty instead.",
     )
     MD5_DIGEST = (
         "md5_digest",
@@ -54,7 +55,7 @@ class Problem(Enum):
     )
     DIGEST_OF_EMPTY = (
         "digest_of_empty",
-        "The value is the digest of an empty text: something upstream hashes missing values; leave"
+        "The value is the digest of an empty text: an upstream system hashes missing values; leave"
         " them empty there.",
     )
 
@@ -66,7 +67,7 @@ class Problem(Enum):
     )
 
     # ph
-    NO_DIGITS = ("no_digits", "The phone number holds no digits; check the column.")
+    NO_DIGITS = ("no_digits", "The phone number has no digits; check the column.")
     TOO_SHORT = (
         "too_short",
         "The value is too short to be complete; export it in full, phone numbers with their country"
@@ -84,12 +85,12 @@ class Problem(Enum):
     )
     UNKNOWN_CALLING_CODE = (
         "unknown_calling_code",
-        "The phone number begins with no country's calling code; export it with + and country"
-        " code, or fill the country column.",
+        "The phone number does not begin with a country's calling code; export it with + and"
+        " country code, or fill the country column.",
     )
     NOT_A_NUMBER = (
         "not_a_number",
-        "No numbering plan has such a phone number; check the value and its country.",
+        "The phone number is not valid in any numbering plan; check the value and its country.",
     )
     SCIENTIFIC_NOTATION = (
         "scientific_notation",
@@ -98,30 +99,30 @@ class Problem(Enum):
     )
 
     # fn ln ct st
-    NO_LETTERS = ("no_letters", "No letter is left once punctuation is removed; check the column.")
+    NO_LETTERS = ("no_letters", "The value is empty after removing punctuation; check the column.")
     UNKNOWN_STATE = (
         "unknown_state",
-        "The country is the United States, but this is no state of it; use the two-letter code or"
-        " the full name.",
+        "The country is the United States, but the value is not one of its states; use the"
+        " two-letter code or the full name.",
     )
 
     # zp
     NOT_A_POSTCODE = (
         "not_a_postcode",
-        "The value is not shaped like a postcode of its country; check the column, and export"
-        " postcodes as text.",
+        "The value is not a valid postcode of its country; check the column, and export postcodes"
+        " as text.",
     )
 
     # country
     UNKNOWN_COUNTRY = (
         "unknown_country",
-        "The value names no country of ISO 3166-1; use the two-letter code.",
+        "The value is not a country of ISO 3166-1; use the two-letter code.",
     )
 
     # ge
     UNKNOWN_GENDER = (
         "unknown_gender",
-        "Meta knows only f and m; leave other values out.",
+        "Meta accepts only f and m; leave other values empty.",
     )
 
     # db
@@ -131,20 +132,20 @@ class Problem(Enum):
     )
     AMBIGUOUS_DATE = (
         "ambiguous_date",
-        "Day and month cannot be told apart; declare the column's date format, or export"
+        "Day and month are ambiguous; set CAPI_DATE_FORMAT to the column's format, or export"
         " YYYY-MM-DD.",
     )
     IMPOSSIBLE_DATE = (
         "impossible_date",
-        "The calendar has no such day; check the declared date format.",
+        "The date does not exist in the calendar; check CAPI_DATE_FORMAT.",
     )
     YEAR_OUT_OF_RANGE = (
         "year_out_of_range",
-        "The date of birth lies before 1900 or in the future; check the declared date format.",
+        "The date of birth is before 1900 or in the future; check CAPI_DATE_FORMAT.",
     )
     OTHER_DATE_FORMAT = (
         "other_date_format",
-        "The date does not follow the declared format; declare the one the column really has.",
+        "The date is not in the format of CAPI_DATE_FORMAT; set it to the column's format.",
     )
 
     # external_id sent unhashed
@@ -157,23 +158,23 @@ class Problem(Enum):
     # fbc fbp fbclid
     NOT_FBC = (
         "not_fbc",
-        "The value is not a _fbc cookie (fb.1.<milliseconds>.<click id>); pass the cookie on as it"
-        " is.",
+        "The value is not a _fbc cookie (fb.1.<milliseconds>.<click id>); store the cookie"
+        " unchanged.",
     )
     NOT_FBP = (
         "not_fbp",
-        "The value is not a _fbp cookie (fb.1.<milliseconds>.<digits>); pass the cookie on as it"
-        " is.",
+        "The value is not a _fbp cookie (fb.1.<milliseconds>.<digits>); store the cookie"
+        " unchanged.",
     )
     NOT_A_CLICK_ID = (
         "not_a_click_id",
-        "The value is not a Facebook click id; take fbclid from the landing page's query string as"
-        " it stands.",
+        "The value is not a click id of Meta (letters, digits, _ and - only); take fbclid from the"
+        " landing page's query string unchanged.",
     )
     CASE_LOST = (
         "case_lost",
-        "The click id was written in one case on its way, which Meta cannot match; keep capital"
-        " and small letters as they are.",
+        "The click id was changed to one letter case, which Meta cannot match; store it with its"
+        " upper and lower case letters unchanged.",
     )
     SECONDS_NOT_MILLISECONDS = (
         "seconds_not_milliseconds",
@@ -181,15 +182,15 @@ class Problem(Enum):
     )
     CLICK_AFTER_EVENT = (
         "click_after_event",
-        "The click id was made after the row's own time; check the clocks and the time zone.",
+        "The click id is later than the row's own time; check the clocks and the time zone.",
     )
     CLICK_TOO_OLD = (
         "click_too_old",
-        "The click id is older than 90 days, the life of Meta's cookie; nothing to repair.",
+        "The click id is older than 90 days, the lifetime of Meta's cookie; nothing to correct.",
     )
 
     # client_ip_address
-    NOT_AN_IP = ("not_an_ip", "The value is no IPv4 or IPv6 address; check the column.")
+    NOT_AN_IP = ("not_an_ip", "The value is not an IPv4 or IPv6 address; check the column.")
     PRIVATE_IP = (
         "private_ip",
         "The address belongs to a private or reserved network, not to the customer; take the first"
@@ -199,15 +200,15 @@ class Problem(Enum):
     # addresses of pages, custom_data, contents
     CONTACT_REMOVED = (
         "contact_removed",
-        "The text held contact data (an e-mail address, a phone number or a name), which may only"
-        " be sent hashed; it was taken out and the rest kept. Take it out of links and forms.",
+        "The text contained contact data (an e-mail address, a phone number or a name), which may"
+        " only be sent hashed; it was removed and the rest kept. Remove it from links and forms.",
     )
 
 
 _BY_CODE = {problem.code: problem for problem in Problem}
 
 
-def problem_words(code: str) -> str:
+def problem_text(code: str) -> str:
     """A sentence for people: what is wrong with the values counted under `code`, and the remedy."""
     problem = _BY_CODE.get(code)
-    return problem.words if problem else f"{code.replace('_', ' ')}."
+    return problem.text if problem else f"{code.replace('_', ' ')}."

@@ -1,20 +1,9 @@
-"""The rule of each match key in plain words, for documentation and data dictionaries.
+"""The rule of each match key as text, for `explain` and docs/normalisation.md.
 
-The rules themselves are functions in the neighbouring rooms; their tests hold the examples.
+The rules themselves are functions in the other modules of this package.
 """
 
 from __future__ import annotations
-
-ANY_HASHED_KEY = (
-    "Blank values count as absent. White space around a value is removed.",
-    "Text is lower-cased (the sharp s stays) and composed (NFC); scripts other than Latin stay.",
-    "A SHA-256 digest (64 hexadecimal characters) passes in lower case, with the appendix of Meta's"
-    " param builder if it has one. MD5, SHA-1, SHA-512 and base64 digests, and the digest of an"
-    " empty text, are dropped.",
-    'Several values may stand in a JSON list (`["a","b"]`), several digests in a list separated by'
-    " spaces or commas. Each is hashed once, in the order given.",
-    "A value that Meta could not match is dropped and counted with its reason; the row stays.",
-)
 
 RULES = {
     "em": "Lower case. Dots and plus-tags stay. Several addresses may be separated by commas or"
@@ -51,7 +40,6 @@ RULES = {
     " lost its case.",
     "fbclid": "From the page's query string, decoded once, case kept.",
     "fbp": "Passed on unchanged if it is a _fbp cookie; never invented.",
-    "client_ip_address": "The first public IPv6 address of a forwarded list, else its first public"
-    " one; ports go, IPv4 mapped into IPv6 becomes IPv4. Private and reserved addresses are"
-    " dropped. Never hashed.",
+    "client_ip_address": "The first public address of a forwarded list; ports go, IPv4 mapped"
+    " into IPv6 becomes IPv4. Private and reserved addresses are dropped. Never hashed.",
 }

@@ -1,2 +1,1 @@
-"""What Meta refuses, written from its pages alone: the other side of the wire, so nothing here
-knows how our events are built."""
+"""What Meta rejects, written from its pages alone: nothing here knows how our events are built."""

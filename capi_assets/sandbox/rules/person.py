@@ -79,7 +79,7 @@ def hashed(event: Event) -> Refusal | None:
 
 
 def strength(event: Event) -> Refusal | None:
-    """At least one known key, and not merely one of the sets Meta calls too broad (2804050)."""
+    """At least one known key, and not only one of the sets that are too broad (2804050)."""
     person = event["user_data"]
     weak = set()
     for key, value in person.items():
@@ -92,7 +92,7 @@ def strength(event: Event) -> Refusal | None:
 
 
 def has_value(value: Any) -> bool:
-    """Whether a user_data entry says anything: not null, not empty, not a list of such."""
+    """Whether a user_data entry is not empty: not null, not "", not a list of such."""
     if type(value) is not list:
         return value is not None and value != ""
     for item in value:  # noqa: SIM110 - any() over a generator costs three times as much here

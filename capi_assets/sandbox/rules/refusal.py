@@ -1,8 +1,8 @@
-"""What Meta says when it refuses an event: the subcodes with their titles, and the error body.
+"""Meta's errors for events it rejects: the subcodes with their titles, and the error body.
 
 Subcodes are those of Meta's Conversions API seen in the wild (all under code 100, HTTP 400, not
-transient); titles follow Meta's English ones, the explanations are worded here. When to refuse is
-decided in `judge` and its rule files.
+transient); titles follow Meta's English ones, the explanations are our own. When to reject is
+decided in validate.py and its rule files.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ SUBCODES: dict[int, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why Meta would refuse an event, and with it the whole request.
+    """Why Meta rejects an event, and with it the whole request.
 
     `subcode` is None for a schema error; only those name the place, as `path` inside the event.
     """
@@ -114,10 +114,10 @@ class Refusal:
         return error
 
 
-def known(subcode: int, **words: str) -> Refusal:
-    """The refusal Meta gives under this subcode."""
+def known(subcode: int, **details: str) -> Refusal:
+    """The refusal with this subcode."""
     title, explanation = SUBCODES[subcode]
-    return Refusal(title, explanation.format(**words) if words else explanation, subcode)
+    return Refusal(title, explanation.format(**details) if details else explanation, subcode)
 
 
 def schema(explanation: str, *path: str | int) -> Refusal:
@@ -126,5 +126,5 @@ def schema(explanation: str, *path: str | int) -> Refusal:
 
 
 def json_path(*parts: str | int) -> str:
-    """The way Meta writes a place in the request: `$['data'][0]['user_data']`."""
+    """A place in the request as Meta writes it: `$['data'][0]['user_data']`."""
     return "$" + "".join(f"[{part}]" if isinstance(part, int) else f"['{part}']" for part in parts)

@@ -1,4 +1,4 @@
-"""A visit lends what its order lacks, and the most recent click wins, whoever has it."""
+"""A visit supplies what its order lacks; the most recent click wins, of visit or order."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_an_orders_own_value_wins(matcher: Matcher) -> None:
     assert found["lent"] is None
 
 
-def test_a_purchase_in_a_shop_is_lent_who_it_was_but_not_where_they_browsed(
+def test_a_visit_supplies_a_store_purchase_with_the_person_but_not_the_browser(
     matcher: Matcher,
 ) -> None:
     click = fbc("IwAR1", at(3))
@@ -69,7 +69,7 @@ def test_a_visit_that_has_nothing_lends_nothing(matcher: Matcher) -> None:
     assert (found["visit_id"], found["lent"]) == ("v1", None)
 
 
-def test_contacts_of_a_visit_are_not_lent(matcher: Matcher) -> None:
+def test_contacts_of_a_visit_are_not_supplied(matcher: Matcher) -> None:
     found = matcher.one({"visit_id": "v1"}, {"em": EM, "ph": PH})
     assert (found["em"], found["ph"]) == (None, None)
 
@@ -144,7 +144,7 @@ def test_a_click_id_beside_an_older_cookie_is_the_later_click(matcher: Matcher) 
     assert (unseen["fbc"], unseen["lent"]) == (fbc("IwNEW", OCCURRED), None)
 
 
-def test_of_several_visits_the_most_recent_click_is_lent(matcher: Matcher) -> None:
+def test_of_several_visits_the_most_recent_click_is_supplied(matcher: Matcher) -> None:
     rows = [
         {"visit_id": "best", "external_id": "u1", "occurred_at": at(-200)},
         {"visit_id": "phone", "ph": PH, "fbc": OLD, "occurred_at": at(-5)},
@@ -165,7 +165,7 @@ def test_address_and_browser_lend_a_click_only_where_nothing_better_matched(
     assert (better["fbc"], better["matched_by"]) == (None, "em")
 
 
-def test_a_cookie_with_an_appendix_is_lent_as_it_is(matcher: Matcher) -> None:
+def test_a_cookie_with_an_appendix_is_supplied_unchanged(matcher: Matcher) -> None:
     cookie = fbc("IwAR1", at(-10)) + ".AQICAQMC"
     found = matcher.one({"fbclid": "IwAR1"}, {"fbclid": "IwAR1", "fbc": cookie})
     assert found["fbc"] == cookie

@@ -1,6 +1,6 @@
-"""Answers in the shape of Meta's Graph API: error bodies, trace ids, usage headers.
+"""Responses in the format of Meta's Graph API: error bodies, trace ids, usage headers.
 
-Shapes from the Graph API's error handling and rate limiting pages and bodies observed live.
+Formats from the Graph API's pages on error handling and rate limiting, and from live responses.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ JSON = "application/json; charset=UTF-8"
 
 @dataclass
 class GraphError(Exception):
-    """An answer of Meta's that refuses the call; raised anywhere, answered by the server."""
+    """An error response of Meta's; raised anywhere, turned into a response by the endpoint."""
 
     message: str
     code: int
@@ -42,7 +42,7 @@ class GraphError(Exception):
 
 @dataclass(frozen=True)
 class Usage:
-    """The load that Meta reports in its headers: per cent used, minutes until access returns."""
+    """The usage that Meta reports in its headers: per cent used, minutes until access returns."""
 
     call_count: int = 0
     total_time: int = 0
@@ -50,7 +50,7 @@ class Usage:
     estimated_time_to_regain_access: int = 0
 
     def headers(self, business: str) -> dict[str, str]:
-        """`X-App-Usage` and `X-Business-Use-Case-Usage` for this load."""
+        """`X-App-Usage` and `X-Business-Use-Case-Usage` for this usage."""
         percentages = {
             "call_count": self.call_count,
             "total_time": self.total_time,
@@ -74,16 +74,16 @@ def new_trace_id() -> str:
 
 
 @dataclass
-class Answer:
-    """An honest answer before any fault touches it: status, JSON body, extra headers."""
+class GraphResponse:
+    """A response before any fault changes it: status, JSON body, extra headers."""
 
     status: int
     body: dict[str, Any]
     headers: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def refusing(cls, error: dict[str, Any], trace: str, status: int = 400) -> Answer:
-        """An error body; token and permission errors carry OAuth's header as Meta's do."""
+    def of_error(cls, error: dict[str, Any], trace: str, status: int = 400) -> GraphResponse:
+        """An error response; token errors have OAuth's header, as Meta's have."""
         headers = {}
         if error.get("code") in (102, 104, 190):
             text = str(error["message"]).replace('"', "'")
@@ -94,8 +94,8 @@ class Answer:
         """The body's bytes."""
         return orjson.dumps(self.body)
 
-    def response(self, headers: dict[str, str]) -> Response:
-        """The HTTP response, with the headers every Graph answer carries."""
+    def to_http(self, headers: dict[str, str]) -> Response:
+        """The HTTP response, with the headers of every Graph response."""
         return Response(
             self.content(),
             self.status,

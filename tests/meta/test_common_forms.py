@@ -1,4 +1,4 @@
-"""The short way of ordinary values leads where the rule of their key leads."""
+"""The vectorised path for common forms gives what the rule of the key gives."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from capi_assets.meta.match_keys.digests import digest, sha256_column
 from capi_assets.meta.match_keys.hashed_keys import HASHED_KEYS, hash_column, normalise
 from tests.helpers.generated_values import generated
 
-ORDINARY = {
+COMMON = {
     "em": (" John.Smith+tag@Mail.Example.co.uk\t", "john.smith+tag@mail.example.co.uk"),
     "ph": ("+44 7700-900 123 ", "447700900123"),
     "fn": ("MARY", "mary"),
@@ -46,25 +46,25 @@ def assert_same(key: str, rows: list[tuple[str, str | None]]) -> None:
         assert short == ruled, row
 
 
-@pytest.mark.parametrize("key", ORDINARY)
-def test_ordinary_values_take_the_short_way(key: str) -> None:
-    value, form = ORDINARY[key]
+@pytest.mark.parametrize("key", COMMON)
+def test_common_forms_take_the_vectorised_path(key: str) -> None:
+    value, form = COMMON[key]
     assert normal_forms(key, pa.array([value, None, "?", ""])).to_pylist() == [form, *[None] * 3]
     assert_same(key, [(value, None), ("?", "US"), (value, "US"), ("", None)])
 
 
-@pytest.mark.parametrize("key", sorted(set(HASHED_KEYS) - ORDINARY.keys()))
-def test_other_keys_have_none(key: str) -> None:
+@pytest.mark.parametrize("key", sorted(set(HASHED_KEYS) - COMMON.keys()))
+def test_other_keys_have_no_vectorised_path(key: str) -> None:
     assert normal_forms(key, pa.array(["f"])) is None
 
 
-@pytest.mark.parametrize("key", ORDINARY)
-def test_both_ways_end_alike_on_what_shops_hold(key: str) -> None:
+@pytest.mark.parametrize("key", COMMON)
+def test_both_paths_agree_on_generated_values(key: str) -> None:
     assert_same(key, generated(key, 1_500))
 
 
 @pytest.mark.parametrize("key", LIKE)
-def test_both_ways_end_alike_at_the_edges(key: str) -> None:
+def test_both_paths_agree_at_the_edges(key: str) -> None:
     @settings(deadline=None, max_examples=40)
     @given(st.lists(st.tuples(LIKE[key], REGIONS), min_size=4, max_size=12))
     def holds(rows: list[tuple[str, str | None]]) -> None:

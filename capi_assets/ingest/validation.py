@@ -1,8 +1,8 @@
-"""Judges landed rows against their landing contract: good rows, dropped fields, quarantine.
+"""Landed rows against their landing contract: valid rows, dropped fields, quarantine.
 
-A broken required column sends the row to quarantine with every reason; a broken optional one is
-nulled and remembered in `drops`. The tables that leave here still hold raw contact data and are
-hashed at once by `visits.py` and `orders.py`.
+A row that breaks a required column goes to quarantine with every reason; a value that breaks an
+optional one becomes null, with a reason in `drops`. The valid rows still have raw contact data and
+are hashed at once by `normalise.py`.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from capi_assets.contracts.base import (
     row_breaches,
 )
 from capi_assets.hours import hour_range
-from capi_assets.ingest.concat import Stacked, stack
+from capi_assets.ingest.concat import ConcatenatedFiles, concat_files
 from capi_assets.ingest.hashing import add_drops
 from capi_assets.ingest.quarantine import quarantine, shape_of
 from capi_assets.ingest.sources import Fetched, FileProblem, LandedTable, SourceError
 
-# pandera's names of checks, in the words of our reasons.
+# Reason codes by pandera's name of the check.
 _REASONS = {
     "not_nullable": "missing",
     "isin": "not_allowed",
@@ -41,16 +41,17 @@ _REASONS = {
     "greater_than_or_equal_to": "negative",
     "less_than": "too_large",
 }
-# A name that is none of a column: a row where the header should be.
-_NO_NAME = re.compile(r"[^\w .-]|\d{5}|.{65}|^\W*$")
+# Not the name of a column: a row of data where the header should be.
+_NOT_A_NAME = re.compile(r"[^\w .-]|\d{5}|.{65}|^\W*$")
 
 
 @dataclass(frozen=True)
 class ValidatedRows:
-    """What became of landed rows.
+    """Landed rows after validation.
 
-    `rows` has the landing contract's columns plus `hour` (its partition) and `position` (order of
-    arrival); `drops` holds one text per row, `column:reason` separated by spaces, or null.
+    `rows` are the valid ones: the landing contract's columns plus `hour` (the row's partition) and
+    `position` (its order of arrival). `drops` has one text per row, `column:reason` separated by
+    spaces, or null. `quarantine` conforms to the Quarantine contract.
     """
 
     rows: pa.Table
@@ -60,10 +61,9 @@ class ValidatedRows:
     unknown_columns: list[str]
 
     def on(self, day: date) -> ValidatedRows:
-        """The same with the rows of one day only."""
-        days = self.rows.column("hour").cast(pa.date32())
-        there = pc.equal(days, day)
-        return replace(self, rows=self.rows.filter(there), drops=self.drops.filter(there))
+        """The same with the rows of one UTC day only."""
+        on_day = pc.equal(self.rows.column("hour").cast(pa.date32()), day)
+        return replace(self, rows=self.rows.filter(on_day), drops=self.drops.filter(on_day))
 
 
 def validate(
@@ -73,7 +73,9 @@ def validate(
     id_column: str,
     connection: duckdb.DuckDBPyConnection,
 ) -> ValidatedRows:
-    """Holds everything that was fetched for `hours` against `contract`.
+    """Checks everything that was fetched for `hours` against `contract`; called by `ingest`.
+
+    `id_column` is the row's own id, which the quarantine shows. `connection` is set to UTC.
 
     Raises:
         SourceError: a SQL model does not return a required column.
@@ -81,30 +83,31 @@ def validate(
     connection.execute("SET TimeZone = 'UTC'")
     wanted = columns(contract)
     files, refused, unknown = _with_needed_columns(fetched, wanted)
-    stacked = stack(files, wanted, connection)
-    codes = _codes(stacked, contract, hours)
-    usable = _without(stacked.typed, codes)
-    costly = {c.name for c in wanted if c.required or c.metadata.get("binding")}
-    at_fault = {name: code for name, code in codes.items() if name in costly}
+    landed = concat_files(files, wanted, connection)
+    codes = _codes(landed, contract, hours)
+    usable = _without(landed.typed, codes)
+    # A problem in one of these refuses the row; in any other it costs the value.
+    needed = {c.name for c in wanted if c.required or c.metadata.get("binding")}
+    refusals = {name: code for name, code in codes.items() if name in needed}
     for breach in row_breaches(usable, contract):
-        # A field that this row cannot do without: say why it is missing, if it was given.
+        # The row needs this value: the reason is why it was dropped, else that it is missing.
         code = codes.get(breach.column, pa.nulls(usable.num_rows, pa.string()))
-        at_fault[breach.column] = _at(breach.rows, pc.fill_null(code, breach.check))
+        refusals[breach.column] = _at(breach.rows, pc.fill_null(code, breach.check))
 
-    keep = np.ones(usable.num_rows, bool)
-    for code in at_fault.values():
-        keep &= code.is_null().to_numpy(zero_copy_only=False)
+    is_valid = np.ones(usable.num_rows, bool)
+    for code in refusals.values():
+        is_valid &= code.is_null().to_numpy(zero_copy_only=False)
     drops = add_drops(
         pa.nulls(usable.num_rows, pa.string()),
-        [(c.name, codes[c.name]) for c in wanted if c.name in codes and c.name not in costly],
+        [(c.name, codes[c.name]) for c in wanted if c.name in codes and c.name not in needed],
     )
     rows = usable.append_column("hour", _hour_of(usable.column("occurred_at")))
     rows = rows.append_column("position", pa.array(np.arange(rows.num_rows)))
     problems = [*fetched.problems, *refused]
     return ValidatedRows(
-        rows.filter(pa.array(keep)),
-        drops.filter(pa.array(keep)),
-        quarantine(stacked, usable, at_fault, problems, id_column, hours),
+        rows.filter(pa.array(is_valid)),
+        drops.filter(pa.array(is_valid)),
+        quarantine(landed, usable, refusals, problems, id_column, hours),
         problems,
         unknown,
     )
@@ -121,45 +124,43 @@ def _with_needed_columns(
     unknown: set[str] = set()
     for landed in fetched.landed:
         present = landed.rows.table.column_names
-        strangers = [name for name in present if name not in names]
+        others = [name for name in present if name not in names]
         missing = [name for name in required if name not in present]
         if not missing or not present:
             files.append(landed)
-            unknown |= {_shown(name) for name in strangers}
+            unknown |= {_shown(name) for name in others}
             continue
-        detail = "; ".join(_missing_words(name, strangers) for name in missing)
+        detail = "; ".join(_missing_text(name, others) for name in missing)
         if landed.hour is None:
             raise SourceError(f"The SQL model {landed.source}: {detail}.")
         refused.append(FileProblem(landed.hour, landed.source, "missing_column", detail))
     return files, refused, sorted(unknown)
 
 
-def _missing_words(name: str, strangers: Iterable[str]) -> str:
-    plain = {stranger.lower(): stranger for stranger in strangers}
+def _missing_text(name: str, others: Iterable[str]) -> str:
+    plain = {other.lower(): other for other in others}
     near = difflib.get_close_matches(name, plain, n=1, cutoff=0.6)
     hint = f"; the nearest column is {_shown(plain[near[0]])!r}, rename it" if near else ""
     return f"required column {name!r} is missing{hint}"
 
 
 def _shown(name: str) -> str:
-    return shape_of(name) if _NO_NAME.search(name) else name
+    return shape_of(name) if _NOT_A_NAME.search(name) else name
 
 
 def _codes(
-    stacked: Stacked, contract: type[Contract], hours: Sequence[datetime]
+    landed: ConcatenatedFiles, contract: type[Contract], hours: Sequence[datetime]
 ) -> dict[str, pa.Array]:
-    """Per column that fails anywhere: why each row's value cannot be used, null where it can."""
-    found = [(n, code) for n, code in stacked.problems.items() if code.null_count < len(code)]
-    codes = dict(found)
-    fresh = [
-        Breach("occurred_at", "outside_hour", _outside(stacked, hours)),
-        *column_breaches(stacked.typed, contract),
-    ]
-    for column, check, rows in ((b.column, b.check, b.rows) for b in fresh):
-        if len(rows):
-            known = codes.get(column, pa.nulls(stacked.typed.num_rows, pa.string()))
-            reason = pa.repeat(_REASONS.get(check, check), len(known))
-            codes[column] = pc.coalesce(known, _at(rows, reason))
+    """Why each row's value cannot be used, null where it can, by column with any such row."""
+    codes = {n: code for n, code in landed.problems.items() if code.null_count < len(code)}
+    for breach in (
+        Breach("occurred_at", "outside_hour", _outside(landed, hours)),
+        *column_breaches(landed.typed, contract),
+    ):
+        if len(breach.rows):
+            known = codes.get(breach.column, pa.nulls(landed.typed.num_rows, pa.string()))
+            reason = pa.repeat(_REASONS.get(breach.check, breach.check), len(known))
+            codes[breach.column] = pc.coalesce(known, _at(breach.rows, reason))
     return codes
 
 
@@ -171,7 +172,7 @@ def _at(rows: np.ndarray[tuple[int], np.dtype[np.intp]], codes: pa.Array) -> pa.
 
 
 def _without(typed: pa.Table, codes: dict[str, pa.Array]) -> pa.Table:
-    """The table with null wherever a code says that the value cannot be used."""
+    """The table with null wherever there is a code."""
     for name, code in codes.items():
         place = typed.schema.get_field_index(name)
         values = typed.column(name).combine_chunks()
@@ -181,15 +182,15 @@ def _without(typed: pa.Table, codes: dict[str, pa.Array]) -> pa.Table:
 
 
 def _outside(
-    stacked: Stacked, hours: Sequence[datetime]
+    landed: ConcatenatedFiles, hours: Sequence[datetime]
 ) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    """Rows whose time lies outside their folder's hour, or outside the range asked for."""
+    """Rows whose time is outside their folder's hour, or outside the requested range."""
     start, end = hour_range(hours)
-    moment = stacked.typed.column("occurred_at").combine_chunks()
-    of_folder = pc.not_equal(_hour_of(moment), stacked.hours)
+    moment = landed.typed.column("occurred_at").combine_chunks()
+    other_hour = pc.not_equal(_hour_of(moment), landed.hours)
     before = pc.less(moment, pa.scalar(start, UTC_MICROSECONDS))
     after = pc.greater_equal(moment, pa.scalar(end, UTC_MICROSECONDS))
-    outside = pc.fill_null(pc.or_kleene(of_folder, pc.or_(before, after)), False)
+    outside = pc.fill_null(pc.or_kleene(other_hour, pc.or_(before, after)), False)
     return np.flatnonzero(outside.to_numpy(zero_copy_only=False))
 
 

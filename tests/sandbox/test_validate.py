@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capi_assets.sandbox.rules.judge import judge_all, validate_event
 from capi_assets.sandbox.rules.person import TOO_WEAK
+from capi_assets.sandbox.rules.validate import validate_event, validate_events
 from tests.helpers.sandbox_samples import DAY, NOW, NOW_S, PERSON, purchase, sha
 
 DIGEST = sha("x")
@@ -244,12 +244,12 @@ def test_age_is_checked_before_everything_else() -> None:
 def test_in_a_request_the_too_old_event_wins_over_an_earlier_refusal() -> None:
     weak = purchase(user_data={"ge": [DIGEST]})
     old = purchase(event_time=NOW_S - 8 * DAY)
-    assert judge_all([purchase(), weak, old], NOW) == (2, validate_event(old, NOW))
-    assert judge_all([purchase(), weak, purchase(event_name="")], NOW) == (
+    assert validate_events([purchase(), weak, old], NOW) == (2, validate_event(old, NOW))
+    assert validate_events([purchase(), weak, purchase(event_name="")], NOW) == (
         1,
         validate_event(weak, NOW),
     )
-    assert judge_all([purchase(), purchase()], NOW) is None
+    assert validate_events([purchase(), purchase()], NOW) is None
 
 
 JSON_VALUES = st.recursive(

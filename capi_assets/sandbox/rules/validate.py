@@ -1,9 +1,9 @@
-"""What `/events` refuses: the order of Meta's checks over one event, and over a request.
+"""Validates events as `/events` does: the order of Meta's checks for an event and for a request.
 
-Written from Meta's pages alone, not from `capi_assets.meta`: it is the other side of the wire.
-The rules stand in `event` (time, names, source), `person` (user_data) and
-`detail` (custom_data, app_data). A website event without client_user_agent or
-event_source_url passes, as observed on v26.0, although Meta's pages ask for both.
+Written from Meta's pages alone, not from `capi_assets.meta`. The rules are in event.py (time,
+names, source), person.py (user_data) and detail.py (custom_data, app_data). A website event without
+client_user_agent or event_source_url is accepted, as observed on v26.0, although Meta's pages
+require both.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from capi_assets.sandbox.rules.refusal import Refusal, schema
 
 AGE = 2804003
 
-# Age first: observed on v26.0, an old event with too few customer keys is refused for its age.
+# Age first: observed on v26.0, an old event with too few customer keys is rejected for its age.
 # The order of the others is not known.
 RULES = (
     event_of.unknown_key,
@@ -37,7 +37,7 @@ RULES = (
 
 
 def validate_event(event: Any, now: datetime) -> Refusal | None:
-    """Why Meta would refuse this event when it arrives at `now` (aware), or None if it would not.
+    """Why Meta would reject this event, received at `now` (aware), or None if it would accept it.
 
     Pure; `event` is one element of `data`, decoded from JSON.
     """
@@ -53,7 +53,7 @@ def validate_event(event: Any, now: datetime) -> Refusal | None:
     return None
 
 
-def judge_all(events: Sequence[Any], now: datetime) -> tuple[int, Refusal] | None:
+def validate_events(events: Sequence[Any], now: datetime) -> tuple[int, Refusal] | None:
     """The first refusal among the events of one request, with its index; an age refusal wins."""
     first: tuple[int, Refusal] | None = None
     for index, event in enumerate(events):

@@ -1,0 +1,65 @@
+"""What visits and orders share between validation and the lake: digests, click ids, clean URLs.
+
+`visits.py` and `orders.py` add the columns of their own table. How a value is normalised is in
+`meta/match_keys/`; nothing behind this module has seen raw contact data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from capi_assets.ingest.hashing import HashPolicy, hash_contacts
+from capi_assets.ingest.pii_scan import without_stray_contacts
+from capi_assets.meta.match_keys.click_ids import (
+    fbc_column,
+    fbclid_from_url_column,
+    fbp_column,
+    ip_column,
+)
+
+
+def normalised_columns(
+    rows: pa.Table,
+    policy: HashPolicy,
+    today: date,
+    *,
+    page_url: str,
+    click_seen_at: pa.Array,
+    json_texts: Sequence[str] = (),
+) -> tuple[dict[str, pa.Array], list[tuple[str, pa.Array]]]:
+    """The columns of validated `rows` as they are stored, and the problems by column.
+
+    The result has raw columns too, which the stored contract leaves out. `page_url` names the
+    column whose query string may contain the click id; `click_seen_at` is when a click id without
+    its cookie was first seen, null where unknown. `json_texts` are columns with JSON that may
+    contain contact data. A problem is a code, null where there is none.
+    """
+    digests, problems = hash_contacts(rows, policy, today)
+    fbclid = pc.coalesce(
+        rows.column("fbclid").combine_chunks(), fbclid_from_url_column(rows.column(page_url))
+    )
+    occurred = rows.column("occurred_at").combine_chunks()
+    clicks = fbc_column(rows.column("fbc"), fbclid, click_seen_at, row_time=occurred)
+    fbp, fbp_problems = fbp_column(rows.column("fbp"))
+    ip, ip_problems = ip_column(rows.column("client_ip_address"))
+    cleaned, removed = without_stray_contacts(rows, [page_url, "referrer_url"], json_texts)
+    columns = {
+        **{name: rows.column(name) for name in rows.column_names},
+        **digests,
+        **cleaned,
+        "fbc": clicks.fbc,
+        "fbclid": clicks.fbclid,
+        "fbp": fbp,
+        "client_ip_address": ip,
+    }
+    return columns, [
+        *problems.items(),
+        ("fbc", clicks.problems),
+        ("fbp", fbp_problems),
+        ("client_ip_address", ip_problems),
+        *removed.items(),
+    ]
