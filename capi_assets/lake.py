@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from upath import UPath
 
+from capi_assets.hours import HOUR
 from capi_assets.listing import files_below
 
 ROWS_PER_GROUP = 50_000
@@ -220,6 +221,13 @@ def in_batches(
             batch, tables = [], []
     if batch:
         yield batch, pa.concat_tables(tables)
+
+
+def rows_of(rows: pa.Table, hour: datetime, column: str = "occurred_at") -> pa.Table:
+    """The rows whose time `column` lies in `[hour, hour + 1 h)`."""
+    times, kind = rows[column], rows.schema.field(column).type
+    starts = pc.greater_equal(times, pa.scalar(hour, kind))
+    return rows.filter(pc.and_(starts, pc.less(times, pa.scalar(hour + HOUR, kind))))
 
 
 def _hour_of(path: str) -> datetime | None:

@@ -1,4 +1,4 @@
-"""What README.md and its fellow pages say exists: links, pictures, commands, targets, settings."""
+"""Everything that the pages name exists: links, pictures, files, commands, targets, settings."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tools.settings_table import README, rewritten
 
 PROJECT = README.parent
 BACKFILL = PROJECT / "docs" / "backfill.md"
+ARCHITECTURE = PROJECT / "docs" / "architecture.md"
 PAGES = [
     README,
     PROJECT / "CONTRIBUTING.md",
@@ -25,10 +26,13 @@ PAGES = [
     BACKFILL,
     PROJECT / "docs" / "monitoring.md",
     PROJECT / "docs" / "alerts.md",
-    PROJECT / "docs" / "architecture.md",
+    ARCHITECTURE,
+    PROJECT / "docs" / "anomaly-detection.md",
+    PROJECT / "docs" / "events.md",
 ]
-MOST_LINES = 280
-MOST_BYTES_OF_A_PICTURE = 200_000
+ROUTE = PROJECT / "docs" / "images" / "route-of-an-order.svg"
+MAX_LINES = 280
+MAX_PICTURE_BYTES = 200_000
 
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 _CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
@@ -38,7 +42,7 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
 def code_of(page: Path) -> str:
-    """What stands as code, in blocks and in lines."""
+    """What is marked as code, in blocks and in lines."""
     return "\n".join(_CODE.findall(page.read_text(encoding="utf-8")))
 
 
@@ -61,7 +65,7 @@ def anchors_of(page: Path) -> set[str]:
 
 
 def relative_links(page: Path) -> Iterator[tuple[Path, str]]:
-    """File and anchor of every link that is not an address of the web."""
+    """File and anchor of every link that is not a URL."""
     for link in _LINK.findall(page.read_text(encoding="utf-8")):
         if not re.match(r"[a-z]+:", link):
             path, _, anchor = link.partition("#")
@@ -73,7 +77,7 @@ def test_the_table_of_settings_is_the_settings() -> None:
     assert page == rewritten(page), "run `python -m tools.settings_table`"
 
 
-def test_the_generator_refuses_a_page_without_its_place() -> None:
+def test_the_generator_rejects_a_page_without_its_markers() -> None:
     with pytest.raises(ValueError, match="must both stand"):
         rewritten("# a page\n")
 
@@ -81,7 +85,7 @@ def test_the_generator_refuses_a_page_without_its_place() -> None:
 def test_the_readme_is_short_enough_to_be_read() -> None:
     text = README.read_text(encoding="utf-8")
     table = text[text.index("<!-- settings") : text.index("<!-- end of settings")]
-    assert len(text.splitlines()) - len(table.splitlines()) < MOST_LINES
+    assert len(text.splitlines()) - len(table.splitlines()) < MAX_LINES
 
 
 @every_page
@@ -91,13 +95,29 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors_of(target), (target.name, anchor)
 
 
-def test_every_picture_is_light_and_shown_somewhere() -> None:
+def test_every_picture_is_small_and_shown_on_a_page() -> None:
     shown = {target.resolve() for page in PAGES for target, _ in relative_links(page)}
     pictures = {path.resolve() for path in (PROJECT / "docs" / "images").iterdir()}
     assert pictures
     assert pictures <= shown
     for picture in pictures:
-        assert picture.stat().st_size < MOST_BYTES_OF_A_PICTURE, picture.name
+        assert picture.stat().st_size < MAX_PICTURE_BYTES, picture.name
+
+
+def test_every_file_on_the_route_of_an_order_exists() -> None:
+    files = re.findall(r'class="name"[^>]*>([^<]+)</text>', ROUTE.read_text(encoding="utf-8"))
+    assert len(files) >= 15
+    for file in files:
+        assert list((PROJECT / "capi_assets").glob(file.replace("…", "*"))), file
+
+
+def test_every_floor_of_the_package_is_in_the_layout() -> None:
+    layout = section_of(ARCHITECTURE, "Package layout").split("```")[1]
+    package = PROJECT / "capi_assets"
+    folders = {path.parent for path in package.glob("*/__init__.py")}
+    modules = {path.name for path in package.glob("*.py")} - {"__init__.py"}
+    for name in {f"{folder.name}/" for folder in folders} | modules:
+        assert re.search(rf"\b{re.escape(name)}", layout), name
 
 
 @every_page
@@ -138,8 +158,8 @@ def test_every_status_of_an_event_is_explained() -> None:
     assert first_cells(section_of(README, "What each status means")) == set(STATUSES)
 
 
-def test_every_cause_of_a_gap_has_its_cure() -> None:
-    assert first_cells(section_of(BACKFILL, "2. Cure the cause")) == {str(c) for c in Cause}
+def test_every_cause_of_a_gap_has_a_remedy() -> None:
+    assert first_cells(section_of(BACKFILL, "2. Fix the cause")) == {str(c) for c in Cause}
 
 
 def test_assets_checks_jobs_and_automation_are_named_as_they_are() -> None:

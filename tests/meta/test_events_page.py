@@ -26,13 +26,13 @@ def rows(heading: str) -> dict[str, list[str]]:
 
 def test_the_refusals_are_written_from_the_rules() -> None:
     assert written(TEXT) == TEXT, "run `python -m tools.events_page`"
-    table = rows("What is refused here before Meta refuses it")
+    table = rows("Rules applied before Meta applies them")
     assert list(table) == [refusal.reason for refusal in REFUSALS]
     assert table["weak_match_keys"][2].startswith("2804050; ")
 
 
 def test_every_action_source_is_there_with_its_window() -> None:
-    table = rows("What each action source asks for")
+    table = rows("What each action source requires")
     assert table.keys() == ACTION_SOURCES
     for source, (_, _, window) in table.items():
         span = WINDOW_PHYSICAL_STORE if source == "physical_store" else WINDOW

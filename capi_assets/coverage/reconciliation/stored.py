@@ -12,7 +12,7 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema
+from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.dataset_quality import DatasetQuality
 from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.matched_events import MatchedEvents
@@ -162,9 +162,3 @@ def _of(dataset: str, rows: pa.Table) -> pa.Table:
 
 def _unread(rows: pa.Table) -> bool:
     return set(rows["verdict"].to_pylist()) <= {"cannot_read"}
-
-
-def rows_of(rows: pa.Table, column: str, start: datetime) -> pa.Table:
-    """The rows of an hour or a day."""
-    moment = pa.scalar(start, UTC_MICROSECONDS)
-    return rows.filter(pc.equal(rows[column], moment))

@@ -16,7 +16,6 @@ from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.coverage.markdown import plan_report
 from capi_assets.defs.conversions.landing_assets import money_metadata
-from capi_assets.defs.conversions.matched_events import rows_of
 from capi_assets.defs.hourly_reporting import (
     HourCheckResult,
     UnfinishedHour,
@@ -42,7 +41,7 @@ from capi_assets.delivery.reasons import HELD, HELD_TOO_LATE, WRITTEN_OFF
 from capi_assets.delivery.sending.access import clients_for
 from capi_assets.delivery.sending.sender import deliver
 from capi_assets.delivery.sending.summary import DeliverySummary, Progress
-from capi_assets.lake import Lake
+from capi_assets.lake import Lake, rows_of
 from capi_assets.policies import datasets_of, delivery_policy, open_ledger
 from capi_assets.settings import Settings
 

@@ -23,25 +23,14 @@ from capi_assets.defs.hourly_reporting import (
 from capi_assets.defs.resources import DuckDB
 from capi_assets.eligibility import matched_events_of
 from capi_assets.engine import DuckDBEngine
-from capi_assets.hours import HOUR, floor_hour, hour_range, hours_between
-from capi_assets.lake import Lake, in_batches
+from capi_assets.hours import floor_hour, hour_range, hours_between
+from capi_assets.lake import Lake, in_batches, rows_of
 from capi_assets.matching import match
 from capi_assets.meta.events.refusals import refusal_text
 from capi_assets.meta.match_keys.hashed_keys import HASHED_KEYS
 from capi_assets.settings import Settings
 
 PLOTTED_KEYS = (*HASHED_KEYS, "fbc", "fbp", "client_ip_address", "client_user_agent")
-
-
-def rows_of(events: pa.Table, hour: datetime) -> pa.Table:
-    """The rows of one hour of `occurred_at`."""
-    occurred = events.column("occurred_at")
-    kind = occurred.type
-    inside = pc.and_(
-        pc.greater_equal(occurred, pa.scalar(hour, kind)),
-        pc.less(occurred, pa.scalar(hour + HOUR, kind)),
-    )
-    return events.filter(inside)
 
 
 def _metadata(rows: pa.Table) -> dict[str, Any]:

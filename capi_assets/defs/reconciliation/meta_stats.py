@@ -16,7 +16,6 @@ from capi_assets.coverage.reconciliation.stored import (
     GROUP,
     compare_counts,
     keep_previous_readings,
-    rows_of,
 )
 from capi_assets.coverage.reconciliation.text import (
     advice,
@@ -36,7 +35,7 @@ from capi_assets.defs.hourly_reporting import (
     report_hours,
 )
 from capi_assets.defs.resources import ClockResource
-from capi_assets.lake import Lake
+from capi_assets.lake import Lake, rows_of
 from capi_assets.policies import datasets_of, tolerance
 from capi_assets.settings import Settings
 
@@ -77,7 +76,7 @@ def _numbers(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 def _judge(lake: Lake, hours: Sequence[datetime]) -> Mapping[datetime, HourCheckResult]:
     stored = lake.read(TABLE, hours, arrow_schema(MetaStats))
-    return {hour: _verdict(hour, rows_of(stored, "hour", hour).to_pylist()) for hour in hours}
+    return {hour: _verdict(hour, rows_of(stored, hour, "hour").to_pylist()) for hour in hours}
 
 
 def _verdict(hour: datetime, rows: Sequence[Mapping[str, Any]]) -> HourCheckResult:
@@ -131,7 +130,7 @@ def build_meta_stats(settings: Settings, hourly: dg.HourlyPartitionsDefinition) 
         metadata = {}
         for hour in hours:
             old = lake.read(TABLE, [hour], schema)
-            new = rows_of(found.rows, "hour", hour)
+            new = rows_of(found.rows, hour, "hour")
             rows = conform(keep_previous_readings(new, old), MetaStats)
             lake.write(TABLE, hour, rows)
             metadata[hour] = _metadata(hour, rows.to_pylist(), found)
