@@ -110,7 +110,7 @@ def contract_check(table: str) -> dg.AssetChecksDefinition:
 
     return hourly_check(
         table,
-        f"{table}_keep_their_contract",
+        f"{table}_match_contract",
         f"All {table} that landed fit the contract; what does not is listed by reason.",
         judge,
         {"lake"},
