@@ -160,7 +160,7 @@ def waterfall(
     )
 
 
-def closes(health: pa.Table) -> pa.Table:
+def unbalanced_rows(health: pa.Table) -> pa.Table:
     """The rows of `attribution_health` that do not add up; empty if all do. The check
     `every_order_is_accounted_for` fails on any.
 

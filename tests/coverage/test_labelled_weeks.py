@@ -19,7 +19,7 @@ from benchmarks.labelled_weeks import (
 from benchmarks.weeks import ODDITIES, TROUBLE
 from capi_assets.contracts.attribution_health import AttributionHealth
 from capi_assets.contracts.base import conform
-from capi_assets.coverage.waterfall import closes
+from capi_assets.coverage.waterfall import unbalanced_rows
 
 # Half of the orders of few hours cannot always be told from chance: see the benchmark.
 SURE = [name for name in TROUBLE if name not in ("order feed by half", "tracker half dead")]
@@ -51,7 +51,7 @@ def test_simulated_shops_keep_the_contract_and_add_up(name: str) -> None:
     books = open_shop(SIZES["shop"], seed=3)
     TROUBLE[name].strike(books, slice(700, 712))
     health = books.health()
-    assert closes(health).num_rows == 0
+    assert unbalanced_rows(health).num_rows == 0
     assert conform(health, AttributionHealth).num_rows == books.hours
 
 

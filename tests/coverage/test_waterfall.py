@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from capi_assets.contracts.attribution_health import AttributionHealth
 from capi_assets.contracts.base import conform
 from capi_assets.coverage.outcomes import QUARANTINED_ORDERS, STAGES, losses
-from capi_assets.coverage.waterfall import ATTRIBUTION_HEALTH, closes, waterfall
+from capi_assets.coverage.waterfall import ATTRIBUTION_HEALTH, unbalanced_rows, waterfall
 from tests.helpers.order_records import EVENTS, RESULTS, VISITS, H, OrderRecords, hour
 
 
@@ -36,7 +36,7 @@ def test_every_stage_is_counted_once_with_its_money() -> None:
     assert row["value_orders"] == pytest.approx(310.15, abs=1e-9)
     assert row["coverage"] == 1 / 8
     assert row["coverage_value"] == pytest.approx(10 / 310.10)
-    assert closes(books.health()).num_rows == 0
+    assert unbalanced_rows(books.health()).num_rows == 0
 
 
 def test_the_table_keeps_the_contract_of_attribution_health() -> None:
@@ -89,7 +89,10 @@ def test_an_event_without_a_result_stands_at_its_verdict() -> None:
 
 def test_a_status_of_a_later_version_counts_as_unknown() -> None:
     row = only(OrderRecords().order(status="parked").health())
-    assert (row["unknown"], closes(OrderRecords().order(status="parked").health()).num_rows) == (
+    assert (
+        row["unknown"],
+        unbalanced_rows(OrderRecords().order(status="parked").health()).num_rows,
+    ) == (
         1,
         0,
     )
@@ -173,10 +176,10 @@ def test_a_leak_is_found() -> None:
     cents = health.set_column(
         health.schema.get_field_index("value_orders"), "value_orders", pa.array([30.01])
     )
-    assert [(r["measure"], r["total"], r["parts"]) for r in closes(fewer).to_pylist()] == [
+    assert [(r["measure"], r["total"], r["parts"]) for r in unbalanced_rows(fewer).to_pylist()] == [
         ("orders", 3, 2)
     ]
-    assert [r["measure"] for r in closes(cents).to_pylist()] == ["value"]
+    assert [r["measure"] for r in unbalanced_rows(cents).to_pylist()] == ["value"]
 
 
 words = st.sampled_from(["d1", "d2", ""])
@@ -235,7 +238,7 @@ def test_the_waterfall_closes_for_any_input(
         pa.Table.from_pylist(quarantined, schema=QUARANTINED_ORDERS),
     )
     health = waterfall(hours, *tables, VISITS.empty_table())
-    assert closes(health).num_rows == 0
+    assert unbalanced_rows(health).num_rows == 0
     assert sum(health["orders"].to_pylist()) == len(events) + len(quarantined)
     assert set(health["hour"].to_pylist()) == set(hours)
     keys = health.select(["hour", "dataset_id", "event_name", "currency"]).to_pylist()

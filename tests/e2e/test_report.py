@@ -24,7 +24,7 @@ from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.contracts.meta_stats import MetaStats
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.coverage.outcomes import QUARANTINED_ORDERS
-from capi_assets.coverage.waterfall import closes, waterfall
+from capi_assets.coverage.waterfall import unbalanced_rows, waterfall
 from capi_assets.hours import HOUR, hour_key
 from capi_assets.lake import Lake
 
@@ -193,7 +193,7 @@ def test_the_page_prints(written: Path, tmp_path: Path) -> None:
 
 def test_the_numbers_lie_beside_the_page(written: Path) -> None:
     table = pq.read_table(written.with_suffix(".parquet"))
-    assert closes(table).num_rows == 0
+    assert unbalanced_rows(table).num_rows == 0
     assert sum(table["orders"].to_pylist()) == 108
     assert set(arrow_schema(AttributionHealth).names) < set(table.column_names)
     by_hour = {row["hour"]: row for row in table.to_pylist()}

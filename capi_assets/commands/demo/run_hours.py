@@ -21,7 +21,7 @@ from capi_assets.commands.demo.workspace import CURRENCY
 from capi_assets.contracts.attribution_health import AttributionHealth
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.coverage.formatting import count
-from capi_assets.coverage.waterfall import closes
+from capi_assets.coverage.waterfall import unbalanced_rows
 from capi_assets.hours import HOUR
 from capi_assets.lake import Lake
 from capi_assets.sandbox.reports import totals
@@ -99,7 +99,7 @@ def check_totals(
     received, doubled = counted["accepted"], counted["doubled"]
     orders, delivered = _sum(after, "orders"), _sum(after, "delivered")
     parts = {name: _sum(after, name) for name in STAGES if _sum(after, name)}
-    sums_close = closes(after).num_rows == 0
+    sums_close = unbalanced_rows(after).num_rows == 0
     agree = sums_close and received == delivered and not doubled
     waiting = sum(_sum(after, name) for name in WAITING)
     judged = set(after.column("hour").to_pylist())

@@ -20,7 +20,7 @@ from capi_assets.coverage.links import backfill_link
 from capi_assets.coverage.markdown import gaps_report, gaps_sentence, hour_report, hour_sentence
 from capi_assets.coverage.signals import signals
 from capi_assets.coverage.stored_health import find_gaps, flags_of
-from capi_assets.coverage.waterfall import closes, waterfall
+from capi_assets.coverage.waterfall import unbalanced_rows, waterfall
 from capi_assets.defs.hourly_reporting import (
     HourCheckResult,
     hourly_asset,
@@ -153,7 +153,7 @@ def _hour_metadata(
 
 def _judge_sums(lake: Lake, hours: Sequence[datetime]) -> Mapping[datetime, HourCheckResult]:
     health = lake.read("attribution_health", hours, arrow_schema(AttributionHealth))
-    off = {row["hour"]: row for row in closes(health).to_pylist()}
+    off = {row["hour"]: row for row in unbalanced_rows(health).to_pylist()}
     return {
         hour: HourCheckResult(
             passed=hour not in off,

@@ -18,7 +18,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from capi_assets.contracts.base import UTC_MICROSECONDS
 from capi_assets.sandbox.shop import ground_truth
 from capi_assets.sandbox.shop.customers import where
 from capi_assets.sandbox.shop.keyed_random import Flags, Ints, KeyedRandom
@@ -27,6 +26,7 @@ from capi_assets.sandbox.shop.outages import Outage, OutageKind, arrival, hit, o
 from capi_assets.sandbox.shop.seasonality import HOUR_MS, Stream
 from capi_assets.sandbox.shop.visits import Traffic
 
+_TIME = pa.timestamp("us", tz="UTC")
 _MISSING: dict[str, OutageKind] = {"visits": "visits_missing", "orders": "orders_missing"}
 _LOST_KEYS = ("fbclid", "fbc", "fbp", "client_ip_address", "email")
 
@@ -111,7 +111,7 @@ class Shop:
                 kept &= _column(rows, LANDS) <= _ms(until)
             rows = rows.filter(pa.array(kept))
             order = np.lexsort((_column(rows, LANDS), _column(rows, "_hour")))
-            occurred = (pc.cast(rows["_at"], pa.timestamp("ms", tz="UTC"))).cast(UTC_MICROSECONDS)
+            occurred = (pc.cast(rows["_at"], pa.timestamp("ms", tz="UTC"))).cast(_TIME)
             rows = rows.set_column(rows.column_names.index("_at"), "occurred_at", occurred)
             yield rows.take(pa.array(order))
 
