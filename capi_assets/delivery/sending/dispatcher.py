@@ -54,7 +54,7 @@ class DatasetDispatcher:
         # One request first, more with each that is delivered: a dead token costs one request.
         self._width = 1
         if client is None:
-            self.close(Outcome("refused", reasons.NO_ACCESS), _NO_ACCESS_REMEDY)
+            self.close(Outcome("refused", reasons.NO_ACCESS))
 
     @property
     def client(self) -> EventsClient:
@@ -127,15 +127,15 @@ class DatasetDispatcher:
             case NextStep.SPLIT:
                 return self._split(request, ruling)
             case NextStep.STOP:
-                self.close(ruling.outcome, ruling.remedy)
+                self.close(ruling.outcome)
             case NextStep.LEAVE:
                 self._failed(ruling)
         return ruling.outcome, False
 
-    def pause(self, wait: timedelta, clock: float, why: Outcome, remedy: str) -> None:
+    def pause(self, wait: timedelta, clock: float, why: Outcome) -> None:
         """Keeps the whole lane away from Meta as long as it asked; too long closes it."""
         if wait > self._policy.longest_pause:
-            self.close(why, f"Meta asks to stay away for {wait}. {remedy}")
+            self.close(why, wait)
         self._not_before = max(self._not_before, clock + wait.total_seconds())
 
     def reset_concurrency(self) -> None:
@@ -152,10 +152,10 @@ class DatasetDispatcher:
         self._push(again, clock + look)
         return True
 
-    def close(self, outcome: Outcome, remedy: str) -> None:
+    def close(self, outcome: Outcome, asked_wait: timedelta | None = None) -> None:
         """Lets nothing more out. The first cause stands."""
         if self.stop is None:
-            self.stop = Stop(self.dataset_id, outcome, remedy)
+            self.stop = Stop(self.dataset_id, outcome, asked_wait)
 
     def abandoned(self) -> list[Request]:
         """Requests that a closed lane will not send again; they are forgotten here."""
@@ -205,7 +205,7 @@ class DatasetDispatcher:
                 outcome = replace(outcome, reason=reasons.REFUSED_TOGETHER)
             elif outcome.reason == reasons.NO_ANSWER:
                 outcome = replace(outcome, reason=reasons.META_DOWN)
-            self.close(replace(outcome, state="refused"), ruling.remedy)
+            self.close(replace(outcome, state="refused"))
 
     def _has_slot(self) -> bool:
         """Requests that come again hold their events, so they count as under way."""
@@ -214,10 +214,3 @@ class DatasetDispatcher:
 
     def _push(self, request: Request, due: float) -> None:
         heapq.heappush(self._later, (due, next(self._count), request))
-
-
-_NO_ACCESS_REMEDY = (
-    "No access token is set up for this dataset: set CAPI_DATASET_ID and CAPI_ACCESS_TOKEN (or the "
-    "file CAPI_ACCESS_TOKEN_FILE names), or list the dataset in the file CAPI_DATASETS names, then "
-    "materialize the hour again."
-)

@@ -31,7 +31,6 @@ from capi_assets.delivery.sending.request import Request
 from capi_assets.delivery.sending.responses import NextStep, ResponseDecision, decide
 from capi_assets.delivery.sending.summary import DeliverySummary, Progress, Stop
 from capi_assets.meta.graph.client import Answer
-from capi_assets.meta.graph.errors import ErrorKind
 
 _MOST_THREADS = 32
 _BUSY = 0.9  # of a limit used up: one request at a time from here
@@ -168,7 +167,7 @@ class _Delivery:
         if self._elapsed() >= self._policy.time_budget.total_seconds():
             for lane in self._lanes.values():
                 if not (lane.is_idle and self._source_is_dry):
-                    lane.close(Outcome("refused", reasons.TIME_BUDGET), _TIME_BUDGET_REMEDY)
+                    lane.close(Outcome("refused", reasons.TIME_BUDGET))
         started = True
         while started:
             self._read_ahead()
@@ -264,7 +263,7 @@ class _Delivery:
         clock, now = self._monotonic(), self._now()
         asked = requested_wait(answer.usage, now)
         if asked:
-            flight.lane.pause(asked, clock, *_why_pause(ruling))
+            flight.lane.pause(asked, clock, _why_pause(ruling))
         outcome, comes_again = flight.lane.settle(flight.request, ruling, clock)
         if load(answer.usage) >= _BUSY:
             flight.lane.reset_concurrency()
@@ -334,15 +333,8 @@ class _Delivery:
         return self._monotonic() - self._started
 
 
-def _why_pause(ruling: ResponseDecision) -> tuple[Outcome, str]:
+def _why_pause(ruling: ResponseDecision) -> Outcome:
     """Why the lane stays away: what was answered; a limit, if the answer was about events."""
     if ruling.then in (NextStep.DONE, NextStep.SPLIT):
-        near = replace(ruling.outcome, state="refused", reason=reasons.THROTTLED)
-        return near, ErrorKind.THROTTLED.remedy
-    return replace(ruling.outcome, state="refused"), ruling.remedy
-
-
-_TIME_BUDGET_REMEDY = (
-    "The run's time was over; the events go with the next materialization. If it recurs, raise "
-    "CAPI_TIME_BUDGET_SECONDS or CAPI_REQUESTS_IN_FLIGHT."
-)
+        return replace(ruling.outcome, state="refused", reason=reasons.THROTTLED)
+    return replace(ruling.outcome, state="refused")
