@@ -284,7 +284,14 @@ DIAGNOSES: dict[str, Diagnosis] = {
             for number, known in SUBCODES.items()
             if is_payload_subcode(number)
         ),
-        *(_row(refusal.reason, Cause.PAYLOAD, action=refusal.words) for refusal in REFUSALS),
+        *(
+            _row(
+                refusal.reason,
+                Cause.PAYLOAD,
+                action=refusal.words if refusal.words[0].isupper() else f"The field {refusal.words}",
+            )
+            for refusal in REFUSALS
+        ),
         _row(
             "weak_match_keys",
             Cause.MATCH_KEYS_LOST,

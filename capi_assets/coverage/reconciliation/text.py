@@ -11,6 +11,7 @@ from capi_assets.coverage.markdown import MAX_ROWS, escape, table
 from capi_assets.coverage.reconciliation.compare import Fit
 from capi_assets.delivery.causes import DIAGNOSES, Cause
 from capi_assets.hours import hour_key
+from capi_assets.meta.graph.error_reasons import SETUP_REFUSED
 from capi_assets.meta.graph.errors import error_suffix
 from capi_assets.meta.graph.reads import FailedRead, ReadError
 
@@ -44,7 +45,8 @@ def unread_words(unread: FailedRead, what: str = "Meta's own counts") -> str:
         return f"{prefix}: Meta answers in a way that is not known here{said}"
     found = DIAGNOSES[unread.problem.reason]
     if found.cause is Cause.PERMISSION:
-        return f"{prefix}: it may not read them{said}. {_READING_RIGHTS}"
+        unsure = ", or Meta refuses the question" if found.reason == SETUP_REFUSED else ""
+        return f"{prefix}: it may not read them{unsure}{said}. {_READING_RIGHTS}"
     return f"{prefix}: {found.headline}{said}. {found.action.removesuffix('.')}"
 
 

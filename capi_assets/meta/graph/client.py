@@ -124,8 +124,6 @@ class Answer:
             return Problem(ErrorKind.TRANSIENT, reasons.NO_CONNECTION)
         if self.arrival is RequestOutcome.NO_ANSWER or status is None:
             return Problem(ErrorKind.UNKNOWN_OUTCOME, reasons.NO_ANSWER)
-        if 300 <= status < 400:
-            return Problem(ErrorKind.TRANSIENT, reasons.REDIRECTED)
         if 200 <= status < 300 and self.error.code is None:
             if self.events_received == sent:
                 return None

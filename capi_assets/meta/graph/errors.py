@@ -103,6 +103,8 @@ def classify(http_status: int | None, error: MetaError) -> Problem:
     wrong body. A connection that was never made is `client.Answer.problem`'s to say.
     """
     code, subcode = error.code, error.subcode
+    if http_status is not None and 300 <= http_status < 400:  # Meta does not redirect
+        return Problem(ErrorKind.TRANSIENT, reasons.REDIRECTED)
     if code is None:
         return _by_status(http_status, error.body)
     if code == 613 and subcode is None:
