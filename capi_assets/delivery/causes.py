@@ -274,6 +274,11 @@ def _row(
     )
 
 
+def _sentence(words: str) -> str:
+    """`words` as the begin of a text: a column's name is not to be capitalised."""
+    return words if words[0].isupper() else f"The field {words}"
+
+
 DIAGNOSES: dict[str, Diagnosis] = {
     row.reason or "": row
     for row in (
@@ -284,14 +289,8 @@ DIAGNOSES: dict[str, Diagnosis] = {
             for number, known in SUBCODES.items()
             if is_payload_subcode(number)
         ),
-        *(
-            _row(
-                refusal.reason,
-                Cause.PAYLOAD,
-                action=refusal.words if refusal.words[0].isupper() else f"The field {refusal.words}",
-            )
-            for refusal in REFUSALS
-        ),
+        *(_row(refusal.reason, Cause.PAYLOAD, action=_sentence(refusal.words))
+          for refusal in REFUSALS),
         _row(
             "weak_match_keys",
             Cause.MATCH_KEYS_LOST,
