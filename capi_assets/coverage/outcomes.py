@@ -15,7 +15,7 @@ import pyarrow as pa
 from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.coverage.sql import duckdb_with, query
-from capi_assets.delivery.causes import NOT_PLANNED, cause_of
+from capi_assets.delivery.causes import DIAGNOSES, NOT_PLANNED, diagnose
 
 STAGES = (
     "quarantined",
@@ -117,7 +117,7 @@ FROM quarantined_orders
 
 _WITH_CAUSES = """
 CREATE TEMP TABLE outcomes AS
-SELECT s.*, k.kind
+SELECT s.* REPLACE (coalesce(k.precise, s.reason) AS reason), k.kind
 FROM staged AS s
 LEFT JOIN kinds AS k
     ON k.stage = s.stage
@@ -185,11 +185,22 @@ def losses(
 
 
 def _kinds(connection: duckdb.DuckDBPyConnection) -> pa.Table:
-    """The cause of every distinct piece of evidence: a handful, however many orders there are."""
+    """The cause of every distinct piece of evidence: a handful, however many orders there are.
+
+    `precise` is the word that the evidence has today, where an older ledger holds a broader one.
+    """
     evidence = query(
         connection,
         f"""SELECT DISTINCT stage, reason, http_status, code, subcode FROM staged
         WHERE stage NOT IN ('{DELIVERED}', '{ON_PURPOSE}')""",
     )
-    kinds = [str(cause_of(**row)) for row in evidence.to_pylist()]
-    return evidence.append_column("kind", pa.array(kinds, pa.string()))
+    rows = evidence.to_pylist()
+    found = [diagnose(**row) for row in rows]
+    precise = [
+        d.reason if row["stage"] in ("pending", "unknown") and row["reason"] in DIAGNOSES else None
+        for row, d in zip(rows, found, strict=True)
+    ]
+    kinds = pa.array([str(d.cause) for d in found], pa.string())
+    return evidence.append_column("kind", kinds).append_column(
+        "precise", pa.array(precise, pa.string())
+    )

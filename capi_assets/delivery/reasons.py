@@ -2,21 +2,16 @@
 
 Reasons of `withheld` and `invalid` events come with the event, and those of rejected ones are
 Meta's subcodes by name (`meta.graph.error_subcodes`). One word per thing: results, plan, ledger,
-and alerts all use these.
+and alerts all use these. What each means and asks for is in `causes`.
 """
 
 from __future__ import annotations
 
+from capi_assets.meta.graph.error_reasons import *  # noqa: F403  Meta's are words of ours, too
+
 # Pending: nothing was accepted; the next materialization sends it.
 NOT_ATTEMPTED = "not_attempted"
-TOKEN_EXPIRED = "token_expired"
-TOKEN_INVALID = "token_invalid"
-PERMISSION_LOST = "permission_lost"
 NO_ACCESS = "no_access_configured"
-THROTTLED = "throttled"
-META_DOWN = "meta_down"
-REDIRECTED = "redirected"
-UNRECOGNISED = "unrecognised_code"
 TIME_BUDGET = "time_budget"
 BISECTION_BUDGET = "bisection_budget"
 REFUSED_TOGETHER = "refused_together"
@@ -27,8 +22,6 @@ RESEND_DECIDED = "resend_decided"
 
 # Unknown: Meta may have accepted it.
 IN_FLIGHT = "in_flight"
-NO_ANSWER = "no_answer"
-UNEXPECTED_ANSWER = "unexpected_answer"
 HELD = "held_after_48_hours"
 HELD_TOO_LATE = "held_past_deliver_until"
 
@@ -38,6 +31,5 @@ UNSTORABLE = "id_holds_nul"
 DUPLICATE = "duplicate_event_id"
 PIXEL_REPORTED = "pixel_reported"
 PIXEL_ASSUMED = "pixel_assumed"
-FUTURE = "event_time_in_future"
 WRITTEN_OFF = "written_off"
 PAYLOAD_CHANGED = "payload_changed_since"

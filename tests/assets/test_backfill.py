@@ -51,7 +51,7 @@ def test_a_dead_token_leaves_its_hours_failed_and_only_those(world: AssetHarness
     (note,) = [record.asset_observation for record in notes]
     assert note is not None
     assert note.partition == hour_key(bad)
-    assert "the access token is not accepted" in str(note.description)
+    assert "the access token has expired" in str(note.description)
     assert note.metadata["pending"].value == 3
     assert "token" in str(note.metadata["remedy"].value)
 

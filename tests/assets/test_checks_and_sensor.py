@@ -43,7 +43,7 @@ def test_each_hour_of_a_range_has_its_own_verdict(world: AssetHarness) -> None:
     failed = verdicts[hour_key(bad)]
     assert not failed.passed
     assert "0 of 3 eligible orders delivered" in failed.description
-    assert "the access token is not accepted" in failed.description
+    assert "the access token has expired" in failed.description
     assert "can be saved until" in failed.description
     assert failed.metadata["missing_orders"].value == 3
     assert "EUR" in failed.metadata["waterfall"].value

@@ -57,6 +57,9 @@ class Staging:
     def permission(self) -> None:
         self.faulty(Cause.PERMISSION, "permission_lost")
 
+    def blocked(self) -> None:
+        self.faulty(Cause.BLOCKED, "error", http_status=400, code=368)
+
     def throttled(self) -> None:
         self.faulty(Cause.THROTTLED, "throttled")
 
@@ -159,11 +162,12 @@ def test_every_cause_is_told_by_the_hour_that_it_strikes(
     told = {cause: verdict.metadata["cause"].value for cause, verdict in ran.items()}
     assert told == {cause: str(cause) for cause in ran}
     for cause, verdict in ran.items():
-        assert cause.headline in (verdict.description or "")
+        assert gaps[cause].headline in (verdict.description or "")
 
     # What a run alone can save, and what needs other input first.
     assert {cause for cause, gap in gaps.items() if gap.savable} == {
-        *(Cause.TOKEN, Cause.PERMISSION, Cause.THROTTLED, Cause.META_DOWN, Cause.UNEXPLAINED),
+        *(Cause.TOKEN, Cause.PERMISSION, Cause.BLOCKED, Cause.THROTTLED, Cause.META_DOWN),
+        Cause.UNEXPLAINED,
         *(Cause.TIME_BUDGET, Cause.NOT_MATERIALIZED, Cause.UNKNOWN_OUTCOME),
     }
     assert {cause for cause, gap in gaps.items() if gap.correctable} == {

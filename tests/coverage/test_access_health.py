@@ -22,7 +22,7 @@ from capi_assets.coverage.access_health.findings import (
 from capi_assets.delivery.datasets import Datasets
 from capi_assets.meta.graph.client import DatasetAccess
 from capi_assets.meta.graph.debug_token import TokenFacts
-from capi_assets.meta.graph.errors import ErrorKind
+from capi_assets.meta.graph.errors import Body, MetaError, classify
 from capi_assets.meta.graph.preflight import Preflight
 from capi_assets.meta.graph.versions import version_outlook
 
@@ -47,8 +47,10 @@ def outlook(facts: TokenFacts | None = FOREVER, **changed: Any) -> AccessStatus:
     return AccessStatus(**{**values, **changed})
 
 
-def canary(kind: ErrorKind | None, code: int | None = 100) -> Preflight:
-    return Preflight("42", kind, 400, code, 2804003 if kind is None else None)
+def canary(reason: str | None, code: int | None = 100) -> Preflight:
+    problem = None if reason is None else classify(400, MetaError(Body.HTML, code))
+    assert reason == (problem and problem.reason)
+    return Preflight("42", problem, 400, code, 2804003 if problem is None else None)
 
 
 @pytest.mark.parametrize(
@@ -95,12 +97,13 @@ def test_the_end_of_data_access_is_no_end_of_the_token() -> None:
         (DEAD, None, "error", "token", True),
         (UNTOLD, canary(None), "ok", "ok", False),
         (DEAD, canary(None), "ok", "ok", False),
-        (FOREVER, canary(ErrorKind.PERMISSION, 200), "error", "permission", True),
-        (FOREVER, canary(ErrorKind.TOKEN, 190), "error", "token", True),
-        (FOREVER, canary(ErrorKind.TRANSIENT, None), "ok", "ok", True),
-        (UNTOLD, canary(ErrorKind.THROTTLED, 4), "unknown", "unknown", True),
-        (DEAD, canary(ErrorKind.TRANSIENT, None), "error", "token", True),
-        (FOREVER, canary(ErrorKind.PAYLOAD), "warning", "payload", True),
+        (FOREVER, canary("permission_lost", 200), "error", "permission", True),
+        (FOREVER, canary("app_blocked", 368), "error", "blocked", True),
+        (FOREVER, canary("token_invalid", 190), "error", "token", True),
+        (FOREVER, canary("meta_down", None), "ok", "ok", True),
+        (UNTOLD, canary("throttled", 4), "unknown", "unknown", True),
+        (DEAD, canary("meta_down", None), "error", "token", True),
+        (FOREVER, canary("setup_refused"), "error", "permission", True),
     ],
 )
 def test_the_preflight_knows_best_and_an_outage_of_metas_accuses_nobody(
@@ -196,14 +199,14 @@ def test_an_end_that_was_put_off_a_little_is_told_again_only_when_it_comes_near(
 
 
 def test_lost_access_is_told_when_it_changes_and_when_it_is_good_again() -> None:
-    refused = outlook(FOREVER, canary=canary(ErrorKind.TOKEN, 190))
-    forbidden = outlook(FOREVER, canary=canary(ErrorKind.PERMISSION, 200))
+    refused = outlook(FOREVER, canary=canary("token_invalid", 190))
+    forbidden = outlook(FOREVER, canary=canary("permission_lost", 200))
     said = told_over(refused, refused, forbidden, outlook(FOREVER, canary=canary(None)))
     assert said == [["access_token"], [], ["access_permission"], ["access_recovered"]]
 
 
 def test_what_is_not_known_for_a_while_is_not_told_twice() -> None:
-    unreached = outlook(UNTOLD, canary=canary(ErrorKind.TRANSIENT, None))
+    unreached = outlook(UNTOLD, canary=canary("meta_down", None))
     dying = outlook(ending(5))
     assert told_over(dying, unreached, dying) == [["token_ends_in_7"], [], []]
 

@@ -348,7 +348,7 @@ def test_an_hours_picture_keeps_its_size_at_its_worst() -> None:
 
 
 def test_reasons_and_keys_are_said_in_words() -> None:
-    assert reason_label("token_expired") == "The access token had expired."
+    assert reason_label("token_expired") == "The access token has expired."
     assert reason_label("some_new_code") == "Some new code."
     assert reason_label(None) == "No reason is recorded."
     assert all(words and "_" not in words for words in MATCH_KEY_LABELS.values())

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from capi_assets.coverage.flags import CoveragePolicy, flag_hours
 from capi_assets.coverage.gaps import gaps
 from capi_assets.coverage.recovery.decisions import (
-    NEEDS_CANARY,
+    NEEDS_PREFLIGHT,
     ONLY_LAUNCH,
     Recovery,
     RecoveryPolicy,
     SavableHour,
     datasets_to_ask,
     decide_recovery,
+    note_blocks,
     savable_hours,
 )
 from capi_assets.coverage.recovery.state import RecoveryState
@@ -29,7 +30,8 @@ from tests.helpers.order_records import H, OrderRecords, hour
 WINDOW = timedelta(days=6, hours=23, minutes=30)
 MINUTE = timedelta(minutes=1)
 POLICY = RecoveryPolicy()
-UP, DOWN = {"d1": True}, {"d1": False}
+UP: dict[str, Cause | None] = {"d1": None}
+DOWN: dict[str, Cause | None] = {"d1": Cause.TOKEN}
 
 
 def savable(
@@ -55,11 +57,11 @@ class RecoverySequence:
         self,
         now: datetime,
         found: list[SavableHour],
-        canaries: Mapping[str, bool] | None = None,
+        preflights: Mapping[str, Cause | None] | None = None,
         under_way: Collection[datetime] = (),
     ) -> Recovery:
         state = RecoveryState.from_json(self.cursor)
-        recovery = decide_recovery(state, found, now, canaries or {}, under_way)
+        recovery = decide_recovery(state, found, now, preflights or {}, under_way)
         self.cursor = recovery.state.to_json()
         assert RecoveryState.from_json(self.cursor) == recovery.state
         return recovery
@@ -72,7 +74,7 @@ def keys(first: int, last: int) -> tuple[str, str]:
     return f"{hour(first):%Y-%m-%d-%H:%M}", f"{hour(last):%Y-%m-%d-%H:%M}"
 
 
-def test_exactly_the_savable_hours_are_launched_once_the_canary_passes() -> None:
+def test_exactly_the_savable_hours_are_launched_once_the_preflight_passes() -> None:
     story = RecoverySequence()
     found = savable(0, 1, 3)
     assert story.asks(hour(9), found) == ["d1"]
@@ -116,7 +118,7 @@ def test_the_most_urgent_go_first_and_the_rest_at_the_next_look() -> None:
     assert young == sorted(young)
 
 
-def test_a_failing_canary_is_asked_less_and_less_often() -> None:
+def test_a_failing_preflight_is_asked_less_and_less_often() -> None:
     story = RecoverySequence()
     now, asked = hour(9), []
     for _ in range(60 * 4):
@@ -133,14 +135,14 @@ def test_a_failing_canary_is_asked_less_and_less_often() -> None:
     assert story.asks(now + timedelta(hours=2), savable(0)) == ["d1"]
 
 
-def test_what_only_lacks_a_run_needs_no_canary() -> None:
+def test_what_only_lacks_a_run_needs_no_preflight() -> None:
     story = RecoverySequence()
     found = savable(0, cause=Cause.NOT_MATERIALIZED, orders=None)
     assert story.asks(hour(9), found) == []
     assert story.launched(hour(9), found) == [[keys(0, 0)]]
 
 
-@pytest.mark.parametrize("cause", sorted(set(Cause) - NEEDS_CANARY - ONLY_LAUNCH))
+@pytest.mark.parametrize("cause", sorted(set(Cause) - NEEDS_PREFLIGHT - ONLY_LAUNCH))
 def test_what_other_input_or_a_person_must_cure_is_never_launched(cause: Cause) -> None:
     story = RecoverySequence()
     found = savable(0, cause=cause)
@@ -200,9 +202,9 @@ def test_one_dataset_of_two_is_enough() -> None:
     both = [SavableHour(H, Cause.TOKEN, 5, H + WINDOW, frozenset({"d1", "d2"}), "g")]
     story = RecoverySequence()
     assert story.asks(hour(9), both) == ["d1", "d2"]
-    assert story.launched(hour(9), both, {"d1": False, "d2": True}) == [[keys(0, 0)]]
+    assert story.launched(hour(9), both, {**DOWN, "d2": None}) == [[keys(0, 0)]]
     other = savable(1)
-    assert story.launched(hour(9), other, {"d2": True}) == []
+    assert story.launched(hour(9), other, {"d2": None}) == []
 
 
 @pytest.mark.parametrize("text", [None, "", "{}", "[]", "nonsense", '{"hours": [[1]]}'])
@@ -268,3 +270,38 @@ def test_savable_hours_come_from_flags_with_their_datasets_and_causes() -> None:
     assert not {hour(3), hour(2), hour(4)} & found.keys()
     later = hour(9) + WINDOW
     assert savable_hours(flag_hours(health, CoveragePolicy(), later), [], health, later) == []
+
+
+def blocked_then(delivered: int | None = None) -> OrderRecords:
+    """An hour that Meta blocked, an hour whose run never came, and perhaps a later delivery."""
+    records = OrderRecords().order(H, status="pending", reason="app_blocked", times=30)
+    records.order(hour(1), status=None, times=30)
+    return records if delivered is None else records.order(hour(delivered), times=30)
+
+
+def seen(records: OrderRecords, now: datetime, state: RecoveryState) -> tuple[RecoveryState, list]:
+    health = records.health()
+    flags = flag_hours(health, CoveragePolicy(), now)
+    found = savable_hours(flags, gaps(flags), health, now)
+    return note_blocks(state, found, health, now), found
+
+
+def test_a_blocked_dataset_is_left_alone_until_a_later_delivery_succeeded() -> None:
+    state = RecoveryState()
+    for now in (hour(9), hour(12), hour(30)):
+        state, found = seen(blocked_then(delivered=5), now, state)
+        assert {hour.cause for hour in found} == {Cause.BLOCKED, Cause.NOT_MATERIALIZED}
+        assert datasets_to_ask(state, found, now, ()) == []
+        assert decide_recovery(state, found, now, {}, ()).launches == ()
+        state = RecoveryState.from_json(state.to_json())
+    state, found = seen(blocked_then(delivered=20), hour(31), state)
+    assert datasets_to_ask(state, found, hour(31), ()) == ["d1"]
+    assert len(decide_recovery(state, found, hour(31), UP, ()).launches) == 2
+
+
+def test_a_preflight_that_is_told_of_a_block_is_the_last_one() -> None:
+    found = savable(0)
+    blocked = decide_recovery(RecoveryState(), found, hour(9), {"d1": Cause.BLOCKED}, ()).state
+    for later in (hour(10), hour(40)):
+        kept = note_blocks(blocked, found, OrderRecords().order().health(), later)
+        assert datasets_to_ask(kept, found, later, ()) == []

@@ -106,11 +106,11 @@ def test_an_alert_is_one_paragraph_that_says_it_all() -> None:
     ((alert,), _) = decide(AlertState(), gaps(flags_of(outage())), NOW)
     assert alert_text(alert, NOW) == (
         "New gap (error), 2026-11-20 13:00 to 15:00 UTC: 413 orders (EUR 12,340.00 and JPY 5,000)"
-        " are missing, because the access token is not accepted. Seen: token_expired."
+        " are missing, because the access token has expired. Seen: token_expired."
         " 413 orders (EUR 12,340.00 and JPY 5,000) can still be saved, the first until"
-        " 2026-11-27 12:30 UTC (in 6 d 20 h). Create a new access token in Events Manager and set"
-        " CAPI_ACCESS_TOKEN (or the file CAPI_ACCESS_TOKEN_FILE names, or the dataset's variable in"
-        " CAPI_DATASETS), then materialize the range."
+        " 2026-11-27 12:30 UTC (in 6 d 20 h). Create an access token without expiry in Events"
+        " Manager (system user) and set CAPI_ACCESS_TOKEN (or the file CAPI_ACCESS_TOKEN_FILE"
+        " names, or the dataset's variable in CAPI_DATASETS). Then materialize the range."
         " Range: [2026-11-20-13:00...2026-11-20-14:00]"
     )
     assert message(alert, NOW).severity == "error"

@@ -28,13 +28,11 @@ POLICY = replace(
     events_per_request=10,
 )
 DONE = ResponseDecision(NextStep.DONE, Outcome("delivered"))
-DOWN = ResponseDecision(NextStep.RETRY, Outcome("unknown", "meta_down"), remedy="Wait.")
+DOWN = ResponseDecision(NextStep.RETRY, Outcome("unknown", "meta_down"))
 BAD = ResponseDecision(
     NextStep.SPLIT, Outcome("refused", "missing_value"), alone=Outcome("rejected", "missing_value")
 )
-DEAD = ResponseDecision(
-    NextStep.STOP, Outcome("refused", "token_expired", code=190), remedy="Renew."
-)
+DEAD = ResponseDecision(NextStep.STOP, Outcome("refused", "token_expired", code=190))
 
 
 class UnusedClient:
@@ -128,7 +126,7 @@ def test_a_stop_ends_retries_and_its_first_cause_stays() -> None:
     assert dispatcher.settle(second, DOWN, 0.0) == (DOWN.outcome, False)
     dispatcher.close(Outcome("refused", "time_budget"), "")
     assert dispatcher.stop is not None
-    assert (dispatcher.stop.reason, dispatcher.stop.remedy) == ("token_expired", "Renew.")
+    assert dispatcher.stop.reason == "token_expired"
 
 
 def test_the_event_that_meta_blames_is_tried_alone_first() -> None:

@@ -32,7 +32,7 @@ def test_an_expired_token_is_told_planned_and_recovered(tmp_path: Path) -> None:
     status, told = drill("token", tmp_path / "stage")
     assert status == 0, told
     assert "New gap" in told
-    assert "because the access token is not accepted" in told
+    assert "because the access token has expired" in told
     assert "What materializing these hours would do" in told
     assert re.search(r"Gap recovered,.*Coverage of these hours is good again", told)
     before = int(re.search(r"pending ([\d,]+)", told)[1].replace(",", ""))

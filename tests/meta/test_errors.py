@@ -8,16 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capi_assets.meta.events.refusals import REFUSALS
-from capi_assets.meta.graph.errors import (
-    SUBCODES,
-    Body,
-    ErrorKind,
-    MetaError,
-    classify,
-    parse_error,
-    remedy,
-    subcode_name,
-)
+from capi_assets.meta.graph.error_subcodes import SUBCODES, subcode_name
+from capi_assets.meta.graph.errors import Body, ErrorKind, MetaError, classify, parse_error
 
 
 def body(**error: Any) -> bytes:
@@ -29,7 +21,7 @@ def body(**error: Any) -> bytes:
     [
         # META's own Graph and Marketing codes
         (400, 1, None, ErrorKind.TRANSIENT),
-        (400, 1, 99, ErrorKind.PAYLOAD),
+        (400, 1, 99, ErrorKind.PERMISSION),
         (400, 2, None, ErrorKind.TRANSIENT),
         (400, 3, None, ErrorKind.PERMISSION),
         (400, 4, None, ErrorKind.THROTTLED),
@@ -40,7 +32,7 @@ def body(**error: Any) -> bytes:
         (403, 299, None, ErrorKind.PERMISSION),
         (400, 17, 2446079, ErrorKind.THROTTLED),
         (400, 32, None, ErrorKind.THROTTLED),
-        (400, 100, None, ErrorKind.PAYLOAD),
+        (400, 100, None, ErrorKind.PERMISSION),
         (400, 100, 33, ErrorKind.PERMISSION),
         (400, 102, None, ErrorKind.TOKEN),
         (400, 104, None, ErrorKind.TOKEN),
@@ -50,14 +42,15 @@ def body(**error: Any) -> bytes:
         (400, 368, None, ErrorKind.PERMISSION),
         (400, 613, None, ErrorKind.THROTTLED),
         (400, 613, 1487742, ErrorKind.THROTTLED),
-        (400, 2500, None, ErrorKind.PAYLOAD),
+        (400, 2500, None, ErrorKind.PERMISSION),
         (400, 5000, None, ErrorKind.TRANSIENT),
         (400, 21009, None, ErrorKind.TRANSIENT),
         *((400, code, None, ErrorKind.THROTTLED) for code in (80000, 80003, 80004, 80009, 80014)),
         (400, -3, None, ErrorKind.TRANSIENT),
         # subcodes of the Conversions API
         (400, 100, 2804003, ErrorKind.EXPIRED),
-        (400, 100, 2804004, ErrorKind.PAYLOAD),
+        (400, 100, 2804004, ErrorKind.NOT_YET),
+        *((400, 100, sub, ErrorKind.NOT_YET) for sub in (2804065, 2804131, 2804132, 2804133)),
         (400, 100, 2804050, ErrorKind.PAYLOAD),
         (400, 100, 2809999, ErrorKind.PAYLOAD),
         (400, 1, 2804001, ErrorKind.PAYLOAD),
@@ -65,6 +58,7 @@ def body(**error: Any) -> bytes:
         (400, 987654, None, ErrorKind.UNRECOGNISED),
         # a fault of the server's may come after it took the events
         (500, 1, None, ErrorKind.UNKNOWN_OUTCOME),
+        (500, 1, 99, ErrorKind.UNKNOWN_OUTCOME),
         (503, 2, None, ErrorKind.UNKNOWN_OUTCOME),
         (500, 987654, None, ErrorKind.UNKNOWN_OUTCOME),
         # but a refusal stays a refusal whatever the status
@@ -75,7 +69,7 @@ def body(**error: Any) -> bytes:
     ],
 )
 def test_codes_decide(status: int, code: int, subcode: int | None, kind: ErrorKind) -> None:
-    assert classify(status, code, subcode, False) is kind
+    assert classify(status, MetaError(Body.ERROR, code, subcode)).kind is kind
 
 
 @pytest.mark.parametrize(
@@ -85,7 +79,7 @@ def test_codes_decide(status: int, code: int, subcode: int | None, kind: ErrorKi
         (200, Body.JSON, ErrorKind.UNKNOWN_OUTCOME),
         (200, Body.TEXT, ErrorKind.UNKNOWN_OUTCOME),
         (200, Body.TRUNCATED, ErrorKind.UNKNOWN_OUTCOME),
-        (302, Body.HTML, ErrorKind.UNKNOWN_OUTCOME),
+        (302, Body.HTML, ErrorKind.TRANSIENT),
         (500, Body.JSON, ErrorKind.UNKNOWN_OUTCOME),
         (502, Body.HTML, ErrorKind.UNKNOWN_OUTCOME),
         (503, Body.EMPTY, ErrorKind.UNKNOWN_OUTCOME),
@@ -105,29 +99,36 @@ def test_codes_decide(status: int, code: int, subcode: int | None, kind: ErrorKi
 def test_without_a_code_the_status_and_the_shape_of_the_body_decide(
     status: int | None, shape: Body, kind: ErrorKind
 ) -> None:
-    assert classify(status, body=shape) is kind
+    assert classify(status, MetaError(shape)).kind is kind
 
 
 @pytest.mark.parametrize("code", [1, 100, 190, 200])
 def test_is_transient_forces_a_retry_and_its_absence_proves_nothing(code: int) -> None:
-    assert classify(400, code, None, is_transient=True) is ErrorKind.TRANSIENT
-    assert classify(500, code, None, is_transient=True) is ErrorKind.UNKNOWN_OUTCOME
-    assert classify(400, 2, None, is_transient=False).retries
+    transient = MetaError(Body.ERROR, code, is_transient=True)
+    assert classify(400, transient).kind is ErrorKind.TRANSIENT
+    assert classify(500, transient).kind is ErrorKind.UNKNOWN_OUTCOME
+    assert classify(400, MetaError(Body.ERROR, 2)).kind is ErrorKind.TRANSIENT
 
 
-def test_every_kind_says_its_cause_what_to_do_and_one_way_to_go_on() -> None:
-    assert len({kind.cause for kind in ErrorKind}) == len(ErrorKind)
-    for kind in ErrorKind:
-        assert kind.remedy.endswith(".")
-        assert [kind.retries, kind.stops, kind.bisects].count(True) == 1
-    assert [kind for kind in ErrorKind if kind.maybe_accepted] == [ErrorKind.UNKNOWN_OUTCOME]
+PATH = "(#100) param data[3][user_data] must be an object"
+PROOF = "Invalid appsecret_proof provided in the API argument"
 
 
-def test_the_remedy_is_precise_where_the_code_is() -> None:
-    assert "CAPI_APP_SECRET" in remedy(ErrorKind.TOKEN, 104, None)
-    assert "expired" in remedy(ErrorKind.TOKEN, 190, 463)
-    assert remedy(ErrorKind.TOKEN, 190, 999) == ErrorKind.TOKEN.remedy
-    assert remedy(ErrorKind.TRANSIENT) == ErrorKind.TRANSIENT.remedy
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        ({"message": "(#100) Missing Permission"}, "setup_refused"),
+        ({"message": PATH}, "refused_100"),
+        ({"message": 'Unexpected key "x" on param "$[\'data\']"'}, "refused_100"),
+        ({"error_data": {"blame_field_specs": [["event_time"]]}}, "refused_100"),
+        ({"message": PATH, "type": "GraphMethodException"}, "setup_refused"),
+        ({"message": PROOF, "type": "GraphMethodException"}, "app_secret_wrong"),
+    ],
+)
+def test_code_100_is_about_events_only_where_it_names_them(
+    error: dict[str, Any], reason: str
+) -> None:
+    assert classify(400, parse_error(body(code=100, **error))).reason == reason
 
 
 def test_the_live_answer_to_an_old_event_is_read() -> None:
@@ -146,7 +147,7 @@ def test_the_live_answer_to_an_old_event_is_read() -> None:
         "AkiF9ptBcD_e-f",
         "OAuthException",
     )
-    assert error.kind(400) is ErrorKind.EXPIRED
+    assert classify(400, error).kind is ErrorKind.EXPIRED
 
 
 BLAMED = {"blame_field_specs": [["data[7][user_data]"], "data[7][custom_data][value]"]}
@@ -238,7 +239,9 @@ def test_no_body_raises(raw: bytes | str) -> None:
 def test_no_error_object_raises_and_every_one_has_a_kind(
     error: dict[str, Any], status: int | None
 ) -> None:
-    assert isinstance(parse_error(json.dumps({"error": error})).kind(status), ErrorKind)
+    problem = classify(status, parse_error(json.dumps({"error": error})))
+    assert isinstance(problem.kind, ErrorKind)
+    assert problem.reason
 
 
 def test_every_subcode_has_a_name_and_unknown_ones_keep_their_number() -> None:

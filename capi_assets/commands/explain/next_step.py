@@ -1,6 +1,6 @@
-"""What a person should do now for one order, in a sentence or two; the last word of `explain`.
+"""What a person should do now for one order, in a sentence or two; the end of `explain`.
 
-Words for causes, refusals and withheld orders come from the rooms that own them.
+What is wrong and what to do about it is read from `delivery.causes`, as everywhere.
 """
 
 from __future__ import annotations
@@ -11,19 +11,9 @@ from typing import Any
 
 from capi_assets.coverage.formatting import deadline, format_utc
 from capi_assets.delivery import reasons
-from capi_assets.delivery.causes import cause_of
+from capi_assets.delivery.causes import diagnose
 from capi_assets.eligibility import WITHHELD_TEXTS
 from capi_assets.hours import hour_key
-from capi_assets.meta.events.refusals import refusal_text
-from capi_assets.meta.graph.errors import SUBCODES
-
-_OWN_REFUSALS = {
-    reasons.DUPLICATE: "Another order has the same event_id, and Meta would take the two for one:"
-    " give each order its own (leave event_id out to have it made from the order_id), then"
-    " materialize {hour} from orders on.",
-    reasons.UNSTORABLE: "An id holds a NUL character, which no database keeps: clean it at its"
-    " source, then materialize {hour} from orders on.",
-}
 
 
 def next_step(
@@ -52,14 +42,19 @@ def _send(key: str, now: datetime, event: Any, planned: Any, known: Any) -> str:
     until = deadline(planned["deliver_until"].astimezone(UTC), now)
     if not planned["reason"]:
         return f"Materialize {key}: the event was never sent; Meta takes it until {until}."
-    cause = cause_of(
-        stage="pending",
+    return f"{_diagnosed('pending', key, planned, known)} Meta takes the event until {until}."
+
+
+def _diagnosed(stage: str, key: str, planned: Any, known: Any) -> str:
+    answer = known or {}
+    found = diagnose(
+        stage=stage,
         reason=planned["reason"],
-        http_status=known and known["http_status"],
-        code=known and known["code"],
-        subcode=known and known["subcode"],
+        http_status=answer.get("http_status"),
+        code=answer.get("code"),
+        subcode=answer.get("subcode"),
     )
-    return f"{cause.remedy} Range: {key}. Meta takes the event until {until}."
+    return f"{found.remedy} Range: {key}." if found.then else found.remedy
 
 
 def _delivered(key: str, now: datetime, event: Any, planned: Any, known: Any) -> str:
@@ -67,7 +62,7 @@ def _delivered(key: str, now: datetime, event: Any, planned: Any, known: Any) ->
     at = f" at {format_utc(when)}" if when else ""
     if event["verdict"] == "withheld":
         words = WITHHELD_TEXTS.get(event["reason"], "It is withheld by now.")
-        return f"Meta accepted it{at} and cannot be asked to give it back, though since: {words}"
+        return f"Meta accepted it{at}, and it cannot be retracted, though since: {words}"
     if planned["reason"] == reasons.PAYLOAD_CHANGED:
         return (
             f"Nothing: Meta accepted it{at}. The event built now differs from what was sent, and"
@@ -79,43 +74,26 @@ def _delivered(key: str, now: datetime, event: Any, planned: Any, known: Any) ->
 def _withheld(key: str, now: datetime, event: Any, planned: Any, known: Any) -> str:
     words = WITHHELD_TEXTS.get(planned["reason"], "It is withheld on purpose.")
     return (
-        f"Nothing, unless the books are wrong: {words} If status or consent change, land the"
-        f" order again and materialize {key}."
+        f"Nothing, unless the order records are wrong: {words} If status or consent change, land"
+        f" the order again and materialize {key}."
     )
 
 
 def _invalid(key: str, now: datetime, event: Any, planned: Any, known: Any) -> str:
-    reason = planned["reason"]
-    if reason in _OWN_REFUSALS:
-        return _OWN_REFUSALS[reason].format(hour=key)
-    try:
-        words = refusal_text(reason)
-    except KeyError:
-        words = f"It cannot be sent ({reason})."
-    return f"{words} Then materialize {key} from orders on."
+    return _diagnosed("invalid", key, planned, None)
 
 
 def _rejected(key: str, now: datetime, event: Any, planned: Any, known: Any) -> str:
-    if planned["reason"] == reasons.WRITTEN_OFF:
-        return "Nothing: a person wrote it off, and it is never sent again."
-    meaning = SUBCODES.get(known["subcode"]) if known else None
-    why = f" because {meaning.meaning}" if meaning else ""
-    return (
-        f"Meta refused it{why}: correct the order at its source, then materialize {key} from"
-        " orders on; changed bytes are sent again."
-    )
+    return _diagnosed("rejected", key, planned, known)
 
 
 def _expired(key: str, now: datetime, event: Any, planned: Any, known: Any) -> str:
     until = format_utc(planned["deliver_until"])
-    return f"Nothing can be done: Meta took this event until {until} and takes it no more."
+    return f"Meta took this event until {until}. {_diagnosed('expired', key, planned, None)}"
 
 
 def _held(key: str, now: datetime, event: Any, planned: Any, known: Any) -> str:
-    cause = cause_of(
-        stage="unknown", reason=planned["reason"], http_status=None, code=None, subcode=None
-    )
-    return f"{cause.remedy} Range: {key}."
+    return _diagnosed("unknown", key, planned, None)
 
 
 def _pixel(key: str, now: datetime, event: Any, planned: Any, known: Any) -> str:
@@ -126,14 +104,12 @@ def _pixel(key: str, now: datetime, event: Any, planned: Any, known: Any) -> str
 
 
 def _future_dated(key: str, now: datetime, event: Any, planned: Any, known: Any) -> str:
-    return (
-        f"The order's time lies in the future ({format_utc(event['occurred_at'])}): check clock and"
-        f" time zone of its source, or materialize {key} once that time has come."
-    )
+    when = format_utc(event["occurred_at"])
+    return f"The order is dated {when}. {_diagnosed('future_dated', key, planned, None)}"
 
 
 def _elsewhere(key: str, now: datetime, event: Any, planned: Any, known: Any) -> str:
-    return f"Wait: another run is sending it right now. If it is not delivered, materialize {key}."
+    return _diagnosed("pending", key, planned, None)
 
 
 _ADVICE = {

@@ -8,10 +8,10 @@ from typing import Any
 from capi_assets.commands.explain import masking
 from capi_assets.commands.explain.facts import OrderHistory
 from capi_assets.coverage.formatting import count
-from capi_assets.delivery.causes import cause_of
+from capi_assets.delivery.causes import diagnose
 from capi_assets.ingest.hashing import CONTACT_FIELDS
 from capi_assets.meta.events.user_data import USER_DATA_FIELDS
-from capi_assets.meta.graph.errors import SUBCODES
+from capi_assets.meta.graph.error_subcodes import SUBCODES
 from capi_assets.meta.match_keys.hashed_keys import problem_text
 from capi_assets.meta.match_keys.key_rules import RULES
 
@@ -71,14 +71,14 @@ def answer_words(attempt: dict[str, Any]) -> str:
     if attempt["outcome"] == "delivered":
         return f"accepted, with {count(attempt['events'], 'event')} in the request"
     known = SUBCODES.get(attempt["subcode"])
-    cause = cause_of(
+    found = diagnose(
         stage="pending",
         reason=attempt["reason"],
         http_status=attempt["http_status"],
         code=attempt["code"],
         subcode=attempt["subcode"],
     )
-    words = known.meaning if known else cause.headline
+    words = known.meaning if known else found.headline
     codes = "/".join(str(attempt[n]) for n in ("code", "subcode") if attempt[n] is not None)
     said = f" “{attempt['message']}”" if attempt["message"] else ""
     return f"{f'code {codes}: ' if codes else ''}{words}{said}"

@@ -76,7 +76,7 @@ _NEWS = {
     "version": "Graph API version:",
 }
 _AGAIN = {
-    "access": "Access to Meta is good again.",
+    "access": "Access to Meta is restored.",
     "token": "Access token renewed.",
     "version": "Graph API version is good again.",
 }

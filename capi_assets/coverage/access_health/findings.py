@@ -1,7 +1,7 @@
 """What will stop delivery before it does: a token that is refused or ends, a version that ends.
 
-Looking asks Meta (`look`); what it means is pure. When it is told as an alert is in
-foresight_alerts.py.
+`check_access` asks Meta; the rest is pure. When a finding becomes an alert is in alerts.py. What a
+refusal is called and asks for is read from `delivery.causes`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ import pyarrow as pa
 
 from capi_assets.contracts.base import arrow_schema, conform
 from capi_assets.contracts.meta_access import MetaAccess
+from capi_assets.coverage.formatting import format_utc
+from capi_assets.delivery import reasons
+from capi_assets.delivery.causes import DIAGNOSES, TOKEN_SETTINGS, Cause, Diagnosis
 from capi_assets.delivery.datasets import Datasets
 from capi_assets.meta.graph.client import DatasetAccess, MetaClient
 from capi_assets.meta.graph.debug_token import TokenFacts, debug_token
-from capi_assets.meta.graph.errors import TOKEN_SETTINGS, ErrorKind, remedy_without_rerun
-from capi_assets.meta.graph.preflight import Preflight, preflight
+from capi_assets.meta.graph.errors import ErrorKind, error_suffix
+from capi_assets.meta.graph.preflight import AGE, EVENT_NAME, Preflight, preflight
 from capi_assets.meta.graph.versions import VersionOutlook, version_outlook
 
 Verdict = Literal["ok", "unknown", "warning", "error"]
@@ -67,7 +70,7 @@ class AccessStatus:
             return False
         if self.canary and self.canary.ok:
             return True
-        if self.canary and self.canary.kind is ErrorKind.TOKEN:
+        if self.canary and self.canary.problem and self.canary.problem.kind is ErrorKind.TOKEN:
             return False
         return self.facts.is_valid if self.facts else None
 
@@ -136,23 +139,20 @@ def access(outlook: AccessStatus) -> Finding:
             f" {outlook.missing.rstrip('.')}. Set {TOKEN_SETTINGS}."
         )
         return Finding("error", words, "no_token")
-    if canary is not None and (canary.ok or canary.kind not in _NOT_TELLING):
-        return _of_canary(canary)
+    if canary is not None and _is_about_access(canary):
+        return _of_preflight(canary)
     if facts is not None and facts.is_valid:
         words = (
-            f"Meta says that the token of dataset {dataset} is valid. Whether it may send to the"
-            " dataset was not tried: `capi-assets preflight` does."
+            f"Meta says that the token of dataset {dataset} is valid. Send permission was not"
+            " tested: `capi-assets preflight` does."
         )
         return Finding("ok", words, "ok")
     if facts is not None and facts.is_valid is False:
-        words = (
-            f"Meta does not accept the access token of dataset {dataset}"
-            f"{_codes(facts.code, facts.subcode)}."
-            f" {remedy_without_rerun(ErrorKind.TOKEN, facts.code, facts.subcode)}"
-        )
-        return Finding("error", words, ErrorKind.TOKEN.cause)
+        found = DIAGNOSES[facts.reason or reasons.TOKEN_INVALID]
+        words = _sentence(dataset, found, error_suffix(facts.code, facts.subcode, None))
+        return Finding("error", words, str(found.cause))
     if canary is not None:
-        return Finding("unknown", canary.words, "unknown")
+        return Finding("unknown", preflight_text(canary), "unknown")
     why = facts.why_unknown if facts else None
     words = (
         f"Whether Meta accepts the token of dataset {dataset} is not known: {why}."
@@ -161,47 +161,69 @@ def access(outlook: AccessStatus) -> Finding:
     return Finding("unknown", words, "unknown")
 
 
+def preflight_text(found: Preflight) -> str:
+    """What a preflight found, in a sentence, and what to do where something is to be done."""
+    dataset = found.dataset_id
+    if found.problem is not None:
+        said = error_suffix(found.code, found.subcode, found.http_status)
+        return _sentence(dataset, DIAGNOSES[found.problem.reason], said)
+    if found.was_accepted:
+        return (
+            f"Meta accepts the token for dataset {dataset}, but it accepted the preflight event of"
+            f" {AGE.days} days ago, which it should reject: one {EVENT_NAME} event is counted. Set"
+            " CAPI_PREFLIGHT=off, and check that the address is Meta's."
+        )
+    return f"Meta accepts the token and lets it send to dataset {dataset}."
+
+
+def preflight_cause(found: Preflight) -> Cause | None:
+    """Why events for the dataset would not be accepted now; None if they would."""
+    return DIAGNOSES[found.problem.reason].cause if found.problem else None
+
+
+def _sentence(dataset: str, found: Diagnosis, answer: str) -> str:
+    return f"Dataset {dataset}: {found.headline}{answer}. {found.action}"
+
+
 # Answers that say nothing of the token, for better or worse.
 _NOT_TELLING = (ErrorKind.TRANSIENT, ErrorKind.THROTTLED, ErrorKind.UNRECOGNISED)
 
 
-def _of_canary(canary: Preflight) -> Finding:
-    if canary.kind is None:
-        return Finding("warning" if canary.was_accepted else "ok", canary.words, "ok")
-    verdict: Verdict = "error" if canary.kind.stops else "warning"
-    return Finding(verdict, canary.words, canary.kind.cause)
+def _is_about_access(canary: Preflight) -> bool:
+    return canary.problem is None or canary.problem.kind not in _NOT_TELLING
 
 
-def _codes(code: int | None, subcode: int | None) -> str:
-    if code is None:
-        return ""
-    return f" (error {code}{f'/{subcode}' if subcode is not None else ''})"
+def _of_preflight(canary: Preflight) -> Finding:
+    cause, words = preflight_cause(canary), preflight_text(canary)
+    if cause is None:
+        return Finding("warning" if canary.was_accepted else "ok", words, "ok")
+    return Finding("error", words, str(cause))
 
 
 def token_end(outlook: AccessStatus) -> Finding:
     """How long the token lasts."""
     token, facts, left = f"token of dataset {outlook.dataset_id}", outlook.facts, outlook.days_left
     if facts is None:
-        return Finding("unknown", f"There is no {token} that could end.", "unknown")
+        return Finding("unknown", f"There is no {token}, so none expires.", "unknown")
     if facts.expires_at is not None and left is not None:
         if facts.expires_at <= outlook.checked_at:
-            words = f"The {token} ended on {_moment(facts.expires_at)}. {_RENEW}"
+            words = f"The {token} ended on {format_utc(facts.expires_at)}. {_RENEW}"
             return Finding("error", words, "ended")
-        words = f"The {token} ends on {_moment(facts.expires_at)} ({_in(left)})."
+        words = f"The {token} ends on {format_utc(facts.expires_at)} ({_in(left)})."
         if left > WARNING_DAYS:
             return _with_data_access(outlook, words)
         return Finding(
             "error" if left <= ERROR_DAYS else "warning", f"{words} {_RENEW}", step(left)
         )
     if facts.never_expires:
-        return _with_data_access(outlook, f"The {token} has no end.")
+        return _with_data_access(outlook, f"The {token} does not expire.")
     why = facts.why_unknown or (
         "Meta does not accept it" if facts.is_valid is False else "Meta does not tell it"
     )
     return Finding("unknown", f"When the {token} ends is not known: {why}.", "unknown")
 
 
-_RENEW = f"Create a new one without end in Events Manager and set {TOKEN_SETTINGS}."
+_RENEW = f"Create a new one without expiry in Events Manager and set {TOKEN_SETTINGS}."
 
 STEPS = (1, 3, 7, 14, 30)
 """Days left at which an end is told again."""
@@ -218,8 +240,8 @@ def _with_data_access(outlook: AccessStatus, words: str) -> Finding:
     if ends is None or ends - outlook.checked_at > timedelta(days=WARNING_DAYS):
         return Finding("ok", words, "ok")
     words = (
-        f"{words} The app's access to the person's data ends on {_moment(ends)}; Meta does not say"
-        " whether events are taken after that, so renew it before."
+        f"{words} The app's access to the person's data ends on {format_utc(ends)}; Meta does not"
+        " say whether events are taken after that, so renew it before."
     )
     return Finding("warning", words, "data_access_ends")
 
@@ -259,7 +281,7 @@ def row(outlook: AccessStatus, told: str = "") -> dict[str, Any]:
         "verdict": outlook.verdict,
         "words": words_of(outlook),
         "token_accepted": outlook.accepted,
-        "preflight": None if canary is None else "ok" if canary.kind is None else canary.kind.cause,
+        "preflight": None if canary is None else str(preflight_cause(canary) or "ok"),
         "expires_at": facts.expires_at if facts else None,
         "never_expires": bool(facts and facts.never_expires),
         "days_left": outlook.days_left,
@@ -285,10 +307,6 @@ def table(rows: Sequence[dict[str, Any]]) -> pa.Table:
 def _answered(outlook: AccessStatus) -> str | None:
     said = outlook.canary.api_version if outlook.canary else None
     return said or (outlook.facts.api_version if outlook.facts else None)
-
-
-def _moment(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _in(days: int) -> str:

@@ -9,7 +9,10 @@ from typing import Any
 from capi_assets.coverage.formatting import count, join_names
 from capi_assets.coverage.markdown import MAX_ROWS, escape, table
 from capi_assets.coverage.reconciliation.compare import Fit
+from capi_assets.delivery.causes import DIAGNOSES, Cause
 from capi_assets.hours import hour_key
+from capi_assets.meta.graph.error_reasons import SETUP_REFUSED
+from capi_assets.meta.graph.errors import error_suffix
 from capi_assets.meta.graph.reads import FailedRead, ReadError
 
 Row = Mapping[str, Any]
@@ -28,10 +31,23 @@ _PREFIXES = {
     ReadError.UNCLEAR: "cannot be read",
 }
 
+_READING_RIGHTS = (
+    "Reading wants ads_read with ads_management or business_management, and at least “Use events"
+    " dataset” on the dataset; sending events does not"
+)
+
 
 def unread_words(unread: FailedRead, what: str = "Meta's own counts") -> str:
     """`Meta's own counts cannot be read with this token: …`, without a full stop."""
-    return f"{what} {_PREFIXES[unread.obstacle]}: {unread.words}"
+    said = error_suffix(unread.code, unread.subcode, unread.http_status)
+    prefix = f"{what} {_PREFIXES[unread.obstacle]}"
+    if unread.obstacle is ReadError.UNCLEAR:
+        return f"{prefix}: Meta answers in a way that is not known here{said}"
+    found = DIAGNOSES[unread.problem.reason]
+    if found.cause is Cause.PERMISSION:
+        unsure = ", or Meta refuses the question" if found.reason == SETUP_REFUSED else ""
+        return f"{prefix}: it may not read them{unsure}{said}. {_READING_RIGHTS}"
+    return f"{prefix}: {found.headline}{said}. {found.action.removesuffix('.')}"
 
 
 def no_access_words(why: str, what: str = "Meta's own counts") -> str:

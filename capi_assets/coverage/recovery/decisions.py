@@ -1,8 +1,14 @@
 """Automatic recovery: which hours to materialize again, when, and when to give up.
 
-Pure: `datasets_to_ask` says whose canary is needed, `decide_recovery` what to launch; both take
-what was remembered and a clock. Only hours whose cause lies outside the data are ever launched,
-and where Meta or the token is at fault, only after the canary (meta/graph/preflight.py) has passed.
+Pure: `note_blocks` says which datasets are left alone, `datasets_to_ask` whose preflight is needed,
+`decide_recovery` what to launch; all take what was remembered and a clock. Only hours whose cause
+lies outside the data are ever launched, and where Meta or the token is at fault, only after the
+preflight (meta/graph/preflight.py) has passed.
+
+A dataset that Meta has blocked (`Cause.BLOCKED`) is neither asked nor launched, because further
+calls prolong a block that only a person can end. What counts as a person's change is a delivery
+that succeeded afterwards: an event accepted for an hour that ended after the block became known,
+sent by a schedule or by a person's own materialization.
 """
 
 from __future__ import annotations
@@ -16,14 +22,18 @@ import pyarrow as pa
 
 from capi_assets.coverage.gaps import Gap
 from capi_assets.coverage.recovery.state import LaunchRecord, PreflightRecord, RecoveryState
-from capi_assets.delivery.causes import Cause
+from capi_assets.delivery.causes import Cause, EndedBy
 from capi_assets.hours import HOUR, key_ranges
 
-NEEDS_CANARY = frozenset({Cause.TOKEN, Cause.PERMISSION, Cause.META_DOWN, Cause.THROTTLED})
-"""Gone only when Meta takes events again."""
+ONLY_LAUNCH = frozenset(cause for cause in Cause if cause.ended_by is EndedBy.RUN)
+"""A run is all that was missing."""
 
-ONLY_LAUNCH = frozenset({Cause.NOT_MATERIALIZED, Cause.TIME_BUDGET})
-"""A run is all that was missing. Every other cause waits for other input, or for a person."""
+NEEDS_PREFLIGHT = frozenset(
+    {Cause.BLOCKED}
+    | {cause for cause in Cause if cause.ended_by in (EndedBy.WAITING, EndedBy.SETUP)}
+)
+"""Gone only when Meta accepts events again. Every other cause waits for other input, or for a
+person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +45,7 @@ class RecoveryPolicy:
         cool_down: the least time between two launches of an hour; doubles with each one that
             delivered nothing.
         tries: launches of an hour without a single order less missing, before it is given up.
-        first_pause, longest_pause: between two canaries of a dataset; doubles from one to the
+        first_pause, longest_pause: between two preflights of a dataset; doubles from one to the
             other, since calling on prolongs a block.
         at_most: ranges launched per look; the others have their turn at the next.
     """
@@ -111,7 +121,9 @@ def savable_hours(
         datasets = frozenset(dataset for dataset, _ in waiting.get(hour, ()))
         if not row["flagged"]:
             causes = sorted({name for _, name in waiting.get(hour, ())})
-            cause = next((c for c in map(_cause, causes) if c in NEEDS_CANARY | ONLY_LAUNCH), None)
+            cause = next(
+                (c for c in map(_cause, causes) if c in NEEDS_PREFLIGHT | ONLY_LAUNCH), None
+            )
         elif hour not in names:
             continue
         if cause is not None and orders != 0:
@@ -121,6 +133,35 @@ def savable_hours(
                 )
             )
     return found
+
+
+def note_blocks(
+    state: RecoveryState, savable: Sequence[SavableHour], health: pa.Table, now: datetime
+) -> RecoveryState:
+    """`state` with what is known of datasets that Meta has blocked; call it before the others.
+
+    Args:
+        health: `attribution_health` of the same hours: whose events are blocked, and which hours
+            were delivered since.
+    """
+    still = {hour.hour for hour in savable}
+    seen = {
+        dataset
+        for hour, waiting in _waiting(health).items()
+        for dataset, cause in waiting
+        if hour in still and cause == Cause.BLOCKED
+    }
+    delivered: dict[str, datetime] = {}
+    for row in health.select(["hour", "dataset_id", "delivered"]).to_pylist():
+        if row["delivered"]:
+            end = row["hour"].astimezone(UTC) + HOUR
+            delivered[row["dataset_id"]] = max(end, delivered.get(row["dataset_id"], end))
+    blocked: dict[str, datetime | None] = {}
+    for name in seen | state.left_alone:
+        since = state.blocked.get(name, now)
+        changed = since is None or delivered.get(name, since) > since
+        blocked[name] = None if changed else since
+    return replace(state, blocked={n: at for n, at in blocked.items() if at or n in seen})
 
 
 def _waiting(health: pa.Table) -> dict[datetime, list[tuple[str, str]]]:
@@ -148,11 +189,13 @@ def datasets_to_ask(
     under_way: Collection[datetime],
     policy: RecoveryPolicy | None = None,
 ) -> list[str]:
-    """The datasets whose canary is needed now: one that failed lately is given its pause."""
+    """The datasets whose preflight is needed now: one that failed lately is given its pause."""
     due = _due(state, savable, now, under_way, policy or RecoveryPolicy())
-    asked = {name for hour in due if hour.cause in NEEDS_CANARY for name in hour.datasets}
+    asked = {name for hour in due if hour.cause in NEEDS_PREFLIGHT for name in hour.datasets}
     return sorted(
-        name for name in asked if name not in state.probes or state.probes[name].again_at <= now
+        name
+        for name in asked - state.left_alone
+        if name not in state.probes or state.probes[name].again_at <= now
     )
 
 
@@ -160,7 +203,7 @@ def decide_recovery(
     state: RecoveryState,
     savable: Sequence[SavableHour],
     now: datetime,
-    canaries: Mapping[str, bool],
+    preflights: Mapping[str, Cause | None],
     under_way: Collection[datetime],
     policy: RecoveryPolicy | None = None,
 ) -> Recovery:
@@ -169,7 +212,8 @@ def decide_recovery(
     Args:
         state: the state of the former look.
         savable: what `savable_hours` found; an hour that is not given is recovered, or lost.
-        canaries: the answers for `datasets_to_ask`; a dataset that is not given is not ready.
+        preflights: for each of `datasets_to_ask`, what stands in the way, None if nothing does; a
+            dataset that is not given is not ready.
         under_way: hours that a run works on, or that wait for one in the queue.
     """
     policy = policy or RecoveryPolicy()
@@ -179,11 +223,11 @@ def decide_recovery(
     stopped = [hour for hour in due if _without_progress(tries, hour) >= policy.tries]
     for hour in stopped:
         tries[hour.hour] = replace(tries[hour.hour], stopped=True)
+    passed = {name for name, cause in preflights.items() if cause is None}
     ready = [
         hour
         for hour in due
-        if hour not in stopped
-        and (hour.cause in ONLY_LAUNCH or any(canaries.get(name) for name in hour.datasets))
+        if hour not in stopped and (hour.cause in ONLY_LAUNCH or hour.datasets & passed)
     ]
     launches = _grouped(ready, policy.at_most)
     launched = {hour for launch in launches for hour in launch.hours}
@@ -191,10 +235,11 @@ def decide_recovery(
         if hour.hour in launched:
             launches_without_progress = _without_progress(tries, hour) + 1
             tries[hour.hour] = LaunchRecord(launches_without_progress, now, hour.cause, hour.orders)
-    probes = _asked(state.probes, canaries, now, policy)
-    return Recovery(
-        tuple(launches), tuple(_grouped(stopped, len(stopped))), RecoveryState(tries, probes)
+    blocked = {name: now for name, cause in preflights.items() if cause is Cause.BLOCKED}
+    after = RecoveryState(
+        tries, _asked(state.probes, preflights, now, policy), {**state.blocked, **blocked}
     )
+    return Recovery(tuple(launches), tuple(_grouped(stopped, len(stopped))), after)
 
 
 def _due(
@@ -207,9 +252,12 @@ def _due(
     """Hours that may be launched as far as they themselves are concerned, the most urgent first."""
     due = []
     for hour in savable:
-        if hour.cause not in NEEDS_CANARY | ONLY_LAUNCH or hour.deadline <= now:
+        if hour.cause not in NEEDS_PREFLIGHT | ONLY_LAUNCH or hour.deadline <= now:
             continue
         if hour.hour in under_way or now < hour.hour + HOUR + policy.settle:
+            continue
+        # An hour that nobody has counted yet may hold events of a blocked dataset.
+        if state.left_alone and (not hour.datasets or hour.datasets & state.left_alone):
             continue
         last = state.hours.get(hour.hour)
         if last:
@@ -242,13 +290,13 @@ def _kept(state: RecoveryState, savable: Iterable[SavableHour], now: datetime) -
 
 def _asked(
     probes: Mapping[str, PreflightRecord],
-    canaries: Mapping[str, bool],
+    preflights: Mapping[str, Cause | None],
     now: datetime,
     policy: RecoveryPolicy,
 ) -> dict[str, PreflightRecord]:
-    kept = {name: probe for name, probe in probes.items() if name not in canaries}
-    for name, passed in canaries.items():
-        if not passed:
+    kept = {name: probe for name, probe in probes.items() if name not in preflights}
+    for name, cause in preflights.items():
+        if cause is not None:
             failed = probes[name].failed if name in probes else 0
             pause = min(policy.longest_pause, policy.first_pause * 2 ** min(failed, 16))
             kept[name] = PreflightRecord(failed + 1, now + pause)

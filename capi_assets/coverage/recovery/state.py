@@ -1,6 +1,6 @@
 """What automatic recovery remembers between two looks, as text for a sensor's cursor.
 
-What it means is decided in recovery.py.
+What it means is decided in decisions.py.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class LaunchRecord:
 
 @dataclass(frozen=True, slots=True)
 class PreflightRecord:
-    """A dataset whose canary does not pass: how often in a row, and when to ask again."""
+    """A dataset whose preflight does not pass: how often in a row, and when to ask again."""
 
     failed: int
     again_at: datetime
@@ -36,14 +36,27 @@ class PreflightRecord:
 
 @dataclass(frozen=True, slots=True)
 class RecoveryState:
-    """What must be remembered between two looks."""
+    """What must be remembered between two looks.
+
+    Attributes:
+        blocked: datasets that Meta has blocked: since when that is known (UTC), None once a person
+            has changed something.
+    """
 
     hours: Mapping[datetime, LaunchRecord] = field(default_factory=dict)
     probes: Mapping[str, PreflightRecord] = field(default_factory=dict)
+    blocked: Mapping[str, datetime | None] = field(default_factory=dict)
+
+    @property
+    def left_alone(self) -> frozenset[str]:
+        """Datasets that are neither asked nor sent to unless a person does it."""
+        return frozenset(name for name, since in self.blocked.items() if since is not None)
 
     def to_json(self) -> str:
         """Compact text for a sensor's cursor, some 50 bytes an hour under recovery."""
-        return orjson.dumps({"v": 1, "hours": _packed(self), "probes": _probes(self)}).decode()
+        blocked = {name: since and _seconds(since) for name, since in sorted(self.blocked.items())}
+        saved = {"v": 1, "hours": _packed(self), "probes": _probes(self), "blocked": blocked}
+        return orjson.dumps(saved).decode()
 
     @classmethod
     def from_json(cls, text: str | None) -> RecoveryState:
@@ -84,6 +97,10 @@ def _unpacked(saved: Mapping[str, Any]) -> RecoveryState:
         {
             name: PreflightRecord(failed, _moment(again))
             for name, (failed, again) in saved["probes"].items()
+        },
+        {
+            name: None if since is None else _moment(since)
+            for name, since in saved.get("blocked", {}).items()
         },
     )
 

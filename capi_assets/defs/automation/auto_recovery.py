@@ -1,4 +1,4 @@
-"""Automatic recovery as Dagster sees it: canaries asked, runs requested, what is told of it.
+"""Automatic recovery as Dagster sees it: preflights sent, runs requested, what is told of it.
 
 When to launch what is decided in coverage/recovery/decisions.py.
 """
@@ -13,6 +13,7 @@ from datetime import datetime
 
 import dagster as dg
 
+from capi_assets.coverage.access_health.findings import preflight_cause, preflight_text
 from capi_assets.coverage.alerting.alert_state import AlertState
 from capi_assets.coverage.alerting.alerts import Alert, AlertKind, alerted_id
 from capi_assets.coverage.formatting import count, join_names
@@ -20,11 +21,13 @@ from capi_assets.coverage.recovery.decisions import (
     Launch,
     datasets_to_ask,
     decide_recovery,
+    note_blocks,
     savable_hours,
 )
 from capi_assets.coverage.recovery.state import RecoveryState
 from capi_assets.coverage.stored_health import CoverageSnapshot
 from capi_assets.defs.automation.active_runs import range_tags
+from capi_assets.delivery.causes import Cause
 from capi_assets.hours import key_hour
 from capi_assets.meta.graph.client import DatasetAccess, MetaClient
 from capi_assets.meta.graph.preflight import Preflight, preflight
@@ -56,16 +59,17 @@ def recover(
     now: datetime,
     log: logging.Logger,
 ) -> RecoveryRequests:
-    """Asks for the canaries that are needed and launches what they allow.
+    """Sends the preflights that are needed and launches what they allow.
 
     An alert comes with each launch; which are worth telling is the caller's to choose. Hours that
     miss too few orders to be flagged go to the log alone.
     """
     found = savable_hours(seen.flags, seen.gaps, seen.health, now)
     savable = [hour for hour in found if hour.hour >= settings.start_date]
+    state = note_blocks(state, savable, seen.health, now)
     asked = datasets_to_ask(state, savable, now, under_way)
-    canaries = _ask(settings, asked, now, log) if asked else {}
-    decided = decide_recovery(state, savable, now, canaries, under_way)
+    preflights = _ask(settings, asked, now, log) if asked else {}
+    decided = decide_recovery(state, savable, now, preflights, under_way)
     for launch in decided.launches:
         log.info("Recovery of %s: %s", launch.gap or "hours too small to flag", _words(launch))
     return RecoveryRequests(
@@ -80,27 +84,27 @@ def recover(
 
 def _ask(
     settings: Settings, datasets: Sequence[str], now: datetime, log: logging.Logger
-) -> dict[str, bool]:
-    """Whether each dataset's canary passes; one without access does not."""
+) -> dict[str, Cause | None]:
+    """What stands in the way of each dataset: None if its preflight passes."""
     try:
         known = datasets_of(settings)
     except ValueError as error:
-        log.warning("No canary: %s", error)
-        return dict.fromkeys(datasets, False)
+        log.warning("No preflight: %s", error)
+        return dict.fromkeys(datasets, Cause.TOKEN)
     for name in datasets:
         if name not in known.accesses:
             why = known.missing.get(name, "no token is set for it")
-            log.warning("No canary for dataset %s: %s", name, why)
+            log.warning("No preflight for dataset %s: %s", name, why)
     accesses = [known.accesses[name] for name in datasets if name in known.accesses]
     with ThreadPoolExecutor(_PREFLIGHT_CONCURRENCY) as pool:
-        answers = list(pool.map(lambda access: _canary(access, now), accesses))
+        answers = list(pool.map(lambda access: _preflight(access, now), accesses))
     for answer in answers:
-        log.info("Canary: %s", answer.words)
-    passed = {answer.dataset_id: answer.ok for answer in answers}
-    return {name: passed.get(name, False) for name in datasets}
+        log.info("Preflight: %s", preflight_text(answer))
+    found = {answer.dataset_id: preflight_cause(answer) for answer in answers}
+    return {name: found.get(name, Cause.TOKEN) for name in datasets}
 
 
-def _canary(access: DatasetAccess, now: datetime) -> Preflight:
+def _preflight(access: DatasetAccess, now: datetime) -> Preflight:
     client = MetaClient(
         access, connections=1, connect_timeout=_CONNECT, read_timeout=_READ, deadline=_IN_ALL
     )

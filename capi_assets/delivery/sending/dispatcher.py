@@ -64,7 +64,7 @@ class DatasetDispatcher:
         # Doubles with each delivered request: an expired token costs one request, not four.
         self._concurrency = 1
         if client is None:
-            self.close(Outcome("refused", reasons.NO_ACCESS), _NO_ACCESS_REMEDY)
+            self.close(Outcome("refused", reasons.NO_ACCESS))
 
     @property
     def client(self) -> EventsClient:
@@ -124,10 +124,10 @@ class DatasetDispatcher:
             request.behind.is_surely_invalid = is_accepted and request.has_twin_behind
             self._ready.append(request.behind)
 
-    def pause(self, wait: timedelta, clock: float, why: Outcome, remedy: str) -> None:
+    def pause(self, wait: timedelta, clock: float, why: Outcome) -> None:
         """Sends nothing for as long as Meta asked; a wait that is too long closes."""
         if wait > self._policy.longest_pause:
-            self.close(why, f"Meta asks for no requests for {wait}. {remedy}")
+            self.close(why, wait)
         self._not_before = max(self._not_before, clock + wait.total_seconds())
 
     def reset_concurrency(self) -> None:
@@ -145,10 +145,10 @@ class DatasetDispatcher:
         self._schedule(again, clock + wait)
         return True
 
-    def close(self, outcome: Outcome, remedy: str) -> None:
+    def close(self, outcome: Outcome, asked_wait: timedelta | None = None) -> None:
         """Sends nothing more in this run. The first cause stays."""
         if self.stop is None:
-            self.stop = Stop(self.dataset_id, outcome, remedy)
+            self.stop = Stop(self.dataset_id, outcome, asked_wait)
 
     def take_unsent(self) -> list[Request]:
         """Takes out the requests that a closed dispatcher will not send again."""
@@ -169,7 +169,7 @@ class DatasetDispatcher:
             case NextStep.SPLIT:
                 return self._split(request, decision)
             case NextStep.STOP:
-                self.close(decision.outcome, decision.remedy)
+                self.close(decision.outcome)
             case NextStep.LEAVE:
                 self._count_failure(decision)
         return decision.outcome, False
@@ -215,7 +215,7 @@ class DatasetDispatcher:
                 outcome = replace(outcome, reason=reasons.REFUSED_TOGETHER)
             elif outcome.reason == reasons.NO_ANSWER:
                 outcome = replace(outcome, reason=reasons.META_DOWN)
-            self.close(replace(outcome, state="refused"), decision.remedy)
+            self.close(replace(outcome, state="refused"))
 
     def _has_slot(self) -> bool:
         """Requests that are sent again hold their events, so they count as in flight."""
@@ -224,10 +224,3 @@ class DatasetDispatcher:
 
     def _schedule(self, request: Request, due: float) -> None:
         heapq.heappush(self._later, (due, next(self._count), request))
-
-
-_NO_ACCESS_REMEDY = (
-    "No access token is set up for this dataset: set CAPI_DATASET_ID and CAPI_ACCESS_TOKEN (or the "
-    "file CAPI_ACCESS_TOKEN_FILE names), or list the dataset in the file CAPI_DATASETS names, then "
-    "materialize the hour again."
-)

@@ -32,7 +32,6 @@ from capi_assets.delivery.sending.request import Request
 from capi_assets.delivery.sending.responses import NextStep, ResponseDecision, decide
 from capi_assets.delivery.sending.summary import DeliverySummary, Progress, Stop
 from capi_assets.meta.graph.client import Answer
-from capi_assets.meta.graph.errors import ErrorKind
 
 _MAX_THREADS = 32  # each holds a connection and up to 8 MB of a request
 _HIGH_USAGE_SHARE = 0.9  # of Meta's limit: one request at a time from here, before it throttles
@@ -174,7 +173,7 @@ class _Delivery:
         if self._elapsed() >= self._policy.time_budget.total_seconds():
             for dispatcher in self._dispatchers.values():
                 if not (dispatcher.is_idle and self._is_source_empty):
-                    dispatcher.close(Outcome("refused", reasons.TIME_BUDGET), _TIME_BUDGET_REMEDY)
+                    dispatcher.close(Outcome("refused", reasons.TIME_BUDGET))
         has_started = True
         while has_started:
             self._read_ahead()
@@ -279,7 +278,7 @@ class _Delivery:
         clock, now = self._monotonic(), self._now()
         requested = requested_wait(response.usage, now)
         if requested:
-            dispatcher.pause(requested, clock, *_pause_cause(decision))
+            dispatcher.pause(requested, clock, _pause_cause(decision))
         outcome, is_sent_again = dispatcher.settle(request, decision, clock)
         if load(response.usage) >= _HIGH_USAGE_SHARE:
             dispatcher.reset_concurrency()
@@ -349,15 +348,8 @@ class _Delivery:
         return self._monotonic() - self._started
 
 
-def _pause_cause(decision: ResponseDecision) -> tuple[Outcome, str]:
-    """Why a dataset pauses, and the remedy: throttling, if the response was about events."""
+def _pause_cause(decision: ResponseDecision) -> Outcome:
+    """Why a dataset pauses: the response, or a limit, if the response was about events."""
     if decision.then in (NextStep.DONE, NextStep.SPLIT):
-        near = replace(decision.outcome, state="refused", reason=reasons.THROTTLED)
-        return near, ErrorKind.THROTTLED.remedy
-    return replace(decision.outcome, state="refused"), decision.remedy
-
-
-_TIME_BUDGET_REMEDY = (
-    "The run reached its time budget; the next materialization sends the rest. If this recurs, "
-    "raise CAPI_TIME_BUDGET_SECONDS or CAPI_REQUESTS_IN_FLIGHT."
-)
+        return replace(decision.outcome, state="refused", reason=reasons.THROTTLED)
+    return replace(decision.outcome, state="refused")

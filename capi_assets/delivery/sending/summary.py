@@ -7,18 +7,22 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from capi_assets.delivery.causes import Diagnosis, diagnose
 from capi_assets.delivery.outcome import Outcome
 
 
 @dataclass
 class Stop:
-    """Why nothing more was sent to a dataset in this run, the remedy, and how many events wait."""
+    """Why nothing more was sent to a dataset in this run, and how many events waited.
+
+    `asked_wait` is how long Meta asked to stay away, where that is why.
+    """
 
     dataset_id: str
     outcome: Outcome
-    remedy: str
+    asked_wait: timedelta | None = None
     events_left: int = 0
 
     @property
@@ -26,19 +30,32 @@ class Stop:
         """The reason of its pending events in `delivery_results`."""
         return self.outcome.reason or "stopped"
 
+    @property
+    def diagnosis(self) -> Diagnosis:
+        """What is wrong, and what to do."""
+        answer = self.outcome
+        return diagnose(
+            stage="pending",
+            reason=answer.reason,
+            http_status=answer.http_status,
+            code=answer.code,
+            subcode=answer.subcode,
+        )
+
     def __str__(self) -> str:
-        details = [
-            f"{name} {value}"
-            for name, value in (
-                ("HTTP", self.outcome.http_status),
-                ("code", self.outcome.code),
-                ("subcode", self.outcome.subcode),
-                ("trace", self.outcome.fbtrace_id),
-            )
-            if value is not None
-        ]
-        response = f" ({', '.join(details)})" if details else ""
-        return f"Dataset {self.dataset_id} stopped: {self.reason}{response}. {self.remedy}"
+        answer = (
+            ("HTTP", self.outcome.http_status),
+            ("code", self.outcome.code),
+            ("subcode", self.outcome.subcode),
+            ("trace", self.outcome.fbtrace_id),
+        )
+        known = [self.reason, *(f"{name} {value}" for name, value in answer if value is not None)]
+        wait = f" Meta asks to stay away for {self.asked_wait}." if self.asked_wait else ""
+        found = self.diagnosis
+        return (
+            f"Dataset {self.dataset_id} stopped because {found.headline} ({', '.join(known)})."
+            f"{wait} {found.remedy}"
+        )
 
 
 @dataclass

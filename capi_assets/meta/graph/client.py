@@ -18,8 +18,16 @@ from urllib.parse import quote
 import requests
 import urllib3
 
+from capi_assets.meta.graph import error_reasons as reasons
 from capi_assets.meta.graph.deadline import within
-from capi_assets.meta.graph.errors import Body, MetaError, parse_error
+from capi_assets.meta.graph.errors import (
+    Body,
+    ErrorKind,
+    MetaError,
+    Problem,
+    classify,
+    parse_error,
+)
 from capi_assets.meta.graph.session import open_session, proof
 
 CONNECT_TIMEOUT = 5.0
@@ -108,6 +116,20 @@ class Answer:
     messages: int = 0
     usage: Mapping[str, str] = field(default_factory=dict)
     fault: str | None = None
+
+    def problem(self, sent: int) -> Problem | None:
+        """What stands in the way of `sent` events; None if the answer confirms them all."""
+        status = self.http_status
+        if self.arrival is RequestOutcome.NOT_SENT:
+            return Problem(ErrorKind.TRANSIENT, reasons.NO_CONNECTION)
+        if self.arrival is RequestOutcome.NO_ANSWER or status is None:
+            return Problem(ErrorKind.UNKNOWN_OUTCOME, reasons.NO_ANSWER)
+        if 200 <= status < 300 and self.error.code is None:
+            if self.events_received == sent:
+                return None
+            if self.error.body.readable:
+                return Problem(ErrorKind.UNKNOWN_OUTCOME, reasons.UNEXPECTED_ANSWER)
+        return classify(status, self.error)
 
 
 class MetaClient:

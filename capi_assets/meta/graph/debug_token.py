@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from capi_assets.meta.graph import error_reasons as reasons
 from capi_assets.meta.graph.client import CONNECT_TIMEOUT, DatasetAccess
 from capi_assets.meta.graph.deadline import within
-from capi_assets.meta.graph.errors import ErrorKind, parse_error
+from capi_assets.meta.graph.errors import Body, ErrorKind, MetaError, classify, parse_error
 from capi_assets.meta.graph.session import open_session, proof
 
 READ_TIMEOUT = 15.0
@@ -38,7 +39,8 @@ class TokenFacts:
         data_access_expires_at: when the app may read the person's data no more. Meta does not say
             that sending ends then too.
         scopes: its permissions, such as `ads_management`.
-        code, subcode: Meta's, for a token that is not valid.
+        reason: of a token that is not valid, as in `error_reasons`.
+        code, subcode: Meta's, likewise.
     """
 
     is_valid: bool | None
@@ -46,6 +48,7 @@ class TokenFacts:
     never_expires: bool = False
     data_access_expires_at: datetime | None = None
     scopes: tuple[str, ...] = ()
+    reason: str | None = None
     code: int | None = None
     subcode: int | None = None
     trace_id: str | None = None
@@ -85,6 +88,9 @@ def _facts(status: int, version: str | None, content: bytes) -> TokenFacts:
     if told is not None and 200 <= status < 300 and isinstance(told.get("is_valid"), bool):
         wrong = told.get("error")
         wrong = wrong if isinstance(wrong, dict) else {}
+        code, subcode = _whole(wrong.get("code")), _whole(wrong.get("subcode"))
+        kind, reason = classify(401, MetaError(Body.JSON, code, subcode))
+        reason = reason if kind is ErrorKind.TOKEN else reasons.TOKEN_INVALID
         ends = told.get("expires_at")
         return TokenFacts(
             told["is_valid"],
@@ -92,17 +98,20 @@ def _facts(status: int, version: str | None, content: bytes) -> TokenFacts:
             never_expires=type(ends) is int and ends == 0 and told["is_valid"],
             data_access_expires_at=_moment(told.get("data_access_expires_at")),
             scopes=_scopes(told.get("scopes")),
-            code=_whole(wrong.get("code")),
-            subcode=_whole(wrong.get("subcode")),
+            reason=None if told["is_valid"] else reason,
+            code=code,
+            subcode=subcode,
             api_version=version,
         )
     error = parse_error(content)
     untold = TokenFacts(None, trace_id=error.fbtrace_id, api_version=version)
     if error.code is None:
         return replace(untold, why_unknown=f"{_NO_ANSWER} as expected (HTTP {status})")
-    kind = error.kind(status)
+    kind, reason = classify(status, error)
     if kind is ErrorKind.TOKEN:  # the token that asked is the token asked about
-        return replace(untold, is_valid=False, code=error.code, subcode=error.subcode)
+        return replace(
+            untold, is_valid=False, reason=reason, code=error.code, subcode=error.subcode
+        )
     if kind in (ErrorKind.PAYLOAD, ErrorKind.PERMISSION):
         why = (
             "Meta does not let this token ask about itself, as it does not for tokens made in"

@@ -18,13 +18,16 @@ class Subcode:
 
 
 EXPIRED_SUBCODE = 2804003
+FUTURE_SUBCODE = 2804004
 NO_ACCESS_SUBCODE = 33
+WRONG_LEVEL_SUBCODE = 99
+NOT_LINKED_SUBCODES = frozenset({2804065, 2804131, 2804132, 2804133})
 
 SUBCODES: dict[int, Subcode] = {
-    # Under code 100: the payload. Permanent for these bytes.
-    2804001: Subcode("refused_2804001", "refused for a reason Meta does not publish"),
+    # Under code 100: the payload. Permanent for these bytes, save for the future and for links.
+    2804001: Subcode("click_id_malformed", "a click id has characters that no click id has"),
     2804003: Subcode("expired", "event_time is further back than the window allows"),
-    2804004: Subcode("outside_window", "event_time is outside the allowed window"),
+    2804004: Subcode("event_time_in_future", "event_time is in the future"),
     2804007: Subcode("refused_2804007", "refused for a reason Meta does not publish"),
     2804008: Subcode("contents_without_id", "an item of contents has no id"),
     2804009: Subcode("missing_value", "a Purchase has no value"),
@@ -40,17 +43,21 @@ SUBCODES: dict[int, Subcode] = {
     2804043: Subcode("bad_extinfo", "the extended device info of an app event is invalid"),
     2804048: Subcode("refused_2804048", "refused for a reason Meta does not publish"),
     2804050: Subcode("weak_match_keys", "too little customer information to recognise a person"),
+    2804065: Subcode("messaging_not_linked", "the dataset is not linked to the page or account"),
     2804066: Subcode(
         "messaging_event_not_allowed", "the event name is not allowed for business messaging"
     ),
     2804071: Subcode("missing_ctwa_clid", "a WhatsApp event has no ctwa_clid"),
     2804072: Subcode("foreign_messaging_page", "the page did not run the ad that was clicked"),
+    2804081: Subcode("order_without_currency", "an OrderCreated event has no currency"),
     2804087: Subcode("unknown_ctwa_clid", "the ctwa_clid belongs to no click Meta knows"),
     2804116: Subcode(
         "missing_messaging_account", "neither page_id nor whatsapp_business_account_id is given"
     ),
     2804117: Subcode("refused_2804117", "a messaging id is refused"),
-    2804133: Subcode("refused_2804133", "a messaging id or its link to the dataset is refused"),
+    2804131: Subcode("messaging_not_linked", "the dataset is not linked to the page or account"),
+    2804132: Subcode("messaging_not_linked", "the dataset is not linked to the page or account"),
+    2804133: Subcode("messaging_not_linked", "the dataset is not linked to the page or account"),
     # Under code 100, but about access.
     33: Subcode("no_access", "the dataset does not exist or the token may not use it"),
     # Under code 190: the token.

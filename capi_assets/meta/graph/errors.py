@@ -1,8 +1,8 @@
-"""What an answer of Meta's means for the events in the request: kind, cause, remedy.
+"""What an answer of Meta's means for the events in the request.
 
-Decided by HTTP status, code and subcode alone, because Meta translates and rewrites its texts
-(Graph API page "Handle errors", Marketing API page "Error codes"). How long to wait and what to
-send again is the sender's business.
+Decided by HTTP status, code, subcode, type and blamed fields, because Meta translates and rewrites
+its texts (Graph API page "Handle errors", Marketing API page "Error codes"). How long to wait and
+what to send again is the sender's business; what to tell people is `delivery.causes`'.
 """
 
 from __future__ import annotations
@@ -11,30 +11,18 @@ import json
 import re
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
+from capi_assets.meta.graph import error_reasons as reasons
 from capi_assets.meta.graph.error_subcodes import (
     EXPIRED_SUBCODE,
+    FUTURE_SUBCODE,
     NO_ACCESS_SUBCODE,
-    SUBCODES,
-    Subcode,
+    NOT_LINKED_SUBCODES,
+    WRONG_LEVEL_SUBCODE,
     is_payload_subcode,
     subcode_name,
 )
-
-__all__ = [
-    "SUBCODES",
-    "Body",
-    "ErrorKind",
-    "MetaError",
-    "Subcode",
-    "classify",
-    "error_suffix",
-    "parse_error",
-    "remedy",
-    "remedy_without_rerun",
-    "subcode_name",
-]
 
 
 class Body(Enum):
@@ -54,164 +42,118 @@ class Body(Enum):
 
 
 class ErrorKind(Enum):
-    """What to make of an answer that does not confirm delivery. The value is the cause word."""
+    """How to go on after an answer that does not confirm delivery."""
 
-    TRANSIENT = "meta_down"
-    THROTTLED = "throttled"
-    TOKEN = "token"
-    PERMISSION = "permission"
-    PAYLOAD = "payload"
-    EXPIRED = "expired"
-    UNKNOWN_OUTCOME = "unknown_outcome"
+    TRANSIENT = "meta_down"  # the same bytes later
+    THROTTLED = "throttled"  # the same bytes, once the limit lifts
+    TOKEN = "token"  # nothing succeeds until a person acts
+    PERMISSION = "permission"  # likewise; the set-up in general
+    PAYLOAD = "payload"  # one or more events are never accepted as they are, the others are
+    EXPIRED = "expired"  # likewise, because of their age
+    NOT_YET = "not_yet"  # one or more events are not accepted now, but may be later
+    UNKNOWN_OUTCOME = "unknown_outcome"  # the same bytes, within the 48 hours of deduplication
     UNRECOGNISED = "unrecognised"
-
-    @property
-    def cause(self) -> str:
-        """The word for this cause in results, gaps and alerts."""
-        return self.value
-
-    @property
-    def remedy(self) -> str:
-        """What a person should do, one or two sentences."""
-        return _REMEDIES[self]
-
-    @property
-    def retries(self) -> bool:
-        """Whether the same bytes may simply be sent again, with backoff."""
-        return self in (
-            ErrorKind.TRANSIENT,
-            ErrorKind.THROTTLED,
-            ErrorKind.UNKNOWN_OUTCOME,
-            ErrorKind.UNRECOGNISED,
-        )
 
     @property
     def stops(self) -> bool:
         """Whether nothing more for this dataset can succeed until a person acts."""
         return self in (ErrorKind.TOKEN, ErrorKind.PERMISSION)
 
-    @property
-    def bisects(self) -> bool:
-        """Whether one or more events of the request are guilty and all others innocent."""
-        return self in (ErrorKind.PAYLOAD, ErrorKind.EXPIRED)
 
-    @property
-    def maybe_accepted(self) -> bool:
-        """Whether Meta may have taken the events all the same (the 48 hour rule applies)."""
-        return self is ErrorKind.UNKNOWN_OUTCOME
+class Problem(NamedTuple):
+    """What an answer means: how to go on, and the word of `error_reasons` or of a subcode.
+
+    The cause, what people read and what they should do follow from the word, in
+    `delivery.causes` and nowhere else.
+    """
+
+    kind: ErrorKind
+    reason: str
 
 
-TOKEN_SETTINGS = (
-    "CAPI_ACCESS_TOKEN (or the file CAPI_ACCESS_TOKEN_FILE names, or the dataset's variable in"
-    " CAPI_DATASETS)"
-)
-"""Where an access token is set, for remedies."""
+_DOWN = Problem(ErrorKind.TRANSIENT, reasons.META_DOWN)
+_MAYBE = Problem(ErrorKind.UNKNOWN_OUTCOME, reasons.META_DOWN)
+_LIMIT = Problem(ErrorKind.THROTTLED, reasons.THROTTLED)
+_TOKEN = Problem(ErrorKind.TOKEN, reasons.TOKEN_INVALID)
+_SECRET = Problem(ErrorKind.TOKEN, reasons.APP_SECRET_WRONG)
+_RIGHT = Problem(ErrorKind.PERMISSION, reasons.PERMISSION_LOST)
+_ADDRESS = Problem(ErrorKind.PERMISSION, reasons.WRONG_ADDRESS)
+_UNRECOGNISED = Problem(ErrorKind.UNRECOGNISED, reasons.UNRECOGNISED)
 
-_AGAIN = " Then materialize the hour again."
-
-_REMEDIES = {
-    ErrorKind.TRANSIENT: "Wait: the events stay pending and go with the next materialization. "
-    "If it lasts, look at metastatus.com and at any proxy in between.",
-    ErrorKind.THROTTLED: "Wait until the limit lifts; calling on prolongs the block. "
-    "If it recurs, send fewer and larger requests.",
-    ErrorKind.TOKEN: "Create a new access token in Events Manager and set"
-    f" {TOKEN_SETTINGS}.{_AGAIN}",
-    ErrorKind.PERMISSION: "Give the token's system user access to the dataset in Business Settings"
-    f" and check CAPI_DATASET_ID.{_AGAIN}",
-    ErrorKind.PAYLOAD: "Correct the order at its source and materialize the hour again; "
-    "the other events of the request are not affected.",
-    ErrorKind.EXPIRED: "Too late: Meta takes no event this old. "
-    "Shorten the time from order to delivery.",
-    ErrorKind.UNKNOWN_OUTCOME: "The events may have been accepted. The same bytes are sent again"
-    " within 48 hours, when Meta removes the duplicate; later, compare with Events Manager and"
-    " decide.",
-    ErrorKind.UNRECOGNISED: "Nothing was accepted, and the code is not one we know. Look it up in "
-    "Meta's error reference; the events stay pending.",
-}
-
-_SPECIAL_REMEDIES: dict[tuple[int, int | None], str] = {
-    (104, None): "The appsecret_proof is wrong: CAPI_APP_SECRET must be the secret of the app "
-    "that issued the token.",
-    (190, 463): "The token has expired: create one without expiry in Events Manager (system user) "
-    f"and set {TOKEN_SETTINGS}.{_AGAIN}",
-    (368, None): "Meta has blocked this app or account for policy or abuse. A person must look at "
-    "Account Quality; do not retry by hand.",
-    (613, None): "Meta suspects abuse: find what else calls with this token, then wait.",
-    (100, 2804050): "Send more match keys with these orders: email, phone, external_id, fbc, fbp "
-    "or the client's IP address.",
-    (100, 2804016): "A contact field reached Meta unhashed: check the column it comes from.",
-}
-
-_TOKEN_CODES = frozenset({102, 104, 190})
-_PERMISSION_CODES = frozenset({3, 10, 368, *range(200, 300)})
 _THROTTLE_CODES = frozenset({4, 17, 32, 341, 613, *range(80000, 80010), 80014})
 _TRANSIENT_CODES = frozenset({1, 2, 5000, 21009})
-_PAYLOAD_CODES = frozenset({100, 2500})
+
+_SETUP: dict[tuple[int, int | None], Problem] = {
+    (102, None): _TOKEN,
+    (104, None): _SECRET,
+    (190, None): _TOKEN,
+    (190, 463): Problem(ErrorKind.TOKEN, reasons.TOKEN_EXPIRED),
+    **dict.fromkeys(((code, None) for code in (3, 10, *range(200, 300))), _RIGHT),
+    (100, NO_ACCESS_SUBCODE): _RIGHT,
+    (368, None): Problem(ErrorKind.PERMISSION, reasons.APP_BLOCKED),
+    (2500, None): _ADDRESS,
+}
+"""Codes about token, right and address: by code and subcode, else by code alone."""
 
 
-def classify(
-    http_status: int | None,
-    code: int | None = None,
-    subcode: int | None = None,
-    is_transient: bool = False,
-    body: Body = Body.ERROR,
-) -> ErrorKind:
-    """The kind of an answer that does not confirm delivery.
+def classify(http_status: int | None, error: MetaError) -> Problem:
+    """What an answer that does not confirm delivery means for the events in the request.
 
-    `http_status` None means no answer came after bytes were sent. A connection that was never
-    made is the caller's to call TRANSIENT. A 2xx given here had the wrong body or count.
+    `http_status` None means that no answer came after bytes were sent. A 2xx given here had the
+    wrong body. A connection that was never made is `client.Answer.problem`'s to say.
     """
+    code, subcode = error.code, error.subcode
+    if http_status is not None and 300 <= http_status < 400:  # Meta does not redirect
+        return Problem(ErrorKind.TRANSIENT, reasons.REDIRECTED)
     if code is None:
-        return _by_status(http_status, body)
+        return _by_status(http_status, error.body)
+    if code == 613 and subcode is None:
+        return Problem(ErrorKind.THROTTLED, reasons.ABUSE_SUSPECTED)
     if code in _THROTTLE_CODES or http_status == 429:
-        return ErrorKind.THROTTLED
-    if is_transient:
-        return _unless_server_fault(http_status, ErrorKind.TRANSIENT)
-    if code in _TOKEN_CODES:
-        return ErrorKind.TOKEN
-    if code in _PERMISSION_CODES or (code, subcode) == (100, NO_ACCESS_SUBCODE):
-        return ErrorKind.PERMISSION
-    if (code, subcode) == (100, EXPIRED_SUBCODE):
-        return ErrorKind.EXPIRED
-    if code in _PAYLOAD_CODES or is_payload_subcode(subcode) or (code, subcode) == (1, 99):
-        return ErrorKind.PAYLOAD
+        return _LIMIT
+    if error.is_transient:
+        return _unless_server_fault(http_status, _DOWN)
+    if code == 100 and error.names_proof:
+        return _SECRET
+    about_setup = _SETUP.get((code, subcode)) or _SETUP.get((code, None))
+    if about_setup:
+        return about_setup
+    if is_payload_subcode(subcode):
+        return _by_subcode(subcode)
+    if (code, subcode) == (1, WRONG_LEVEL_SUBCODE):  # on a write, a 500 may follow the booking
+        return _unless_server_fault(http_status, _ADDRESS)
+    if code == 100:
+        if error.blames_events:
+            return Problem(ErrorKind.PAYLOAD, "refused_100")
+        return Problem(ErrorKind.PERMISSION, reasons.SETUP_REFUSED)
     if code in _TRANSIENT_CODES or code < 0 or http_status in (408, 425):
-        return _unless_server_fault(http_status, ErrorKind.TRANSIENT)
-    return _unless_server_fault(http_status, ErrorKind.UNRECOGNISED)
+        return _unless_server_fault(http_status, _DOWN)
+    return _unless_server_fault(http_status, _UNRECOGNISED)
 
 
-def _by_status(status: int | None, body: Body) -> ErrorKind:
+def _by_status(status: int | None, body: Body) -> Problem:
     if status is None or not 400 <= status < 500:
-        return ErrorKind.UNKNOWN_OUTCOME
+        return _MAYBE
     if status == 429:
-        return ErrorKind.THROTTLED
-    if status == 413:
-        return ErrorKind.PAYLOAD  # too large: halving the request is the cure
+        return _LIMIT
+    if status == 413:  # halving the request is the cure
+        return Problem(ErrorKind.PAYLOAD, reasons.REQUEST_TOO_LARGE)
     if status in (408, 425) or not body.readable:
-        return ErrorKind.TRANSIENT  # a 4xx page in HTML is a gateway's refusal: nothing was taken
-    return {401: ErrorKind.TOKEN, 403: ErrorKind.PERMISSION, 404: ErrorKind.PERMISSION}.get(
-        status, ErrorKind.UNRECOGNISED
-    )
+        return _DOWN  # a 4xx page in HTML is a gateway's refusal: nothing was taken
+    return {401: _TOKEN, 403: _RIGHT, 404: _RIGHT}.get(status, _UNRECOGNISED)
 
 
-def _unless_server_fault(status: int | None, otherwise: ErrorKind) -> ErrorKind:
+def _by_subcode(subcode: int | None) -> Problem:
+    reason = subcode_name(subcode) or ""
+    if subcode == EXPIRED_SUBCODE:
+        return Problem(ErrorKind.EXPIRED, reason)
+    not_yet = subcode == FUTURE_SUBCODE or subcode in NOT_LINKED_SUBCODES
+    return Problem(ErrorKind.NOT_YET if not_yet else ErrorKind.PAYLOAD, reason)
+
+
+def _unless_server_fault(status: int | None, otherwise: Problem) -> Problem:
     """A fault of the server's may come after it took the events; a refusal may not."""
-    return ErrorKind.UNKNOWN_OUTCOME if status is None or status >= 500 else otherwise
-
-
-def remedy(kind: ErrorKind, code: int | None = None, subcode: int | None = None) -> str:
-    """What a person should do; more precise than `kind.remedy` where the code is telling."""
-    if code is None:
-        return kind.remedy
-    exact = _SPECIAL_REMEDIES.get((code, subcode))
-    return exact or _SPECIAL_REMEDIES.get((code, None)) or kind.remedy
-
-
-def remedy_without_rerun(
-    kind: ErrorKind, code: int | None = None, subcode: int | None = None
-) -> str:
-    """The remedy without the hour to materialize, where no hour is spoken of."""
-    return remedy(kind, code, subcode).removesuffix(_AGAIN)
+    return _MAYBE if status is None or status >= 500 else otherwise
 
 
 def error_suffix(code: int | None, subcode: int | None, http_status: int | None) -> str:
@@ -234,11 +176,15 @@ class MetaError:
     fbtrace_id: str | None = None
     blame_fields: tuple[str, ...] = ()
     event_index: int | None = None
+    names_data: bool = False
+    names_proof: bool = False
     title: str | None = field(default=None, repr=False)
 
-    def kind(self, http_status: int | None) -> ErrorKind:
-        """The kind of this answer, given the status it came with."""
-        return classify(http_status, self.code, self.subcode, self.is_transient, self.body)
+    @property
+    def blames_events(self) -> bool:
+        """Whether it is about what events hold, not about the call: code 100 is used for both."""
+        about_events = self.blame_fields or self.names_data or self.event_index is not None
+        return bool(about_events) and self.type != "GraphMethodException"
 
 
 def parse_error(body: bytes | str) -> MetaError:
@@ -246,7 +192,9 @@ def parse_error(body: bytes | str) -> MetaError:
 
     `blame_fields` are the field paths of `error_data` (an object, or JSON text of one), only
     where they look like paths. `event_index` is the position in `data` that a path, the message
-    or `error_data.event_index` names; Meta gives it rarely, so treat it as a hint.
+    or `error_data.event_index` names; Meta gives it rarely, so treat it as a hint. `names_data`
+    and `names_proof` say that the message names a path in `data`, or `appsecret_proof`: names of
+    parameters, which Meta does not translate.
     """
     text = body.decode("utf-8", errors="replace") if isinstance(body, bytes) else body
     text = text.lstrip("\ufeff \t\r\n")
@@ -259,6 +207,8 @@ def parse_error(body: bytes | str) -> MetaError:
     data = error.get("error_data")
     data = _load(data) if isinstance(data, str) else data
     blamed = _paths(data.get("blame_field_specs")) if isinstance(data, dict) else ()
+    message = error.get("message")
+    message = message if isinstance(message, str) else ""
     return MetaError(
         body=Body.ERROR,
         code=_number(error.get("code")),
@@ -267,7 +217,9 @@ def parse_error(body: bytes | str) -> MetaError:
         type=_word(error.get("type")),
         fbtrace_id=_trace_id(error) or _trace_id(document),
         blame_fields=blamed,
-        event_index=_event_index(data, blamed, error.get("message")),
+        event_index=_event_index(data, blamed, message),
+        names_data=bool(_DATA_PATH.search(message)),
+        names_proof="appsecret_proof" in message,
         title=_title(error.get("error_user_title")),
     )
 
@@ -275,6 +227,7 @@ def parse_error(body: bytes | str) -> MetaError:
 _NOT_JSON = object()
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _PATH = re.compile(r"[A-Za-z0-9_$.\[\]'\"]{1,120}")
+_DATA_PATH = re.compile(r"\$\[?['\".]?data\b|\bdata['\"]?\]?\[")
 _INDEX = re.compile(r"\bdata['\"]?\]?\[['\"]?(\d{1,4})['\"]?\]")
 
 
@@ -322,12 +275,11 @@ def _paths(specs: object) -> tuple[str, ...]:
     return tuple(found[:20])
 
 
-def _event_index(data: object, blamed: tuple[str, ...], message: object) -> int | None:
+def _event_index(data: object, blamed: tuple[str, ...], message: str) -> int | None:
     named = _number(data.get("event_index")) if isinstance(data, dict) else None
     if named is not None and named >= 0:
         return named
     for text in (*blamed, message):
-        found = _INDEX.search(text) if isinstance(text, str) else None
-        if found:
+        if found := _INDEX.search(text):
             return int(found.group(1))
     return None

@@ -1,4 +1,4 @@
-"""The canary: one event that is too old to be taken, which proves token and permission.
+"""The preflight: one event that is too old to be accepted, which proves token and permission.
 
 Meta checks the token and its right to the dataset before it reads `event_time`. So an event of 30
 days ago is refused with 2804003 where all is well, and with 190, 200 or 100/33 where it is not;
@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from capi_assets.meta.graph.client import Answer, DatasetAccess, RequestOutcome
+from capi_assets.meta.graph import error_reasons as reasons
+from capi_assets.meta.graph.client import Answer, DatasetAccess
 from capi_assets.meta.graph.error_subcodes import is_payload_subcode
-from capi_assets.meta.graph.errors import ErrorKind, error_suffix, remedy_without_rerun
+from capi_assets.meta.graph.errors import ErrorKind, Problem
 
 EVENT_NAME = "capi_assets_preflight"
 """A custom event's name: should Meta ever take the event, it is no standard conversion."""
@@ -33,7 +34,7 @@ _NOBODY = hashlib.sha256(b"nobody@capi-assets.invalid").hexdigest()
 _NO_ID = hashlib.sha256(b"capi-assets-preflight").hexdigest()
 
 
-class CanaryClient(Protocol):
+class PreflightClient(Protocol):
     """What a preflight needs; `meta.graph.client.MetaClient` and the sender's clients have it."""
 
     @property
@@ -49,16 +50,16 @@ class CanaryClient(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """What the canary met.
+    """How Meta answered the preflight's event; what it means for people is `delivery.causes`'.
 
     Attributes:
-        kind: None if token and permission are proven, else what stands in the way. Never
-            `UNKNOWN_OUTCOME` or `EXPIRED`: nothing is at stake, so no answer means `TRANSIENT`.
+        problem: None if token and permission are proven, else what stands in the way. Its kind is
+            never `UNKNOWN_OUTCOME`: nothing is at stake, so no answer means `TRANSIENT`.
         api_version: the Graph version that answered, which is not always the one asked.
     """
 
     dataset_id: str
-    kind: ErrorKind | None
+    problem: Problem | None
     http_status: int | None = None
     code: int | None = None
     subcode: int | None = None
@@ -68,55 +69,15 @@ class Preflight:
     @property
     def ok(self) -> bool:
         """Whether events for this dataset can be delivered now, as far as Meta is asked."""
-        return self.kind is None
+        return self.problem is None
 
     @property
     def was_accepted(self) -> bool:
-        """Whether Meta took the event, which it has promised not to."""
-        return self.kind is None and self.code is None
-
-    @property
-    def words(self) -> str:
-        """One sentence, and what to do where something is to be done."""
-        if self.was_accepted:
-            return (
-                f"Meta accepts the token for dataset {self.dataset_id}, but it took the preflight's"
-                f" event of {AGE.days} days ago, which it should refuse: one {EVENT_NAME} event is"
-                " counted. Set CAPI_PREFLIGHT=off, and look whether the address is Meta's."
-            )
-        if self.kind is None:
-            return f"Meta accepts the token and lets it send to dataset {self.dataset_id}."
-        said = error_suffix(self.code, self.subcode, self.http_status)
-        return f"{_SENTENCES[self.kind].format(self.dataset_id)}{said}. {self._helps}"
-
-    @property
-    def _helps(self) -> str:
-        assert self.kind is not None
-        if self.kind is ErrorKind.TRANSIENT and self.http_status is None:
-            return "Check network, proxy, firewall, certificates and CAPI_GRAPH_URL."
-        if self.kind is ErrorKind.TRANSIENT and 300 <= (self.http_status or 0) < 400:
-            return "Meta does not redirect: check CAPI_GRAPH_URL and any proxy in between."
-        own = _REMEDIES.get(self.kind)
-        return own or remedy_without_rerun(self.kind, self.code, self.subcode)
+        """Whether Meta accepted the event, which it has promised not to."""
+        return self.problem is None and self.code is None
 
 
-_SENTENCES = {
-    ErrorKind.TRANSIENT: "Meta does not answer for dataset {} as it should",
-    ErrorKind.THROTTLED: "Meta limits our calls for dataset {}",
-    ErrorKind.TOKEN: "Meta does not accept the access token of dataset {}",
-    ErrorKind.PERMISSION: "The token may not send to dataset {}, or there is no such dataset",
-    ErrorKind.PAYLOAD: "Meta refuses the preflight's event for dataset {} in an unexpected way",
-    ErrorKind.UNRECOGNISED: "Meta answers for dataset {} with a code that is not known here",
-}
-
-_REMEDIES = {
-    ErrorKind.TRANSIENT: "Wait; if it lasts, look at metastatus.com and at any proxy in between.",
-    ErrorKind.PAYLOAD: "Look at the version (CAPI_GRAPH_VERSION) and at Meta's error reference.",
-    ErrorKind.UNRECOGNISED: "Look it up in Meta's error reference.",
-}
-
-
-def preflight(client: CanaryClient, now: datetime) -> Preflight:
+def preflight(client: PreflightClient, now: datetime) -> Preflight:
     """Asks Meta, with one event that it must refuse, whether events would be taken.
 
     One request and no second try. Never raises.
@@ -125,7 +86,7 @@ def preflight(client: CanaryClient, now: datetime) -> Preflight:
     error = answer.error
     return Preflight(
         client.access.dataset_id,
-        _kind(answer),
+        _problem(answer),
         http_status=answer.http_status,
         code=error.code,
         subcode=error.subcode,
@@ -147,14 +108,13 @@ def preflight_event(now: datetime) -> bytes:
     return json.dumps(event, separators=(",", ":")).encode()
 
 
-def _kind(answer: Answer) -> ErrorKind | None:
-    error = answer.error
-    if answer.arrival is not RequestOutcome.ANSWERED or answer.http_status is None:
-        return ErrorKind.TRANSIENT
-    if 200 <= answer.http_status < 300 and error.code is None:
-        return None if answer.events_received == 1 else ErrorKind.TRANSIENT
+def _problem(answer: Answer) -> Problem | None:
+    problem = answer.problem(1)
     # A rule about the event itself is read only after token and permission were found good.
-    if error.code == 100 and is_payload_subcode(error.subcode):
+    if problem is None or (answer.error.code == 100 and is_payload_subcode(answer.error.subcode)):
         return None
-    kind = error.kind(answer.http_status)
-    return ErrorKind.TRANSIENT if kind is ErrorKind.UNKNOWN_OUTCOME else kind
+    if problem.kind is ErrorKind.UNKNOWN_OUTCOME:
+        return Problem(ErrorKind.TRANSIENT, problem.reason)
+    if problem.kind is ErrorKind.PAYLOAD:  # of an event that is made here
+        return Problem(ErrorKind.UNRECOGNISED, reasons.UNRECOGNISED)
+    return problem

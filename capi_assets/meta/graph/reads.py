@@ -17,9 +17,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 import requests
 
+from capi_assets.meta.graph import error_reasons as reasons
 from capi_assets.meta.graph.client import DatasetAccess
 from capi_assets.meta.graph.deadline import within
-from capi_assets.meta.graph.errors import ErrorKind, error_suffix, parse_error, remedy_without_rerun
+from capi_assets.meta.graph.errors import ErrorKind, Problem, classify, parse_error
 from capi_assets.meta.graph.session import open_session, proof
 
 CONNECT_TIMEOUT = 5.0
@@ -46,7 +47,7 @@ class ReadError(Enum):
 class FailedRead:
     """A read without an answer. Meta's own texts are not kept."""
 
-    kind: ErrorKind
+    problem: Problem
     http_status: int | None = None
     code: int | None = None
     subcode: int | None = None
@@ -54,37 +55,8 @@ class FailedRead:
     @property
     def obstacle(self) -> ReadError:
         """Whether asking again, or a person, can help."""
-        return _OBSTACLES.get(self.kind, ReadError.UNCLEAR)
+        return _OBSTACLES.get(self.problem.kind, ReadError.UNCLEAR)
 
-    @property
-    def words(self) -> str:
-        """Why, and what would help, to follow a colon: no full stop at the end."""
-        if self.kind is ErrorKind.PERMISSION and self.code != 368:
-            return (
-                f"it may not read them{self._answered}. Reading wants ads_read with ads_management"
-                " or business_management, and at least “Use events dataset” on the dataset;"
-                " sending events does not"
-            )
-        if self.obstacle is ReadError.MAY_NOT:
-            return f"{_SAID[self.kind]}{self._answered}. {self._cure}"
-        return f"{_SAID.get(self.kind, 'Meta does not answer')}{self._answered}"
-
-    @property
-    def _answered(self) -> str:
-        return error_suffix(self.code, self.subcode, self.http_status)
-
-    @property
-    def _cure(self) -> str:
-        return remedy_without_rerun(self.kind, self.code, self.subcode).removesuffix(".")
-
-
-_SAID = {
-    ErrorKind.TOKEN: "Meta does not accept it",
-    ErrorKind.PERMISSION: "Meta has blocked the app or account",
-    ErrorKind.THROTTLED: "Meta limits our calls; they are read again later",
-    ErrorKind.PAYLOAD: "Meta does not understand the question",
-    ErrorKind.UNRECOGNISED: "Meta answers in a way that is not known here",
-}
 
 _OBSTACLES = {
     ErrorKind.TOKEN: ReadError.MAY_NOT,
@@ -94,7 +66,10 @@ _OBSTACLES = {
     ErrorKind.UNKNOWN_OUTCOME: ReadError.NOT_NOW,
 }
 
-NOT_UNDERSTOOD = FailedRead(ErrorKind.UNRECOGNISED)
+_UNRECOGNISED = Problem(ErrorKind.UNRECOGNISED, reasons.UNRECOGNISED)
+_NO_ANSWER = Problem(ErrorKind.TRANSIENT, reasons.NO_ANSWER)
+
+NOT_UNDERSTOOD = FailedRead(_UNRECOGNISED)
 """An answer whose form is not the documented one."""
 
 
@@ -144,7 +119,7 @@ class GraphReader:
             ):
                 content = _content(response)
         except Exception:  # whatever it was, there is no answer, and that is all that matters
-            return FailedRead(ErrorKind.TRANSIENT)
+            return FailedRead(_NO_ANSWER)
         return _understood(response.status_code, content)
 
     def pages(self, path: str, asked: Mapping[str, str]) -> list[Any] | FailedRead:
@@ -160,7 +135,7 @@ class GraphReader:
                 return NOT_UNDERSTOOD
             items += data
             further = _next_page(page)
-            if further is None or not data:
+            if further is None:  # a page may be empty and still have a next one
                 return items
             if further == wanted:
                 break
@@ -182,15 +157,15 @@ def _content(response: requests.Response) -> bytes | None:
 
 def _understood(status: int, content: bytes | None) -> dict[str, Any] | FailedRead:
     if content is None:
-        return FailedRead(ErrorKind.UNRECOGNISED, status)
+        return FailedRead(_UNRECOGNISED, status)
     error = parse_error(content)
     if 200 <= status < 300 and error.code is None:
         try:
             document = json.loads(content)
         except (ValueError, RecursionError):
-            return FailedRead(ErrorKind.TRANSIENT, status)
+            return FailedRead(_NO_ANSWER, status)
         return document if isinstance(document, dict) else NOT_UNDERSTOOD
-    return FailedRead(error.kind(status), status, error.code, error.subcode)
+    return FailedRead(classify(status, error), status, error.code, error.subcode)
 
 
 def _next_page(page: Mapping[str, Any]) -> dict[str, str] | None:
