@@ -17,6 +17,8 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
 from capi_assets.contracts.base import Contract, columns
+from capi_assets.coverage.tables import Table
+from capi_assets.defs.metadata import table_metadata
 from capi_assets.hours import hour_key, key_hour
 from capi_assets.partitions import HOURLY
 
@@ -123,7 +125,13 @@ def report_hours(
         description=unfinished_text(unfinished, len(metadata)),
         metadata={
             "unfinished_hours": len(unfinished),
-            "hours": dg.MetadataValue.md(_unfinished_table(unfinished)),
+            **table_metadata(
+                "hours",
+                Table(
+                    ["hour", "why", "remedy"],
+                    [[hour_key(e.hour), e.why, e.remedy] for e in unfinished],
+                ),
+            ),
         },
         allow_retries=False,
     )
@@ -162,11 +170,6 @@ def unfinished_text(unfinished: Sequence[UnfinishedHour], total: int) -> str:
         said.append(f"{group[0].why}{f' (And {hours} alike.)' if group[1:] else ''} {remedy}")
     more = f" (And {len(alike) - 3} more reasons.)" if len(alike) > 3 else ""
     return f"{where} {' '.join(said)}{more}"
-
-
-def _unfinished_table(unfinished: Sequence[UnfinishedHour]) -> str:
-    rows = [f"| {hour_key(e.hour)} | {e.why} | {e.remedy} |" for e in unfinished[:100]]
-    return "\n".join(["| hour | why | what to do |", "|---|---|---|", *rows])
 
 
 @dataclass(frozen=True)

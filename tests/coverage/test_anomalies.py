@@ -10,9 +10,8 @@ import pytest
 from capi_assets.coverage.anomalies.detect import detect_anomalies
 from capi_assets.coverage.anomalies.hour_signals import HISTORY, hour_signals
 from capi_assets.coverage.flags import CoveragePolicy, flag_hours
-from capi_assets.coverage.formatting import gap_sentence
+from capi_assets.coverage.gap_text import gap_sentence, hour_sentence
 from capi_assets.coverage.gaps import gaps
-from capi_assets.coverage.markdown import hour_sentence
 from capi_assets.delivery.causes import Cause
 from tests.helpers.order_records import HOUR
 from tests.helpers.regular_weeks import (
@@ -44,7 +43,7 @@ def test_orders_that_stop_while_visits_go_on_are_missing() -> None:
         NOON + HOUR: "orders_missing",
     }
     row = found[NOON]
-    assert (row["absent"], row["missing"]) == (40, 0)
+    assert (row["orders_expected_missing"], row["missing"]) == (40, 0)
     assert row["first_deadline"] == NOON + timedelta(days=6, hours=23, minutes=30)
     assert row["evidence"].startswith("0 orders where 40 (")
     assert row["evidence"].endswith("are usual, 1,200 visits where 1,200 are")
@@ -264,9 +263,9 @@ def test_a_gap_of_orders_that_never_came_says_what_to_do() -> None:
     sentence = gap_sentence(gap, now)
     assert sentence.startswith(
         "2026-12-02 12:00 to 15:00 UTC: about 120 orders did not arrive, because fewer orders"
-        " arrived than their visits promise. Seen: 0 orders"
+        " arrived than their visits promise. Evidence: 0 orders"
     )
-    assert "They can be saved until 2026-12-09 11:30 UTC" in sentence
+    assert "They can be delivered until 2026-12-09 11:30 UTC" in sentence
     assert sentence.endswith("Range: [2026-12-02-12:00...2026-12-02-14:00]")
 
 
@@ -277,10 +276,10 @@ def test_an_hour_that_lost_a_key_says_for_how_many_orders() -> None:
     said = "because orders carry too few match keys"
     assert hour_sentence(NOON, flags, now) == (
         f"2026-12-02-12:00: 40 of 40 eligible orders delivered (100.0 %), {said}"
-        " (about 32 without their usual match keys)."
+        " (about 32 orders have fewer match keys than usual)."
     )
     (gap,) = gaps(flags)
-    assert f"about 32 orders came without their usual match keys, {said}" in gap_sentence(gap, now)
+    assert f"about 32 orders have fewer match keys than usual, {said}" in gap_sentence(gap, now)
 
 
 @pytest.mark.parametrize("missing", [1, 30])

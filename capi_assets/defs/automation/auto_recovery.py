@@ -1,6 +1,6 @@
-"""Automatic recovery as Dagster sees it: canaries asked, runs requested, what is told of it.
+"""Automatic recovery in Dagster: runs preflights, requests runs, and reports both.
 
-When to launch what is decided in coverage/recovery/decisions.py.
+coverage/recovery/decisions.py decides what to launch and when.
 """
 
 from __future__ import annotations
@@ -29,80 +29,100 @@ from capi_assets.defs.resources import MetaResource
 from capi_assets.hours import key_hour
 from capi_assets.meta.graph.client import DatasetAccess, MetaClient
 from capi_assets.meta.graph.preflight import Preflight, preflight
-from capi_assets.partitions import HOURLY
 
 TAG = "capi_assets/auto_backfill"
 _FROM_DELIVERY = [dg.AssetKey("delivery_results"), dg.AssetKey("attribution_health")]
 _PREFLIGHT_CONCURRENCY = 8
-# A sensor has a minute, and alerts take up to half of it.
-_CONNECT, _READ, _IN_ALL = 3.05, 8.0, 10.0
+# Seconds: Dagster ends a sensor after 60, and alerts take up to 30 of them.
+_CONNECT_TIMEOUT, _READ_TIMEOUT, _DEADLINE = 3.05, 8.0, 10.0
 
 
 @dataclass(frozen=True)
 class RecoveryRequests:
-    """What came of a look: runs to launch, alerts to tell, what to remember."""
+    """The runs to launch, the alerts to send, and the state to remember."""
 
     requests: list[dg.RunRequest]
     alerts: list[Alert]
     state: RecoveryState
+    alert_state: AlertState
 
 
 def recover(
-    seen: CoverageSnapshot,
+    snapshot: CoverageSnapshot,
     state: RecoveryState,
-    told: AlertState,
+    alert_state: AlertState,
     meta: MetaResource,
-    under_way: Collection[datetime],
+    active: Collection[datetime],
+    start: datetime,
     now: datetime,
     log: logging.Logger,
 ) -> RecoveryRequests:
-    """Asks for the canaries that are needed and launches what they allow.
+    """Runs the preflights that are needed and launches the hours that they allow.
 
-    An alert comes with each launch; which are worth telling is the caller's to choose. Hours that
-    miss too few orders to be flagged go to the log alone.
+    The second duty of the coverage sensor. The first launch for a gap is reported, and each stop.
+    Hours that miss too few orders to be flagged are written to the log only.
+
+    Args:
+        snapshot: the flags and gaps of this tick.
+        state, alert_state: what the previous tick, and the alerts of this one, remember.
+        active: hours of active or queued runs; they are not launched.
+        start: the first hour of the partitions; earlier hours are not launched.
     """
-    found = savable_hours(seen.flags, seen.gaps, seen.health, now)
-    savable = [hour for hour in found if hour.hour >= HOURLY.start]
-    asked = datasets_to_ask(state, savable, now, under_way)
-    canaries = _ask(meta, asked, now, log) if asked else {}
-    decided = decide_recovery(state, savable, now, canaries, under_way)
+    savable = savable_hours(snapshot.flags, snapshot.gaps, snapshot.health, now)
+    savable = [hour for hour in savable if hour.hour >= start]
+    datasets = datasets_to_ask(state, savable, now, active)
+    passed = _preflights(meta, datasets, now, log) if datasets else {}
+    decided = decide_recovery(state, savable, now, passed, active)
     for launch in decided.launches:
-        log.info("Recovery of %s: %s", launch.gap or "hours too small to flag", _words(launch))
+        ranges = [a if a == b else f"{a}...{b}" for a, b in launch.ranges]
+        log.info(
+            "Recovery of %s: %s launched, %s",
+            launch.gap or "hours too small to flag",
+            count(len(launch.hours), "hour"),
+            join_names(ranges),
+        )
+    launched = _alerts("recovery_launched", decided.launches, snapshot, alert_state)
+    reported = {gap.id for gap in alert_state.open_gaps if gap.recovery_launched}
     return RecoveryRequests(
-        [request for launch in decided.launches for request in _requests(launch, seen, now)],
+        [request for launch in decided.launches for request in _requests(launch, snapshot, now)],
         [
-            *_alerts("recovery_launched", decided.launches, seen, told),
-            *_alerts("recovery_stopped", decided.stopped, seen, told),
+            *(alert for alert in launched if alert.gap_id not in reported),
+            *_alerts("recovery_stopped", decided.stopped, snapshot, alert_state),
         ],
         decided.state,
+        alert_state.launched({alert.gap_id for alert in launched}),
     )
 
 
-def _ask(
+def _preflights(
     meta: MetaResource, datasets: Sequence[str], now: datetime, log: logging.Logger
 ) -> dict[str, bool]:
-    """Whether each dataset's canary passes; one without access does not."""
+    """Whether the preflight of each dataset passes; without a token it does not."""
     try:
         known = meta.open()
     except ValueError as error:
-        log.warning("No canary: %s", error)
+        log.warning("No preflight: %s", error)
         return dict.fromkeys(datasets, False)
     for name in datasets:
         if name not in known.accesses:
             why = known.missing.get(name, "no token is set for it")
-            log.warning("No canary for dataset %s: %s", name, why)
+            log.warning("No preflight for dataset %s: %s", name, why)
     accesses = [known.accesses[name] for name in datasets if name in known.accesses]
     with ThreadPoolExecutor(_PREFLIGHT_CONCURRENCY) as pool:
-        answers = list(pool.map(lambda access: _canary(access, now), accesses))
+        answers = list(pool.map(lambda access: _preflight(access, now), accesses))
     for answer in answers:
-        log.info("Canary: %s", answer.words)
+        log.info("Preflight: %s", answer.words)
     passed = {answer.dataset_id: answer.ok for answer in answers}
     return {name: passed.get(name, False) for name in datasets}
 
 
-def _canary(access: DatasetAccess, now: datetime) -> Preflight:
+def _preflight(access: DatasetAccess, now: datetime) -> Preflight:
     client = MetaClient(
-        access, connections=1, connect_timeout=_CONNECT, read_timeout=_READ, deadline=_IN_ALL
+        access,
+        connections=1,
+        connect_timeout=_CONNECT_TIMEOUT,
+        read_timeout=_READ_TIMEOUT,
+        deadline=_DEADLINE,
     )
     try:
         return preflight(client, now)
@@ -110,9 +130,9 @@ def _canary(access: DatasetAccess, now: datetime) -> Preflight:
         client.close()
 
 
-def _requests(launch: Launch, seen: CoverageSnapshot, now: datetime) -> list[dg.RunRequest]:
-    gap = next((gap for gap in seen.gaps if gap.id == launch.gap), None)
-    # What is stored has all its match keys; matched again, it would find fewer visits.
+def _requests(launch: Launch, snapshot: CoverageSnapshot, now: datetime) -> list[dg.RunRequest]:
+    gap = next((gap for gap in snapshot.gaps if gap.id == launch.gap), None)
+    # Stored events have all their match keys; matching again would find fewer visits.
     as_stored = gap is not None and gap.as_stored
     return [
         dg.RunRequest(
@@ -130,13 +150,16 @@ def _requests(launch: Launch, seen: CoverageSnapshot, now: datetime) -> list[dg.
 
 
 def _alerts(
-    kind: AlertKind, launches: Sequence[Launch], seen: CoverageSnapshot, told: AlertState
+    kind: AlertKind,
+    launches: Sequence[Launch],
+    snapshot: CoverageSnapshot,
+    alert_state: AlertState,
 ) -> list[Alert]:
-    gaps = {gap.id: gap for gap in seen.gaps}
+    gaps = {gap.id: gap for gap in snapshot.gaps}
     return [
         Alert(
             kind,
-            alerted_id(told, gaps[launch.gap]),
+            alerted_id(alert_state, gaps[launch.gap]),
             gaps[launch.gap],
             tuple(f"{first}...{last}" for first, last in launch.ranges),
             automatic=True,
@@ -144,8 +167,3 @@ def _alerts(
         for launch in launches
         if launch.gap in gaps
     ]
-
-
-def _words(launch: Launch) -> str:
-    ranges = [first if first == last else f"{first}...{last}" for first, last in launch.ranges]
-    return f"{count(len(launch.hours), 'hour')} launched, {join_names(ranges)}"

@@ -14,7 +14,7 @@ from pydantic import Field
 from capi_assets.contracts.base import arrow_schema, conform
 from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.matched_events import MatchedEvents
-from capi_assets.coverage.markdown import plan_report
+from capi_assets.coverage.tables import Table, plan_table
 from capi_assets.defs.conversions.landing_assets import money_metadata
 from capi_assets.defs.conversions.matched_events import rows_of
 from capi_assets.defs.hourly_reporting import (
@@ -26,6 +26,7 @@ from capi_assets.defs.hourly_reporting import (
     report_hours,
     report_nothing_done,
 )
+from capi_assets.defs.metadata import table_metadata
 from capi_assets.defs.resources import (
     ClockResource,
     LakeResource,
@@ -114,7 +115,7 @@ def _outlook_metadata(planned: pa.Table, now: datetime) -> dict[str, Any]:
         **{name: totals[name] for name in OUTLOOK_NAMES if totals[name]},
         "requests_needed": requests_needed(planned),
         "duplicates_if_resent": duplicates_if_resent(planned),
-        "plan": dg.MetadataValue.md(plan_report(rows, now)),
+        **table_metadata("plan", plan_table(rows, now)),
     }
 
 
@@ -181,13 +182,8 @@ def _metadata(rows: pa.Table, summary: DeliverySummary) -> dict[str, Any]:
         **money_metadata(missing, "open"),
         "requests_of_the_run": summary.requests,
     }
-    lines = [
-        f"| {status} | {reason or ''} | {count} |"
-        for (status, reason), count in _reasons(rows).most_common(20)
-    ]
-    if lines:
-        table = "\n".join(["| status | reason | events |", "|---|---|---:|", *lines])
-        found["statuses"] = dg.MetadataValue.md(table)
+    by_reason = [[*key, count] for key, count in _reasons(rows).most_common()]
+    found |= table_metadata("statuses", Table(["status", "reason", "events"], by_reason))
     if missing.num_rows:
         deadline = pc.min(missing.column("deliver_until")).as_py()
         found["first_deadline"] = dg.MetadataValue.timestamp(deadline)

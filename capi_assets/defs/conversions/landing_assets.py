@@ -13,12 +13,14 @@ from capi_assets.contracts.base import Contract, arrow_schema
 from capi_assets.contracts.orders import Orders
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.contracts.visits import Visits
+from capi_assets.coverage.tables import Table
 from capi_assets.defs.hourly_reporting import (
     HourCheckResult,
     UnfinishedHour,
     hourly_check,
     report_hours,
 )
+from capi_assets.defs.metadata import table_metadata
 from capi_assets.defs.resources import LakeResource
 from capi_assets.ingest.hours import Ingested, IngestedHour
 from capi_assets.lake import Lake
@@ -66,11 +68,8 @@ def _metadata(hour: IngestedHour) -> dict[str, Any]:
         found["custom_events_to_check"] = ", ".join(
             f"{name} (custom to Meta; {standard} is meant?)" for name, standard in meant.items()
         )
-    if refused:
-        found["quarantined_by_reason"] = dg.MetadataValue.md(_reason_table(refused, "rows"))
-    if drops:
-        found["dropped_by_reason"] = dg.MetadataValue.md(_reason_table(drops, "fields"))
-    return found
+    found |= table_metadata("quarantined_by_reason", _reason_table(refused, "rows"))
+    return found | table_metadata("dropped_by_reason", _reason_table(drops, "fields"))
 
 
 def _meant(hour: IngestedHour) -> dict[str, str]:
@@ -110,7 +109,7 @@ def contract_check(table: str) -> dg.AssetChecksDefinition:
 
     return hourly_check(
         table,
-        f"{table}_keep_their_contract",
+        f"{table}_match_contract",
         f"All {table} that landed fit the contract; what does not is listed by reason.",
         judge,
         {"lake"},
@@ -142,7 +141,7 @@ def _verdict(table: str, kept: int, refused: list[dict[str, Any]]) -> HourCheckR
         metadata={
             "refused": len(refused),
             "kept": kept,
-            "rows": dg.MetadataValue.md(_quarantine_table(refused)),
+            **table_metadata("rows", _quarantine_table(refused)),
             "remedy": dg.MetadataValue.md(
                 f"Mend the rows where they come from, land the hour's files again and"
                 f" re-materialize it. All refused rows: `select * from {quarantine_of(table)}`."
@@ -155,16 +154,10 @@ def _counts(entries: pa.ChunkedArray) -> Counter[str]:
     return Counter(entry for text in entries.drop_null().to_pylist() for entry in text.split())
 
 
-def _reason_table(counts: Counter[str], what: str) -> str:
-    rows = [f"| {reason} | {count} |" for reason, count in counts.most_common(20)]
-    return "\n".join([f"| column:reason | {what} |", "|---|---:|", *rows])
+def _reason_table(counts: Counter[str], unit: str) -> Table:
+    return Table(["column:reason", unit], counts.most_common())
 
 
-def _quarantine_table(refused: list[dict[str, Any]]) -> str:
-    rows = [
-        f"| {row['source']} | {row['line'] or ''} | {row['reasons']} | `{row['shapes'] or ''}` |"
-        for row in refused[:20]
-    ]
-    more = [f"\n… and {len(refused) - 20} more."] if len(refused) > 20 else []
-    head = ["| file | line | reasons | shapes |", "|---|---:|---|---|"]
-    return "\n".join([*head, *rows, *more])
+def _quarantine_table(refused: list[dict[str, Any]]) -> Table:
+    columns = ["source", "line", "reasons", "shapes"]
+    return Table(columns, [[row[name] for name in columns] for row in refused])

@@ -15,6 +15,7 @@ from capi_assets.coverage.reconciliation.stored import (
 )
 from capi_assets.coverage.reconciliation.text import quality_off, quality_sentence, quality_table
 from capi_assets.defs.hourly_reporting import OWNERS, column_schema, latest_materialization
+from capi_assets.defs.metadata import table_metadata
 from capi_assets.defs.resources import ClockResource, LakeResource, MetaResource
 from capi_assets.partitions import DAILY
 from capi_assets.settings import read_settings
@@ -70,9 +71,7 @@ def _metadata(day: datetime, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any
     for row in rows:
         if row["measure"] == "score":
             told[f"score_{row['event_name'].lower()}"] = row["meta_value"]
-    if both := quality_table(rows):
-        told["both_sides"] = dg.MetadataValue.md(both)
-    return told
+    return told | table_metadata("comparison", quality_table(rows))
 
 
 @dg.asset_check(
@@ -90,14 +89,13 @@ def match_keys_match_meta(context: dg.AssetCheckExecutionContext, lake: LakeReso
     for key in context.partition_keys:
         day = _day(key)
         rows = store.read(TABLE, [day], schema).to_pylist()
-        both = quality_table(rows)
         yield dg.AssetCheckEvaluation(
             asset_key=dg.AssetKey(TABLE),
             check_name="match_keys_match_meta",
             passed=not quality_off(rows),
             severity=dg.AssetCheckSeverity.WARN,
             description=quality_sentence(day, rows),
-            metadata={"both_sides": dg.MetadataValue.md(both)} if both else {},
+            metadata=table_metadata("comparison", quality_table(rows)),
             partition=key,
             target_materialization_data=latest_materialization(
                 context.instance, TABLE, partition=key

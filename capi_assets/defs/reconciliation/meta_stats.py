@@ -35,6 +35,7 @@ from capi_assets.defs.hourly_reporting import (
     hours_of,
     report_hours,
 )
+from capi_assets.defs.metadata import table_metadata
 from capi_assets.defs.resources import ClockResource, LakeResource, MetaResource, RulesResource
 from capi_assets.settings import read_settings
 
@@ -88,8 +89,7 @@ def _metadata(
     """Numbers that the UI plots per hour, and both sides as a table."""
     told: dict[str, Any] = {"dagster/row_count": len(rows), "summary": hour_sentence(hour, rows)}
     told |= _numbers(rows)
-    if both := hour_table(rows):
-        told["both_sides"] = dg.MetadataValue.md(both)
+    told |= table_metadata("comparison", hour_table(rows))
     if found.fits:
         told["how_meta_counts"] = " ".join(
             f"Dataset {dataset}: {fit_sentence(fit)}" for dataset, fit in found.fits.items()
@@ -117,12 +117,11 @@ def _judge(hours: Sequence[datetime], lake: LakeResource) -> Mapping[datetime, H
 
 
 def _verdict(hour: datetime, rows: Sequence[Mapping[str, Any]]) -> HourCheckResult:
-    both = hour_table(rows)
     return HourCheckResult(
         passed=not hour_off(rows),
         description=f"{hour_sentence(hour, rows)} {advice(rows)}".rstrip(),
         severity=dg.AssetCheckSeverity.WARN,
-        metadata=_numbers(rows) | ({"both_sides": dg.MetadataValue.md(both)} if both else {}),
+        metadata=_numbers(rows) | table_metadata("comparison", hour_table(rows)),
     )
 
 
