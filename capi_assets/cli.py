@@ -170,7 +170,10 @@ def gaps() -> None:
     console.print(gaps_sentence(found, now), markup=False, highlight=False)
     if found:
         console.print(rich_table(gaps_table(found, now), title="Gaps, most urgent first"))
-        console.print(rich_table(remedies_table(found, now), title="What to do"))
+        for cause, remedy, partitions in remedies_table(found, now).rows:
+            console.print(f"{cause}: {remedy}", markup=False, highlight=False)
+            # Not wrapped: it is there to be copied.
+            console.print(partitions, markup=False, highlight=False, soft_wrap=True)
     raise SystemExit(1 if found else 0)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -13,7 +15,8 @@ def rich_table(table: Table, title: str | None = None) -> RichTable:
     drawn = RichTable(title=title, title_justify="left")
     for name, *column in zip(table.columns, *table.rows, strict=True):
         numeric = bool(column) and all(isinstance(cell, int | float | None) for cell in column)
-        drawn.add_column(name, justify="right" if numeric else "left", no_wrap=name == "hour")
+        justify: Literal["right", "left"] = "right" if numeric else "left"
+        drawn.add_column(name, justify=justify, no_wrap=name == "hour", overflow="fold")
     for row in table.rows:
         cells = [f"{c:,}" if isinstance(c, int) else "" if c is None else str(c) for c in row]
         if is_total := row[0] == "total":
