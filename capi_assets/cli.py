@@ -152,10 +152,10 @@ def preflight(datasets: tuple[str, ...], for_programs: bool) -> None:
 @main.command()
 def gaps() -> None:
     """List the gaps that can still matter: cause, cost, deadline and range to materialize."""
-    from rich.markdown import Markdown
-
-    from capi_assets.coverage.markdown import gaps_report
+    from capi_assets.commands.rich_table import rich_table
+    from capi_assets.coverage.gap_text import gaps_sentence
     from capi_assets.coverage.stored_health import find_gaps
+    from capi_assets.coverage.tables import gaps_table, remedies_table
     from capi_assets.lake import Lake
     from capi_assets.policies import coverage_policy
 
@@ -167,9 +167,15 @@ def gaps() -> None:
             f"No hour is judged yet in {settings.lake} (CAPI_LAKE), so nothing can be said of gaps:"
             " materialize some hours first. The demo's are seen with --stage data/demo."
         )
-    seen = find_gaps(lake, coverage_policy(settings), now)
-    Console().print(Markdown(gaps_report(seen.gaps, now)))
-    raise SystemExit(1 if seen.gaps else 0)
+    found, console = find_gaps(lake, coverage_policy(settings), now).gaps, Console()
+    console.print(gaps_sentence(found, now), markup=False, highlight=False)
+    if found:
+        console.print(rich_table(gaps_table(found, now), title="Gaps, most urgent first"))
+        for cause, remedy, partitions in remedies_table(found, now).rows:
+            console.print(f"{cause}: {remedy}", markup=False, highlight=False)
+            # Not wrapped: it is there to be copied.
+            console.print(partitions, markup=False, highlight=False, soft_wrap=True)
+    raise SystemExit(1 if found else 0)
 
 
 @main.command()

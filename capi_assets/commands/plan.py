@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rich.table import Table
 
-from capi_assets.coverage.formatting import deadline, money
+from capi_assets.commands.rich_table import rich_table
 from capi_assets.coverage.links import partition_ranges_text
+from capi_assets.coverage.tables import plan_table
 from capi_assets.delivery.backfill_plan import (
     OUTLOOK_NAMES,
     backfill_plan,
@@ -106,37 +107,6 @@ def as_json(outlook: BackfillPlan) -> dict[str, Any]:
 
 
 def as_table(outlook: BackfillPlan, now: datetime) -> Table:
-    """The plan for people: one row per hour that has events, and the total; empty columns are
-    left out."""
-    rows = outlook.rows.to_pylist()
-    shown = [name for name in OUTLOOK_NAMES if any(row["outlook"] == name for row in rows)]
-    table = Table(title="What materializing these hours would do", title_justify="left")
-    table.add_column("hour", no_wrap=True)
-    for name in shown:
-        table.add_column(name.replace("_", " "), justify="right")
-    if "recoverable" in shown:
-        table.add_column("recoverable money", justify="right", no_wrap=True)
-        table.add_column("the first until")
-    by_hour: dict[datetime, list[dict[str, Any]]] = {}
-    for row in rows:
-        by_hour.setdefault(row["hour"], []).append(row)
-    for hour, of_hour in by_hour.items():
-        table.add_row(hour_key(hour), *_cells(of_hour, shown, now))
-    if len(by_hour) > 1:
-        table.add_section()
-        table.add_row("total", *_cells(rows, shown, now), style="bold")
-    return table
-
-
-def _cells(rows: list[dict[str, Any]], shown: list[str], now: datetime) -> list[str]:
-    counts = [sum(r["events"] for r in rows if r["outlook"] == name) for name in shown]
-    cells = [f"{count:,}" if count else "" for count in counts]
-    if "recoverable" not in shown:
-        return cells
-    sums: dict[str, float] = {}
-    for row in rows:
-        if row["outlook"] == "recoverable" and row["currency"]:
-            sums[row["currency"]] = sums.get(row["currency"], 0.0) + row["value"]
-    ends = [row["first_deadline"] for row in rows if row["first_deadline"]]
-    worth = "\n".join(money(currency, value) for currency, value in sorted(sums.items()))
-    return [*cells, worth, deadline(min(ends), now) if ends else ""]
+    """The plan for the terminal."""
+    rows = plan_table(outlook.rows, now)
+    return rich_table(rows, title="What materializing these hours would do")

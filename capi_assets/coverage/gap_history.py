@@ -99,22 +99,8 @@ def _as_of(row: Mapping[str, Any], cause: Cause, lateness: LateCause | None) -> 
         return dict(row)
     if lateness is None or lateness.cause is not cause:
         return {**row, "flagged": False}
-    nothing = dict.fromkeys(
-        (
-            "missing",
-            "recoverable",
-            "correctable",
-            "unmatched",
-            "orders_expected_missing",
-            "orders_with_fewer_keys",
-        ),
-        0,
-    )
-    unsaid = dict.fromkeys(
-        ("missing_money", "recoverable_money", "correctable_money", "first_deadline",
-         "visits_until", "visits_remaining", "reasons", "evidence")
-    )  # fmt: skip
-    return {**row, **nothing, **unsaid, "flagged": True, "severity": WARN, "cause": str(cause)}
+    flagged = {"flagged": True, "severity": WARN, "cause": str(cause), "missing": 0}
+    return dict.fromkeys(FLAGS.names) | {"hour": row["hour"], "judged": True} | flagged
 
 
 def _told(gap: Gap, late: pa.Table, why: Mapping[datetime, LateCause]) -> GapHistory:

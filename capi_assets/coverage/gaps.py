@@ -1,18 +1,18 @@
-"""Gaps: runs of consecutive flagged hours with one cause, what they cost, until when they can be
-saved, and the range of partitions that a person or the sensor materializes to save them.
+"""Gaps: consecutive flagged hours with one cause, their cost, their deadline, and the range of
+partitions to materialize.
 
-Which hours are flagged is decided in flags.py; when a gap is worth an alert, in alerts.py.
+flags.py decides which hours are flagged, alerting/alerts.py which gaps are reported. A `Gap` is
+built here only: `gap_of_hour` reads one row of flags, `merged` joins gaps into one.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
 import pyarrow as pa
 
 from capi_assets.coverage.flags import ERROR, WARN
@@ -20,27 +20,27 @@ from capi_assets.delivery.causes import Cause
 from capi_assets.hours import HOUR, hour_key
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """A run of flagged hours with one cause. Money is per currency, `""` where there is none.
+    """Consecutive flagged hours with one cause. Money is per currency, `""` where there is none.
 
     Attributes:
-        id: `token-2026-11-20T13`: the cause and the first hour.
-        missing: per flagged hour, how many orders are missing; None where the hour was never
-            materialized. Hours between them that had nothing to lose belong to the range only.
+        id: the cause and the first hour, such as `token-2026-11-20T13`.
+        missing: missing orders per flagged hour; None where the hour was never materialized.
+            Hours between them without eligible orders belong to the range only.
         recoverable: missing orders that materializing the range still delivers.
-        correctable: missing orders that need other input first, inside Meta's seven days.
+        correctable: missing orders that need corrected input first, within Meta's seven days.
         unmatched: orders without a visit, where visits are missing.
-        orders_expected_missing: about how many orders never arrived, where orders are missing.
-        orders_with_fewer_keys: about how many orders lack a match key that they usually carry.
-        first_deadline: until when the first recoverable order can be saved; None if none can.
-        last_deadline: the same for the last hour that holds one.
-        visits_until: the next moment at which visits are deleted that its orders must be matched
-            with, if that is before Meta's deadline; None where nothing is matched again.
-        fewer_visits, no_visits: hours with something to save of whose visits the oldest, or all,
-            are deleted already.
+        orders_expected_missing: estimate of the orders that never arrived.
+        orders_with_fewer_keys: estimate of the orders that lack a usual match key.
+        first_deadline: until when the first recoverable order can be delivered; None if none can.
+        last_deadline: the same for the last hour that has one.
+        visits_until: when the next visits that its orders must be matched with are deleted, if
+            before Meta's deadline; None where nothing is matched again.
+        fewer_visits, no_visits: hours with recoverable or correctable orders whose oldest visits,
+            or all visits, are already deleted.
         reasons: missing orders per reason, the most frequent first.
-        evidence: what was seen beside the reasons, in the hour that lost most.
+        evidence: further evidence for the cause, from the hour that lost most.
     """
 
     id: str
@@ -55,50 +55,50 @@ class Gap:
     correctable: int
     correctable_money: Mapping[str, float]
     unmatched: int
+    orders_expected_missing: int
+    orders_with_fewer_keys: int
     first_deadline: datetime | None
     last_deadline: datetime | None
+    visits_until: datetime | None
+    fewer_visits: int
+    no_visits: int
     reasons: Mapping[str, int]
     evidence: str
-    orders_expected_missing: int = 0
-    orders_with_fewer_keys: int = 0
-    visits_until: datetime | None = None
-    fewer_visits: int = 0
-    no_visits: int = 0
 
     @property
     def hours(self) -> int:
-        """How many hours are flagged."""
+        """The number of flagged hours."""
         return len(self.missing)
 
     @property
     def orders(self) -> int:
-        """Orders known to be missing; those of unmaterialized hours are not among them."""
+        """Orders known to be missing; hours that were never materialized add none."""
         return sum(count or 0 for count in self.missing.values())
 
     @property
     def unknown_hours(self) -> int:
-        """Hours whose orders nobody has counted yet."""
+        """Hours whose orders are not counted yet."""
         return sum(count is None for count in self.missing.values())
 
     @property
     def savable(self) -> bool:
-        """Whether materializing the range, as it is, can still deliver anything."""
+        """Whether materializing the range without other changes can still deliver orders."""
         return self.first_deadline is not None
 
     @property
     def clock(self) -> datetime | None:
-        """When it first gets worse by waiting: an order is too old, or its visits are deleted."""
+        """The first loss if nobody acts: an order becomes too old, or visits are deleted."""
         return min((at for at in (self.first_deadline, self.visits_until) if at), default=None)
 
     @property
     def matched_again(self) -> bool:
-        """Whether saving it begins before delivery, so that orders look for their visits again.
-        Otherwise its events are stored as they will be sent, with all their match keys."""
+        """Whether recovery matches its orders with their visits again. Otherwise its events are
+        already stored as they will be sent, with all their match keys."""
         return self.cause.matched_again or self.unknown_hours > 0
 
     @property
     def as_stored(self) -> bool:
-        """Whether it is better not matched again: its events are stored, its visits are not."""
+        """Whether its stored events must be sent without matching, because visits are deleted."""
         return not self.matched_again and self.fewer_visits + self.no_visits > 0
 
     @property
@@ -108,12 +108,12 @@ class Gap:
 
     @property
     def headline(self) -> str:
-        """What happened, as a clause without capital or full stop."""
+        """What happened, as a clause in lower case without a full stop."""
         return self.cause.headline_for(self.reasons)
 
     @property
     def remedy(self) -> str:
-        """What a person should do; the range is `partition_range`."""
+        """What a person should do, without the range."""
         return self.cause.remedy_for(self.reasons)
 
 
@@ -121,92 +121,109 @@ def gaps(flags: pa.Table) -> list[Gap]:
     """The gaps among flagged hours, in time order.
 
     Args:
-        flags: the table of `flags.flag_hours`, unflagged hours included: a quiet hour without
-            eligible orders between two hours of one cause does not break a gap, a good hour does.
+        flags: the table of `flags.flag_hours`, with the hours that are not flagged: an hour
+            without eligible orders between two hours of one cause does not end a gap, a good
+            hour does.
     """
-    runs: list[list[dict[str, Any]]] = []
-    reach: datetime | None = None  # the run may continue at the hour after this one
-    for row in flags.sort_by("hour").to_pylist():
+    runs: list[list[Gap]] = []
+    last: datetime | None = None  # the gap continues if the next hour follows this one
+    for row in flags.sort_by("hour").to_pylist(maps_as_pydicts="strict"):
         hour = row["hour"].astimezone(UTC)
-        touching = reach is not None and hour - reach <= HOUR
+        adjoins = last is not None and hour - last <= HOUR
         if row["flagged"]:
-            if touching and runs[-1][-1]["cause"] == row["cause"]:
-                runs[-1].append(row)
+            gap = gap_of_hour(row)
+            if adjoins and runs[-1][-1].cause is gap.cause:
+                runs[-1].append(gap)
             else:
-                runs.append([row])
-            reach = hour
-        elif touching and row["judged"] and row["eligible"] == 0:
-            reach = hour
+                runs.append([gap])
+            last = hour
         else:
-            reach = None
-    return [_gap(run) for run in runs]
+            last = hour if adjoins and row["judged"] and row["eligible"] == 0 else None
+    return [merged(run) for run in runs]
 
 
-def _gap(run: Sequence[Mapping[str, Any]]) -> Gap:
-    first, last = (row["hour"].astimezone(UTC) for row in (run[0], run[-1]))
-    deadlines = [row["first_deadline"].astimezone(UTC) for row in run if row["first_deadline"]]
-    visits = [row["visits_until"].astimezone(UTC) for row in run if row["visits_until"]]
-    worst = max(
-        run,
-        key=lambda row: tuple(
-            row[n] or 0
-            for n in ("missing", "orders_expected_missing", "unmatched", "orders_with_fewer_keys")
-        ),
-    )
+def gap_of_hour(row: Mapping[str, Any]) -> Gap:
+    """The gap of a single flagged hour.
+
+    Args:
+        row: a row of `flags.FLAGS`, its maps as dicts
+            (`flags.to_pylist(maps_as_pydicts="strict")`).
+    """
+    hour, deadline = row["hour"].astimezone(UTC), _utc(row["first_deadline"])
     return Gap(
-        id=f"{run[0]['cause']}-{first:%Y-%m-%dT%H}",
-        cause=Cause(run[0]["cause"]),
-        severity=ERROR if any(row["severity"] == ERROR for row in run) else WARN,
-        first_hour=first,
-        last_hour=last,
-        missing={row["hour"].astimezone(UTC): row["missing"] for row in run},
-        money=_sum(row["missing_money"] for row in run),
-        recoverable=sum(row["recoverable"] or 0 for row in run),
-        recoverable_money=_sum(row["recoverable_money"] for row in run),
-        correctable=sum(row["correctable"] or 0 for row in run),
-        correctable_money=_sum(row["correctable_money"] for row in run),
-        unmatched=sum(row["unmatched"] or 0 for row in run),
-        first_deadline=min(deadlines, default=None),
-        last_deadline=max(deadlines, default=None),
-        reasons=_ranked(orjson.loads(row["reasons"] or "{}") for row in run),
-        evidence=worst["evidence"] or "",
-        orders_expected_missing=sum(row["orders_expected_missing"] or 0 for row in run),
-        orders_with_fewer_keys=sum(row["orders_with_fewer_keys"] or 0 for row in run),
-        visits_until=min(visits, default=None),
-        fewer_visits=sum(row["visits_remaining"] == "some" for row in run),
-        no_visits=sum(row["visits_remaining"] == "none" for row in run),
+        id=f"{row['cause']}-{hour:%Y-%m-%dT%H}",
+        cause=Cause(row["cause"]),
+        severity=row["severity"],
+        first_hour=hour,
+        last_hour=hour,
+        missing={hour: row["missing"]},
+        first_deadline=deadline,
+        last_deadline=deadline,
+        visits_until=_utc(row["visits_until"]),
+        fewer_visits=int(row["visits_remaining"] == "some"),
+        no_visits=int(row["visits_remaining"] == "none"),
+        reasons=_ranked([row["reasons"] or {}]),
+        evidence=row["evidence"] or "",
+        money=row["missing_money"] or {},
+        recoverable=row["recoverable"] or 0,
+        recoverable_money=row["recoverable_money"] or {},
+        correctable=row["correctable"] or 0,
+        correctable_money=row["correctable_money"] or {},
+        unmatched=row["unmatched"] or 0,
+        orders_expected_missing=row["orders_expected_missing"] or 0,
+        orders_with_fewer_keys=row["orders_with_fewer_keys"] or 0,
     )
+
+
+_COUNTS = (
+    "recoverable",
+    "correctable",
+    "unmatched",
+    "orders_expected_missing",
+    "orders_with_fewer_keys",
+    "fewer_visits",
+    "no_visits",
+)
+_MONEY = ("money", "recoverable_money", "correctable_money")
 
 
 def merged(parts: Sequence[Gap]) -> Gap:
-    """Several gaps of one cause told as one, with the name of the first."""
+    """Several gaps of one cause as one, which has the id of the first."""
     if len(parts) == 1:
         return parts[0]
     parts = sorted(parts, key=lambda gap: gap.first_hour)
-    worst = max(parts, key=lambda gap: gap.orders)
-    return Gap(
-        id=parts[0].id,
-        cause=parts[0].cause,
+    worst = max(
+        parts,
+        key=lambda g: (
+            g.orders,
+            g.orders_expected_missing,
+            g.unmatched,
+            g.orders_with_fewer_keys,
+        ),
+    )
+    sums: dict[str, Any] = {name: sum(getattr(gap, name) for gap in parts) for name in _COUNTS}
+    sums |= {name: total_money(getattr(gap, name) for gap in parts) for name in _MONEY}
+    return replace(
+        parts[0],
         severity=ERROR if any(gap.severity == ERROR for gap in parts) else WARN,
-        first_hour=parts[0].first_hour,
         last_hour=max(gap.last_hour for gap in parts),
         missing={hour: count for gap in parts for hour, count in gap.missing.items()},
-        money=_add(gap.money for gap in parts),
-        recoverable=sum(gap.recoverable for gap in parts),
-        recoverable_money=_add(gap.recoverable_money for gap in parts),
-        correctable=sum(gap.correctable for gap in parts),
-        correctable_money=_add(gap.correctable_money for gap in parts),
-        unmatched=sum(gap.unmatched for gap in parts),
         first_deadline=min((g.first_deadline for g in parts if g.first_deadline), default=None),
         last_deadline=max((g.last_deadline for g in parts if g.last_deadline), default=None),
+        visits_until=min((g.visits_until for g in parts if g.visits_until), default=None),
         reasons=_ranked(gap.reasons for gap in parts),
         evidence=worst.evidence,
-        orders_expected_missing=sum(gap.orders_expected_missing for gap in parts),
-        orders_with_fewer_keys=sum(gap.orders_with_fewer_keys for gap in parts),
-        visits_until=min((g.visits_until for g in parts if g.visits_until), default=None),
-        fewer_visits=sum(gap.fewer_visits for gap in parts),
-        no_visits=sum(gap.no_visits for gap in parts),
+        **sums,
     )
+
+
+def total_money(amounts: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """The sum per currency."""
+    total: defaultdict[str, float] = defaultdict(float)
+    for money in amounts:
+        for currency, value in money.items():
+            total[currency] += value
+    return {currency: round(total[currency], 4) for currency in sorted(total)}
 
 
 def _ranked(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
@@ -216,13 +233,5 @@ def _ranked(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _sum(texts: Iterable[str | None]) -> dict[str, float]:
-    return _add(orjson.loads(text or "{}") for text in texts)
-
-
-def _add(amounts: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    total: defaultdict[str, float] = defaultdict(float)
-    for money in amounts:
-        for currency, value in money.items():
-            total[currency] += value
-    return {currency: round(total[currency], 4) for currency in sorted(total)}
+def _utc(moment: datetime | None) -> datetime | None:
+    return moment and moment.astimezone(UTC)

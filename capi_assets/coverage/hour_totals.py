@@ -1,5 +1,5 @@
-"""The totals of an hour over datasets, event names and currencies, as the rules for flags need
-them: what is missing, what it costs per cause, and what can still be saved at a given moment.
+"""The totals of an hour over datasets, event names and currencies, which flags.py needs: what is
+missing, how much per cause, and what can still be delivered at a given time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class HourTotals:
     """One hour over all datasets and event names.
 
     Money is per currency, `""` where an order has none. `costs` counts missing orders per cause,
-    `reasons` per reason. What recoverable and correctable mean is said at `flags.flag_hours`.
+    `reasons` per reason. `flags.flag_hours` explains recoverable and correctable.
     """
 
     orders: int = 0
@@ -75,7 +75,7 @@ GROUP BY hour, coalesce(currency, '')
 ORDER BY hour, currency
 """
 
-_COSTS_OF_HEALTH = """
+_COSTS = """
 SELECT hour, main_reason_kind AS kind, main_reason AS reason,
     sum(eligible - delivered)::BIGINT AS cost
 FROM health
@@ -84,28 +84,16 @@ GROUP BY hour, main_reason_kind, main_reason
 ORDER BY hour, cost DESC, reason
 """
 
-_COSTS_OF_LOSSES = """
-SELECT hour, kind, reason, sum(orders)::BIGINT AS cost
-FROM losses
-WHERE kind IS NOT NULL
-GROUP BY hour, kind, reason
-ORDER BY hour, cost DESC, reason
-"""
 
+def hour_totals(health: pa.Table, now: datetime) -> dict[datetime, HourTotals]:
+    """`attribution_health` added up per hour as of `now`, in time order.
 
-def hour_totals(
-    health: pa.Table, losses: pa.Table | None, now: datetime
-) -> dict[datetime, HourTotals]:
-    """`attribution_health` added up per hour at the moment `now`, in time order.
-
-    With `losses` of the same hours, costs per cause are exact; without, a row's missing orders
-    all count for its main reason.
+    All missing orders of a row count for its main reason.
     """
-    tables = {"health": health} if losses is None else {"health": health, "losses": losses}
     window = int((WINDOW - DELIVERY_MARGIN) / timedelta(microseconds=1))
-    with duckdb_with(**tables) as connection:
+    with duckdb_with(health=health) as connection:
         totals = query(connection, _TOTALS, {"window": window, "now": now})
-        costs = query(connection, _COSTS_OF_HEALTH if losses is None else _COSTS_OF_LOSSES)
+        costs = query(connection, _COSTS)
     hours: dict[datetime, HourTotals] = defaultdict(HourTotals)
     for row in totals.to_pylist():
         _add(hours[row["hour"].astimezone(UTC)], row)

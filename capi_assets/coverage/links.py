@@ -1,8 +1,8 @@
-"""Ranges of hours as the Dagster UI takes them: to paste, and as links.
+"""Ranges of hours for the Dagster UI: as text to paste, and as links.
 
-Tried in the UI of Dagster 1.13.27: its field of partitions takes `[A...B]` and single keys, with
-commas between them; a job's page fills its launch dialog from `default_range`, and `/guess/` finds
-the job in whatever code location it was loaded.
+Tested in the UI of Dagster 1.13.27: its field of partitions accepts `[A...B]` and single keys,
+separated by commas; a job's page fills its launch dialog from `default_range`; `/guess/` finds the
+job in any code location.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
 JOB = "deliver_hour"
-_AT_MOST = 20  # ranges in an address
+_MAX_RANGES = 20  # keeps an address below the 2,000 characters that chats and proxies accept
 
 
 def partition_ranges_text(ranges: Iterable[str]) -> str:
-    """Ranges `A...B` as the UI's field of partitions takes them: `[A...B], C`."""
+    """Ranges `A...B` as the UI's field of partitions accepts them: `[A...B], C`."""
     return ", ".join(_one(keys) for keys in ranges)
 
 
 def backfill_link(ui_url: str | None, ranges: Sequence[str]) -> str | None:
-    """Where these ranges `A...B` wait to be launched; None without the UI's address."""
+    """The launch page for these ranges `A...B`; None without the UI's address or ranges."""
     if not ui_url or not ranges:
         return None
-    asked = quote(",".join(_one(keys) for keys in ranges[:_AT_MOST]), safe=":,")
-    return f"{ui_url.rstrip('/')}/guess/{JOB}?default_range={asked}"
+    range_text = quote(",".join(_one(keys) for keys in ranges[:_MAX_RANGES]), safe=":,")
+    return f"{ui_url.rstrip('/')}/guess/{JOB}?default_range={range_text}"
 
 
 def _one(keys: str) -> str:

@@ -1,4 +1,4 @@
-"""Looking at the lake with the eyes of coverage: what the checks and the sensor both see."""
+"""Flags and gaps of the stored `attribution_health`, for the checks, the sensor and the CLI."""
 
 from __future__ import annotations
 
@@ -17,21 +17,20 @@ from capi_assets.hours import HOUR, floor_hour, hour_range, hours_between
 from capi_assets.lake import Lake, LakeError
 from capi_assets.meta.limits import WINDOW
 
-# What happened before cannot be saved any more, save for physical stores, and would be noise.
+# Older hours cannot be recovered, except orders of physical stores; they would only be noise.
 WATCH_WINDOW = WINDOW + timedelta(days=1)
-# Visits are judged by their neighbours, rows at fault by the day that ends with their hour.
+# Missing visits are found by the hours around, faulty rows by the day that ends with the hour.
 NEIGHBOURS = timedelta(hours=24)
-# What is usual for an hour is learned from so many weeks (coverage/anomalies/count_models.py).
+# Enough to learn what is usual for an hour of the week (anomalies/count_models.py).
 TRAINING_WINDOW = timedelta(weeks=5)
 
-
-# What a verdict is made from. `orders` is not read: what became of them is in matched_events.
-_JUDGED_FROM = ("visits", "quarantined_orders", "matched_events", "delivery_results")
+# The inputs of a verdict; `orders` is none of them, matched_events has all orders.
+_VERDICT_INPUTS = ("visits", "quarantined_orders", "matched_events", "delivery_results")
 
 
 @dataclass(frozen=True)
 class CoverageSnapshot:
-    """What a look at the watched hours found; `health` is `attribution_health` as it was judged."""
+    """The flags and gaps of the watched hours, and the `attribution_health` they are made from."""
 
     watched_from: datetime
     flags: pa.Table
@@ -42,7 +41,7 @@ class CoverageSnapshot:
 def flags_of(
     lake: Lake, hours: Sequence[datetime], policy: CoveragePolicy, now: datetime
 ) -> tuple[pa.Table, pa.Table]:
-    """The health and the flags of `hours`, judged with their neighbours."""
+    """`attribution_health` and the flags of `hours`, evaluated with the hours around them."""
     start, end = hour_range(hours)
     around = hours_between(start - NEIGHBOURS, end + NEIGHBOURS)
     health = lake.read("attribution_health", around, arrow_schema(AttributionHealth))
@@ -50,10 +49,16 @@ def flags_of(
 
 
 def find_gaps(lake: Lake, policy: CoveragePolicy, now: datetime) -> CoverageSnapshot:
-    """All gaps among the watched hours.
+    """All gaps of the watched hours: the last eight days until now.
 
-    An hour is expected from the first one on that was ever materialized: before that there was
-    nothing to watch.
+    The coverage sensor, the check `open_gaps` and `capi-assets gaps` call it. Hours are expected
+    from the first that was ever materialized.
+
+    Raises:
+        LakeError: the store does not answer. A damaged file raises nothing: its hour is flagged.
+
+    Example:
+        `find_gaps(Lake("data/lake"), CoveragePolicy(), now).gaps`
     """
     known = lake.hours("attribution_health")
     start = floor_hour(now - WATCH_WINDOW)
@@ -68,36 +73,36 @@ def find_gaps(lake: Lake, policy: CoveragePolicy, now: datetime) -> CoverageSnap
 
 
 def older_than_results(
-    lake: Lake, judged_at: Callable[[list[datetime]], Mapping[datetime, datetime]], now: datetime
+    lake: Lake, evaluated_at: Callable[[list[datetime]], Mapping[datetime, datetime]], now: datetime
 ) -> dict[datetime, datetime]:
-    """Watched hours whose verdict was made before what it is made from last changed, each with the
-    time of that change; as when `delivery_results` was materialized alone.
+    """Watched hours whose inputs changed after their verdict, each with the time of the change.
 
-    `judged_at` tells when hours were last judged. It is asked only about hours whose stored
-    verdict is older than its sources, which it also is where judging again changed nothing.
+    This happens if `delivery_results` is materialized alone. `evaluated_at` returns when hours were
+    last evaluated. It is called only for hours whose stored verdict is older than its inputs,
+    which is also true if evaluating again changed nothing.
     """
     days = hours_between(floor_hour(now - WATCH_WINDOW), floor_hour(now) + HOUR)
     verdicts = lake.changed_at("attribution_health", days)
     newest: dict[datetime, datetime] = {}
-    for table in _JUDGED_FROM:
+    for table in _VERDICT_INPUTS:
         for hour, changed in lake.changed_at(table, days).items():
             if hour in verdicts and changed > verdicts[hour]:
                 newest[hour] = max(changed, newest.get(hour, changed))
-    judged = judged_at(sorted(newest)) if newest else {}
+    evaluated = evaluated_at(sorted(newest)) if newest else {}
     return {
         hour: changed
         for hour, changed in sorted(newest.items())
-        if hour not in judged or judged[hour] < changed
+        if hour not in evaluated or evaluated[hour] < changed
     }
 
 
-# The sensor looks every minute, and a thousand small files take a second: what was read is kept
-# until the hour turns. Old hours hardly change, and no verdict hangs on a single one of them.
+# The sensor runs every minute, and a thousand small files take a second to read: the history is
+# kept until the next hour. Old hours hardly change, and no verdict depends on a single one.
 _LAST_READ: dict[tuple[str, datetime], pa.Table] = {}
 
 
 def _history(lake: Lake, before: datetime) -> pa.Table:
-    """The hours to learn from: five weeks that end at `before`, only the columns that it takes."""
+    """The hours to learn from: five weeks that end at `before`, only the columns `HISTORY`."""
     key = (str(lake.root), before)
     rows = _LAST_READ.get(key)
     if rows is None:
@@ -110,8 +115,8 @@ def _history(lake: Lake, before: datetime) -> pa.Table:
 def _verdicts(
     lake: Lake, hours: Sequence[datetime], columns: Sequence[str] | None = None
 ) -> pa.Table:
-    """The stored verdicts. An hour whose file is damaged has none, and is flagged for it: it must
-    not end the watch over all others. A store that does not answer does."""
+    """The stored verdicts. A damaged file counts as missing, so that its hour alone is flagged; a
+    store that does not answer raises."""
     schema = arrow_schema(AttributionHealth)
     try:
         return lake.read("attribution_health", hours, schema, columns)

@@ -1,8 +1,7 @@
-"""How long the stored visits still lend an hour's orders their original match keys.
+"""How long the stored visits can supply match keys to an hour's orders.
 
-An order finds its visit within the lookback; visits are deleted by night, once they are older than
-CAPI_RETENTION_DAYS (defs/automation/visit_retention.py). Until when Meta takes an event is in
-`meta.limits`.
+An order is matched with visits within the lookback. Visits older than CAPI_RETENTION_DAYS are
+deleted every night (defs/automation/visit_retention.py). `meta.limits` has Meta's own deadlines.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from capi_assets.hours import HOUR, floor_hour
 PURGE_TIME = time(3, 30, tzinfo=UTC)
 """When old visits are deleted, every night."""
 
-Left = Literal["all", "some", "none"]
+Remaining = Literal["all", "some", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,27 +26,27 @@ class VisitRetention:
     retention: timedelta
 
     def complete_until(self, hour: datetime) -> datetime:
-        """When the first of the visits goes that orders of `hour` may have come from."""
+        """When the first visits that orders of `hour` may have come from are deleted."""
         return self._deleted_at(floor_hour(hour - self.lookback))
 
     def deleted_at(self, hour: datetime) -> datetime:
-        """When the last of them goes: the visits of `hour` itself."""
+        """When the last of them are deleted: the visits of `hour` itself."""
         return self._deleted_at(hour)
 
-    def left(self, hour: datetime, now: datetime) -> Left:
+    def remaining(self, hour: datetime, now: datetime) -> Remaining:
         """How many of the visits that orders of `hour` may have come from are still stored."""
         if now < self.complete_until(hour):
             return "all"
         return "some" if now < self.deleted_at(hour) else "none"
 
     def next_loss(self, hour: datetime, now: datetime) -> datetime | None:
-        """The next moment at which some of them go: first the oldest, then those of the hour
-        itself; None once all are gone."""
+        """When some of them are deleted next: first the oldest, then those of the hour itself;
+        None if all are deleted."""
         moments = (self.complete_until(hour), self.deleted_at(hour))
         return next((moment for moment in moments if moment > now), None)
 
     def _deleted_at(self, hour: datetime) -> datetime:
-        """The first night after which an hour of visits is stored no more."""
+        """The first night that deletes an hour of visits."""
         due = hour.astimezone(UTC) + HOUR + self.retention
         night = datetime.combine(due.date(), PURGE_TIME)
         return night if night >= due else night + timedelta(days=1)

@@ -13,10 +13,12 @@ from typing import Any
 import dagster as dg
 
 from capi_assets.contracts.base import Contract, columns
+from capi_assets.coverage.tables import Table
 from capi_assets.defs.dagster_private import (
     SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION,
     AssetCheckEvaluationTargetMaterializationData,
 )
+from capi_assets.defs.metadata import table_metadata
 from capi_assets.defs.resources import ClockResource
 from capi_assets.hours import hour_key, key_hour
 
@@ -129,7 +131,13 @@ def report_hours(
         description=unfinished_text(unfinished, len(metadata)),
         metadata={
             "unfinished_hours": len(unfinished),
-            "hours": dg.MetadataValue.md(_unfinished_table(unfinished)),
+            **table_metadata(
+                "hours",
+                Table(
+                    ["hour", "why", "remedy"],
+                    [[hour_key(e.hour), e.why, e.remedy] for e in unfinished],
+                ),
+            ),
         },
         allow_retries=False,
     )
@@ -169,11 +177,6 @@ def unfinished_text(unfinished: Sequence[UnfinishedHour], total: int) -> str:
         sentences.append(f"{group[0].why}{more} {remedy}")
     others = f" ({len(by_remedy) - 3} more reasons.)" if len(by_remedy) > 3 else ""
     return f"{where} {' '.join(sentences)}{others}"
-
-
-def _unfinished_table(unfinished: Sequence[UnfinishedHour]) -> str:
-    rows = [f"| {hour_key(e.hour)} | {e.why} | {e.remedy} |" for e in unfinished[:100]]
-    return "\n".join(["| hour | reason | remedy |", "|---|---|---|", *rows])
 
 
 @dataclass(frozen=True)

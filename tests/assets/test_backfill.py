@@ -163,7 +163,7 @@ def test_a_dry_run_shows_the_plan_and_touches_nothing(world: AssetHarness) -> No
     metadata = observed.asset_observation.metadata
     assert metadata["recoverable"].value == 6
     assert metadata["requests_needed"].value == 1
-    assert "recoverable" in metadata["plan"].value
+    assert "recoverable" in metadata["plan"].records[0].data
 
 
 def test_orders_matched_before_their_visits_were_rebuilt_are_named(world: AssetHarness) -> None:

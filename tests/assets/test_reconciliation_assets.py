@@ -81,7 +81,7 @@ def test_both_sides_through_dagster(world: AssetHarness) -> None:
     ]
     assert event.metadata["meta_events"].value == 9
     assert event.metadata["our_delivered"].value == 9
-    assert "| Meta |" in event.metadata["comparison"].value
+    assert "Meta" in event.metadata["comparison"].records[0].data
 
     # Meta has lost most of two hours: a warning on both, and on no other.
     world.meta.state.counting = Counting(lost_share=0.7, lost_from=hours[1], lost_until=hours[3])

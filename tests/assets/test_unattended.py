@@ -10,17 +10,16 @@ import pytest
 
 from capi_assets.coverage.access_health.findings import AccessStatus, row, table
 from capi_assets.coverage.alerting.alerts import Alert
-from capi_assets.coverage.gaps import Gap
 from capi_assets.defs.access.meta_access import TABLE, previous_checks
-from capi_assets.defs.automation import coverage_sensor as sensor
 from capi_assets.defs.automation.active_runs import hours_of_run
+from capi_assets.defs.automation.reevaluation import reevaluate_expiring
 from capi_assets.delivery.causes import Cause
 from capi_assets.hours import HOUR, hour_key
 from capi_assets.lake import Lake, LakeError
 from capi_assets.meta.graph.versions import version_outlook
-from capi_assets.settings import Settings
 from tests.assets.test_late_files_sensor import MINUTE, land, landed_and_read, later
 from tests.helpers.asset_harness import AssetHarness
+from tests.helpers.gap_samples import sample_gap
 from tests.helpers.sensor_ticks import SensorTicks, hours_of
 
 
@@ -62,28 +61,11 @@ def test_a_cursor_that_cannot_be_read_ends_no_sensor(
 
 
 def test_hours_before_a_moved_start_are_not_asked_for() -> None:
-    start = Settings().start_date
+    start = datetime(2026, 11, 20, 13, tzinfo=UTC)
 
     def requests(first: datetime, last: datetime) -> list[dg.RunRequest]:
-        gap = Gap(
-            id="g",
-            cause=Cause.TOKEN,
-            severity="error",
-            first_hour=first,
-            last_hour=last,
-            missing={first: 1},
-            money={},
-            recoverable=0,
-            recoverable_money={},
-            correctable=0,
-            correctable_money={},
-            unmatched=0,
-            first_deadline=None,
-            last_deadline=None,
-            reasons={},
-            evidence="",
-        )
-        return sensor._judge_again(Alert("expired", "g", gap, (gap.partition_range,)), start)
+        gap = sample_gap(Cause.TOKEN, first_hour=first, last_hour=last)
+        return reevaluate_expiring([Alert("expired", "g", gap, (gap.partition_range,))], start)
 
     assert not requests(start - 5 * HOUR, start - HOUR)
     (request,) = requests(start - 5 * HOUR, start + HOUR)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,23 +9,13 @@ import pytest
 
 from capi_assets.commands.report.reconciliation import Agreement, agreement
 from capi_assets.commands.report.text import told
-from capi_assets.coverage.flags import WARN
 from capi_assets.coverage.gap_history import GapHistory
 from capi_assets.coverage.gaps import Gap
 from capi_assets.delivery.causes import Cause
+from tests.helpers.gap_samples import sample_gap
 
 H = datetime(2026, 11, 20, 13, tzinfo=UTC)
 NOW = H + timedelta(days=3)
-
-
-def gap(cause: Cause, **columns: Any) -> Gap:
-    nothing = Gap(
-        id=f"{cause}-2026-11-20T13", cause=cause, severity=WARN, first_hour=H, last_hour=H,
-        missing={H: 0}, money={}, recoverable=0, recoverable_money={}, correctable=0,
-        correctable_money={}, unmatched=0, first_deadline=None, last_deadline=None, reasons={},
-        evidence="",
-    )  # fmt: skip
-    return replace(nothing, **columns)
 
 
 def story(of: Gap) -> GapHistory:
@@ -37,24 +26,28 @@ def story(of: Gap) -> GapHistory:
     ("of", "state", "sentence"),
     [
         (
-            gap(Cause.VISITS_MISSING, unmatched=9),
+            sample_gap(Cause.VISITS_MISSING, unmatched=9),
             "poorer",
             "All orders arrived, but with fewer match keys, because visits are missing.",
         ),
         (
-            gap(Cause.MATCH_KEYS_LOST, orders_with_fewer_keys=9),
+            sample_gap(Cause.MATCH_KEYS_LOST, orders_with_fewer_keys=9),
             "poorer",
             "All orders arrived, but with fewer match keys, because orders carry too few match"
             " keys.",
         ),
         (
-            gap(Cause.ORDERS_MISSING, absent=9, first_deadline=NOW + timedelta(days=1)),
+            sample_gap(
+                Cause.ORDERS_MISSING,
+                orders_expected_missing=9,
+                first_deadline=NOW + timedelta(days=1),
+            ),
             "open",
             "About 9 orders did not arrive here, because fewer orders arrived than their visits"
             " promise.",
         ),
         (
-            gap(Cause.ORDERS_MISSING, absent=9),
+            sample_gap(Cause.ORDERS_MISSING, orders_expected_missing=9),
             "lost",
             "About 9 orders did not arrive here, because fewer orders arrived than their visits"
             " promise.",
@@ -71,13 +64,13 @@ def test_what_is_poorer_or_absent_is_never_called_recovered(
 
 def test_a_gap_that_outlives_its_visits_says_what_is_lost() -> None:
     late = NOW + timedelta(days=1)
-    unrun = gap(Cause.NOT_MATERIALIZED, missing={H: None}, first_deadline=late, no_visits=1)
+    unrun = sample_gap(Cause.NOT_MATERIALIZED, missing={H: None}, first_deadline=late, no_visits=1)
     facts = dict(told(story(unrun), 1, NOW).facts)
-    assert facts["Visits"].endswith("go with only the match keys that they carry themselves.")
-    token = gap(Cause.TOKEN, missing={H: 4}, recoverable=4, first_deadline=late, no_visits=1)
+    assert facts["Visits"].endswith("are sent with only their own match keys.")
+    token = sample_gap(Cause.TOKEN, missing={H: 4}, recoverable=4, first_deadline=late, no_visits=1)
     found = told(story(token), 1, NOW)
     assert "Visits" not in dict(found.facts)
-    assert "materialize delivery_results and attribution_health alone" in found.to_do
+    assert "materialize only delivery_results and attribution_health" in found.to_do
 
 
 def counted(n: int, verdict: str = "agree", **columns: Any) -> dict[str, Any]:

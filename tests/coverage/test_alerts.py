@@ -10,7 +10,9 @@ import pytest
 from capi_assets.coverage.alerting.alert_state import AlertState
 from capi_assets.coverage.alerting.alerts import Alert, decide
 from capi_assets.coverage.gaps import Gap
+from capi_assets.coverage.sensor_state import SensorState
 from capi_assets.delivery.causes import Cause
+from tests.helpers.gap_samples import sample_gap, through_cursor
 from tests.helpers.order_records import H, hour
 
 WINDOW = timedelta(days=6, hours=23, minutes=30)
@@ -26,31 +28,28 @@ def gap(
     """A gap of these hours (counted from H) with these missing orders at ten EUR each."""
     first, last = hour(min(hours)), hour(max(hours))
     orders = sum(n or 0 for n in hours.values())
-    return Gap(
+    money = {"EUR": orders * 10.0} if orders else {}
+    return sample_gap(
+        cause,
         id=f"{cause}-{first:%Y-%m-%dT%H}",
-        cause=cause,
         severity=severity,
         first_hour=first,
         last_hour=last,
         missing={hour(n): count for n, count in hours.items()},
-        money={"EUR": orders * 10.0} if orders else {},
+        money=money,
         recoverable=orders if savable else 0,
-        recoverable_money={"EUR": orders * 10.0} if savable and orders else {},
-        correctable=0,
-        correctable_money={},
-        unmatched=0,
+        recoverable_money=money if savable else {},
         first_deadline=first + WINDOW if savable else None,
         last_deadline=last + WINDOW if savable else None,
         reasons={"token_expired": orders},
-        evidence="",
     )
 
 
 class AlertSequence:
-    """A sequence of looks; the state goes through JSON each time, as through a cursor."""
+    """A sequence of ticks; the state goes through the sensor's cursor each time."""
 
     def __init__(self) -> None:
-        self.cursor: str | None = None
+        self.state = AlertState()
 
     def look(
         self, now: datetime, *gaps: Gap, watched_from: datetime | None = None
@@ -60,16 +59,16 @@ class AlertSequence:
     def alerts(
         self, now: datetime, *gaps: Gap, watched_from: datetime | None = None
     ) -> list[Alert]:
-        state = AlertState.from_json(self.cursor)
-        alerts, state = decide(state, gaps, now, watched_from=watched_from)
-        self.cursor = state.to_json()
+        alerts, state = decide(self.state, gaps, now, watched_from=watched_from)
+        self.state = through_cursor(state)
+        assert self.state == state
         return alerts
 
 
 ID = "token-2026-11-20T13"
 
 
-def test_a_gap_is_told_when_it_opens_and_when_it_is_over_and_not_between() -> None:
+def test_a_gap_is_reported_when_it_opens_and_when_it_is_over_and_not_between() -> None:
     story = AlertSequence()
     assert story.look(hour(2), gap({0: 10})) == [("opened", ID)]
     assert story.look(hour(2), gap({0: 10})) == []
@@ -78,7 +77,7 @@ def test_a_gap_is_told_when_it_opens_and_when_it_is_over_and_not_between() -> No
     assert story.look(hour(5)) == []
 
 
-def test_a_gap_that_grows_stays_the_same_and_is_told_at_each_doubling() -> None:
+def test_a_gap_that_grows_stays_the_same_and_is_reported_at_each_doubling() -> None:
     story = AlertSequence()
     told = [story.look(hour(n + 2), gap(dict.fromkeys(range(n + 1), 10))) for n in range(9)]
     assert [[kind for kind, _ in look] for look in told] == [
@@ -95,7 +94,7 @@ def test_a_gap_that_grows_stays_the_same_and_is_told_at_each_doubling() -> None:
     assert {i for look in told for _, i in look} == {ID}
 
 
-def test_doubling_from_one_order_to_two_is_not_worth_a_word() -> None:
+def test_doubling_from_one_order_to_two_is_not_reported() -> None:
     story = AlertSequence()
     story.look(hour(2), gap({0: 1}))
     assert story.look(hour(2), gap({0: 5})) == []
@@ -110,7 +109,7 @@ def test_hours_that_are_not_materialized_grow_worse_by_number() -> None:
     assert kinds == [["opened"], [], [], ["worse"], [], [], [], ["worse"], []]
 
 
-def test_a_new_severity_is_told_once_even_if_it_flickers() -> None:
+def test_a_new_severity_is_reported_once_even_if_it_flickers() -> None:
     story = AlertSequence()
     story.look(hour(2), gap({0: 10}))
     assert story.look(hour(3), gap({0: 10}, severity="error")) == [("worse", ID)]
@@ -118,7 +117,7 @@ def test_a_new_severity_is_told_once_even_if_it_flickers() -> None:
     assert story.look(hour(5), gap({0: 10}, severity="error")) == []
 
 
-def test_a_gap_about_to_expire_is_told_once_then_that_it_expired() -> None:
+def test_a_gap_about_to_expire_is_reported_once_then_as_expired() -> None:
     story, deadline = AlertSequence(), H + WINDOW
     story.look(hour(2), gap({0: 10}))
     day_before = deadline - timedelta(hours=24)
@@ -129,7 +128,7 @@ def test_a_gap_about_to_expire_is_told_once_then_that_it_expired() -> None:
     assert story.look(deadline + timedelta(hours=1), gap({0: 10}, savable=False)) == []
 
 
-def test_a_gap_that_opens_late_is_not_told_twice() -> None:
+def test_a_gap_that_opens_late_is_not_reported_twice() -> None:
     story, late = AlertSequence(), H + WINDOW - timedelta(hours=2)
     assert story.look(late, gap({0: 10}, severity="error")) == [("opened", ID)]
     assert story.look(late, gap({0: 10}, severity="error")) == []
@@ -179,7 +178,7 @@ def test_a_gap_whose_orders_are_mostly_back_is_recovered_though_a_few_fail_other
     assert [(a.kind, a.gap_id, a.still) for a in told] == [("recovered", ID, 3)]
 
 
-def test_causes_that_take_turns_are_told_once_each() -> None:
+def test_causes_that_take_turns_are_reported_once_each() -> None:
     story = AlertSequence()
     token, down = gap({0: 10}), gap({0: 10}, Cause.META_DOWN)
     told = [story.look(hour(2) + timedelta(minutes=10 * n), (token, down)[n % 2]) for n in range(9)]
@@ -200,26 +199,43 @@ def test_a_gap_that_leaves_the_watched_hours_is_forgotten_not_recovered() -> Non
     story = AlertSequence()
     story.look(hour(4), gap({0: 10, 1: 10}, Cause.PAYLOAD, savable=False))
     assert story.look(hour(5), watched_from=hour(2)) == []
-    assert AlertState.from_json(story.cursor) == AlertState()
+    assert story.state == AlertState()
 
 
-def test_a_gap_that_leaves_the_watched_hours_unsaved_is_told_as_expired() -> None:
+def test_a_gap_that_leaves_the_watched_hours_unsaved_is_reported_as_expired() -> None:
     story = AlertSequence()
     story.look(hour(4), gap({0: 10}))
     assert story.look(H + timedelta(days=8), watched_from=hour(30)) == [("expired", ID)]
 
 
-def test_the_state_survives_the_cursor_and_stays_small() -> None:
+def test_the_state_stays_small() -> None:
     gaps = [gap({n * 3: 10, n * 3 + 1: 10}) for n in range(50)]
     _, state = decide(AlertState(), gaps, hour(200))
-    text = state.to_json()
-    assert AlertState.from_json(text) == state
-    assert len(text) < 50 * 320
+    assert len(SensorState(alerts=state).to_json()) < 50 * 500
 
 
-@pytest.mark.parametrize("cursor", [None, "", "nonsense", "[]", "null", '{"standing":[{"id":1}]}'])
+@pytest.mark.parametrize("cursor", [None, "", "nonsense", "[]", "null", '{"alerts":{"v":1}}'])
 def test_a_cursor_that_cannot_be_read_starts_anew(cursor: str | None) -> None:
-    assert AlertState.from_json(cursor) == AlertState()
+    assert SensorState.from_json(cursor) == SensorState()
+
+
+def test_a_cursor_of_another_version_reports_open_gaps_once_more() -> None:
+    former = '{"alerts":"{}","flagged":{},"judged":7,"launched":[],"rejudged":{},"unsent":{}}'
+    assert SensorState.from_json(former) == SensorState()
+    later = SensorState().to_json().replace('"version":2', '"version":3')
+    assert SensorState.from_json(later) == SensorState()
+    assert [a.kind for a in decide(SensorState.from_json(former).alerts, [gap({0: 9})], H)[0]] == [
+        "opened"
+    ]
+
+
+def test_a_gap_that_recovery_launched_says_so_when_it_is_over() -> None:
+    story = AlertSequence()
+    story.look(hour(4), gap({0: 10, 1: 10}))
+    story.state = through_cursor(story.state.launched({ID}))
+    assert story.look(hour(5), gap({1: 10})) == []
+    (alert,) = story.alerts(hour(6))
+    assert (alert.kind, alert.automatic) == ("recovered", True)
 
 
 def test_an_alert_names_the_ranges_to_materialize() -> None:

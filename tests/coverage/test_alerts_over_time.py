@@ -13,8 +13,10 @@ from capi_assets.coverage.alerting.alert_state import AlertState
 from capi_assets.coverage.alerting.alerts import decide
 from capi_assets.coverage.flags import CoveragePolicy, flag_hours
 from capi_assets.coverage.gaps import gaps
+from capi_assets.coverage.sensor_state import SensorState
 from capi_assets.coverage.waterfall import ATTRIBUTION_HEALTH
 from capi_assets.delivery.causes import Cause
+from tests.helpers.gap_samples import through_cursor
 from tests.helpers.order_records import health_row, hour
 
 HOURS = range(12)
@@ -29,7 +31,7 @@ class Outages(RuleBasedStateMachine):
         super().__init__()
         self.lost: dict[int, tuple[Cause, int]] = {}
         self.now = hour(20)
-        self.cursor: str | None = None
+        self.state = AlertState()
         self.open: dict[str, Cause] = {}
         self.flagged: dict[int, Cause] = {}
 
@@ -53,11 +55,11 @@ class Outages(RuleBasedStateMachine):
         self.now += timedelta(minutes=minutes)
         flags = flag_hours(self.health(), CoveragePolicy(), self.now)
         found = gaps(flags)
-        alerts, state = decide(AlertState.from_json(self.cursor), found, self.now)
-        self.cursor = state.to_json()
-        assert AlertState.from_json(self.cursor) == state
-        told = [alert.gap_id for alert in alerts]
-        assert len(told) == len(set(told)), "one alert per gap and look"
+        alerts, state = decide(self.state, found, self.now)
+        self.state = through_cursor(state)
+        assert self.state == state
+        reported = [alert.gap_id for alert in alerts]
+        assert len(reported) == len(set(reported)), "one alert per gap and tick"
         for alert in alerts:
             if alert.kind == "opened":
                 assert alert.gap_id not in self.open, "opened twice without an end between"
@@ -73,21 +75,21 @@ class Outages(RuleBasedStateMachine):
                     for gap in found
                     for bad in gap.missing
                 )
-        standing = {s.id for s in state.standing}
+        open_ids = {known.id for known in state.open_gaps}
         # Gaps of one cause that grew together are one now.
-        self.open = {i: cause for i, cause in self.open.items() if i in standing}
-        assert standing == self.open.keys(), "what is remembered was told"
+        self.open = {i: cause for i, cause in self.open.items() if i in open_ids}
+        assert open_ids == self.open.keys(), "what is remembered was reported"
         for gap in found:
             assert any(
                 s.cause == gap.cause and s.first_hour <= gap.first_hour <= s.last_hour
-                for s in state.standing
-            ), "every gap was told"
+                for s in state.open_gaps
+            ), "every gap was reported"
         again, same = decide(state, found, self.now)
-        assert (again, same) == ([], state), "looking twice tells nothing"
+        assert (again, same) == ([], state), "evaluating twice reports nothing"
 
     @invariant()
     def the_state_is_bounded(self) -> None:
-        assert len(self.cursor or "") < 6_000
+        assert len(SensorState(alerts=self.state).to_json()) < 8_000
 
     def health(self) -> pa.Table:
         rows = []

@@ -10,9 +10,8 @@ import pytest
 from capi_assets.coverage.anomalies.detect import detect_anomalies
 from capi_assets.coverage.anomalies.hour_signals import HISTORY, hour_signals
 from capi_assets.coverage.flags import CoveragePolicy, flag_hours
-from capi_assets.coverage.formatting import gap_sentence
+from capi_assets.coverage.gap_text import gap_sentence, hour_sentence
 from capi_assets.coverage.gaps import gaps
-from capi_assets.coverage.markdown import hour_sentence
 from capi_assets.delivery.causes import Cause
 from tests.helpers.order_records import HOUR
 from tests.helpers.regular_weeks import (

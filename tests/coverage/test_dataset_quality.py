@@ -142,7 +142,7 @@ def test_a_day_has_a_sentence_with_the_difference_and_what_to_check() -> None:
     said = quality_sentence(DAY, less)
     assert said.startswith("2026-11-20: em of Purchase: 61.0 % at Meta, 100.0 % in our events.")
     assert "normalisation" in said
-    assert "| Purchase: match key em | 61.0 |" in quality_table(less)
+    assert ["Purchase", "match key em", 61.0] in [row[:3] for row in quality_table(less).rows]
     more = quality_sentence(DAY, compare(told(em=100, ph=90), ours))
     assert "another integration sends" in more
     why = unread_words(
@@ -154,7 +154,7 @@ def test_a_day_has_a_sentence_with_the_difference_and_what_to_check() -> None:
     )
     assert quality_sentence(DAY, unread).endswith("; no comparison possible.")
     assert not quality_off(unread)
-    assert quality_table(unread) == ""
+    assert quality_table(unread).rows == []
 
 
 def row(**values: Any) -> dict[str, Any]:
@@ -199,11 +199,10 @@ def test_an_hour_has_a_sentence_with_both_counts() -> None:
     assert "no dataset has a token" in hour_sentence(DAY, [])
 
 
-def test_names_from_data_cannot_break_the_table() -> None:
-    odd = row(event_name="a|b*c\nd")
-    lines = hour_table([odd]).splitlines()
-    assert len(lines) == 3
-    assert "a\\|b\\*c d" in lines[2]
+def test_names_from_data_stay_cells_of_the_table() -> None:
+    table = hour_table([row(event_name="a|b*c\nd"), row(event_name=None)])
+    ((_, name, *_),) = table.rows
+    assert name == "a|b*c\nd"
 
 
 @pytest.mark.parametrize("code", [None, 1, 100, 104, 190, 200, 368, 2500, 4711, 80004])

@@ -92,7 +92,7 @@ def test_the_same_flags_give_the_same_gaps_in_any_order_of_rows() -> None:
     assert gaps(flags) == gaps(flags.take(list(reversed(range(flags.num_rows)))))
 
 
-def test_gaps_told_as_one_lose_nothing() -> None:
+def test_merged_gaps_lose_nothing() -> None:
     books = OrderRecords()
     for n in (3, 4, 9):
         lost(books, hour(n))

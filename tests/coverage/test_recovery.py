@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from capi_assets.coverage.flags import CoveragePolicy, flag_hours
 from capi_assets.coverage.gaps import gaps
 from capi_assets.coverage.recovery.decisions import (
+    COOL_DOWN,
+    MAX_LAUNCHES,
+    MAX_RANGES_PER_TICK,
     NEEDS_PREFLIGHT,
     ONLY_LAUNCH,
     Recovery,
-    RecoveryPolicy,
     SavableHour,
     datasets_to_ask,
     decide_recovery,
@@ -24,12 +26,12 @@ from capi_assets.coverage.recovery.decisions import (
     savable_hours,
 )
 from capi_assets.coverage.recovery.state import RecoveryState
+from capi_assets.coverage.sensor_state import SensorState
 from capi_assets.delivery.causes import Cause
 from tests.helpers.order_records import H, OrderRecords, hour
 
 WINDOW = timedelta(days=6, hours=23, minutes=30)
 MINUTE = timedelta(minutes=1)
-POLICY = RecoveryPolicy()
 UP: dict[str, Cause | None] = {"d1": None}
 DOWN: dict[str, Cause | None] = {"d1": Cause.TOKEN}
 
@@ -43,15 +45,15 @@ def savable(
 
 
 class RecoverySequence:
-    """Looks one after the other; the state goes through JSON each time, as through a cursor."""
+    """Ticks one after the other; the state goes through the sensor's cursor each time."""
 
     def __init__(self) -> None:
-        self.cursor: str | None = None
+        self.state = RecoveryState()
 
     def asks(
         self, now: datetime, found: list[SavableHour], under_way: Collection[datetime] = ()
     ) -> list[str]:
-        return datasets_to_ask(RecoveryState.from_json(self.cursor), found, now, under_way)
+        return datasets_to_ask(self.state, found, now, under_way)
 
     def look(
         self,
@@ -60,10 +62,10 @@ class RecoverySequence:
         preflights: Mapping[str, Cause | None] | None = None,
         under_way: Collection[datetime] = (),
     ) -> Recovery:
-        state = RecoveryState.from_json(self.cursor)
-        recovery = decide_recovery(state, found, now, preflights or {}, under_way)
-        self.cursor = recovery.state.to_json()
-        assert RecoveryState.from_json(self.cursor) == recovery.state
+        recovery = decide_recovery(self.state, found, now, preflights or {}, under_way)
+        cursor = SensorState(recovery=recovery.state).to_json()
+        self.state = SensorState.from_json(cursor).recovery
+        assert self.state == recovery.state
         return recovery
 
     def launched(self, *args: object, **more: object) -> list[list[tuple[str, str]]]:
@@ -88,7 +90,7 @@ def test_nothing_is_launched_twice_while_a_run_is_under_way_or_cooling_down() ->
     assert story.launched(hour(9), found, UP)
     assert story.asks(hour(9) + MINUTE, found) == []
     assert story.launched(hour(9) + MINUTE, found, UP) == []
-    later = hour(9) + POLICY.cool_down
+    later = hour(9) + COOL_DOWN
     assert story.launched(later, found, UP, under_way={hour(0)}) == [[keys(1, 1)]]
     assert story.launched(later, found, UP, under_way={hour(0), hour(1)}) == []
 
@@ -107,7 +109,7 @@ def test_the_most_urgent_go_first_and_the_rest_at_the_next_look() -> None:
     ]
     first = story.look(hour(60), found, UP)
     assert [launch.gap for launch in first.launches] == ["old", "young"]
-    assert sum(len(launch.ranges) for launch in first.launches) == POLICY.at_most
+    assert sum(len(launch.ranges) for launch in first.launches) == MAX_RANGES_PER_TICK
     second = story.look(hour(60) + MINUTE, found, UP)
     third = story.look(hour(60) + 2 * MINUTE, found, UP)
     launched = [
@@ -160,7 +162,7 @@ def test_fruitless_hours_are_given_up_once_and_told_once() -> None:
         now += MINUTE
     pauses = [(b - a) // MINUTE for a, b in pairwise(launches)]
     assert pauses == [15, 30, 60]
-    assert len(launches) == POLICY.tries
+    assert len(launches) == MAX_LAUNCHES
     assert stopped == [(hour(0), hour(1))]
 
 
@@ -171,7 +173,7 @@ def test_an_hour_that_gets_better_is_not_given_up() -> None:
         found = story.look(now, savable(0, orders=orders), UP)
         assert found.launches, orders
         assert not found.stopped
-        now += POLICY.cool_down
+        now += COOL_DOWN
 
 
 def test_what_was_given_up_is_taken_up_again_for_another_cause() -> None:
@@ -207,11 +209,6 @@ def test_one_dataset_of_two_is_enough() -> None:
     assert story.launched(hour(9), other, {"d2": None}) == []
 
 
-@pytest.mark.parametrize("text", [None, "", "{}", "[]", "nonsense", '{"hours": [[1]]}'])
-def test_a_lost_cursor_is_an_empty_state(text: str | None) -> None:
-    assert RecoveryState.from_json(text) == RecoveryState()
-
-
 @given(
     st.lists(
         st.tuples(
@@ -240,7 +237,7 @@ def test_no_hour_is_launched_again_within_its_cool_down(
         for h in [h for h in last if h not in {f.hour for f in found}]:
             del last[h]  # it was good in between
         for h in launched:
-            assert h not in last or now - last[h] >= POLICY.cool_down
+            assert h not in last or now - last[h] >= COOL_DOWN
             last[h] = now
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -12,29 +11,29 @@ import pytest
 
 from capi_assets.coverage.alerting.alert_message import message
 from capi_assets.coverage.alerting.alert_state import AlertState
+from capi_assets.coverage.alerting.alert_text import alert_text
 from capi_assets.coverage.alerting.alerts import Alert, decide
 from capi_assets.coverage.flags import CoveragePolicy, flag_hours
 from capi_assets.coverage.formatting import (
-    alert_text,
     count,
     deadline,
     format_amounts,
     format_duration,
     format_utc,
-    gap_sentence,
     money,
     percent,
 )
+from capi_assets.coverage.gap_text import gap_sentence, gaps_sentence, hour_sentence
 from capi_assets.coverage.gaps import gaps
 from capi_assets.coverage.links import backfill_link, partition_ranges_text
-from capi_assets.coverage.markdown import (
-    escape,
-    gaps_report,
-    gaps_sentence,
-    hour_report,
-    hour_sentence,
+from capi_assets.coverage.tables import (
+    event_table,
+    gaps_table,
+    remedies_table,
+    waterfall_table,
 )
 from capi_assets.delivery.causes import Cause
+from tests.helpers.gap_samples import sample_gap
 from tests.helpers.order_records import H, OrderRecords, hour
 
 NOW = hour(3)
@@ -106,8 +105,8 @@ def test_an_alert_is_one_paragraph_that_says_it_all() -> None:
     ((alert,), _) = decide(AlertState(), gaps(flags_of(outage())), NOW)
     assert alert_text(alert, NOW) == (
         "New gap (error), 2026-11-20 13:00 to 15:00 UTC: 413 orders (EUR 12,340.00 and JPY 5,000)"
-        " are missing, because the access token has expired. Seen: token_expired."
-        " 413 orders (EUR 12,340.00 and JPY 5,000) can still be saved, the first until"
+        " are missing, because the access token has expired. Reasons: token_expired."
+        " 413 orders (EUR 12,340.00 and JPY 5,000) can still be delivered, the first until"
         " 2026-11-27 12:30 UTC (in 6 d 20 h). Create an access token without expiry in Events"
         " Manager (system user) and set CAPI_ACCESS_TOKEN (or the file CAPI_ACCESS_TOKEN_FILE"
         " names, or the dataset's variable in CAPI_DATASETS). Then materialize the range."
@@ -116,42 +115,45 @@ def test_an_alert_is_one_paragraph_that_says_it_all() -> None:
     assert message(alert, NOW).severity == "error"
 
 
-def test_good_news_says_what_it_was() -> None:
+def test_good_news_names_the_cause() -> None:
     _, state = decide(AlertState(), gaps(flags_of(outage())), NOW)
     ((alert,), _) = decide(state, [], NOW)
     assert alert_text(alert, NOW) == (
-        "Gap recovered, 2026-11-20 13:00 to 15:00 UTC: the access token was not accepted."
-        " At its worst 413 orders (EUR 12,340.00 and JPY 5,000) were missing. Coverage of these"
-        " hours is good again."
+        "Recovered: the access token is not accepted (2026-11-20 13:00 to 15:00 UTC)."
+        " Peak: 413 orders (EUR 12,340.00 and JPY 5,000) missing. Coverage of these hours is good"
+        " again."
     )
     assert message(alert, NOW).good
 
 
-def test_good_news_of_match_keys_admits_what_stays_poorer() -> None:
-    (gap,) = gaps(flags_of(outage()))
-    over = Alert("recovered", gap.id, replace(gap, cause=Cause.VISITS_MISSING))
+def test_good_news_admits_what_keeps_fewer_match_keys() -> None:
+    _, state = decide(AlertState(), [sample_gap(Cause.VISITS_MISSING, missing={H: 4})], NOW)
+    ((over,), _) = decide(state, [], NOW)
     assert alert_text(over, NOW).endswith(
-        "Coverage of these hours is good again, but what was sent meanwhile went without the match"
-        " keys of their visits and stays so."
+        "Coverage of these hours is good again, but orders sent in the meantime lack the match keys"
+        " of their visits, and Meta keeps them so."
     )
 
 
-def test_what_recovery_does_is_told_from_its_launch_to_its_end() -> None:
+def test_recovery_is_reported_from_its_launch_to_its_end() -> None:
     (gap,) = gaps(flags_of(outage()))
     ranges = (gap.partition_range,)
     launched = Alert("recovery_launched", gap.id, gap, ranges, automatic=True)
     assert alert_text(launched, NOW) == (
-        "Recovery launched, 2026-11-20 13:00 to 15:00 UTC: the access token was not accepted."
-        " 413 orders (EUR 12,340.00 and JPY 5,000) can still be saved, the first until"
-        " 2026-11-27 12:30 UTC (in 6 d 20 h). Now materialized again, the most urgent first:"
-        " [2026-11-20-13:00...2026-11-20-14:00]"
+        "Recovery launched: the access token is not accepted (2026-11-20 13:00 to 15:00 UTC)."
+        " 413 orders (EUR 12,340.00 and JPY 5,000) can still be delivered, the first until"
+        " 2026-11-27 12:30 UTC (in 6 d 20 h). These hours are being materialized, most urgent"
+        " first: [2026-11-20-13:00...2026-11-20-14:00]"
     )
     assert message(launched, NOW).good
-    given_up = alert_text(Alert("recovery_stopped", gap.id, gap, ranges), NOW)
-    assert given_up.startswith("Automatic recovery has given up (error), 2026-11-20 13:00")
-    assert "delivered nothing more. Seen: token_expired." in given_up
-    over = alert_text(Alert("recovered", gap.id, gap, automatic=True), NOW)
-    assert "Its hours were materialized again automatically." in over
+    stopped = alert_text(Alert("recovery_stopped", gap.id, gap, ranges), NOW)
+    assert stopped.startswith(
+        "Automatic recovery stopped (error), 2026-11-20 13:00 to 15:00 UTC: its last runs delivered"
+        " nothing more, because the access token is not accepted. Reasons: token_expired."
+    )
+    _, state = decide(AlertState(), [gap], NOW)
+    ((over,), _) = decide(state.launched({gap.id}), [], NOW)
+    assert "Its hours were materialized again automatically." in alert_text(over, NOW)
 
 
 def test_an_alert_links_to_the_backfill_where_the_ui_is_known() -> None:
@@ -161,8 +163,8 @@ def test_an_alert_links_to_the_backfill_where_the_ui_is_known() -> None:
         "?default_range=%5B2026-11-20-13:00...2026-11-20-14:00%5D"
     )
     assert alert_text(alert, NOW, "https://dagster.example/").endswith(f" {address}")
-    report = gaps_report(gaps(flags_of(outage())), NOW, ui_url="https://dagster.example")
-    assert f"[backfill]({address})" in report
+    table = remedies_table(gaps(flags_of(outage())), NOW, "https://dagster.example")
+    assert (table.columns[-1], table.rows[0][-1]) == ("backfill", address)
 
 
 def test_ranges_can_be_pasted_into_the_field_of_partitions() -> None:
@@ -176,7 +178,7 @@ def test_ranges_can_be_pasted_into_the_field_of_partitions() -> None:
     assert backfill_link(None, ranges) is None
 
 
-def test_programs_are_told_every_field_always() -> None:
+def test_programs_get_every_field_always() -> None:
     ((opened,), state) = decide(AlertState(), gaps(flags_of(outage())), NOW)
     ((over,), _) = decide(state, [], NOW)
     documents = [orjson.loads(orjson.dumps(message(a, NOW).document)) for a in (opened, over)]
@@ -185,7 +187,7 @@ def test_programs_are_told_every_field_always() -> None:
     assert (first["schema"], first["version"]) == ("capi_assets.alert", 1)
     assert (first["kind"], last["kind"]) == ("opened", "recovered")
     assert first["gap_id"] == last["gap_id"] == "token-2026-11-20T13"
-    assert first["told_at"] == "2026-11-20T16:00:00+00:00"
+    assert first["sent_at"] == "2026-11-20T16:00:00+00:00"
     assert (first["from"], first["to"]) == (
         "2026-11-20T13:00:00+00:00",
         "2026-11-20T15:00:00+00:00",
@@ -195,26 +197,30 @@ def test_programs_are_told_every_field_always() -> None:
     assert first["recoverable"]["orders"] == first["orders"] == 413
     assert first["deadline"] == "2026-11-27T12:30:00+00:00"
     assert first["ranges"] == ["2026-11-20-13:00...2026-11-20-14:00"]
-    assert first["evidence"] == {"reasons": {"token_expired": 413}, "seen": None}
+    assert first["evidence"] == {"reasons": {"token_expired": 413}, "text": None}
     assert first["text"] == alert_text(opened, NOW)
     assert last["good"]
-    assert (last["ranges"], last["remedy"]) == ([], None)
+    assert (last["ranges"], last["remedy"], last["hours"], last["orders"]) == ([], None, 0, 413)
 
 
 def test_a_mails_subject_says_what_happened() -> None:
     ((alert,), _) = decide(AlertState(), gaps(flags_of(outage())), NOW)
     assert message(alert, NOW).subject == (
-        "New gap: 413 orders (EUR 12,340.00 and JPY 5,000) are missing,"
-        " 2026-11-20 13:00 to 15:00 UTC"
+        "New gap: 413 orders (EUR 12,340.00 and JPY 5,000) are missing"
+        " (2026-11-20 13:00 to 15:00 UTC)"
     )
 
 
 def test_a_gap_with_another_cause_now_does_not_sound_like_good_news() -> None:
-    (gap,) = gaps(flags_of(outage()))
-    alert = Alert("changed", gap.id, gap, (), 9, (Cause.THROTTLED,))
-    assert alert_text(alert, NOW).endswith(
-        "9 orders of these hours are still missing, because Meta limits our calls:"
-        " see the gap of that cause."
+    gap = sample_gap(Cause.TOKEN, missing={H: 9})
+    other = sample_gap(Cause.THROTTLED, missing={H: 9})
+    _, state = decide(AlertState(), [gap], NOW)
+    _, state = decide(state, [other], NOW)
+    ((alert,), _) = decide(state, [other], NOW + timedelta(hours=1))
+    assert alert_text(alert, NOW) == (
+        "Cause has changed: the access token is not accepted (2026-11-20 13:00 to 14:00 UTC)."
+        f" Peak: 9 orders missing. 9 orders of these hours are still missing, because"
+        f" {Cause.THROTTLED.headline}: see the gap of that cause."
     )
     assert not message(alert, NOW).good
 
@@ -225,8 +231,8 @@ def test_hours_that_were_not_materialized_claim_no_number() -> None:
     )
     assert gap_sentence(gap, hour(9)) == (
         "2026-11-20 13:00 to 14:00 UTC: the orders of 1 hour are not counted yet, because the"
-        " hours were not materialized. Seen: attribution_health has no data for this hour. They"
-        " can be saved until 2026-11-27 12:30 UTC (in 6 d 14 h). Materialize the range. If the"
+        " hours were not materialized. Evidence: attribution_health has no data for this hour. They"
+        " can be delivered until 2026-11-27 12:30 UTC (in 6 d 14 h). Materialize the range. If the"
         " schedule should have done it, see that it and the Dagster daemon run."
         " Range: 2026-11-20-13:00"
     )
@@ -236,7 +242,7 @@ def test_what_is_too_late_is_said_plainly() -> None:
     books = OrderRecords().order(status="expired", reason="too_late", times=3)
     (gap,) = gaps(flags_of(books))
     text = gap_sentence(gap, NOW)
-    assert "Nothing of it can be saved any more." in text
+    assert "Nothing can be recovered." in text
     assert "Range" not in text
 
 
@@ -244,80 +250,75 @@ def test_an_hours_sentence_fits_its_state() -> None:
     flags = flags_of(outage())
     assert hour_sentence(H, flags, NOW) == (
         "2026-11-20-13:00: 1,206 of 1,606 eligible orders delivered (75.1 %), because the access"
-        " token is not accepted; 400 can be saved until 2026-11-27 12:30 UTC (in 6 d 20 h)."
+        " token is not accepted; 400 can still be delivered until 2026-11-27 12:30 UTC"
+        " (in 6 d 20 h)."
     )
     good = flags_of(OrderRecords().order(times=3))
     assert hour_sentence(H, good, NOW) == (
-        "2026-11-20-13:00 is good: 3 of 3 eligible orders delivered (100.0 %)."
+        "2026-11-20-13:00 is OK: 3 of 3 eligible orders delivered (100.0 %)."
     )
     early = flags_of(OrderRecords().order(times=3), H + timedelta(minutes=30))
-    assert "is not judged yet" in hour_sentence(H, early, NOW)
-    assert hour_sentence(hour(5), good, NOW) == "2026-11-20-18:00 was not looked at."
+    assert "is not evaluated yet" in hour_sentence(H, early, NOW)
+    assert hour_sentence(hour(5), good, NOW) == "2026-11-20-18:00 was not evaluated."
     empty = flag_hours(OrderRecords().health(H), CoveragePolicy(), NOW)
-    assert hour_sentence(H, empty, NOW) == "2026-11-20-13:00 is good: no orders."
+    assert hour_sentence(H, empty, NOW) == "2026-11-20-13:00 is OK: no orders."
 
 
-def test_an_hours_report_has_the_waterfall_per_currency() -> None:
+def test_an_hours_waterfall_has_a_column_per_currency() -> None:
     books = (
         OrderRecords().order(times=3).order(currency="USD", status="pending", reason="throttled")
     )
     books.quarantine(H, dataset_id="d1", event_name="Purchase", currency="EUR", value=1.5)
     books.order(name="Lead", currency=None, value=None, status="withheld", verdict="withheld")
-    report = hour_report(H, books.health(), flags_of(books), NOW)
-    assert [line for line in report.splitlines() if line.startswith("|")] == [
-        "|  | orders | no currency | EUR | USD |",
-        "| --- | --: | --: | --: | --: |",
-        "| orders | 6 | 0.00 | 31.50 | 10.00 |",
-        "| quarantined | 1 | 0.00 | 1.50 | 0.00 |",
-        "| withheld | 1 | 0.00 | 0.00 | 0.00 |",
-        "| delivered | 3 | 0.00 | 30.00 | 0.00 |",
-        "| pending | 1 | 0.00 | 0.00 | 10.00 |",
-        "| eligible | 5 | 0.00 | 31.50 | 10.00 |",
-        "| coverage | 60.0 % | – | 95.2 % | 0.0 % |",
-        "| dataset, event | orders | delivered | missing | coverage |",
-        "| --- | --: | --: | --: | --: |",
-        "| d1 Purchase | 5 | 3 | 2 | 60.0 % |",
-        "| d1 Lead | 1 | 0 | 0 | – |",
+    rows = books.health().to_pylist()
+    waterfall = waterfall_table(rows)
+    assert waterfall.columns == ["stage", "orders", "no currency", "EUR", "USD"]
+    assert waterfall.rows == [
+        ["orders", "6", "0.00", "31.50", "10.00"],
+        ["quarantined", "1", "0.00", "1.50", "0.00"],
+        ["withheld", "1", "0.00", "0.00", "0.00"],
+        ["delivered", "3", "0.00", "30.00", "0.00"],
+        ["pending", "1", "0.00", "0.00", "10.00"],
+        ["eligible", "5", "0.00", "31.50", "10.00"],
+        ["coverage", "60.0 %", "–", "95.2 %", "0.0 %"],
     ]
+    assert event_table(rows).rows == [
+        ["d1", "Purchase", 5, 3, 2, "60.0 %"],
+        ["d1", "Lead", 1, 0, 0, "–"],
+    ]
+    assert waterfall_table([]).rows == []
 
 
-def test_names_from_data_cannot_break_the_table() -> None:
-    assert escape("a|b`c\n<i>*_ [x](y)") == r"a\|b\`c \<i\>\*\_ \[x\](y)"
-    assert len(escape("x" * 500)) == 80
-    books = OrderRecords().order(name="a|b").order(name="c\nd")
-    report = hour_report(H, books.health(), flags_of(books), NOW)
-    assert {line.replace(r"\|", "").count("|") for line in report.splitlines() if "|" in line} == {
-        4,  # the waterfall: two columns and the stage
-        6,
-    }
-
-
-def test_the_standing_list_counts_all_gaps_and_shows_the_most_urgent() -> None:
+def test_the_list_of_open_gaps_counts_all_and_the_most_urgent_come_first() -> None:
     books = OrderRecords()
     for n in range(30):
         books.order(hour(2 * n), status="pending", reason="token_expired", times=n + 1)
         books.order(hour(2 * n + 1), times=3)
     found = gaps(flag_hours(books.health(), CoveragePolicy(), hour(90)))
-    report = gaps_report(found, hour(90))
-    assert report.startswith("30 gaps in 30 hours: 465 orders (EUR 4,650.00) missing, 465 can")
-    assert sum(line.startswith(("| WARN", "| ERROR")) for line in report.splitlines()) == 20
-    assert "And 10 more gaps, less urgent." in report
-    assert "`2026-11-20-13:00, 2026-11-20-15:00, " in report
-    assert report.count(Cause.TOKEN.remedy) == 1
+    assert gaps_sentence(found, hour(90)).startswith(
+        "30 gaps in 30 hours: 465 orders (EUR 4,650.00) missing, 465 can"
+    )
+    starts = [row[2] for row in gaps_table(found, hour(90)).rows]
+    assert starts == sorted(starts)
+    assert len(starts) == 30
+    ((headline, remedy, partitions),) = remedies_table(found, hour(90)).rows
+    assert headline == "The access token is not accepted"
+    assert remedy == Cause.TOKEN.remedy
+    assert str(partitions).startswith("2026-11-20-13:00, 2026-11-20-15:00, ")
 
 
-def test_the_standing_list_admits_what_is_not_counted() -> None:
+def test_the_list_of_open_gaps_admits_what_is_not_counted() -> None:
     books = OrderRecords().order(hour(4), status="expired", reason="too_late", times=4)
     flags = flag_hours(books.health(), CoveragePolicy(), hour(9), expected_hours=[H, hour(1)])
-    report = gaps_report(gaps(flags), hour(9))
-    assert "4 orders (EUR 40.00) missing (2 hours not counted yet), 0 can" in report
-    assert "| 2 | not counted | – | not counted |" in report
-    assert "`[2026-11-20-13:00...2026-11-20-14:00]`" in report
-    assert "`2026-11-20-17:00...2026-11-20-17:00`" not in report, "nothing to materialize"
+    found = gaps(flags)
+    assert "4 orders (EUR 40.00) missing (2 hours not counted yet), 0 can" in gaps_sentence(
+        found, hour(9)
+    )
+    assert gaps_table(found, hour(9)).rows[0][3:7] == [2, "not counted", "–", "not counted"]
+    partitions = [row[2] for row in remedies_table(found, hour(9)).rows]
+    assert partitions == ["[2026-11-20-13:00...2026-11-20-14:00]", ""], "nothing to materialize"
 
 
 def test_no_gaps_is_said_in_so_many_words() -> None:
-    assert gaps_report([], NOW) == (
-        "No gaps at 2026-11-20 16:00 UTC: every judged hour is covered."
-    )
     assert gaps_sentence([], NOW) == "No gaps."
+    assert gaps_table([], NOW).rows == remedies_table([], NOW).rows == []

@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 
 from capi_assets.coverage.alerting.alert_message import message
 from capi_assets.coverage.alerting.alert_state import AlertState
+from capi_assets.coverage.alerting.alert_text import alert_text
 from capi_assets.coverage.alerting.alerts import Alert, decide
 from capi_assets.coverage.flags import CoveragePolicy, flag_hours
-from capi_assets.coverage.formatting import alert_text, gap_sentence
+from capi_assets.coverage.gap_text import gap_sentence, gaps_sentence, hour_sentence
 from capi_assets.coverage.gaps import Gap, gaps, merged
-from capi_assets.coverage.markdown import gaps_report, hour_sentence
+from capi_assets.coverage.tables import gaps_table, remedies_table
 from capi_assets.coverage.visit_retention import VisitRetention
 from capi_assets.hours import HOUR, floor_hour
+from tests.helpers.gap_samples import through_cursor
 from tests.helpers.order_records import H, OrderRecords, hour
 
 THREE_DAYS = VisitRetention(lookback=timedelta(hours=24), retention=timedelta(days=3))
@@ -59,7 +61,7 @@ def test_visits_are_left_exactly_as_long_as_no_night_has_deleted_them(
     reach = [at - n * HOUR for n in range(lookback + 1)]
     stored = [h for h in reach if h >= before]
     expected = "all" if len(stored) == len(reach) else "some" if stored else "none"
-    assert kept.left(at, moment) == expected
+    assert kept.remaining(at, moment) == expected
     loss = kept.next_loss(at, moment)
     assert (loss is None) == (expected == "none")
     assert loss is None or loss > moment
@@ -118,12 +120,13 @@ def test_only_what_is_matched_again_needs_its_visits(reason: str, status: str, a
     assert (gap.visits_until is not None) is again
     late = refused(OLDEST_GO, reason, status)
     said = gap_sentence(late, OLDEST_GO)
-    assert ("materialize delivery_results and attribution_health alone" in said) is not again
-    assert ("The oldest visits are deleted already" in said) is again
+    assert ("materialize only delivery_results and attribution_health" in said) is not again
+    assert ("The oldest visits are already deleted" in said) is again
     alert = Alert("opened", late.id, late, (late.partition_range,))
     link = message(alert, OLDEST_GO, "http://ui").document["link"]
     assert (link is not None) is again, "the link would match what is stored again"
-    assert ("http://ui" in gaps_report([late], OLDEST_GO, ui_url="http://ui")) is again
+    ((*_, backfill),) = remedies_table([late], OLDEST_GO, ui_url="http://ui").rows
+    assert (backfill is not None) is again
 
 
 def test_what_can_no_longer_be_saved_needs_no_visits() -> None:
@@ -131,7 +134,7 @@ def test_what_can_no_longer_be_saved_needs_no_visits() -> None:
     assert (gap.visits_until, gap.fewer_visits, gap.no_visits) == (None, 0, 0)
 
 
-def test_gaps_told_as_one_keep_the_earliest_clock() -> None:
+def test_merged_gaps_keep_the_earliest_clock() -> None:
     one, two = never_run(LAST_GO), never_run(LAST_GO, hours=15)
     both = merged([one, two])
     assert both.visits_until == two.visits_until == LAST_GO + timedelta(days=1)
@@ -146,32 +149,36 @@ def test_every_text_says_until_when_and_what_is_lost() -> None:
         flag_hours(OrderRecords().health(), POLICY, now, expected_hours=[H]),
     )
     assert (
-        "They can be saved until 2026-11-27 12:30 UTC (in 6 d 19 h). From 2026-11-23 03:30 UTC"
-        " (in 2 d 10 h) on, the oldest visits are deleted that could lend these orders match keys"
+        "They can be delivered until 2026-11-27 12:30 UTC (in 6 d 19 h). The oldest visits that"
+        " could supply match keys are deleted from 2026-11-23 03:30 UTC (in 2 d 10 h) on"
         " (CAPI_RETENTION_DAYS). Materialize the range."
     ) in gap_sentence(gap, now)
     assert hour_sentence(H, flags, now).endswith(
         "; the oldest of their visits are deleted 2026-11-23 03:30 UTC (in 2 d 10 h)."
     )
-    assert "; visits until 2026-11-23 03:30 UTC (in 2 d 10 h) |" in gaps_report([gap], now)
-    assert "; visits are deleted |" in gaps_report([never_run(LAST_GO)], LAST_GO)
+    ((*_, until),) = gaps_table([gap], now).rows
+    assert str(until).endswith("; visits until 2026-11-23 03:30 UTC (in 2 d 10 h)")
+    ((*_, until),) = gaps_table([never_run(LAST_GO)], LAST_GO).rows
+    assert str(until).endswith("; visits are deleted")
     assert (
-        "Visits are deleted already (CAPI_RETENTION_DAYS): orders that came from them go with only"
-        " the match keys that they carry themselves."
+        "All visits are already deleted (CAPI_RETENTION_DAYS): orders that came from them are sent"
+        " with only their own match keys."
     ) in gap_sentence(never_run(LAST_GO), LAST_GO)
     apart = [never_run(LAST_GO), replace(never_run(LAST_GO, hours=30), id="other")]
-    report = gaps_report(apart, LAST_GO)
-    assert "; visits to match with are deleted 2026-11-25 03:30 UTC (in 1 d)." in report
-    assert "Orders whose visits are deleted (CAPI_RETENTION_DAYS) go with only" in report
+    assert gaps_sentence(apart, LAST_GO).endswith(
+        "; visits needed for matching are deleted from 2026-11-25 03:30 UTC (in 1 d) on."
+    )
+    ((_, remedy, _),) = remedies_table(apart, LAST_GO).rows
+    assert "Orders whose visits are deleted (CAPI_RETENTION_DAYS) are sent with only" in str(remedy)
     long = gap_sentence(never_run(LAST_GO, hours=40), LAST_GO)
-    assert "The oldest visits of 38 hours, and all of 14 hours, are deleted already" in long
-    assert "on, more visits are deleted that could lend these orders match keys." in long
+    assert "The oldest visits of 38 hours, and all visits of 14 hours, are already deleted" in long
+    assert "More visits that could supply match keys are deleted from" in long
 
 
-def test_deletion_is_told_once_metas_deadline_again_and_the_end_admits_it() -> None:
+def test_deletion_and_deadline_are_reported_once_each_and_the_end_admits_it() -> None:
     state, told = AlertState(), []
     for n in (4, 38, 39, 40, 63, 64, 86, 87, 100, 143, 144, 145):
-        alerts, state = decide(AlertState.from_json(state.to_json()), [never_run(hour(n))], hour(n))
+        alerts, state = decide(through_cursor(state), [never_run(hour(n))], hour(n))
         told += [(n, alert) for alert in alerts]
     assert [(n, alert.kind) for n, alert in told] == [
         (4, "opened"),
@@ -181,16 +188,16 @@ def test_deletion_is_told_once_metas_deadline_again_and_the_end_admits_it() -> N
     visits, deadline = (alert_text(alert, hour(n)) for n, alert in told[1:])
     assert visits.startswith("Visits of a gap are about to be deleted (error), 2026-11-20 13:00")
     assert deadline.startswith("Gap is about to expire (error), 2026-11-20 13:00")
-    assert "go with only the match keys that they carry themselves" in deadline
+    assert "are sent with only their own match keys" in deadline
     ((over,), _) = decide(state, [], hour(150))
     assert alert_text(over, hour(150)).endswith(
-        "Coverage of these hours is good again, but some of its visits were deleted before"
-        " (CAPI_RETENTION_DAYS), so orders that came from them went with the match keys that they"
-        " carry themselves."
+        "Coverage of these hours is good again, but some visits were deleted before"
+        " (CAPI_RETENTION_DAYS), so orders that came from them were sent with only their own match"
+        " keys."
     )
 
 
-def test_programs_are_told_both_clocks() -> None:
+def test_programs_get_both_clocks() -> None:
     gap = never_run(hour(4))
     document = message(Alert("opened", gap.id, gap, (gap.partition_range,)), hour(4)).document
     assert document["deadline"] == "2026-11-27T12:30:00+00:00"

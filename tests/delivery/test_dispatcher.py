@@ -124,7 +124,7 @@ def test_a_stop_ends_retries_and_its_first_cause_stays() -> None:
     first, second = start(dispatcher), start(dispatcher)
     dispatcher.settle(first, DEAD, 0.0)
     assert dispatcher.settle(second, DOWN, 0.0) == (DOWN.outcome, False)
-    dispatcher.close(Outcome("refused", "time_budget"), "")
+    dispatcher.close(Outcome("refused", "time_budget"))
     assert dispatcher.stop is not None
     assert dispatcher.stop.reason == "token_expired"
 

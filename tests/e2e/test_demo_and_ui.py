@@ -47,7 +47,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 def test_the_demo_loses_orders_finds_them_and_reconciles(played: tuple[Path, str]) -> None:
     _, told = played
     assert "the access token has expired" in told
-    assert re.search(r"can still be saved, the first until 20\d\d-", told)
+    assert re.search(r"can still be delivered, the first until 20\d\d-", told)
     orders, parts = re.search(r"([\d,]+) orders = (.+)", told).groups()
     counts = [int(n.replace(",", "")) for n in re.findall(r"([\d,]+) \w+", parts)]
     assert sum(counts) == int(orders.replace(",", ""))

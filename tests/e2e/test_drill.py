@@ -34,7 +34,7 @@ def test_an_expired_token_is_told_planned_and_recovered(tmp_path: Path) -> None:
     assert "New gap" in told
     assert "because the access token has expired" in told
     assert "What materializing these hours would do" in told
-    assert re.search(r"Gap recovered,.*Coverage of these hours is good again", told)
+    assert re.search(r"Recovered: .*Coverage of these hours is good again", told)
     before = int(re.search(r"pending ([\d,]+)", told)[1].replace(",", ""))
     assert before > 0
     parts = re.search(r"orders = (.+?) Meta counts", told)[1]
@@ -49,7 +49,7 @@ def test_hours_that_nobody_ran_are_told_and_made_up_for(tmp_path: Path) -> None:
     status, told = drill("not_materialized", tmp_path / "stage")
     assert status == 0, told
     assert "because the hours were not materialized" in told
-    assert "Gap recovered" in told
+    assert "Recovered: " in told
     assert "they agree" in told
     assert "Detected after 1 h 6 min" in told
 
@@ -59,7 +59,7 @@ def test_missing_visits_come_back_but_not_to_events_that_were_sent(tmp_path: Pat
     assert status == 0, told
     assert "because visits are missing" in told
     assert "Detected after 1 h 45 min" in told
-    assert "Gap recovered" in told
+    assert "Recovered: " in told
     assert int(re.search(r"(\d+) events? went to Meta with other match keys than now", told)[1]) > 0
     assert "Not recoverable: orders that went out without their visit" in told
     assert "they agree" in told

@@ -15,7 +15,8 @@ from rich.panel import Panel
 
 from capi_assets.commands.demo.run_hours import check_totals, free_port, health_of, run_as_scheduled
 from capi_assets.commands.demo.workspace import DATASET_ID, Workspace, set_up
-from capi_assets.coverage.formatting import count, gap_sentence
+from capi_assets.coverage.formatting import count
+from capi_assets.coverage.gap_text import gap_sentence
 from capi_assets.coverage.gaps import Gap
 from capi_assets.coverage.links import partition_ranges_text
 from capi_assets.hours import HOUR, floor_hour, hour_key, hours_between

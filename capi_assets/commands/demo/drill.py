@@ -31,15 +31,11 @@ from capi_assets.commands.demo.workspace import DATASET_ID, Workspace, set_up
 from capi_assets.commands.plan import as_table, backfill_plan_for
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.matched_events import MatchedEvents
-from capi_assets.coverage.alerting.alert_state import AlertState
+from capi_assets.coverage.alerting.alert_state import AlertState, OpenGap
+from capi_assets.coverage.alerting.alert_text import alert_text
 from capi_assets.coverage.alerting.alerts import Alert, decide
-from capi_assets.coverage.formatting import (
-    alert_text,
-    count,
-    format_duration,
-    format_utc,
-    gap_sentence,
-)
+from capi_assets.coverage.formatting import count, format_duration, format_utc
+from capi_assets.coverage.gap_text import gap_sentence
 from capi_assets.coverage.gaps import Gap
 from capi_assets.coverage.links import partition_ranges_text
 from capi_assets.delivery import reasons
@@ -224,7 +220,7 @@ class _Drill:
         title = f"Alert at {format_utc(at)}"
         self.console.print(Panel(alert_text(alert, at), title=title, border_style=style))
 
-    def _touches(self, gap: Gap) -> bool:
+    def _touches(self, gap: Gap | OpenGap) -> bool:
         return gap.first_hour < self.outage_end and gap.last_hour + HOUR > self.start
 
     def _about_the_outage(self, gaps: list[Gap]) -> list[Gap]:

@@ -14,15 +14,14 @@ from capi_assets.coverage.formatting import (
     amount,
     count,
     deadline,
-    during,
     format_amounts,
     format_duration,
     format_utc,
     join_names,
     percent,
-    visits,
 )
 from capi_assets.coverage.gap_history import GapHistory
+from capi_assets.coverage.gap_text import during, visits_text
 from capi_assets.coverage.gaps import Gap
 from capi_assets.coverage.labels import LOST_FOR_GOOD, STAGE_LABELS, WAITING, reason_label
 from capi_assets.coverage.outcomes import STAGES
@@ -112,7 +111,7 @@ def told(story: GapHistory, number: int, now: datetime) -> GapCard:
         ("Can still be saved", _savable(story, now)),
         ("Could be saved by corrected input", _worth(gap.correctable, gap.correctable_money)),
         ("Gone for good", _gone(story)),
-        ("Visits", visits(gap, now) if gap.matched_again else ""),
+        ("Visits", visits_text(gap, now) if gap.matched_again else ""),
         ("Without a visit", _unmatched(story)),
         (
             "Did not arrive",
@@ -127,7 +126,13 @@ def told(story: GapHistory, number: int, now: datetime) -> GapCard:
         facts.insert(4, ("Evidence", f"{gap.evidence[0].upper()}{gap.evidence[1:]}."))
     to_do = "" if story.over or cause_is_past(story) else _to_do(gap, now)
     return GapCard(
-        number, during(gap), state, mood, _sentence(story, cause), [f for f in facts if f[1]], to_do
+        number,
+        during(gap.first_hour, gap.last_hour),
+        state,
+        mood,
+        _sentence(story, cause),
+        [f for f in facts if f[1]],
+        to_do,
     )
 
 
@@ -211,7 +216,7 @@ def _unmatched(story: GapHistory) -> str:
 
 
 def _to_do(gap: Gap, now: datetime) -> str:
-    stored = "" if gap.matched_again else visits(gap, now)
+    stored = "" if gap.matched_again else visits_text(gap, now)
     return f"{' '.join(part for part in (gap.remedy, stored) if part)} ({gap.partition_range})"
 
 

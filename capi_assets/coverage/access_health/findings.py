@@ -311,14 +311,3 @@ def _answered(outlook: AccessStatus) -> str | None:
 
 def _in(days: int) -> str:
     return {0: "in less than a day", 1: "in 1 day"}.get(days, f"in {days} days")
-
-
-def report(outlooks: Sequence[AccessStatus]) -> str:
-    """A Markdown table with a row per dataset."""
-    head = ["| dataset | verdict | what was found | trace id |", "|---|---|---|---|"]
-    rows = [
-        f"| {found['dataset_id']} | {found['verdict']} | {found['words'].replace('|', '/')} |"
-        f" {found['trace_id'] or ''} |"
-        for found in map(row, outlooks)
-    ]
-    return "\n".join([*head, *rows])

@@ -1,1 +1,1 @@
-"""When something is worth a word, how it is told, and where."""
+"""Alerts: which gaps are reported, in which words, and through which channels."""

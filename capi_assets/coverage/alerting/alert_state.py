@@ -1,69 +1,68 @@
-"""What alerts remember between two looks: the gaps that were told and are not over.
+"""What alerts remember between two ticks of the sensor: the gaps that were reported and are open.
 
-When something is told is decided in alerts.py.
+alerts.py decides what is reported; coverage/sensor_state.py stores it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
-
-import orjson
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from capi_assets.delivery.causes import Cause
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpenGap:
-    """A gap that was told and is not over: what must be remembered of it between two looks."""
+    """A gap that was reported and is not over. Once it is over, this is all that is known of it.
+
+    Attributes:
+        severity: the worst that was reported.
+        first_hour, last_hour: all hours that it ever covered.
+        reported_orders, reported_hours: the size in the last alert: orders, and hours whose orders
+            are not counted.
+        orders, money: the most that was ever missing.
+        deadline: until when the last of its orders can be delivered.
+        expiry_reported, visits_reported: whether the near deadline, or the near deletion of
+            visits, was reported.
+        fewer_visits: the most hours that could not be matched with all their visits.
+        gone_since: since when its cause no longer flags its hours, while others do.
+        recovery_launched: whether automatic recovery launched runs for it.
+    """
 
     id: str
     cause: Cause
-    severity: str  # the worst told
+    severity: str
     first_hour: datetime
-    last_hour: datetime  # the hours it ever covered
-    told_orders: int
-    told_hours: int
-    orders: int  # the most ever missing
-    money: dict[str, float]
-    deadline: datetime | None  # when nothing of it can be saved any more, as last seen
-    expiring_told: bool = False
-    visits_told: bool = False
-    fewer_visits: int = 0
+    last_hour: datetime
+    reported_orders: int
+    reported_hours: int
+    orders: int
+    money: Mapping[str, float]
+    deadline: datetime | None
+    expiry_reported: bool
+    visits_reported: bool
+    fewer_visits: int
     gone_since: datetime | None = None
+    recovery_launched: bool = False
+
+    @property
+    def headline(self) -> str:
+        """What happened, as a clause in lower case without a full stop."""
+        return self.cause.headline
 
 
 @dataclass(frozen=True, slots=True)
 class AlertState:
-    """All gaps that were told and are not over; the oldest first."""
+    """All gaps that were reported and are not over; the oldest first."""
 
-    standing: tuple[OpenGap, ...] = ()
+    open_gaps: tuple[OpenGap, ...] = ()
 
-    def to_json(self) -> str:
-        """Compact text for a sensor's cursor, some 250 bytes a gap."""
-        return orjson.dumps({"v": 1, "standing": [_pack(s) for s in self.standing]}).decode()
-
-    @classmethod
-    def from_json(cls, text: str | None) -> AlertState:
-        """The state of `to_json`. Nothing, or what cannot be read, is the empty state: alerts
-        are then told once more, where an exception would silence them for ever."""
-        try:
-            return cls(tuple(_unpack(item) for item in orjson.loads(text or "{}")["standing"]))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return cls()
-
-
-_TIMES = ("first_hour", "last_hour", "deadline", "gone_since")
-
-
-def _pack(standing: OpenGap) -> dict[str, Any]:
-    fields = {name: getattr(standing, name) for name in OpenGap.__slots__}
-    for name in _TIMES:
-        fields[name] = fields[name] and int(fields[name].timestamp())
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def _unpack(fields: dict[str, Any]) -> OpenGap:
-    times = {name: datetime.fromtimestamp(fields[name], UTC) for name in _TIMES if fields.get(name)}
-    return OpenGap(**{**fields, "deadline": None, **times, "cause": Cause(fields["cause"])})
+    def launched(self, gap_ids: Collection[str]) -> AlertState:
+        """The state after automatic recovery launched runs for these gaps."""
+        return AlertState(
+            tuple(
+                replace(gap, recovery_launched=True) if gap.id in gap_ids else gap
+                for gap in self.open_gaps
+            )
+        )

@@ -1,7 +1,7 @@
-"""When a gap is worth a word: alerts on change of state only, from what was told before.
+"""Which gaps to report: alerts on a change of state only, compared with what was reported before.
 
-Pure: `decide` takes the former state, the gaps of now and a clock. How an alert reads is in
-words.py, where it goes in channels.py.
+`decide` is pure: it takes the previous state, the current gaps and the time. alert_text.py words an
+alert, channels/ sends it.
 """
 
 from __future__ import annotations
@@ -29,24 +29,19 @@ AlertKind = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class AlertPolicy:
-    """What counts as a change worth telling.
+ABOUT_TO_EXPIRE = timedelta(hours=24)
+"""Reported once this long before the first order expires, and once before visits are deleted: a
+working day to react."""
 
-    Attributes:
-        about_to_expire: told once when the first order can be saved for no longer than this, and
-            once when the visits that orders must be matched with are kept no longer.
-        factor, by_orders, by_hours: a gap is worse when its missing orders, or its hours of
-            which nobody knows the orders, grew by `factor` and by at least so many.
-        calm: when a gap's hours are still bad for another cause, its own must be gone for this
-            long before that is told, since retries may answer differently each time.
-    """
+_GROWTH_FACTOR = 2
+"""A gap is reported as worse at each doubling: an outage of a day is five or six alerts."""
+_MIN_MORE_ORDERS = 5
+_MIN_MORE_HOURS = 3
+"""Growth below these is not reported: one order that becomes two is no news."""
 
-    about_to_expire: timedelta = timedelta(hours=24)
-    factor: int = 2
-    by_orders: int = 5
-    by_hours: int = 3
-    calm: timedelta = timedelta(hours=1)
+_CAUSE_GONE_FOR = timedelta(hours=1)
+"""If hours are still flagged for another cause, the first must be gone for this long before that is
+reported: retries may get different errors each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +50,21 @@ class Alert:
 
     Attributes:
         kind: `opened`; `worse` (twice the orders, or ERROR after WARN); `about_to_expire`;
-            `expired` (nothing of it can be saved any more); `recovered` (its hours are good, or at
+            `expired` (nothing can be recovered any more); `recovered` (its hours are good, or at
             most half of its orders are still missing there for other causes); `changed` (its
             cause is gone, but most orders are still missing for another, which has its own alert).
-            `decide` gives these; the other two are told by who launches (recovery.py).
-        gap_id: the same from opened to recovered, however the gap grows or shrinks.
-        gap: the gap as it is now; of one that is over, what was remembered of it.
-        ranges: partition ranges of the hours that are bad now; empty when it is over.
-        still: orders still missing in its hours for `other_causes`, when it is over.
-        automatic: whether its hours were materialized again by automatic recovery.
+            `decide` returns these. Automatic recovery reports `recovery_launched` and
+            `recovery_stopped`.
+        gap_id: the same from opened to recovered, even if the gap grows or shrinks.
+        gap: the gap as it is now; the remembered `OpenGap` if it is over.
+        ranges: partition ranges of the hours that are flagged now; empty if it is over.
+        still: orders still missing in its hours for `other_causes`, if it is over.
+        automatic: whether automatic recovery materialized its hours again.
     """
 
     kind: AlertKind
     gap_id: str
-    gap: Gap
+    gap: Gap | OpenGap
     ranges: tuple[str, ...] = ()
     still: int = 0
     other_causes: tuple[Cause, ...] = ()
@@ -76,8 +72,8 @@ class Alert:
 
 
 def alerted_id(state: AlertState, gap: Gap) -> str:
-    """The id that a gap's alerts carry: that of the gap told before that it goes on, or its own."""
-    return next((known.id for known in state.standing if _overlaps(gap, known)), gap.id)
+    """The id in the alerts of a gap: that of the reported gap that it continues, or its own."""
+    return next((known.id for known in state.open_gaps if _overlaps(gap, known)), gap.id)
 
 
 def decide(
@@ -85,32 +81,33 @@ def decide(
     gaps: Sequence[Gap],
     now: datetime,
     *,
-    policy: AlertPolicy | None = None,
     watched_from: datetime | None = None,
 ) -> tuple[list[Alert], AlertState]:
-    """What to tell now, and what to remember.
+    """What to report now, and what to remember. The coverage sensor and the drill call it.
 
-    A gap is the same as one told before if it has its cause and overlaps or adjoins the hours
-    that one ever covered; gaps of one cause that grow together become the oldest of them. At most
-    one alert per gap and look.
+    A gap continues one that was reported if it has its cause and overlaps or adjoins its hours.
+    Gaps of one cause that grow together continue the oldest of them. At most one alert per gap.
 
     Args:
-        previous: the state of the former look.
-        gaps: all gaps of the watched hours. Do not call this after a failed look: a gap that is
-            not given counts as over.
-        watched_from: the first hour that was looked at. A gap that lies before it is forgotten
-            without being called recovered.
+        previous: the state that the previous call returned.
+        gaps: all current gaps. A gap that is missing here counts as over, so do not call this if
+            they could not be read.
+        now: timezone-aware.
+        watched_from: the first hour that was evaluated. An older gap is dropped, and not reported
+            as recovered.
+
+    Example:
+        `alerts, state = decide(AlertState(), find_gaps(lake, policy, now).gaps, now)`
     """
-    policy = policy or AlertPolicy()
     alerts: list[Alert] = []
     kept: list[OpenGap] = []
-    for known, parts in _same(previous.standing, gaps):
+    for known, parts in _same(previous.open_gaps, gaps):
         if not parts:
-            alert, remembered = _close_gap(known[0], gaps, now, policy, watched_from)
+            alert, remembered = _close_gap(known[0], gaps, now, watched_from)
         elif not known:
-            alert, remembered = _open(merged(parts), parts, now, policy)
+            alert, remembered = _open(merged(parts), parts, now)
         else:
-            alert, remembered = _update_open_gap(_merged(known), parts, now, policy, watched_from)
+            alert, remembered = _update_open_gap(_merged(known), parts, now, watched_from)
         if alert:
             alerts.append(alert)
         if remembered:
@@ -119,10 +116,10 @@ def decide(
 
 
 def _same(
-    standing: Sequence[OpenGap], gaps: Sequence[Gap]
+    open_gaps: Sequence[OpenGap], gaps: Sequence[Gap]
 ) -> list[tuple[list[OpenGap], list[Gap]]]:
-    """Groups of what is one and the same gap, those told before first and in their order."""
-    groups: list[tuple[list[OpenGap], list[Gap]]] = [([s], []) for s in standing]
+    """Reported and current gaps that are the same gap, reported ones first, in their order."""
+    groups: list[tuple[list[OpenGap], list[Gap]]] = [([known], []) for known in open_gaps]
     for gap in sorted(gaps, key=lambda g: (g.first_hour, g.cause)):
         met = [group for group in groups if any(_overlaps(gap, s) for s in group[0])]
         if not met:
@@ -151,31 +148,30 @@ def _merged(known: Sequence[OpenGap]) -> OpenGap:
         severity=ERROR if any(s.severity == ERROR for s in known) else WARN,
         first_hour=min(s.first_hour for s in known),
         last_hour=max(s.last_hour for s in known),
-        told_orders=sum(s.told_orders for s in known),
-        told_hours=sum(s.told_hours for s in known),
+        reported_orders=sum(s.reported_orders for s in known),
+        reported_hours=sum(s.reported_hours for s in known),
         deadline=max((s.deadline for s in known if s.deadline), default=None),
-        expiring_told=any(s.expiring_told for s in known),
-        visits_told=any(s.visits_told for s in known),
+        expiry_reported=any(s.expiry_reported for s in known),
+        visits_reported=any(s.visits_reported for s in known),
         fewer_visits=max(s.fewer_visits for s in known),
+        recovery_launched=any(s.recovery_launched for s in known),
     )
 
 
-def _open(
-    gap: Gap, parts: Sequence[Gap], now: datetime, policy: AlertPolicy
-) -> tuple[Alert, OpenGap]:
+def _open(gap: Gap, parts: Sequence[Gap], now: datetime) -> tuple[Alert, OpenGap]:
     remembered = OpenGap(
         id=gap.id,
         cause=gap.cause,
         severity=gap.severity,
         first_hour=gap.first_hour,
         last_hour=gap.last_hour,
-        told_orders=_size(gap),
-        told_hours=gap.unknown_hours,
+        reported_orders=_size(gap),
+        reported_hours=gap.unknown_hours,
         orders=gap.orders,
         money=dict(gap.money),
         deadline=gap.last_deadline,
-        expiring_told=_expires_soon(gap.first_deadline, now, policy),
-        visits_told=_expires_soon(gap.visits_until, now, policy),
+        expiry_reported=_is_soon(gap.first_deadline, now),
+        visits_reported=_is_soon(gap.visits_until, now),
         fewer_visits=_fewer_visits(gap),
     )
     return Alert("opened", gap.id, gap, _ranges(parts)), remembered
@@ -185,18 +181,17 @@ def _update_open_gap(
     known: OpenGap,
     parts: Sequence[Gap],
     now: datetime,
-    policy: AlertPolicy,
     watched_from: datetime | None,
 ) -> tuple[Alert | None, OpenGap]:
     gap = merged(parts)
-    expiring = _expires_soon(gap.first_deadline, now, policy)
-    fading = _expires_soon(gap.visits_until, now, policy)
+    expiring = _is_soon(gap.first_deadline, now)
+    fading = _is_soon(gap.visits_until, now)
     kind: AlertKind | None = None
     if _is_past(known.deadline, now) and not gap.savable:
         kind = "expired"
-    elif (expiring and not known.expiring_told) or (fading and not known.visits_told):
+    elif (expiring and not known.expiry_reported) or (fading and not known.visits_reported):
         kind = "about_to_expire"
-    elif _is_worse(gap, known, policy):
+    elif _is_worse(gap, known):
         kind = "worse"
     first = min(known.first_hour, gap.first_hour)
     at_its_worst = gap.orders >= known.orders
@@ -205,29 +200,32 @@ def _update_open_gap(
         severity=gap.severity if kind and gap.severity == ERROR else known.severity,
         first_hour=max(first, watched_from) if watched_from else first,
         last_hour=max(known.last_hour, gap.last_hour),
-        told_orders=_size(gap) if kind else known.told_orders,
-        told_hours=gap.unknown_hours if kind else known.told_hours,
+        reported_orders=_size(gap) if kind else known.reported_orders,
+        reported_hours=gap.unknown_hours if kind else known.reported_hours,
         orders=gap.orders if at_its_worst else known.orders,
         money=dict(gap.money) if at_its_worst else known.money,
         deadline=gap.last_deadline if kind == "expired" or gap.savable else known.deadline,
-        expiring_told=known.expiring_told or expiring,
-        visits_told=known.visits_told or fading,
+        expiry_reported=known.expiry_reported or expiring,
+        visits_reported=known.visits_reported or fading,
         fewer_visits=max(known.fewer_visits, _fewer_visits(gap)),
         gone_since=None,
     )
-    return (Alert(kind, known.id, gap, _ranges(parts)) if kind else None), remembered
+    if kind is None:
+        return None, remembered
+    automatic = kind == "expired" and known.recovery_launched
+    return Alert(kind, known.id, gap, _ranges(parts), automatic=automatic), remembered
 
 
 def _close_gap(
     known: OpenGap,
     gaps: Sequence[Gap],
     now: datetime,
-    policy: AlertPolicy,
     watched_from: datetime | None,
 ) -> tuple[Alert | None, OpenGap | None]:
+    over = Alert("recovered", known.id, known, automatic=known.recovery_launched)
     past = _is_past(known.deadline, now)
     if watched_from and known.last_hour < watched_from:
-        return (Alert("expired", known.id, _gap_from_state(known)) if past else None), None
+        return (replace(over, kind="expired") if past else None), None
     others = [
         (gap.cause, count)
         for gap in gaps
@@ -235,8 +233,8 @@ def _close_gap(
         if known.first_hour <= hour <= known.last_hour
     ]
     if not others:
-        return Alert("recovered", known.id, _gap_from_state(known)), None
-    if known.gone_since is None or now - known.gone_since < policy.calm:
+        return over, None
+    if known.gone_since is None or now - known.gone_since < _CAUSE_GONE_FOR:
         return None, replace(known, gone_since=known.gone_since or now)
     still = sum(count or 0 for _, count in others)
     uncounted = any(count is None for _, count in others)
@@ -244,32 +242,32 @@ def _close_gap(
     if past and any(cause is Cause.TOO_LATE for cause, _ in others):
         kind = "expired"
     causes = tuple(sorted({cause for cause, _ in others}))
-    return Alert(kind, known.id, _gap_from_state(known), (), still, causes), None
+    return replace(over, kind=kind, still=still, other_causes=causes), None
 
 
 def _size(gap: Gap) -> int:
-    """Orders lost, never arrived, or left without match keys, whichever is most."""
+    """Orders missing, never arrived, or without match keys, whichever is most."""
     return max(gap.orders, gap.orders_expected_missing, gap.unmatched, gap.orders_with_fewer_keys)
 
 
-def _is_worse(gap: Gap, known: OpenGap, policy: AlertPolicy) -> bool:
+def _is_worse(gap: Gap, known: OpenGap) -> bool:
     if gap.severity == ERROR and known.severity != ERROR:
         return True
     return any(
-        grown >= policy.factor * told and grown - told >= floor
-        for grown, told, floor in (
-            (_size(gap), known.told_orders, policy.by_orders),
-            (gap.unknown_hours, known.told_hours, policy.by_hours),
+        size >= _GROWTH_FACTOR * reported and size - reported >= least
+        for size, reported, least in (
+            (_size(gap), known.reported_orders, _MIN_MORE_ORDERS),
+            (gap.unknown_hours, known.reported_hours, _MIN_MORE_HOURS),
         )
     )
 
 
-def _expires_soon(moment: datetime | None, now: datetime, policy: AlertPolicy) -> bool:
-    return moment is not None and moment - now <= policy.about_to_expire
+def _is_soon(moment: datetime | None, now: datetime) -> bool:
+    return moment is not None and moment - now <= ABOUT_TO_EXPIRE
 
 
 def _fewer_visits(gap: Gap) -> int:
-    """Hours whose orders can no longer be matched with all their visits."""
+    """Hours whose orders cannot be matched with all their visits any more."""
     return gap.fewer_visits + gap.no_visits if gap.matched_again else 0
 
 
@@ -279,26 +277,3 @@ def _is_past(deadline: datetime | None, now: datetime) -> bool:
 
 def _ranges(parts: Iterable[Gap]) -> tuple[str, ...]:
     return tuple(gap.partition_range for gap in sorted(parts, key=lambda g: g.first_hour))
-
-
-def _gap_from_state(known: OpenGap) -> Gap:
-    """A gap that is over, as far as it was remembered."""
-    return Gap(
-        id=known.id,
-        cause=known.cause,
-        severity=known.severity,
-        first_hour=known.first_hour,
-        last_hour=known.last_hour,
-        missing={known.first_hour: known.orders},
-        money=known.money,
-        recoverable=0,
-        recoverable_money={},
-        correctable=0,
-        correctable_money={},
-        unmatched=0,
-        first_deadline=None,
-        last_deadline=None,
-        reasons={},
-        evidence="",
-        fewer_visits=known.fewer_visits,
-    )

@@ -1,4 +1,4 @@
-"""What is said of Meta's counts beside ours: sentences for checks and the terminal, Markdown."""
+"""What is said of Meta's counts beside ours: sentences and tables for checks and the terminal."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from capi_assets.coverage.formatting import count, join_names
-from capi_assets.coverage.markdown import MAX_ROWS, escape, table
 from capi_assets.coverage.reconciliation.compare import Fit
+from capi_assets.coverage.tables import Cell, Table
 from capi_assets.delivery.causes import DIAGNOSES, Cause
 from capi_assets.hours import hour_key
 from capi_assets.meta.graph.error_reasons import SETUP_REFUSED
@@ -139,29 +139,26 @@ def verdict_words(row: Row) -> str:
     return _SHOWN[row["verdict"]] + lasting
 
 
-def hour_table(rows: Sequence[Row]) -> str:
-    """An hour's rows as Markdown; empty where there are none."""
-    named = [row for row in rows if row["event_name"]]
-    if not named:
-        return ""
-    several = len({row["dataset_id"] for row in rows}) > 1
+_COLUMNS = {
+    "dataset": "dataset_id",
+    "event": "event_name",
+    "Meta": "meta_events",
+    "ours by event time": "our_delivered_by_event_time",
+    "ours by receipt": "our_delivered_by_receipt_time",
+    "difference": "difference",
+    "unexplained": "unexplained",
+    "tolerance": "tolerance",
+}
+
+
+def hour_table(rows: Sequence[Row]) -> Table:
+    """An hour's counts, ours and Meta's, a row per dataset and event name."""
     body = [
-        [
-            escape(f"{row['dataset_id']} {row['event_name']}" if several else row["event_name"]),
-            _number(row["meta_events"]),
-            f"{row['our_delivered_by_event_time']:,}",
-            f"{row['our_delivered_by_receipt_time']:,}",
-            _signed(row["difference"]),
-            _signed(row["unexplained"]),
-            _number(row["tolerance"]),
-            verdict_words(row),
-        ]
-        for row in named[:MAX_ROWS]
+        [*(row[name] for name in _COLUMNS.values()), verdict_words(row)]
+        for row in rows
+        if row["event_name"]
     ]
-    first = "dataset, event" if several else "event"
-    header = [first, "Meta", "ours by event time", "ours by receipt", "difference"]
-    more = f"\n\nAnd {len(named) - MAX_ROWS} more." if len(named) > MAX_ROWS else ""
-    return table([*header, "unexplained", "tolerance", "verdict"], body) + more
+    return Table([*_COLUMNS, "verdict"], body)
 
 
 def fit_sentence(fit: Fit) -> str:
@@ -236,39 +233,26 @@ _MEASURES = {
 }
 
 
-def quality_table(rows: Sequence[Row], at_most: int = 60) -> str:
-    """A day's rows as Markdown; empty where there are none."""
-    told = [row for row in rows if row["measure"]]
-    if not told:
-        return ""
-    body = [
+def quality_table(rows: Sequence[Row]) -> Table:
+    """A day's Dataset Quality beside our events, in percent, a row per event and measure."""
+    return Table(
+        ["event", "measure", "Meta", "Meta's goal", "ours", "difference", "tolerance", "verdict"],
         [
-            escape(f"{row['event_name']}: {_MEASURES[row['measure']].format(row['key'])}"),
-            escape(row["words"]) if row["words"] else _points(row["meta_value"]),
-            _points(row["goal"]),
-            _points(row["our_value"]),
-            _apart(row["difference"]),
-            _points(row["tolerance"]),
-            verdict_words(row) if row["verdict"] != "not_compared" else "",
-        ]
-        for row in told[:at_most]
-    ]
-    more = f"\n\nAnd {len(told) - at_most} more." if len(told) > at_most else ""
-    header = ["event, measure", "Meta", "Meta's goal", "ours", "difference", "tolerance", "verdict"]
-    return table(header, body) + more
+            [
+                row["event_name"],
+                _MEASURES[row["measure"]].format(row["key"]),
+                row["words"] or _points(row["meta_value"]),
+                _points(row["goal"]),
+                _points(row["our_value"]),
+                _points(row["difference"]),
+                _points(row["tolerance"]),
+                verdict_words(row) if row["verdict"] != "not_compared" else "",
+            ]
+            for row in rows
+            if row["measure"]
+        ],
+    )
 
 
-def _number(value: int | None) -> str:
-    return "–" if value is None else f"{value:,}"
-
-
-def _signed(value: int | None) -> str:
-    return "–" if value is None else f"{value:+,}" if value else "0"
-
-
-def _apart(points: float | None) -> str:
-    return "–" if points is None else f"{points:+.1f}" if points else "0.0"
-
-
-def _points(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1f}"
+def _points(value: float | None) -> Cell:
+    return None if value is None else round(value, 1)

@@ -1,1 +1,1 @@
-"""Which hours are materialized again without being asked, and when."""
+"""Automatic recovery: which hours are materialized again without a person, and when."""

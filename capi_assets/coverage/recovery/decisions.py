@@ -1,9 +1,9 @@
-"""Automatic recovery: which hours to materialize again, when, and when to give up.
+"""Automatic recovery: which hours to materialize again, when, and when to stop.
 
-Pure: `note_blocks` says which datasets are left alone, `datasets_to_ask` whose preflight is needed,
-`decide_recovery` what to launch; all take what was remembered and a clock. Only hours whose cause
-lies outside the data are ever launched, and where Meta or the token is at fault, only after the
-preflight (meta/graph/preflight.py) has passed.
+Pure functions of the remembered state and the time: `note_blocks` says which datasets are left
+alone, `datasets_to_ask` which need a preflight, `decide_recovery` which hours to launch. Only hours
+whose cause lies outside the data are launched, and where Meta or the token is the cause, only after
+the preflight (meta/graph/preflight.py) has passed.
 
 A dataset that Meta has blocked (`Cause.BLOCKED`) is neither asked nor launched, because further
 calls prolong a block that only a person can end. What counts as a person's change is a delivery
@@ -25,47 +25,43 @@ from capi_assets.coverage.recovery.state import LaunchRecord, PreflightRecord, R
 from capi_assets.delivery.causes import Cause, EndedBy
 from capi_assets.hours import HOUR, key_ranges
 
-ONLY_LAUNCH = frozenset(cause for cause in Cause if cause.ended_by is EndedBy.RUN)
-"""A run is all that was missing."""
-
 NEEDS_PREFLIGHT = frozenset(
     {Cause.BLOCKED}
     | {cause for cause in Cause if cause.ended_by in (EndedBy.WAITING, EndedBy.SETUP)}
 )
-"""Gone only when Meta accepts events again. Every other cause waits for other input, or for a
-person."""
+"""Causes that are over only when Meta accepts events again."""
+
+ONLY_LAUNCH = frozenset(cause for cause in Cause if cause.ended_by is EndedBy.RUN)
+"""Causes that a run alone fixes. All others need corrected input, or a person."""
 
 
-@dataclass(frozen=True, slots=True)
-class RecoveryPolicy:
-    """How patient recovery is.
+SETTLE = timedelta(minutes=30)
+"""An hour is left to its schedules for this long after its end, their retries included."""
 
-    Attributes:
-        settle: an hour is left to its schedules for this long after its end.
-        cool_down: the least time between two launches of an hour; doubles with each one that
-            delivered nothing.
-        tries: launches of an hour without a single order less missing, before it is given up.
-        first_pause, longest_pause: between two preflights of a dataset; doubles from one to the
-            other, since calling on prolongs a block.
-        at_most: ranges launched per look; the others have their turn at the next.
-    """
+COOL_DOWN = timedelta(minutes=15)
+"""The least time between two launches of an hour, longer than a usual run; doubles with each one
+that delivered nothing."""
 
-    settle: timedelta = timedelta(minutes=30)
-    cool_down: timedelta = timedelta(minutes=15)
-    tries: int = 4
-    first_pause: timedelta = timedelta(minutes=1)
-    longest_pause: timedelta = timedelta(minutes=30)
-    at_most: int = 5
+MAX_LAUNCHES = 4
+"""Launches of an hour that deliver nothing before recovery stops: after almost two hours a person
+should look."""
+
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(minutes=30)
+"""Between two preflights of a dataset; doubles from one to the other, since calls prolong a block,
+and half an hour is little of Meta's seven days."""
+
+MAX_RANGES_PER_TICK = 5
+"""Ranges launched per tick, so that a long outage does not fill the run queue."""
 
 
 @dataclass(frozen=True, slots=True)
 class SavableHour:
-    """An hour that a materialization can still do something for.
+    """An hour of which a materialization can still deliver orders.
 
     Attributes:
-        orders: how many it could deliver; None where nobody has counted them yet.
-        datasets: those that orders wait for.
-        gap: the id of its gap; None where it misses too few orders to be flagged.
+        orders: how many; None if they are not counted yet.
+        datasets: the datasets of these orders.
+        gap: the id of its gap; None if it misses too few orders to be flagged.
     """
 
     hour: datetime
@@ -86,13 +82,13 @@ class Launch:
 
     @property
     def ranges(self) -> list[tuple[str, str]]:
-        """Runs of consecutive hours, inclusive: a Dagster run each."""
+        """First and last key of consecutive hours: one Dagster run each."""
         return key_ranges(self.hours)
 
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What `decide_recovery` found: launches and given-up hours by gap, the most urgent first."""
+    """The answer of `decide_recovery`: launched and stopped hours by gap, most urgent first."""
 
     launches: tuple[Launch, ...]
     stopped: tuple[Launch, ...]
@@ -102,7 +98,7 @@ class Recovery:
 def savable_hours(
     flags: pa.Table, gaps: Sequence[Gap], health: pa.Table, now: datetime
 ) -> list[SavableHour]:
-    """The hours that a materialization can still do something for, whatever their cause.
+    """The hours of which a materialization can still deliver orders, for any cause.
 
     Args:
         flags: the table of `flags.flag_hours`.
@@ -165,7 +161,7 @@ def note_blocks(
 
 
 def _waiting(health: pa.Table) -> dict[datetime, list[tuple[str, str]]]:
-    """Per hour the datasets that orders wait for, each with the main reasons' causes."""
+    """Per hour the datasets with waiting orders, each with the cause of its main reason."""
     found: dict[datetime, list[tuple[str, str]]] = defaultdict(list)
     columns = ["hour", "dataset_id", "pending", "unknown", "future_dated", "main_reason_kind"]
     for row in health.select(columns).to_pylist():
@@ -187,10 +183,9 @@ def datasets_to_ask(
     savable: Sequence[SavableHour],
     now: datetime,
     under_way: Collection[datetime],
-    policy: RecoveryPolicy | None = None,
 ) -> list[str]:
-    """The datasets whose preflight is needed now: one that failed lately is given its pause."""
-    due = _due(state, savable, now, under_way, policy or RecoveryPolicy())
+    """The datasets that need a preflight now; one that failed lately is not tried yet."""
+    due = _due(state, savable, now, under_way)
     asked = {name for hour in due if hour.cause in NEEDS_PREFLIGHT for name in hour.datasets}
     return sorted(
         name
@@ -205,22 +200,21 @@ def decide_recovery(
     now: datetime,
     preflights: Mapping[str, Cause | None],
     under_way: Collection[datetime],
-    policy: RecoveryPolicy | None = None,
 ) -> Recovery:
-    """What to launch now, and what to remember.
+    """What to launch now, and what to remember. Called by defs/automation/auto_recovery.py.
 
     Args:
-        state: the state of the former look.
-        savable: what `savable_hours` found; an hour that is not given is recovered, or lost.
-        preflights: for each of `datasets_to_ask`, what stands in the way, None if nothing does; a
-            dataset that is not given is not ready.
-        under_way: hours that a run works on, or that wait for one in the queue.
+        state: the state that the previous call returned.
+        savable: the answer of `savable_hours`; an hour that is missing is recovered, or lost.
+        now: timezone-aware.
+        preflights: per dataset of `datasets_to_ask`, what stands in the way: None if its preflight
+            passed; a missing dataset counts as failed.
+        under_way: hours of active or queued runs.
     """
-    policy = policy or RecoveryPolicy()
     state = _kept(state, savable, now)
     tries = dict(state.hours)
-    due = _due(state, savable, now, under_way, policy)
-    stopped = [hour for hour in due if _without_progress(tries, hour) >= policy.tries]
+    due = _due(state, savable, now, under_way)
+    stopped = [hour for hour in due if _without_progress(tries, hour) >= MAX_LAUNCHES]
     for hour in stopped:
         tries[hour.hour] = replace(tries[hour.hour], stopped=True)
     passed = {name for name, cause in preflights.items() if cause is None}
@@ -229,7 +223,7 @@ def decide_recovery(
         for hour in due
         if hour not in stopped and (hour.cause in ONLY_LAUNCH or hour.datasets & passed)
     ]
-    launches = _grouped(ready, policy.at_most)
+    launches = _grouped(ready, MAX_RANGES_PER_TICK)
     launched = {hour for launch in launches for hour in launch.hours}
     for hour in ready:
         if hour.hour in launched:
@@ -237,7 +231,7 @@ def decide_recovery(
             tries[hour.hour] = LaunchRecord(launches_without_progress, now, hour.cause, hour.orders)
     blocked = {name: now for name, cause in preflights.items() if cause is Cause.BLOCKED}
     after = RecoveryState(
-        tries, _asked(state.probes, preflights, now, policy), {**state.blocked, **blocked}
+        tries, _asked(state.probes, preflights, now), {**state.blocked, **blocked}
     )
     return Recovery(tuple(launches), tuple(_grouped(stopped, len(stopped))), after)
 
@@ -247,14 +241,13 @@ def _due(
     savable: Sequence[SavableHour],
     now: datetime,
     under_way: Collection[datetime],
-    policy: RecoveryPolicy,
 ) -> list[SavableHour]:
-    """Hours that may be launched as far as they themselves are concerned, the most urgent first."""
+    """Hours that may be launched if their dataset's preflight passes, most urgent first."""
     due = []
     for hour in savable:
         if hour.cause not in NEEDS_PREFLIGHT | ONLY_LAUNCH or hour.deadline <= now:
             continue
-        if hour.hour in under_way or now < hour.hour + HOUR + policy.settle:
+        if hour.hour in under_way or now < hour.hour + HOUR + SETTLE:
             continue
         # An hour that nobody has counted yet may hold events of a blocked dataset.
         if state.left_alone and (not hour.datasets or hour.datasets & state.left_alone):
@@ -262,16 +255,16 @@ def _due(
         last = state.hours.get(hour.hour)
         if last:
             launches_without_progress = _without_progress(state.hours, hour)
-            if last.stopped and launches_without_progress >= policy.tries:
+            if last.stopped and launches_without_progress >= MAX_LAUNCHES:
                 continue
-            if now - last.at < policy.cool_down * 2 ** max(0, launches_without_progress - 1):
+            if now - last.at < COOL_DOWN * 2 ** max(0, launches_without_progress - 1):
                 continue
         due.append(hour)
     return sorted(due, key=lambda hour: (hour.deadline, hour.hour))
 
 
 def _without_progress(tries: Mapping[datetime, LaunchRecord], hour: SavableHour) -> int:
-    """Launches in a row after which nothing had changed for the better."""
+    """Launches in a row that delivered nothing."""
     last = tries.get(hour.hour)
     if last is None or last.cause != hour.cause:
         return 0
@@ -283,7 +276,7 @@ def _without_progress(tries: Mapping[datetime, LaunchRecord], hour: SavableHour)
 
 
 def _kept(state: RecoveryState, savable: Iterable[SavableHour], now: datetime) -> RecoveryState:
-    """Without the hours that need nothing any more."""
+    """The state without hours that are recovered or lost."""
     still = {hour.hour for hour in savable if hour.deadline > now}
     return replace(state, hours={hour: t for hour, t in state.hours.items() if hour in still})
 
@@ -292,19 +285,18 @@ def _asked(
     probes: Mapping[str, PreflightRecord],
     preflights: Mapping[str, Cause | None],
     now: datetime,
-    policy: RecoveryPolicy,
 ) -> dict[str, PreflightRecord]:
     kept = {name: probe for name, probe in probes.items() if name not in preflights}
     for name, cause in preflights.items():
         if cause is not None:
             failed = probes[name].failed if name in probes else 0
-            pause = min(policy.longest_pause, policy.first_pause * 2 ** min(failed, 16))
+            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failed, 16))
             kept[name] = PreflightRecord(failed + 1, now + pause)
     return kept
 
 
 def _grouped(hours: Sequence[SavableHour], at_most: int) -> list[Launch]:
-    """Launches by gap, the most urgent first, of `at_most` ranges in all."""
+    """Launches by gap, most urgent first, of `at_most` ranges in total."""
     by_gap: dict[tuple[str, str | None], list[SavableHour]] = defaultdict(list)
     for hour in hours:
         by_gap[hour.cause if hour.gap else "", hour.gap].append(hour)
@@ -319,7 +311,7 @@ def _grouped(hours: Sequence[SavableHour], at_most: int) -> list[Launch]:
 
 
 def _ranges(group: Sequence[SavableHour]) -> list[list[datetime]]:
-    """Runs of consecutive hours, that with the earliest deadline first."""
+    """Ranges of consecutive hours, the one with the earliest deadline first."""
     deadlines = {hour.hour: hour.deadline for hour in group}
     runs: list[list[datetime]] = []
     for hour in sorted(deadlines):

@@ -13,8 +13,10 @@ from capi_assets.coverage.access_health import findings as access_health
 from capi_assets.coverage.access_health.alerts import access_alerts, previous_alerts
 from capi_assets.coverage.access_health.findings import AccessStatus, Finding
 from capi_assets.coverage.alerting.channels import LogChannel, Message, send_all
+from capi_assets.coverage.tables import Table
 from capi_assets.defs.autostart import schedule_status
 from capi_assets.defs.hourly_reporting import OWNERS, column_schema
+from capi_assets.defs.metadata import table_metadata
 from capi_assets.defs.resources import ClockResource
 from capi_assets.hours import floor_hour
 from capi_assets.lake import Lake, LakeError
@@ -83,9 +85,11 @@ def _judged(
 
 def _metadata(statuses: Sequence[AccessStatus]) -> dict[str, Any]:
     """What the asset's page shows; the smallest numbers are plotted over time."""
+    columns = ("dataset_id", "verdict", "words", "trace_id")
+    rows = [[entry[name] for name in columns] for entry in map(access_health.row, statuses)]
     metadata: dict[str, Any] = {
         "dagster/row_count": len(statuses),
-        "report": dg.MetadataValue.md(access_health.report(statuses)),
+        **table_metadata("outlook", Table(["dataset", "verdict", "finding", "trace id"], rows)),
     }
     days = [status.days_left for status in statuses if status.days_left is not None]
     if days:

@@ -1,4 +1,4 @@
-"""What Dagster knows of runs over hours: under way, failed, and when an hour was last done."""
+"""Runs over hours, from Dagster's database: active, failed, and the last of each hour."""
 
 from __future__ import annotations
 
@@ -13,22 +13,25 @@ from capi_assets.hours import HOUR, hour_key, hours_between, key_hour
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 PARTITION = "dagster/partition"
 
-# A run that has been at it for longer was lost: its hours must not be blocked for good.
-_LONGEST = timedelta(hours=6)
-# No step is longer at its work without an event: deliveries tell their progress.
-_SILENCE = timedelta(minutes=30)
-_AT_MOST = 500
+# A run that lasts longer was lost: its hours must not stay blocked.
+_MAX_RUN_TIME = timedelta(hours=6)
+# No step works longer without an event: deliveries log their progress.
+_MAX_SILENCE = timedelta(minutes=30)
+# Runs read per tick, more than a week of hourly runs; bounds the time a tick takes.
+_MAX_RUNS = 500
 
 
 def range_tags(first: datetime, last: datetime) -> dict[str, str]:
-    """The tags by which a run takes the hours `first` to `last`, both included."""
+    """The tags of a run over the hours `first` to `last`, both included."""
     return {RANGE_START: hour_key(first), RANGE_END: hour_key(last)}
 
 
 def active_hours(instance: dg.DagsterInstance, now: datetime) -> frozenset[datetime]:
-    """Hours that a run works on, or that wait for one in the queue."""
-    asked = dg.RunsFilter(statuses=list(NOT_FINISHED_STATUSES), created_after=now - _LONGEST)
-    records = instance.get_run_records(asked, limit=_AT_MOST)
+    """Hours of running or queued runs."""
+    unfinished = dg.RunsFilter(
+        statuses=list(NOT_FINISHED_STATUSES), created_after=now - _MAX_RUN_TIME
+    )
+    records = instance.get_run_records(unfinished, limit=_MAX_RUNS)
     return frozenset(
         hour
         for record in records
@@ -38,14 +41,14 @@ def active_hours(instance: dg.DagsterInstance, now: datetime) -> frozenset[datet
 
 
 def _is_lost(instance: dg.DagsterInstance, record: dg.RunRecord, now: datetime) -> bool:
-    """Whether a run that began has been silent for so long that it was killed.
+    """Whether a started run has logged nothing for so long that it must have been killed.
 
-    Run monitoring finds those that the daemon launched; of a killed `dagster asset materialize`
-    Dagster itself says for ever that it runs.
+    Run monitoring ends killed runs that the daemon launched. A killed `dagster asset materialize`
+    stays "started" in Dagster for ever.
     """
     if record.dagster_run.status is dg.DagsterRunStatus.QUEUED:
         return False
-    silent_since = now - _SILENCE
+    silent_since = now - _MAX_SILENCE
     if record.create_timestamp.astimezone(UTC) > silent_since:
         return False
     last = instance.get_records_for_run(record.dagster_run.run_id, limit=1, ascending=False).records
@@ -53,36 +56,35 @@ def _is_lost(instance: dg.DagsterInstance, record: dg.RunRecord, now: datetime) 
 
 
 def failure_texts(instance: dg.DagsterInstance, hours: Iterable[datetime]) -> dict[datetime, str]:
-    """The latest failed run of each of `hours` that has one, in words: which, where and by what.
+    """The latest failed run of each of `hours`, if any, as text: run, step and exception.
 
-    An exception is named by its class: its text may hold what was read.
+    Only the class of an exception is named: its message may contain data.
     """
-    wanted = set(hours)
-    runs: dict[datetime, str] = {}
-    if wanted:
-        asked = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], created_after=min(wanted))
-        for run in instance.get_runs(asked, limit=_AT_MOST):  # the latest first
-            for hour in wanted.intersection(hours_of_run(run)):
+    needed, runs = set(hours), dict[datetime, str]()
+    if needed:
+        failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], created_after=min(needed))
+        for run in instance.get_runs(failed, limit=_MAX_RUNS):  # the latest first
+            for hour in needed.intersection(hours_of_run(run)):
                 runs.setdefault(hour, run.run_id)
-    words = {run_id: _failure(instance, run_id) for run_id in set(runs.values())}
-    return {hour: words[run_id] for hour, run_id in runs.items()}
+    texts = {run_id: _failure(instance, run_id) for run_id in set(runs.values())}
+    return {hour: texts[run_id] for hour, run_id in runs.items()}
 
 
 def _failure(instance: dg.DagsterInstance, run_id: str) -> str:
-    said = f"run {run_id[:8]} failed"
+    text = f"run {run_id[:8]} failed"
     for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
         event = entry.dagster_event
         error = event.step_failure_data.error if event else None
         while error and error.cause:
             error = error.cause
         if event and error:
-            return f"{said} in {event.step_key} ({error.cls_name})"
-    return said
+            return f"{text} in {event.step_key} ({error.cls_name})"
+    return text
 
 
 def hours_of_run(run: dg.DagsterRun) -> list[datetime]:
-    """The hours that a run was asked for; none if it has nothing to do with hours, or only reads
-    Meta's side of them, which delivery neither waits for nor fails with."""
+    """The hours that a run was launched for; none for other runs, and for those that only read
+    Meta's counts, which delivery does not wait for."""
     if run.tags.get("capi_assets/job") == "reconcile":
         return []
     try:
@@ -99,7 +101,7 @@ def hours_of_run(run: dg.DagsterRun) -> list[datetime]:
 def done_at(
     instance: dg.DagsterInstance, asset: str, hours: Sequence[datetime]
 ) -> dict[datetime, tuple[datetime, str]]:
-    """When each of `hours` was last materialized, and by which run; two queries in all."""
+    """When each of `hours` was last materialized, and by which run, in two queries."""
     key = dg.AssetKey(asset)
     latest = instance.get_latest_storage_id_by_partition(
         key, dg.DagsterEventType.ASSET_MATERIALIZATION, {hour_key(hour) for hour in hours}
@@ -120,7 +122,7 @@ def done_at(
 
 
 def started_at(instance: dg.DagsterInstance, run_ids: Iterable[str]) -> dict[str, datetime]:
-    """When runs started, by their id; those that Dagster no longer knows are left out."""
+    """When runs started, by their id; deleted runs are left out."""
     ids = sorted(set(run_ids))
     if not ids:
         return {}

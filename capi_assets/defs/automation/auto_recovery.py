@@ -1,6 +1,6 @@
-"""Automatic recovery as Dagster sees it: preflights sent, runs requested, what is told of it.
+"""Automatic recovery in Dagster: runs preflights, requests runs, and reports both.
 
-When to launch what is decided in coverage/recovery/decisions.py.
+coverage/recovery/decisions.py decides what to launch and when.
 """
 
 from __future__ import annotations
@@ -37,52 +37,68 @@ from capi_assets.settings import Settings
 TAG = "capi_assets/auto_backfill"
 _FROM_DELIVERY = [dg.AssetKey("delivery_results"), dg.AssetKey("attribution_health")]
 _PREFLIGHT_CONCURRENCY = 8
-# A sensor has a minute, and alerts take up to half of it.
-_CONNECT, _READ, _IN_ALL = 3.05, 8.0, 10.0
+# Seconds: Dagster ends a sensor after 60, and alerts take up to 30 of them.
+_CONNECT_TIMEOUT, _READ_TIMEOUT, _DEADLINE = 3.05, 8.0, 10.0
 
 
 @dataclass(frozen=True)
 class RecoveryRequests:
-    """What came of a look: runs to launch, alerts to tell, what to remember."""
+    """The runs to launch, the alerts to send, and the state to remember."""
 
     requests: list[dg.RunRequest]
     alerts: list[Alert]
     state: RecoveryState
+    alert_state: AlertState
 
 
 def recover(
-    seen: CoverageSnapshot,
+    snapshot: CoverageSnapshot,
     state: RecoveryState,
-    told: AlertState,
+    alert_state: AlertState,
     settings: Settings,
-    under_way: Collection[datetime],
+    active: Collection[datetime],
     now: datetime,
     log: logging.Logger,
 ) -> RecoveryRequests:
-    """Sends the preflights that are needed and launches what they allow.
+    """Runs the preflights that are needed and launches the hours that they allow.
 
-    An alert comes with each launch; which are worth telling is the caller's to choose. Hours that
-    miss too few orders to be flagged go to the log alone.
+    The second duty of the coverage sensor. The first launch for a gap is reported, and each stop.
+    Hours that miss too few orders to be flagged are written to the log only.
+
+    Args:
+        snapshot: the flags and gaps of this tick.
+        state, alert_state: what the previous tick, and the alerts of this one, remember.
+        active: hours of active or queued runs; they are not launched.
+        start: the first hour of the partitions; earlier hours are not launched.
     """
-    found = savable_hours(seen.flags, seen.gaps, seen.health, now)
-    savable = [hour for hour in found if hour.hour >= settings.start_date]
-    state = note_blocks(state, savable, seen.health, now)
-    asked = datasets_to_ask(state, savable, now, under_way)
-    preflights = _ask(settings, asked, now, log) if asked else {}
-    decided = decide_recovery(state, savable, now, preflights, under_way)
+    savable = savable_hours(snapshot.flags, snapshot.gaps, snapshot.health, now)
+    savable = [hour for hour in savable if hour.hour >= settings.start_date]
+    state = note_blocks(state, savable, snapshot.health, now)
+    datasets = datasets_to_ask(state, savable, now, active)
+    preflights = _preflights(settings, datasets, now, log) if datasets else {}
+    decided = decide_recovery(state, savable, now, preflights, active)
     for launch in decided.launches:
-        log.info("Recovery of %s: %s", launch.gap or "hours too small to flag", _words(launch))
+        ranges = [a if a == b else f"{a}...{b}" for a, b in launch.ranges]
+        log.info(
+            "Recovery of %s: %s launched, %s",
+            launch.gap or "hours too small to flag",
+            count(len(launch.hours), "hour"),
+            join_names(ranges),
+        )
+    launched = _alerts("recovery_launched", decided.launches, snapshot, alert_state)
+    reported = {gap.id for gap in alert_state.open_gaps if gap.recovery_launched}
     return RecoveryRequests(
-        [request for launch in decided.launches for request in _requests(launch, seen, now)],
+        [request for launch in decided.launches for request in _requests(launch, snapshot, now)],
         [
-            *_alerts("recovery_launched", decided.launches, seen, told),
-            *_alerts("recovery_stopped", decided.stopped, seen, told),
+            *(alert for alert in launched if alert.gap_id not in reported),
+            *_alerts("recovery_stopped", decided.stopped, snapshot, alert_state),
         ],
         decided.state,
+        alert_state.launched({alert.gap_id for alert in launched}),
     )
 
 
-def _ask(
+def _preflights(
     settings: Settings, datasets: Sequence[str], now: datetime, log: logging.Logger
 ) -> dict[str, Cause | None]:
     """What stands in the way of each dataset: None if its preflight passes."""
@@ -106,7 +122,11 @@ def _ask(
 
 def _preflight(access: DatasetAccess, now: datetime) -> Preflight:
     client = MetaClient(
-        access, connections=1, connect_timeout=_CONNECT, read_timeout=_READ, deadline=_IN_ALL
+        access,
+        connections=1,
+        connect_timeout=_CONNECT_TIMEOUT,
+        read_timeout=_READ_TIMEOUT,
+        deadline=_DEADLINE,
     )
     try:
         return preflight(client, now)
@@ -114,9 +134,9 @@ def _preflight(access: DatasetAccess, now: datetime) -> Preflight:
         client.close()
 
 
-def _requests(launch: Launch, seen: CoverageSnapshot, now: datetime) -> list[dg.RunRequest]:
-    gap = next((gap for gap in seen.gaps if gap.id == launch.gap), None)
-    # What is stored has all its match keys; matched again, it would find fewer visits.
+def _requests(launch: Launch, snapshot: CoverageSnapshot, now: datetime) -> list[dg.RunRequest]:
+    gap = next((gap for gap in snapshot.gaps if gap.id == launch.gap), None)
+    # Stored events have all their match keys; matching again would find fewer visits.
     as_stored = gap is not None and gap.as_stored
     return [
         dg.RunRequest(
@@ -134,13 +154,16 @@ def _requests(launch: Launch, seen: CoverageSnapshot, now: datetime) -> list[dg.
 
 
 def _alerts(
-    kind: AlertKind, launches: Sequence[Launch], seen: CoverageSnapshot, told: AlertState
+    kind: AlertKind,
+    launches: Sequence[Launch],
+    snapshot: CoverageSnapshot,
+    alert_state: AlertState,
 ) -> list[Alert]:
-    gaps = {gap.id: gap for gap in seen.gaps}
+    gaps = {gap.id: gap for gap in snapshot.gaps}
     return [
         Alert(
             kind,
-            alerted_id(told, gaps[launch.gap]),
+            alerted_id(alert_state, gaps[launch.gap]),
             gaps[launch.gap],
             tuple(f"{first}...{last}" for first, last in launch.ranges),
             automatic=True,
@@ -148,8 +171,3 @@ def _alerts(
         for launch in launches
         if launch.gap in gaps
     ]
-
-
-def _words(launch: Launch) -> str:
-    ranges = [first if first == last else f"{first}...{last}" for first, last in launch.ranges]
-    return f"{count(len(launch.hours), 'hour')} launched, {join_names(ranges)}"

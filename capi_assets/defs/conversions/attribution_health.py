@@ -15,11 +15,17 @@ from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.contracts.visits import Visits
 from capi_assets.coverage.charts import hour_picture
 from capi_assets.coverage.flags import ERROR
-from capi_assets.coverage.gaps import gaps
+from capi_assets.coverage.gap_text import gaps_sentence, hour_sentence
+from capi_assets.coverage.gaps import Gap, gap_of_hour
 from capi_assets.coverage.links import backfill_link
-from capi_assets.coverage.markdown import gaps_report, gaps_sentence, hour_report, hour_sentence
 from capi_assets.coverage.signals import signals
 from capi_assets.coverage.stored_health import find_gaps, flags_of
+from capi_assets.coverage.tables import (
+    event_table,
+    gaps_table,
+    remedies_table,
+    waterfall_table,
+)
 from capi_assets.coverage.waterfall import unbalanced_rows, waterfall
 from capi_assets.defs.hourly_reporting import (
     HourCheckResult,
@@ -29,6 +35,7 @@ from capi_assets.defs.hourly_reporting import (
     latest_materialization,
     report_hours,
 )
+from capi_assets.defs.metadata import table_metadata
 from capi_assets.defs.resources import ClockResource
 from capi_assets.delivery.hours_to_send import batches
 from capi_assets.hours import HOUR, floor_hour, hour_key, hour_range, hours_between
@@ -105,13 +112,13 @@ def _judge_coverage(
     settings: Settings, hours: Sequence[datetime], now: datetime
 ) -> Mapping[datetime, HourCheckResult]:
     health, flags = flags_of(Lake(settings.lake), hours, coverage_policy(settings), now)
-    rows = {row["hour"]: row for row in flags.to_pylist()}
+    rows = {row["hour"]: row for row in flags.to_pylist(maps_as_pydicts="strict")}
     return {
         hour: HourCheckResult(
             passed=not rows[hour]["flagged"],
             description=hour_sentence(hour, flags, now),
             severity=_severity(rows[hour]["severity"]),
-            metadata=_hour_metadata(hour, rows[hour], health, flags, now, settings.ui_url),
+            metadata=_hour_metadata(rows[hour], health, settings.ui_url),
         )
         for hour in hours
         if hour in rows
@@ -122,17 +129,13 @@ def _severity(word: str | None) -> dg.AssetCheckSeverity:
     return dg.AssetCheckSeverity.ERROR if word == ERROR else dg.AssetCheckSeverity.WARN
 
 
-def _hour_metadata(
-    hour: datetime,
-    row: Mapping[str, Any],
-    health: pa.Table,
-    flags: pa.Table,
-    now: datetime,
-    ui_url: str | None,
-) -> dict[str, Any]:
-    metadata: dict[str, Any] = {
-        "waterfall": dg.MetadataValue.md(hour_report(hour, health, flags, now))
-    }
+def _hour_metadata(row: Mapping[str, Any], health: pa.Table, ui_url: str | None) -> dict[str, Any]:
+    moment = pa.scalar(row["hour"], UTC_MICROSECONDS)
+    rows = health.filter(pc.equal(health["hour"], moment)).to_pylist()
+    metadata = table_metadata("waterfall", waterfall_table(rows))
+    events = event_table(rows)
+    if len(events.rows) > 1:
+        metadata |= table_metadata("events", events)
     if row["coverage"] is not None:
         metadata["coverage"] = round(row["coverage"], 4)
     if row["flagged"]:
@@ -144,9 +147,8 @@ def _hour_metadata(
             metadata["can_be_saved_until"] = dg.MetadataValue.timestamp(row["first_deadline"])
         if row["visits_until"]:
             metadata["visits_until"] = dg.MetadataValue.timestamp(row["visits_until"])
-        gap = gaps(flags.filter(pc.equal(flags["hour"], pa.scalar(hour, UTC_MICROSECONDS))))[0]
-        link = backfill_link(ui_url, [hour_key(hour)])
-        if link and not gap.as_stored:
+        link = backfill_link(ui_url, [hour_key(row["hour"])])
+        if link and not gap_of_hour(row).as_stored:
             metadata["backfill"] = dg.MetadataValue.url(link)
     return metadata
 
@@ -169,9 +171,9 @@ def _judge_sums(lake: Lake, hours: Sequence[datetime]) -> Mapping[datetime, Hour
 
 
 def open_gaps_check(
-    gaps: Sequence[Any], now: datetime, ui_url: str | None = None
+    gaps: Sequence[Gap], now: datetime, ui_url: str | None = None
 ) -> dict[str, Any]:
-    """The open gaps as the fields of a check's result."""
+    """The list of open gaps as the fields of a check's result."""
     severe = any(gap.severity == ERROR for gap in gaps)
     link = backfill_link(
         ui_url, [gap.partition_range for gap in gaps if gap.savable and not gap.as_stored]
@@ -181,7 +183,8 @@ def open_gaps_check(
         "severity": dg.AssetCheckSeverity.ERROR if severe else dg.AssetCheckSeverity.WARN,
         "description": gaps_sentence(gaps, now),
         "metadata": {
-            "gaps": dg.MetadataValue.md(gaps_report(gaps, now, ui_url=ui_url)),
+            **table_metadata("gaps", gaps_table(gaps, now)),
+            **table_metadata("remedies", remedies_table(gaps, now, ui_url)),
             **({"backfill": dg.MetadataValue.url(link)} if link else {}),
             "flagged_hours": sum(gap.hours for gap in gaps),
             "missing_orders": sum(gap.orders for gap in gaps),

@@ -14,7 +14,7 @@ from pydantic import Field
 from capi_assets.contracts.base import arrow_schema, conform
 from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.matched_events import MatchedEvents
-from capi_assets.coverage.markdown import plan_report
+from capi_assets.coverage.tables import Table, plan_table
 from capi_assets.defs.conversions.landing_assets import money_metadata
 from capi_assets.defs.hourly_reporting import (
     HourCheckResult,
@@ -25,6 +25,7 @@ from capi_assets.defs.hourly_reporting import (
     report_hours,
     report_nothing_done,
 )
+from capi_assets.defs.metadata import table_metadata
 from capi_assets.defs.resources import ClockResource
 from capi_assets.delivery.backfill_plan import (
     OUTLOOK_NAMES,
@@ -67,7 +68,7 @@ def _plan_metadata(planned: pa.Table, now: datetime) -> dict[str, Any]:
         **{name: totals[name] for name in OUTLOOK_NAMES if totals[name]},
         "requests_needed": requests_needed(planned),
         "duplicates_if_resent": duplicates_if_resent(planned),
-        "plan": dg.MetadataValue.md(plan_report(rows, now)),
+        **table_metadata("plan", plan_table(rows, now)),
     }
 
 
@@ -135,13 +136,8 @@ def _metadata(rows: pa.Table, summary: DeliverySummary) -> dict[str, Any]:
         **money_metadata(missing, "open"),
         "requests_of_the_run": summary.requests,
     }
-    lines = [
-        f"| {status} | {reason or ''} | {count} |"
-        for (status, reason), count in _reasons(rows).most_common(20)
-    ]
-    if lines:
-        table = "\n".join(["| status | reason | events |", "|---|---|---:|", *lines])
-        metadata["statuses"] = dg.MetadataValue.md(table)
+    by_reason = [[*key, count] for key, count in _reasons(rows).most_common()]
+    metadata |= table_metadata("statuses", Table(["status", "reason", "events"], by_reason))
     if missing.num_rows:
         deadline = pc.min(missing.column("deliver_until")).as_py()
         metadata["first_deadline"] = dg.MetadataValue.timestamp(deadline)

@@ -13,12 +13,14 @@ from capi_assets.contracts.base import Contract, arrow_schema
 from capi_assets.contracts.orders import Orders
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.contracts.visits import Visits
+from capi_assets.coverage.tables import Table
 from capi_assets.defs.hourly_reporting import (
     HourCheckResult,
     UnfinishedHour,
     hourly_check,
     report_hours,
 )
+from capi_assets.defs.metadata import table_metadata
 from capi_assets.ingest.hours import Ingested, IngestedHour
 from capi_assets.lake import Lake
 from capi_assets.meta.events.event_names import meant_names
@@ -66,12 +68,8 @@ def _metadata(hour: IngestedHour) -> dict[str, Any]:
             f"{name} (custom to Meta; did you mean {standard}?)"
             for name, standard in suggested.items()
         )
-    if quarantined:
-        table = _reason_table(quarantined, "rows")
-        metadata["quarantined_by_reason"] = dg.MetadataValue.md(table)
-    if drops:
-        metadata["dropped_by_reason"] = dg.MetadataValue.md(_reason_table(drops, "fields"))
-    return metadata
+    metadata |= table_metadata("quarantined_by_reason", _reason_table(quarantined, "rows"))
+    return metadata | table_metadata("dropped_by_reason", _reason_table(drops, "fields"))
 
 
 def _suggested(hour: IngestedHour) -> dict[str, str]:
@@ -142,7 +140,7 @@ def _verdict(table: str, stored: int, rows: list[dict[str, Any]]) -> HourCheckRe
         metadata={
             "quarantined": len(rows),
             "stored": stored,
-            "rows": dg.MetadataValue.md(_quarantine_table(rows)),
+            **table_metadata("rows", _quarantine_table(rows)),
             "remedy": dg.MetadataValue.md(
                 f"Fix the rows in the source, land the hour's files again and materialize the hour"
                 f" again. All quarantined rows: `select * from {quarantine_of(table)}`."
@@ -155,16 +153,10 @@ def _counts(entries: pa.ChunkedArray) -> Counter[str]:
     return Counter(entry for text in entries.drop_null().to_pylist() for entry in text.split())
 
 
-def _reason_table(counts: Counter[str], what: str) -> str:
-    rows = [f"| {reason} | {count} |" for reason, count in counts.most_common(20)]
-    return "\n".join([f"| column:reason | {what} |", "|---|---:|", *rows])
+def _reason_table(counts: Counter[str], unit: str) -> Table:
+    return Table(["column:reason", unit], counts.most_common())
 
 
-def _quarantine_table(refused: list[dict[str, Any]]) -> str:
-    rows = [
-        f"| {row['source']} | {row['line'] or ''} | {row['reasons']} | `{row['shapes'] or ''}` |"
-        for row in refused[:20]
-    ]
-    more = [f"\n… and {len(refused) - 20} more."] if len(refused) > 20 else []
-    head = ["| file | line | reasons | shapes |", "|---|---:|---|---|"]
-    return "\n".join([*head, *rows, *more])
+def _quarantine_table(refused: list[dict[str, Any]]) -> Table:
+    columns = ["source", "line", "reasons", "shapes"]
+    return Table(columns, [[row[name] for name in columns] for row in refused])

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.contracts.orders import Orders
+from capi_assets.coverage.tables import Table
 from capi_assets.defs.conversions.landing_assets import money_metadata
 from capi_assets.defs.hourly_reporting import (
     HourCheckResult,
@@ -20,6 +21,7 @@ from capi_assets.defs.hourly_reporting import (
     hours_of,
     report_hours,
 )
+from capi_assets.defs.metadata import table_metadata
 from capi_assets.defs.resources import DuckDB
 from capi_assets.eligibility import matched_events_of
 from capi_assets.engine import DuckDBEngine
@@ -52,11 +54,8 @@ def _metadata(rows: pa.Table) -> dict[str, Any]:
         for key in PLOTTED_KEYS:
             metadata[f"share_{key}"] = round(carried[key] / ready.num_rows, 4)
     by_key = Counter(rows.column("matched_by").to_pylist())
-    lines = [f"| {key or 'no visit found'} | {count} |" for key, count in by_key.most_common()]
-    if lines:
-        table = "\n".join(["| matched by | orders |", "|---|---:|", *lines])
-        metadata["matched_by"] = dg.MetadataValue.md(table)
-    return metadata
+    counts = [[key or "no visit found", count] for key, count in by_key.most_common()]
+    return metadata | table_metadata("matched_by", Table(["matched by", "orders"], counts))
 
 
 def _judge(lake: Lake, hours: Sequence[datetime]) -> Mapping[datetime, HourCheckResult]:
@@ -77,11 +76,11 @@ def _verdict(rows: pa.Table) -> HourCheckResult:
             invalid.column("reason").to_pylist(), invalid.column("subcode").to_pylist(), strict=True
         )
     )
-    lines = [
-        f"| {reason} | {subcode or ''} | {count} | {refusal_text(reason)} |"
+    counts = [
+        [reason, subcode, count, refusal_text(reason)]
         for (reason, subcode), count in reasons.most_common()
     ]
-    head = ["| reason | Meta's subcode | orders | remedy |", "|---|---|---:|---|"]
+    table = Table(["reason", "Meta's subcode", "orders", "remedy"], counts)
     return HourCheckResult(
         passed=False,
         description=(
@@ -89,10 +88,7 @@ def _verdict(rows: pa.Table) -> HourCheckResult:
             " and with them every other event of their request."
         ),
         severity=dg.AssetCheckSeverity.WARN,
-        metadata={
-            "invalid": invalid.num_rows,
-            "reasons": dg.MetadataValue.md("\n".join([*head, *lines])),
-        },
+        metadata={"invalid": invalid.num_rows, **table_metadata("reasons", table)},
     )
 
 

@@ -15,6 +15,7 @@ from capi_assets.coverage.reconciliation.stored import (
 )
 from capi_assets.coverage.reconciliation.text import quality_off, quality_sentence, quality_table
 from capi_assets.defs.hourly_reporting import OWNERS, column_schema, latest_materialization
+from capi_assets.defs.metadata import table_metadata
 from capi_assets.defs.resources import ClockResource
 from capi_assets.lake import Lake
 from capi_assets.policies import datasets_of
@@ -36,9 +37,7 @@ def _metadata(day: datetime, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any
     for row in rows:
         if row["measure"] == "score":
             metadata[f"score_{row['event_name'].lower()}"] = row["meta_value"]
-    if both := quality_table(rows):
-        metadata["comparison"] = dg.MetadataValue.md(both)
-    return metadata
+    return metadata | table_metadata("comparison", quality_table(rows))
 
 
 def build_dataset_quality(
@@ -104,14 +103,13 @@ def build_dataset_quality(
         for key in context.partition_keys:
             day = _day(key)
             rows = lake.read(TABLE, [day], schema).to_pylist()
-            both = quality_table(rows)
             yield dg.AssetCheckEvaluation(
                 asset_key=dg.AssetKey(TABLE),
                 check_name="match_keys_match_meta",
                 passed=not quality_off(rows),
                 severity=dg.AssetCheckSeverity.WARN,
                 description=quality_sentence(day, rows),
-                metadata={"comparison": dg.MetadataValue.md(both)} if both else {},
+                metadata=table_metadata("comparison", quality_table(rows)),
                 partition=key,
                 target_materialization_data=latest_materialization(
                     context.instance, TABLE, partition=key

@@ -34,6 +34,7 @@ from capi_assets.defs.hourly_reporting import (
     hours_of,
     report_hours,
 )
+from capi_assets.defs.metadata import table_metadata
 from capi_assets.defs.resources import ClockResource
 from capi_assets.lake import Lake, rows_of
 from capi_assets.policies import datasets_of, tolerance
@@ -51,8 +52,7 @@ def _metadata(
         "summary": hour_sentence(hour, rows),
     }
     metadata |= _numbers(rows)
-    if both := hour_table(rows):
-        metadata["comparison"] = dg.MetadataValue.md(both)
+    metadata |= table_metadata("comparison", hour_table(rows))
     if found.fits:
         metadata["how_meta_counts"] = " ".join(
             f"Dataset {dataset}: {fit_sentence(fit)}" for dataset, fit in found.fits.items()
@@ -80,12 +80,11 @@ def _judge(lake: Lake, hours: Sequence[datetime]) -> Mapping[datetime, HourCheck
 
 
 def _verdict(hour: datetime, rows: Sequence[Mapping[str, Any]]) -> HourCheckResult:
-    both = hour_table(rows)
     return HourCheckResult(
         passed=not hour_off(rows),
         description=f"{hour_sentence(hour, rows)} {advice(rows)}".rstrip(),
         severity=dg.AssetCheckSeverity.WARN,
-        metadata=_numbers(rows) | ({"comparison": dg.MetadataValue.md(both)} if both else {}),
+        metadata=_numbers(rows) | table_metadata("comparison", hour_table(rows)),
     )
 
 

@@ -1,4 +1,4 @@
-"""Alerts by e-mail: one plain-text mail per look, handed to a mail server by SMTP."""
+"""Alerts by e-mail: one plain-text mail per tick, sent through a mail server by SMTP."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 
 @dataclass(slots=True)
 class EmailChannel:
-    """One mail per look to all of `to`.
+    """One mail per tick to all of `to`.
 
     `url` is the mail server's, as `smtp_address` reads it. A password never travels in the clear,
     save to this machine. Connection failures and the server's 4xx answers are tried again,
@@ -107,10 +107,10 @@ class _NotSafe(Exception):
 
 
 def mail_of(messages: Sequence[Message], sender: str, to: Sequence[str]) -> EmailMessage:
-    """The mail for one look: all texts, and a subject that names the first alert.
+    """The mail for one tick: all texts, and a subject that names the first alert.
 
     Raises:
-        ValueError: an address cannot stand in a header.
+        ValueError: an address is not allowed in a header.
     """
     mail = EmailMessage(policy=SMTP)
     first = " ".join((messages[0].subject or messages[0].text).split())

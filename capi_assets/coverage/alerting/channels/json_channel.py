@@ -1,4 +1,4 @@
-"""Alerts to programs: each as one JSON document, see alerts_document.py."""
+"""Alerts for programs: one JSON document each, see alert_message.py."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from capi_assets.coverage.alerting.channels.retry import RetryPolicy
 
 @dataclass(slots=True)
 class JsonChannel:
-    """One post per alert, in their order; the first that fails for good ends the look's posts.
+    """One POST per alert, in their order, until one fails after all attempts.
 
-    What is not to be reached for one will not be for the next, and a sensor has a minute.
+    A receiver that does not answer one will not answer the next, and a sensor has a minute.
     """
 
     url: str = field(repr=False)
@@ -33,6 +33,6 @@ class JsonChannel:
             reason = patience.run_with_retry(partial(post_json, self.url, body, self.timeout))
             if reason:
                 left = len(messages) - number
-                told = f"{left} of {len(messages)} alerts not delivered: " if number else ""
-                return Failure(self.name, f"{told}{reason}", left)
+                part = f"{left} of {len(messages)} alerts not delivered: " if number else ""
+                return Failure(self.name, f"{part}{reason}", left)
         return None

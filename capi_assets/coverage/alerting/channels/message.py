@@ -1,4 +1,4 @@
-"""What a channel is given and what it gives back."""
+"""Messages for the channels, and the failures they return."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 MAX_GAPS = 10
-"""Alerts spelled out in one text; a flood is counted instead."""
+"""Alerts in one text; more are counted, because nobody reads so long a message."""
 
 
 SCHEMA, VERSION = "capi_assets.alert", 1
-"""What alerts for programs call themselves; see alerts_document.py."""
+"""The name and version of the JSON documents; see alert_message.py."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One alert in words; `severity` is `warn` or `error`, `good` news is logged as information.
+    """One alert as text; `severity` is `warn` or `error`, `good` news is logged as information.
 
-    `subject` is its shortest form, for a mail. `document` is the same for programs: what
-    `alerts_document.py` makes of it, with `text` among its fields.
+    `subject` is its shortest form, for an e-mail. `document` is the same for programs, as
+    alert_message.py builds it, with `text` among its fields.
     """
 
     text: str
@@ -29,7 +29,7 @@ class Message:
     document: Mapping[str, Any] = field(default_factory=dict)
 
     def as_document(self) -> dict[str, Any]:
-        """The document; a message that was given none has the fields that all of them share."""
+        """The document; a message without one gets the fields that all documents share."""
         own = {"kind": "notice", "good": self.good, "severity": self.severity, "text": self.text}
         return dict(self.document) or {"schema": SCHEMA, "version": VERSION, **own}
 
@@ -49,15 +49,15 @@ class Channel(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called in the log; never its address."""
+        """Its name in the log; never its address."""
 
     def send(self, messages: Sequence[Message]) -> Failure | None:
-        """Delivers all messages of one look; returns what went wrong, never raises."""
+        """Delivers all messages of one tick; returns what failed, never raises."""
 
 
 def spelled_out(messages: Sequence[Message]) -> list[str]:
-    """Their texts, and in place of a flood's rest how many they are."""
-    told = [message.text for message in messages[:MAX_GAPS]]
+    """Their texts, and how many more there are beyond `MAX_GAPS`."""
+    texts = [message.text for message in messages[:MAX_GAPS]]
     if len(messages) > MAX_GAPS:
-        told.append(f"And {len(messages) - MAX_GAPS} more: see open_gaps in Dagster.")
-    return told
+        texts.append(f"And {len(messages) - MAX_GAPS} more: see open_gaps in Dagster.")
+    return texts

@@ -1,72 +1,60 @@
-"""Alerts that a channel could not take are kept and sent again at a later look: each is told once,
-so that what is lost would be lost for good."""
+"""Alerts that a channel did not accept are kept and sent again at a later tick, since each alert is
+sent only once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from capi_assets.coverage.alerting.channels.message import Channel, Failure, Message
 from capi_assets.coverage.alerting.channels.send import SEND_TIMEOUT, send_each
 
 RETRY_INTERVAL = timedelta(minutes=5)
+"""A channel that is down must not take 30 seconds of every tick."""
 MAX_AGE = timedelta(hours=12)
+"""Older alerts are no news; the check open_gaps still lists their gaps."""
 MAX_WAITING_MESSAGES = 20
 """Messages kept per channel, the newest; a cursor is no archive."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnsentMessages:
+    """The messages that wait for a channel, each with the time of its alert; `tried` is when they
+    were last sent."""
+
+    tried: datetime
+    messages: tuple[tuple[datetime, Message], ...]
 
 
 def deliver(
     channels: Sequence[Channel],
     messages: Sequence[Message],
-    unsent: Mapping[str, Any],
+    unsent: Mapping[str, UnsentMessages],
     now: datetime,
-    longest: float = SEND_TIMEOUT,
-) -> tuple[list[Failure], dict[str, Any]]:
-    """Sends what is new, and what was left before, to every channel.
+    timeout: float = SEND_TIMEOUT,
+) -> tuple[list[Failure], dict[str, UnsentMessages]]:
+    """Sends new messages, and those that wait, to every channel. The coverage sensor calls it.
 
-    `unsent` is what the former call returned beside the failures, by the channel's name, as JSON
-    can hold it. A channel that failed is left in peace for `RETRY_INTERVAL` unless there is news.
+    Returns what failed, and what waits now by the name of the channel: pass it as `unsent` next
+    time. A channel that failed is not tried for `RETRY_INTERVAL` unless there are new messages.
     """
     letters: list[tuple[Channel, Sequence[Message]]] = []
-    waiting: dict[str, list[tuple[Message, datetime]]] = {}
-    tried: dict[str, datetime] = {}
+    waiting: dict[str, UnsentMessages] = {}
     for channel in channels:
-        kept, tried[channel.name] = _unpacked(unsent.get(channel.name), now)
-        waiting[channel.name] = [*kept, *((message, now) for message in messages)]
-        if messages or now - tried[channel.name] >= RETRY_INTERVAL:
-            letters.append((channel, [message for message, _ in waiting[channel.name]]))
-    failures = send_each(letters, longest)
+        before = unsent.get(channel.name, UnsentMessages(now, ()))
+        kept = [(at, message) for at, message in before.messages if now - at < MAX_AGE]
+        queue = (*kept, *((now, message) for message in messages))
+        is_due = bool(messages) or now - before.tried >= RETRY_INTERVAL
+        if is_due:
+            letters.append((channel, [message for _, message in queue]))
+        waiting[channel.name] = UnsentMessages(now if is_due else before.tried, queue)
+    failures = send_each(letters, timeout)
     failed = {failure.channel: failure for failure in failures}
     for channel, _ in letters:
-        tried[channel.name] = now
+        queue = waiting[channel.name].messages
         failure = failed.get(channel.name)
-        of_it = waiting[channel.name]
-        left = 0 if failure is None else len(of_it) if failure.left is None else failure.left
-        waiting[channel.name] = of_it[len(of_it) - left :]
-    return failures, {
-        name: {
-            "tried": int(tried[name].timestamp()),
-            "messages": _packed(left[-MAX_WAITING_MESSAGES:]),
-        }
-        for name, left in waiting.items()
-        if left
-    }
-
-
-def _packed(messages: Iterable[tuple[Message, datetime]]) -> list[list[Any]]:
-    return [
-        [int(at.timestamp()), m.text, m.severity, m.good, m.subject, dict(m.document)]
-        for m, at in messages
-    ]
-
-
-def _unpacked(saved: Any, now: datetime) -> tuple[list[tuple[Message, datetime]], datetime]:
-    try:
-        found = [
-            (Message(*fields), datetime.fromtimestamp(at, UTC)) for at, *fields in saved["messages"]
-        ]
-        tried = datetime.fromtimestamp(saved["tried"], UTC)
-    except (TypeError, KeyError, ValueError):
-        return [], now
-    return [(message, at) for message, at in found if now - at < MAX_AGE], tried
+        left = 0 if failure is None else len(queue) if failure.left is None else failure.left
+        queue = queue[len(queue) - left :][-MAX_WAITING_MESSAGES:]
+        waiting[channel.name] = UnsentMessages(now, queue)
+    return failures, {name: left for name, left in waiting.items() if left.messages}

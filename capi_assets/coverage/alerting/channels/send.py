@@ -1,5 +1,4 @@
-"""To every channel at the same time, whatever happens to the others, and not for longer than a
-sensor may take."""
+"""Sends to all channels at the same time, independently, within the time that a sensor has."""
 
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ from collections.abc import Sequence
 from capi_assets.coverage.alerting.channels.message import Channel, Failure, Message
 
 SEND_TIMEOUT = 30.0
-"""Seconds. Dagster gives a sensor 60, and it has other things to do."""
+"""Seconds. Dagster ends a sensor after 60, and the coverage sensor has other duties."""
 
 
 def send_all(
@@ -23,9 +22,9 @@ def send_all(
 def send_each(
     letters: Sequence[tuple[Channel, Sequence[Message]]], longest: float = SEND_TIMEOUT
 ) -> list[Failure]:
-    """What went wrong, in the order of the channels; never raises.
+    """Returns what failed, in the order of the channels; never raises.
 
-    A channel that is not through after `longest` seconds is left to itself and told as failed.
+    A channel that takes longer than `longest` seconds is left running and reported as failed.
     """
     letters = [(channel, messages) for channel, messages in letters if messages]
     failures: dict[int, Failure | None] = {}

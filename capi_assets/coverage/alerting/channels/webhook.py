@@ -13,7 +13,7 @@ from capi_assets.coverage.alerting.channels.retry import RetryPolicy
 
 @dataclass(slots=True)
 class WebhookChannel:
-    """One post of `{"text": …}` per look; a passing fault is tried again, see `RetryPolicy`."""
+    """One POST of `{"text": …}` per tick; temporary faults are retried, see `RetryPolicy`."""
 
     url: str = field(repr=False)
     name: str = "webhook"
