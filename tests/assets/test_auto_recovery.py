@@ -199,7 +199,7 @@ def test_a_failed_run_is_named_in_the_evidence(world: AssetHarness, told: Receiv
     (alert,) = told
     assert alert["cause"] == "not_materialized"
     (failed,) = world.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))
-    seen = alert["evidence"]["seen"]
+    seen = alert["evidence"]["text"]
     assert seen.startswith(f"run {failed.run_id[:8]} failed in ")
     assert "SourceError" in seen
 
