@@ -69,7 +69,7 @@ def ui(folder: Path, port: int) -> None:
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8026, show_default=True)
 @click.option("--token", "tokens", multiple=True, help="A token to accept; default: any.")
-@click.option("--state", type=click.Path(path_type=Path), help="SQLite file to remember by.")
+@click.option("--state", type=click.Path(path_type=Path), help="SQLite file for its state.")
 def sandbox(host: str, port: int, tokens: tuple[str, ...], state: Path | None) -> None:
     """Run the Meta sandbox: a server that responds as the Conversions API does."""
     from capi_assets.sandbox.run import serve
@@ -261,7 +261,7 @@ def resolve(
     event_ids: tuple[str, ...],
     yes: bool,
 ) -> None:
-    """Decide events whose fate stayed unknown for 48 hours. It cannot be taken back."""
+    """Resolve events whose outcome is still unknown after 48 hours. This cannot be undone."""
     from capi_assets.commands import resolve as work
     from capi_assets.coverage.formatting import count, format_amounts
     from capi_assets.delivery.ledger.decisions import Decision
@@ -283,11 +283,11 @@ def resolve(
             raise click.BadParameter(f"not held in these hours: {', '.join(choice.not_held)}")
         if choice.too_late:
             click.echo(
-                f"{count(choice.too_late, 'event')} left out: Meta takes them no more, so they"
+                f"{count(choice.too_late, 'event')} left out: Meta no longer accepts them, so they"
                 " can only be written off."
             )
         if not choice.events.num_rows:
-            click.echo("Nothing to decide in these hours.")
+            click.echo("Nothing to resolve in these hours.")
             return
         console.print(work.as_table(choice, now))
         worth = format_amounts(work.sums(choice))
@@ -296,18 +296,18 @@ def resolve(
             + _OF_DECISION[decided.kind]
         )
         if not yes:
-            click.confirm("Decide so?", abort=True)
+            click.confirm("Record this decision?", abort=True)
         changed = work.decide(ledger, choice, decided, now)
-    click.echo(f"Decided for {count(changed, 'event')}.")
+    click.echo(f"Resolved {count(changed, 'event')}.")
     if changed < choice.events.num_rows:
-        click.echo("The others were sent or settled meanwhile and stay as they are.")
+        click.echo("The others were sent or resolved in the meantime and are unchanged.")
     ranges = ", ".join(f"{a}...{b}" for a, b in choice.ranges)
-    click.echo(f"Materialize delivery_results of {ranges} for it to take effect.")
+    click.echo(f"Materialize delivery_results for {ranges} to apply it.")
 
 
 _OF_DECISION = {
-    "resend": "sent once more; Meta counts those twice that it has already.",
-    "write_off": "given up: never sent, and booked as lost.",
+    "resend": "sent again; Meta counts those twice that it has accepted before.",
+    "write_off": "written off: never sent, and recorded as lost.",
 }
 
 

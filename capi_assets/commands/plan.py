@@ -1,4 +1,4 @@
-"""`capi-assets plan`: what a backfill of some hours would bring, as a table or as JSON."""
+"""`capi-assets plan`: what a backfill of a range of hours would bring, as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from capi_assets.lake import Lake
 
 @dataclass(frozen=True)
 class BackfillPlan:
-    """The plan of some hours; `rows` as of `planner.BACKFILL_PLAN`.
+    """The plan of a range of hours; `rows` as `backfill_plan.BACKFILL_PLAN`.
 
-    `claimed` of the recoverable events are another run's at the moment, perhaps a killed one's.
+    `claimed` counts the recoverable events that another run, perhaps a killed one, has claimed.
     """
 
     rows: pa.Table
@@ -42,13 +42,13 @@ class BackfillPlan:
 
     @property
     def first_deadline(self) -> datetime | None:
-        """Until when the first recoverable event can be saved."""
-        found: datetime | None = pc.min(self.rows["first_deadline"]).as_py()
-        return found
+        """Until when the first recoverable event can be delivered."""
+        first: datetime | None = pc.min(self.rows["first_deadline"]).as_py()
+        return first
 
     @property
     def ranges(self) -> str:
-        """The hours with something recoverable, as the UI's field of partitions takes them."""
+        """The hours with recoverable events, as the UI's partition field accepts them."""
         rows = self.rows.filter(pc.equal(self.rows["outlook"], "recoverable"))
         hours = rows["hour"].to_pylist()
         return partition_ranges_text(f"{first}...{last}" for first, last in key_ranges(hours))
@@ -63,14 +63,19 @@ def range_ends(text: str) -> tuple[str, str]:
 def backfill_plan_for(
     lake: Lake, ledger: Ledger, hours: Sequence[datetime], now: datetime, policy: Policy
 ) -> BackfillPlan:
-    """Plans `hours` as they are stored; reads the ledger and changes nothing."""
+    """Plans `hours` as they are stored; changes nothing.
+
+    Raises:
+        LakeError: an hour cannot be read.
+        LedgerError: the ledger cannot be read.
+    """
     stored = {path.parent for path in lake.paths("matched_events", hours)}
-    absent = [h for h in hours if lake.path("matched_events", h).parent not in stored]
-    return outlook_of(planned_hours(lake, ledger, hours, now, policy), absent)
+    missing = [h for h in hours if lake.path("matched_events", h).parent not in stored]
+    return outlook_of(planned_hours(lake, ledger, hours, now, policy), missing)
 
 
 def outlook_of(planned: pa.Table, not_materialized: Sequence[datetime] = ()) -> BackfillPlan:
-    """The sums of a plan."""
+    """The totals of a plan."""
     return BackfillPlan(
         backfill_plan(planned),
         requests_needed(planned),
@@ -84,8 +89,8 @@ def as_json(outlook: BackfillPlan) -> dict[str, Any]:
     """The plan for programs: times as ISO 8601, money per currency."""
     hours: dict[str, dict[str, Any]] = {}
     for row in outlook.rows.to_pylist():
-        of_hour = hours.setdefault(hour_key(row["hour"]), {})
-        entry = of_hour.setdefault(row["outlook"], {"events": 0, "money": {}})
+        outlooks = hours.setdefault(hour_key(row["hour"]), {})
+        entry = outlooks.setdefault(row["outlook"], {"events": 0, "money": {}})
         entry["events"] += row["events"]
         if row["currency"]:
             entry["money"][row["currency"]] = round(row["value"], 4)

@@ -1,7 +1,7 @@
-"""`capi-assets resolve`: a person decides events whose fate stayed unknown too long.
+"""`capi-assets resolve`: a person decides about events with unknown outcome that are held.
 
-First it is shown what a decision would change, then it is booked with who, why and when. Nothing
-is sent here: the next materialization does what was decided.
+It shows what a decision would change, then records it with person, reason and time. Nothing is
+sent here: the next materialization applies the decision.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from capi_assets.delivery.policy import Policy
 from capi_assets.hours import hour_key, key_ranges
 from capi_assets.lake import Lake
 
-MOST_SHOWN = 40
+MAX_ROWS = 40  # what fits on a screen
 
 
 @dataclass(frozen=True)
 class HeldSelection:
-    """Held events before the decision. `events` are rows of the plan, `known` what the ledger
-    says of them, in the same order; `too_late` were left out because Meta takes them no more,
-    `not_held` are ids asked for that wait for no decision."""
+    """Held events before the decision. `events` are rows of the plan, `known` their state in the
+    ledger, in the same order; `too_late` counts those left out because Meta no longer accepts them,
+    `not_held` are requested ids of events that are not held."""
 
     events: pa.Table
     known: pa.Table
@@ -55,7 +55,12 @@ def held_events(
     kind: DecisionKind,
     event_ids: Collection[str] = (),
 ) -> HeldSelection:
-    """What a decision of this kind would change in `hours`; only `event_ids`, if any are given."""
+    """The events that a decision of this kind would change in `hours`; only `event_ids`, if any.
+
+    Raises:
+        LakeError: an hour cannot be read.
+        LedgerError: the ledger cannot be read.
+    """
     columns = [name for name in arrow_schema(MatchedEvents).names if name != "payload"]
     events = lake.read("matched_events", hours, arrow_schema(MatchedEvents), columns)
     known = ledger.state_of(events)
@@ -72,21 +77,21 @@ def held_events(
 
 
 def decide(ledger: Ledger, choice: HeldSelection, decision: Decision, now: datetime) -> int:
-    """Books the decision; how many events still stood as they were shown and are decided."""
+    """Records the decision; returns how many events had not changed since and are resolved."""
     return ledger.decide(choice.known, decision, now)
 
 
 def as_table(choice: HeldSelection, now: datetime) -> Table:
-    """The events for people, the oldest first; of many, the first, and a line for the rest."""
-    table = Table(title="Events of unknown fate", title_justify="left")
-    for name in ("hour", "event id", "why it is held", "may be at Meta since", "money"):
+    """The events, the oldest first: up to `MAX_ROWS`, and a line for the rest."""
+    table = Table(title="Events with unknown outcome", title_justify="left")
+    for name in ("hour", "event id", "reason", "first sent at", "value"):
         table.add_column(name, overflow="fold")
-    table.add_column("Meta takes it until")
-    shown = choice.events.slice(0, MOST_SHOWN).to_pylist()
-    since = choice.known["unknown_since"].slice(0, MOST_SHOWN).to_pylist()
-    for row, may_be_since in zip(shown, since, strict=True):
-        table.add_row(*_cells(row, may_be_since, now))
-    more = choice.events.num_rows - len(shown)
+    table.add_column("Meta accepts it until")
+    rows = choice.events.slice(0, MAX_ROWS).to_pylist()
+    since = choice.known["unknown_since"].slice(0, MAX_ROWS).to_pylist()
+    for row, first_sent_at in zip(rows, since, strict=True):
+        table.add_row(*_cells(row, first_sent_at, now))
+    more = choice.events.num_rows - len(rows)
     if more:
         table.add_section()
         table.add_row("", f"and {more:,} more", "", "", "", "")
@@ -94,7 +99,7 @@ def as_table(choice: HeldSelection, now: datetime) -> Table:
 
 
 def sums(choice: HeldSelection) -> dict[str, float]:
-    """The money of the events per currency."""
+    """The value of the events per currency."""
     totals: dict[str, float] = {}
     for row in choice.events.select(["currency", "value"]).to_pylist():
         if row["currency"] and row["value"] is not None:
@@ -102,14 +107,14 @@ def sums(choice: HeldSelection) -> dict[str, float]:
     return totals
 
 
-def _cells(row: dict[str, Any], since: datetime | None, now: datetime) -> list[str]:
-    worth = money(row["currency"], row["value"]) if row["value"] is not None else ""
+def _cells(row: dict[str, Any], first_sent_at: datetime | None, now: datetime) -> list[str]:
+    value = money(row["currency"], row["value"]) if row["value"] is not None else ""
     until = row["deliver_until"]
     return [
         hour_key(row["occurred_at"]),
         row["event_id"],
         row["reason"].replace("_", " "),
-        format_utc(since) if since else "",
-        worth,
-        deadline(until, now) if until > now else "no more",
+        format_utc(first_sent_at) if first_sent_at else "",
+        value,
+        deadline(until, now) if until > now else "no longer",
     ]

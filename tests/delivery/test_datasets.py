@@ -108,11 +108,11 @@ def test_a_secret_that_cannot_be_had_costs_its_own_dataset_only(
 def test_a_mistake_is_named_with_file_and_key_and_never_shows_a_value(
     path: Path, text: str, words: str
 ) -> None:
-    with pytest.raises(DatasetsError) as told:
+    with pytest.raises(DatasetsError) as found:
         read(path, text)
-    assert words in str(told.value)
-    assert str(path) in str(told.value)
-    assert "EAAsecret" not in str(told.value)
+    assert words in str(found.value)
+    assert str(path) in str(found.value)
+    assert "EAAsecret" not in str(found.value)
 
 
 def test_a_file_that_is_not_there_is_named(path: Path) -> None:

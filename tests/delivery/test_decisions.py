@@ -1,4 +1,4 @@
-"""A person decides events of unknown fate: sent once more or given up, and it stays on record."""
+"""A person resolves events with unknown outcome: sent again or written off, and it is recorded."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def mark_in_flight(ledger: Ledger, events: pa.Table, clock: Clock, holder: str =
     return number
 
 
-def stranded(ledger: Ledger, events: pa.Table, clock: Clock) -> int:
+def left_unknown(ledger: Ledger, events: pa.Table, clock: Clock) -> int:
     """One attempt without an answer, 49 hours ago by now; its number."""
     number = mark_in_flight(ledger, events, clock)
     ledger.record(number, Outcome("unknown", "no_answer"), "run/1", clock(), keep_claim=False)
@@ -40,7 +40,7 @@ def stranded(ledger: Ledger, events: pa.Table, clock: Clock) -> int:
     return number
 
 
-def standing(ledger: Ledger, events: pa.Table, clock: Clock) -> set[tuple[str, str | None]]:
+def statuses(ledger: Ledger, events: pa.Table, clock: Clock) -> set[tuple[str, str | None]]:
     results = fold(events, ledger.state_of(events), clock(), POLICY)
     return set(zip(column(results, "status"), column(results, "reason"), strict=True))
 
@@ -54,10 +54,10 @@ class TestResend:
         self, any_ledger: Ledger, clock: Clock
     ) -> None:
         events = orders(3)
-        stranded(any_ledger, events, clock)
-        assert standing(any_ledger, events, clock) == {("unknown", "held_after_48_hours")}
+        left_unknown(any_ledger, events, clock)
+        assert statuses(any_ledger, events, clock) == {("unknown", "held_after_48_hours")}
         assert any_ledger.decide(any_ledger.state_of(events), RESEND, clock()) == 3
-        assert standing(any_ledger, events, clock) == {("pending", "resend_decided")}
+        assert statuses(any_ledger, events, clock) == {("pending", "resend_decided")}
         assert actions(any_ledger, events, clock) == ["send"] * 3
 
     def test_it_goes_out_once_and_meta_may_count_it_twice(
@@ -80,13 +80,13 @@ class TestResend:
             deliver(sends, ledger, clients, clock, POLICY, run_id="r2")
         rows = sandbox.inbox.rows("select verdict, count(*) from events group by 1 order by 1")
         assert [tuple(row) for row in rows] == [("accepted", 5), ("doubled", 5)]
-        assert standing(ledger, events, clock) == {("delivered", None)}
+        assert statuses(ledger, events, clock) == {("delivered", None)}
 
     def test_without_an_answer_again_the_48_hours_run_anew_and_then_it_is_held_again(
         self, any_ledger: Ledger, clock: Clock
     ) -> None:
         events = orders(1)
-        stranded(any_ledger, events, clock)
+        left_unknown(any_ledger, events, clock)
         any_ledger.decide(any_ledger.state_of(events), RESEND, clock())
         mark_in_flight(any_ledger, events, clock, "run/2")
         clock.move(hours=47)
@@ -99,7 +99,7 @@ class TestResend:
     ) -> None:
         old = NOW - timedelta(days=6)
         events = table([event("in time"), event("too late", occurred_at=old)])
-        stranded(any_ledger, events, clock)
+        left_unknown(any_ledger, events, clock)
         waiting = held(plan(events, any_ledger.state_of(events), clock(), POLICY))
         assert column(waiting, "order_id") == ["too late", "in time"]
         assert column(decidable(waiting, "resend", clock()), "order_id") == ["in time"]
@@ -107,26 +107,24 @@ class TestResend:
 
 
 class TestWriteOff:
-    def test_it_is_lost_and_never_sent_even_if_its_payload_changes(
+    def test_it_is_never_sent_even_if_its_payload_changes(
         self, any_ledger: Ledger, clock: Clock
     ) -> None:
         events = orders(2)
-        stranded(any_ledger, events, clock)
+        left_unknown(any_ledger, events, clock)
         any_ledger.decide(any_ledger.state_of(events), WRITE_OFF, clock())
-        assert standing(any_ledger, events, clock) == {("rejected", "written_off")}
+        assert statuses(any_ledger, events, clock) == {("rejected", "written_off")}
         assert actions(any_ledger, orders(2, value=11.0), clock) == ["rejected"] * 2
         clock.move(days=10)
-        assert standing(any_ledger, events, clock) == {("rejected", "written_off")}
+        assert statuses(any_ledger, events, clock) == {("rejected", "written_off")}
 
-    def test_an_answer_that_comes_after_all_is_believed(
-        self, any_ledger: Ledger, clock: Clock
-    ) -> None:
+    def test_a_late_delivery_is_recorded_after_all(self, any_ledger: Ledger, clock: Clock) -> None:
         events = orders(1)
         number = mark_in_flight(any_ledger, events, clock)
         clock.move(hours=49)
         any_ledger.decide(any_ledger.state_of(events), WRITE_OFF, clock())
         any_ledger.record(number, Outcome("delivered"), "run/1", clock(), keep_claim=False)
-        assert standing(any_ledger, events, clock) == {("delivered", None)}
+        assert statuses(any_ledger, events, clock) == {("delivered", None)}
 
 
 @pytest.mark.parametrize("kind", ["resend", "write_off"])
@@ -143,11 +141,13 @@ def test_a_late_failure_of_the_old_attempt_does_not_undo_the_decision(
     assert any_ledger.state_of(events).equals(decided)
 
 
-def test_what_moved_on_since_it_was_shown_is_left_alone(any_ledger: Ledger, clock: Clock) -> None:
+def test_what_changed_since_it_was_shown_is_unchanged_by_a_decision(
+    any_ledger: Ledger, clock: Clock
+) -> None:
     names = ("stands", "attempted", "delivered", "claimed")
     rows = {name: table([event(name)]) for name in names}
     events = pa.concat_tables(rows.values())
-    number = stranded(any_ledger, events, clock)
+    number = left_unknown(any_ledger, events, clock)
     shown = any_ledger.state_of(events)
 
     again = mark_in_flight(any_ledger, rows["attempted"], clock)
@@ -166,17 +166,19 @@ def test_what_moved_on_since_it_was_shown_is_left_alone(any_ledger: Ledger, cloc
     assert any_ledger.decisions_for(events)["unknown_attempt"].to_pylist() == [number]
 
 
-def test_who_decided_what_when_and_why_is_on_record(any_ledger: Ledger, clock: Clock) -> None:
+def test_a_decision_is_recorded_with_person_reason_and_time(
+    any_ledger: Ledger, clock: Clock
+) -> None:
     events = orders(1_203)
-    number = stranded(any_ledger, events, clock)
+    number = left_unknown(any_ledger, events, clock)
     any_ledger.decide(any_ledger.state_of(events.slice(3)), WRITE_OFF, clock())
     clock.move(minutes=5)
     any_ledger.decide(any_ledger.state_of(events.slice(0, 3)), RESEND, clock())
 
-    told = any_ledger.decisions_for(events)
-    assert told.schema.equals(DECISION)
-    assert told.num_rows == 1_203
-    resent = [row for row in told.to_pylist() if row["kind"] == "resend"]
+    found = any_ledger.decisions_for(events)
+    assert found.schema.equals(DECISION)
+    assert found.num_rows == 1_203
+    resent = [row for row in found.to_pylist() if row["kind"] == "resend"]
     assert sorted(row["event_id"] for row in resent) == sorted(column(events, "event_id")[:3])
     assert {row["who"] for row in resent} == {"Ada"}
     assert {row["why"] for row in resent} == {"not in Events Manager"}
@@ -188,7 +190,7 @@ def test_who_decided_what_when_and_why_is_on_record(any_ledger: Ledger, clock: C
 
 def test_deciding_twice_changes_nothing_the_second_time(any_ledger: Ledger, clock: Clock) -> None:
     events = orders(2)
-    stranded(any_ledger, events, clock)
+    left_unknown(any_ledger, events, clock)
     shown = any_ledger.state_of(events)
     assert any_ledger.decide(shown, WRITE_OFF, clock()) == 2
     assert any_ledger.decide(shown, RESEND, clock()) == 0

@@ -28,13 +28,13 @@ def assert_everything_arrived_once(sandbox: SandboxServer, url: str) -> None:
         known = ledger.state_of(events)
     assert set(column(known, "state")) == {"delivered"}
     assert sorted(ids(known)) == sorted(ids(events))
-    told = verdicts(sandbox)
-    assert told["accepted"] == COUNT
-    assert told.get("doubled", 0) == 0
+    found = verdicts(sandbox)
+    assert found["accepted"] == COUNT
+    assert found.get("doubled", 0) == 0
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_run_killed_at_any_step_loses_nothing_and_doubles_nothing(
+def test_a_run_killed_at_any_step_loses_nothing_and_duplicates_nothing(
     step: str, sandbox: SandboxServer, clock: Clock, sqlite_url: str
 ) -> None:
     if step == "mid_request":
@@ -59,7 +59,7 @@ def test_a_run_killed_at_any_step_loses_nothing_and_doubles_nothing(
         assert verdicts(sandbox).get("duplicate", 0) <= 20
 
 
-def test_a_dead_runs_claims_are_waited_out_by_the_next_run(
+def test_the_next_run_waits_for_a_dead_runs_claims_to_expire(
     sandbox: SandboxServer, sqlite_url: str, clock: Clock
 ) -> None:
     lease = 4.0
@@ -75,15 +75,15 @@ def test_a_dead_runs_claims_are_waited_out_by_the_next_run(
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_runs_killed_at_random_moments_end_well(
+def test_runs_killed_at_random_moments_lose_nothing(
     seed: int, sandbox: SandboxServer, clock: Clock, sqlite_url: str
 ) -> None:
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     sandbox.set_fault("slow", latency_ms=15)
     for number in range(3):
         child = SPAWN.Process(
             target=run_and_die,
-            args=(sqlite_url, sandbox.url, clock(), COUNT, dice.choice(STEPS), dice.randint(1, 6)),
+            args=(sqlite_url, sandbox.url, clock(), COUNT, rng.choice(STEPS), rng.randint(1, 6)),
         )
         child.start()
         child.join(60)

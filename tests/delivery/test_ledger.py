@@ -50,7 +50,7 @@ def one(ledger: Ledger, events: pa.Table) -> dict[str, object]:
     return dict(row)
 
 
-def test_a_registered_event_is_pending_and_registering_again_changes_nothing(
+def test_a_known_event_is_pending_and_claiming_it_again_changes_nothing(
     any_ledger: Ledger,
 ) -> None:
     events = orders(3)
@@ -84,7 +84,7 @@ def test_more_events_than_one_statement_takes(any_ledger: Ledger) -> None:
     assert sorted(ids(any_ledger.state_of(events))) == sorted(ids(events))
 
 
-def test_an_id_that_no_database_can_hold_does_no_harm_to_its_neighbours(
+def test_an_id_that_no_database_can_store_does_not_affect_other_events(
     any_ledger: Ledger,
 ) -> None:
     events = table([event("a"), event("b\0"), event("c", event_id="x\0")])
@@ -104,7 +104,7 @@ class TestClaims:
         assert column(any_ledger.claim(events, "b", later, LEASE), "won") == [False] * 3
         assert column(any_ledger.claim(events, "b", NOW + LEASE, LEASE), "won") == [True] * 3
 
-    def test_the_answer_is_aligned_with_what_was_asked(self, any_ledger: Ledger) -> None:
+    def test_the_result_has_the_order_of_the_request(self, any_ledger: Ledger) -> None:
         any_ledger.claim(table([event("b")]), "other", NOW, LEASE)
         asked = table([event("c"), event("b"), event("a")])
         answer = any_ledger.claim(asked, "me", NOW, LEASE)
@@ -123,7 +123,7 @@ class TestClaims:
         any_ledger.record(number, DELIVERED, "run-1/a", NOW, keep_claim=False)
         assert column(any_ledger.claim(events, "b", NOW, LEASE), "won") == [False]
 
-    def test_release_gives_back_some_or_all(self, any_ledger: Ledger) -> None:
+    def test_release_frees_some_claims_or_all(self, any_ledger: Ledger) -> None:
         events = orders(3)
         claimed = any_ledger.claim(events, "a", NOW, LEASE)
         any_ledger.release("a", claimed["ref"].slice(0, 1))
@@ -132,7 +132,7 @@ class TestClaims:
         assert column(any_ledger.claim(events, "c", NOW, LEASE), "won") == [False, True, True]
         assert column(any_ledger.state_of(events), "reason") == [None, "interrupted", "interrupted"]
 
-    def test_many_claiming_at_once_share_without_overlap(self, any_url: str) -> None:
+    def test_concurrent_claims_never_overlap(self, any_url: str) -> None:
         events = orders(400)
 
         def take(number: int) -> set[str]:
@@ -227,7 +227,7 @@ class TestIntentAndOutcome:
         any_ledger.record(lost, DELIVERED, "slow/x", clock(), keep_claim=False)
         assert states(any_ledger, events) == dict.fromkeys(ids(events), "delivered")
 
-    def test_what_is_sent_is_what_is_on_the_books(self, any_ledger: Ledger, clock: Clock) -> None:
+    def test_the_ledger_holds_what_is_sent(self, any_ledger: Ledger, clock: Clock) -> None:
         register(any_ledger, table([event("a", value=10.0), event("b"), event("c", value=None)]))
         changed = table([event("a", value=12.5), event("b"), event("c", value=None)])
         attempt(any_ledger, changed, clock)
@@ -239,7 +239,7 @@ class TestIntentAndOutcome:
             "c": None,
         }
 
-    def test_a_new_digest_is_noted_only_once_it_is_sent(
+    def test_a_new_digest_is_recorded_only_when_it_is_sent(
         self, any_ledger: Ledger, clock: Clock
     ) -> None:
         old, new = table([event("a", value=1.0)]), table([event("a", value=2.0)])
@@ -248,7 +248,7 @@ class TestIntentAndOutcome:
         any_ledger.claim(new, "run-2/b", clock(), LEASE)
         assert column(any_ledger.state_of(new), "payload_sha256") == column(old, "payload_sha256")
 
-    def test_every_attempt_is_on_the_books_with_what_came_of_it(
+    def test_every_attempt_is_recorded_with_its_outcome(
         self, any_ledger: Ledger, clock: Clock
     ) -> None:
         events = orders(2)
@@ -259,8 +259,8 @@ class TestIntentAndOutcome:
         any_ledger.record(second, DELIVERED, "run-1/a", clock(), keep_claim=False)
         history = any_ledger.attempts_for(events)
         assert history.schema.equals(ATTEMPT)
-        told = sorted(zip(column(history, "event_id"), column(history, "outcome"), strict=True))
-        assert told == [
+        found = sorted(zip(column(history, "event_id"), column(history, "outcome"), strict=True))
+        assert found == [
             ("Purchase:order-0000", "unknown"),
             ("Purchase:order-0001", "delivered"),
             ("Purchase:order-0001", "unknown"),
@@ -271,7 +271,7 @@ class TestIntentAndOutcome:
 
 
 class TestDeferral:
-    def test_it_says_why_on_what_waits_and_nothing_else(
+    def test_it_records_the_reason_of_pending_events_only(
         self, any_ledger: Ledger, clock: Clock
     ) -> None:
         events = table([event(name) for name in ("done", "open", "bad", "taken", "idle")])
@@ -284,8 +284,8 @@ class TestDeferral:
         any_ledger.claim(events.slice(3, 1), "another", NOW, LEASE)
         any_ledger.defer(table([*events.to_pylist(), event("new")]), EXPIRED_TOKEN, NOW)
         known = any_ledger.state_of(table([*events.to_pylist(), event("new")]))
-        told = dict(zip(ids(known), column(known, "reason"), strict=True))
-        assert told == {
+        found = dict(zip(ids(known), column(known, "reason"), strict=True))
+        assert found == {
             "done": None,
             "open": "no_answer",
             "bad": "missing_value",

@@ -1,4 +1,4 @@
-"""The ledger against a simple truth in memory: any order of claims, requests, answers, crashes
+"""The ledger against a simple model in memory: any order of claims, requests, responses, crashes
 and passing time.
 """
 
@@ -24,8 +24,8 @@ SUBSETS = st.sets(st.sampled_from(NAMES), min_size=1).map(sorted)
 
 
 @dataclass
-class Truth:
-    """What must be known of one event."""
+class EventModel:
+    """The expected state of one event."""
 
     known: bool = False
     state: str = "pending"
@@ -37,7 +37,7 @@ class Truth:
 
 @dataclass
 class Sent:
-    """A request under way: its answer may come at any time, or never."""
+    """A request in flight: its response may come at any time, or never."""
 
     number: int
     holder: str
@@ -51,9 +51,9 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger = Ledger(f"sqlite:///{self.folder.name}/ledger.db")
         self.clock = Clock()
         self.elapsed = timedelta(0)
-        self.truth = {name: Truth() for name in NAMES}
+        self.models = {name: EventModel() for name in NAMES}
         self.claimed: dict[str, pa.Table] = {}
-        self.under_way: list[Sent] = []
+        self.in_flight: list[Sent] = []
 
     def teardown(self) -> None:
         self.ledger.close()
@@ -72,12 +72,12 @@ class LedgerMachine(RuleBasedStateMachine):
         answer = self.ledger.claim(self.events(names), holder, self.clock(), LEASE, renew=renew)
         won = []
         for name in names:
-            event_truth = self.truth[name]
-            event_truth.known = True
-            free = event_truth.holder is None or event_truth.until <= self.elapsed
-            mine = renew and event_truth.holder == holder
-            if event_truth.state != "delivered" and (free or mine):
-                event_truth.holder, event_truth.until = holder, self.elapsed + LEASE
+            model = self.models[name]
+            model.known = True
+            is_free = model.holder is None or model.until <= self.elapsed
+            is_own = renew and model.holder == holder
+            if model.state != "delivered" and (is_free or is_own):
+                model.holder, model.until = holder, self.elapsed + LEASE
                 won.append(name)
         assert column(answer.filter(answer["won"]), "order_id") == won
         if won:
@@ -92,73 +92,73 @@ class LedgerMachine(RuleBasedStateMachine):
         number = self.ledger.mark_in_flight(
             self.events(names), claimed, Intent(holder, holder, 1, LEASE), self.clock()
         )
-        still_mine = all(
-            self.truth[n].holder == holder and self.truth[n].state != "delivered" for n in names
+        still_holds_all = all(
+            self.models[n].holder == holder and self.models[n].state != "delivered" for n in names
         )
-        assert (number is not None) == still_mine
+        assert (number is not None) == still_holds_all
         if number is None:
             return
         for name in names:
-            event_truth = self.truth[name]
-            event_truth.state = "unknown"
-            event_truth.attempts += 1
-            event_truth.until = self.elapsed + LEASE
-            if event_truth.open_attempt is None:
-                event_truth.open_attempt = number
-        self.under_way.append(Sent(number, holder, names))
+            model = self.models[name]
+            model.state = "unknown"
+            model.attempts += 1
+            model.until = self.elapsed + LEASE
+            if model.open_attempt is None:
+                model.open_attempt = number
+        self.in_flight.append(Sent(number, holder, names))
 
-    @precondition(lambda self: self.under_way)
+    @precondition(lambda self: self.in_flight)
     @rule(
         data=st.data(),
         state=st.sampled_from(["delivered", "rejected", "expired", "unknown", "refused"]),
         keep=st.booleans(),
     )
-    def is_answered(self, data: st.DataObject, state: State, keep: bool) -> None:
-        sent = self.under_way.pop(data.draw(st.integers(0, len(self.under_way) - 1)))
+    def gets_a_response(self, data: st.DataObject, state: State, keep: bool) -> None:
+        sent = self.in_flight.pop(data.draw(st.integers(0, len(self.in_flight) - 1)))
         outcome = Outcome(state, state)
         self.ledger.record(sent.number, outcome, sent.holder, self.clock(), keep_claim=keep)
         for name in sent.names:
-            event_truth = self.truth[name]
-            mine = event_truth.holder == sent.holder
-            if event_truth.state != "delivered" and (mine or state == "delivered"):
+            model = self.models[name]
+            is_own = model.holder == sent.holder
+            if model.state != "delivered" and (is_own or state == "delivered"):
                 if state in ("delivered", "rejected", "expired"):
-                    event_truth.state, event_truth.open_attempt = state, None
+                    model.state, model.open_attempt = state, None
                 elif state == "unknown":
-                    event_truth.state = "unknown"
-                elif event_truth.open_attempt == sent.number:
-                    event_truth.state, event_truth.open_attempt = "pending", None
-            if mine and not keep:
-                event_truth.holder = None
+                    model.state = "unknown"
+                elif model.open_attempt == sent.number:
+                    model.state, model.open_attempt = "pending", None
+            if is_own and not keep:
+                model.holder = None
 
-    @precondition(lambda self: self.under_way)
+    @precondition(lambda self: self.in_flight)
     @rule()
-    def dies_before_the_answer(self) -> None:
-        self.under_way.pop()
+    def dies_before_the_response(self) -> None:
+        self.in_flight.pop()
 
     @rule(holder=st.sampled_from(HOLDERS))
-    def lets_go(self, holder: str) -> None:
+    def releases(self, holder: str) -> None:
         self.ledger.release(holder, why=Outcome("refused", "interrupted"))
         self.claimed.pop(holder, None)
-        for event_truth in self.truth.values():
-            if event_truth.holder == holder:
-                event_truth.holder = None
+        for model in self.models.values():
+            if model.holder == holder:
+                model.holder = None
 
     @rule(names=SUBSETS)
     def is_deferred(self, names: list[str]) -> None:
         self.ledger.defer(self.events(names), Outcome("refused", "time_budget"), self.clock())
         for name in names:
-            self.truth[name].known = True
+            self.models[name].known = True
 
     @rule()
-    def is_opened_anew(self) -> None:
+    def is_reopened(self) -> None:
         self.ledger.close()
         self.ledger = Ledger(f"sqlite:///{self.folder.name}/ledger.db")
 
     @invariant()
-    def the_books_tell_the_truth(self) -> None:
+    def the_ledger_agrees(self) -> None:
         rows = self.ledger.state_of(self.events(list(NAMES))).to_pylist()
-        told = {
-            row["order_id"]: Truth(
+        stored = {
+            row["order_id"]: EventModel(
                 known=True,
                 state=row["state"],
                 attempts=row["attempts"],
@@ -167,15 +167,15 @@ class LedgerMachine(RuleBasedStateMachine):
             )
             for row in rows
         }
-        for name, expected in self.truth.items():
-            found = told.get(name, Truth())
+        for name, expected in self.models.items():
+            found = stored.get(name, EventModel())
             found.until = expected.until
             assert found == expected
-            if name in told:
+            if name in stored:
                 (row,) = [row for row in rows if row["order_id"] == name]
                 assert (row["unknown_since"] is None) == (row["unknown_attempt"] is None)
                 assert (row["delivered_at"] is not None) == (row["state"] == "delivered")
 
 
 LedgerMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
-test_the_ledger_agrees_with_a_simple_truth = LedgerMachine.TestCase
+test_the_ledger_agrees_with_a_simple_model = LedgerMachine.TestCase

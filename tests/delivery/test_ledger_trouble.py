@@ -46,7 +46,7 @@ def file_of(url: str) -> Path:
 
 
 class TestMigrations:
-    def test_the_migrations_make_exactly_the_tables_the_code_knows(
+    def test_the_migrations_create_exactly_the_tables_of_the_schema(
         self, any_ledger: Ledger
     ) -> None:
         with any_ledger.engine.connect() as connection:
@@ -55,11 +55,11 @@ class TestMigrations:
             )
             assert compare_metadata(context, METADATA) == []
 
-    def test_the_head_the_code_knows_is_the_last_migration(self) -> None:
+    def test_head_is_the_last_migration(self) -> None:
         scripts = Path(engine.__file__).parent / "migrations"
         assert ScriptDirectory(str(scripts)).get_current_head() == engine.HEAD
 
-    def test_opening_twice_keeps_what_is_there(self, any_url: str) -> None:
+    def test_opening_twice_keeps_all_rows(self, any_url: str) -> None:
         with Ledger(any_url) as ledger:
             register(ledger, orders(2))
         with Ledger(any_url) as ledger:
@@ -123,7 +123,7 @@ def _open_and_register(url: str) -> int:
 
 class TestErrors:
     @pytest.mark.parametrize("url", ["nonsense", "nosuch://x/y", "postgresql+nosuchdriver://x/y"])
-    def test_an_address_that_means_nothing_says_what_one_looks_like(self, url: str) -> None:
+    def test_an_invalid_url_names_a_valid_one(self, url: str) -> None:
         with pytest.raises(LedgerError, match=r"sqlite:///data/ledger\.db"):
             Ledger(url)
 
@@ -138,7 +138,7 @@ class TestErrors:
         with pytest.raises(LedgerError, match="could not be opened"):
             Ledger(sqlite_url)
 
-    def test_a_writer_waits_for_another_program_that_lets_go(self, sqlite_url: str) -> None:
+    def test_a_writer_waits_until_another_program_releases_its_lock(self, sqlite_url: str) -> None:
         with Ledger(sqlite_url) as ledger, holding_the_lock(sqlite_url) as other:
             threading.Timer(0.3, other.rollback).start()
             register(ledger, orders(1))
@@ -150,7 +150,7 @@ class TestErrors:
             with holding_the_lock(sqlite_url):
                 assert ledger.state_of(orders(1)).num_rows == 1
 
-    def test_a_lock_that_is_never_let_go_is_an_error_with_a_remedy(self, sqlite_url: str) -> None:
+    def test_a_lock_that_is_never_released_is_an_error_with_a_remedy(self, sqlite_url: str) -> None:
         with (
             Ledger(sqlite_url, busy_timeout=SHORT) as ledger,
             holding_the_lock(sqlite_url),
@@ -176,27 +176,27 @@ def holding_the_lock(url: str) -> Iterator[sqlite3.Connection]:
     other.close()
 
 
-class Trap:
-    """Lets a ledger's disk fill up at a chosen kind of statement, so many times."""
+class DiskFull:
+    """Fails a ledger's statements of one kind, `times` times, as a full disk does."""
 
     def __init__(self, ledger: Ledger, statement: str, times: int = 1_000) -> None:
         self.statement = statement
         self.times = times
-        self.sprung = False
+        self.was_full = False
         sql_event.listen(ledger.engine, "before_cursor_execute", self)
 
     def __call__(self, _c: Connection, cursor: object, sql: str, *_: object) -> None:
         if sql.startswith(self.statement) and self.times:
             self.times -= 1
-            self.sprung = True
+            self.was_full = True
             raise sqlite3.OperationalError("database or disk is full")
 
 
 class TestDelivery:
-    def test_without_an_intent_on_the_books_nothing_is_sent(
+    def test_without_a_recorded_intent_nothing_is_sent(
         self, sandbox: SandboxServer, ledger: Ledger, clients: dict[str, EventsClient], clock: Clock
     ) -> None:
-        Trap(ledger, "INSERT INTO attempts")
+        DiskFull(ledger, "INSERT INTO attempts")
         with pytest.raises(LedgerError, match="disk is full"):
             deliver(orders(10), ledger, clients, clock, QUICK, run_id="r")
         assert sandbox.inbox.rows("select * from requests") == []
@@ -217,7 +217,7 @@ class TestDelivery:
             deliver(orders(10), frozen, clients, clock, QUICK, run_id="r")
         assert sandbox.inbox.rows("select * from requests") == []
 
-    def test_a_disk_that_fills_up_before_the_outcome_leaves_the_truth(
+    def test_a_disk_that_fills_up_before_the_outcome_leaves_events_unknown(
         self,
         sandbox: SandboxServer,
         sqlite_url: str,
@@ -226,29 +226,29 @@ class TestDelivery:
     ) -> None:
         events = orders(10)
         with Ledger(sqlite_url) as ledger:
-            trap = Trap(ledger, "UPDATE attempts")
+            disk = DiskFull(ledger, "UPDATE attempts")
             with pytest.raises(LedgerError, match="disk is full"):
                 deliver(events, ledger, clients, clock, QUICK, run_id="r")
-            assert trap.sprung
+            assert disk.was_full
         with Ledger(sqlite_url) as ledger:
             assert set(column(ledger.state_of(events), "state")) == {"unknown"}
             clock.move(minutes=3)
             again = deliver(events, ledger, clients, clock, QUICK, run_id="r2")
         assert again.delivered == 10
-        told = sandbox.inbox.rows("select verdict, count(*) from events group by 1 order by 1")
-        assert [tuple(row) for row in told] == [("accepted", 10), ("duplicate", 10)]
+        found = sandbox.inbox.rows("select verdict, count(*) from events group by 1 order by 1")
+        assert [tuple(row) for row in found] == [("accepted", 10), ("duplicate", 10)]
 
-    def test_an_outcome_that_could_not_be_booked_is_tried_once_more_on_the_way_out(
+    def test_an_outcome_that_could_not_be_recorded_is_tried_once_more(
         self, ledger: Ledger, clients: dict[str, EventsClient], clock: Clock
     ) -> None:
-        Trap(ledger, "UPDATE attempts", times=1)
+        DiskFull(ledger, "UPDATE attempts", times=1)
         with pytest.raises(LedgerError, match="disk is full"):
             deliver(orders(10), ledger, clients, clock, QUICK, run_id="r")
         known = ledger.state_of(orders(10))
         assert set(column(known, "state")) == {"delivered"}
         assert set(column(known, "claimed_by")) == {None}
 
-    def test_a_ledger_locked_for_good_stops_the_delivery_and_a_later_one_makes_up(
+    def test_a_locked_ledger_stops_the_delivery_and_a_later_run_sends_all(
         self,
         sandbox: SandboxServer,
         sqlite_url: str,

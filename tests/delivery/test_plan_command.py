@@ -43,15 +43,15 @@ def asked(*arguments: str) -> Result:
 
 
 def test_it_counts_what_can_be_saved_and_what_cannot() -> None:
-    told = json.loads(asked(f"{KEYS[0]}...{KEYS[5]}", "--json").output)
+    found = json.loads(asked(f"{KEYS[0]}...{KEYS[5]}", "--json").output)
     recoverable, late, withheld = (
-        told["total"][n] for n in ("recoverable", "too_late", "withheld")
+        found["total"][n] for n in ("recoverable", "too_late", "withheld")
     )
     assert (recoverable, late, withheld) == (3, 1, 1)
-    assert told["hours"][KEYS[0]]["recoverable"] == {"events": 2, "money": {"EUR": 15.0}}
-    assert told["requests"] == 1
-    assert told["not_materialized"] == [KEYS[5]]
-    assert told["ranges"] == f"[{KEYS[0]}...{KEYS[1]}]"
+    assert found["hours"][KEYS[0]]["recoverable"] == {"events": 2, "money": {"EUR": 15.0}}
+    assert found["requests"] == 1
+    assert found["not_materialized"] == [KEYS[5]]
+    assert found["ranges"] == f"[{KEYS[0]}...{KEYS[1]}]"
 
 
 @pytest.mark.parametrize(
@@ -67,9 +67,9 @@ def test_a_range_may_be_written_in_any_way_it_is_shown(arguments: list[str]) -> 
 
 
 def test_one_hour_is_a_range() -> None:
-    told = json.loads(asked(KEYS[1], "--json").output)
-    assert list(told["hours"]) == [KEYS[1]]
-    assert told["ranges"] == KEYS[1]
+    found = json.loads(asked(KEYS[1], "--json").output)
+    assert list(found["hours"]) == [KEYS[1]]
+    assert found["ranges"] == KEYS[1]
 
 
 def test_what_to_paste_into_the_ui_is_printed_whole_on_one_line() -> None:
@@ -83,8 +83,8 @@ def test_it_plans_by_what_the_ledger_knows_and_changes_nothing(tmp_path: Path) -
     with Ledger(url) as ledger:
         ledger.claim(rows, "another run", NOW, HOUR)
         before = ledger.state_of(rows)
-    told = json.loads(asked(KEYS[1], "--json").output)
-    assert (told["total"]["recoverable"], told["requests"], told["claimed"]) == (1, 0, 1)
+    found = json.loads(asked(KEYS[1], "--json").output)
+    assert (found["total"]["recoverable"], found["requests"], found["claimed"]) == (1, 0, 1)
     words = " ".join(asked(KEYS[1]).output.split())
     assert "0 requests to Meta. 1 event more: another run has claimed them just now" in words
     with Ledger(url) as ledger:

@@ -18,7 +18,7 @@ from tests.helpers.delivery_harness import DATASET, OTHER_DATASET, QUICK, Clock,
 POLICY = replace(QUICK, events_per_request=10, requests_in_flight=4)
 
 
-class Watch:
+class MonotonicClock:
     """A monotonic clock that only sleeping moves."""
 
     def __init__(self) -> None:
@@ -31,33 +31,40 @@ class Watch:
         self.seconds += seconds
 
 
-class Meta:
+class AcceptingClient:
     """A client that accepts everything at once and notes when."""
 
-    def __init__(self, dataset: str, watch: Watch) -> None:
+    def __init__(self, dataset: str, monotonic: MonotonicClock) -> None:
         self.access = DatasetAccess(dataset, "token")
-        self.begun: list[float] = []
-        self._watch = watch
+        self.started: list[float] = []
+        self._monotonic = monotonic
 
     def body(self, events: list[bytes]) -> bytes:
         return b",".join(events)
 
     def post(self, body: bytes) -> Answer:
-        self.begun.append(self._watch())
+        self.started.append(self._monotonic())
         received = body.count(b'"event_id"')
         return Answer(RequestOutcome.ANSWERED, http_status=200, events_received=received)
 
 
-def begun(ledger: Ledger, policy: Policy) -> dict[str, list[float]]:
+def start_times(ledger: Ledger, policy: Policy) -> dict[str, list[float]]:
     """When each dataset's five requests began, in seconds."""
-    watch = Watch()
-    clients = {name: Meta(name, watch) for name in (DATASET, OTHER_DATASET)}
+    monotonic = MonotonicClock()
+    clients = {name: AcceptingClient(name, monotonic) for name in (DATASET, OTHER_DATASET)}
     events = pa.concat_tables([orders(50, dataset_id=name) for name in clients])
     summary = deliver(
-        events, ledger, clients, Clock(), policy, run_id="r", sleep=watch.sleep, monotonic=watch
+        events,
+        ledger,
+        clients,
+        Clock(),
+        policy,
+        run_id="r",
+        sleep=monotonic.sleep,
+        monotonic=monotonic,
     )
     assert summary.delivered == 100
-    return {name: client.begun for name, client in clients.items()}
+    return {name: client.started for name, client in clients.items()}
 
 
 def gaps(times: list[float]) -> list[float]:
@@ -66,7 +73,7 @@ def gaps(times: list[float]) -> list[float]:
 
 def test_one_datasets_limit_never_slows_another(ledger: Ledger) -> None:
     policy = replace(POLICY, requests_per_second_of={DATASET: 2.0})
-    times = begun(ledger, policy)
+    times = start_times(ledger, policy)
     assert min(gaps(times[DATASET])) >= 0.5
     assert times[DATASET][-1] == pytest.approx(2.0)
     assert set(times[OTHER_DATASET]) == {0.0}
@@ -74,10 +81,10 @@ def test_one_datasets_limit_never_slows_another(ledger: Ledger) -> None:
 
 def test_the_limit_of_all_holds_beside_that_of_each(ledger: Ledger) -> None:
     policy = replace(POLICY, requests_per_second=10.0, requests_per_second_of={DATASET: 2.0})
-    times = begun(ledger, policy)
+    times = start_times(ledger, policy)
     assert min(gaps(times[DATASET])) >= 0.5
     assert min(gaps(sorted([*times[DATASET], *times[OTHER_DATASET]]))) >= 0.1 - 1e-6
 
 
 def test_without_limits_nothing_waits(ledger: Ledger) -> None:
-    assert {time for times in begun(ledger, POLICY).values() for time in times} == {0.0}
+    assert {time for times in start_times(ledger, POLICY).values() for time in times} == {0.0}

@@ -46,7 +46,7 @@ def test_rows_keep_the_order_of_the_events(ledger: Ledger, clock: Clock) -> None
     assert column(results, "order_id") == column(events, "order_id")
 
 
-def test_never_attempted_is_pending_and_says_so(ledger: Ledger, clock: Clock) -> None:
+def test_an_event_never_attempted_is_pending(ledger: Ledger, clock: Clock) -> None:
     result = row(ledger, orders(1), clock)
     assert (result["status"], result["reason"], result["attempts"]) == (
         "pending",

@@ -24,7 +24,7 @@ def withheld(order: str, reason: str = "no_consent", **changes: Any) -> dict[str
 
 
 def see(ledger: Ledger, rows: list[dict[str, Any]], clock: Clock) -> int:
-    """A delivery run that finds these events in the books."""
+    """A delivery run that reads these events."""
     events = table(rows)
     return note_withdrawals(ledger, events, ledger.state_of(events), clock())
 
@@ -55,14 +55,14 @@ def test_the_time_is_that_of_the_first_sight_and_another_reason_is_another_note(
     assert note(any_ledger, "a") == (NOW + timedelta(hours=1), "cancelled")
 
 
-def test_consent_given_again_takes_the_note_away(any_ledger: Ledger, clock: Clock) -> None:
+def test_consent_given_again_removes_the_note(any_ledger: Ledger, clock: Clock) -> None:
     register(any_ledger, table([event("a")]))
     see(any_ledger, [withheld("a")], clock)
     assert see(any_ledger, [event("a")], clock) == 0
     assert note(any_ledger, "a") == (None, None)
 
 
-def test_what_the_ledger_never_knew_leaves_no_trace(any_ledger: Ledger, clock: Clock) -> None:
+def test_an_event_that_is_not_in_the_ledger_gets_no_note(any_ledger: Ledger, clock: Clock) -> None:
     assert see(any_ledger, [withheld("a")], clock) == 0
     assert any_ledger.state_of(table([event("a")])).num_rows == 0
 
@@ -75,9 +75,7 @@ def test_another_order_under_the_same_id_says_nothing_about_this_one(
 
 
 @pytest.mark.parametrize("state", ["delivered", "unknown", "rejected"])
-def test_where_the_event_stands_is_not_touched(
-    state: Any, any_ledger: Ledger, clock: Clock
-) -> None:
+def test_a_note_does_not_change_the_state(state: Any, any_ledger: Ledger, clock: Clock) -> None:
     events = table([event("a")])
     claimed = any_ledger.claim(events, "run/1", clock(), LEASE)
     number = any_ledger.mark_in_flight(events, claimed, Intent("run/1", "run", 9, LEASE), clock())
@@ -87,8 +85,8 @@ def test_where_the_event_stands_is_not_touched(
     assert see(any_ledger, [withheld("a")], clock) == 1
     notes = ["withheld_at", "withheld_reason"]
     assert any_ledger.state_of(events).drop_columns(notes).equals(before.drop_columns(notes))
-    told = table([withheld("a")])
-    action = plan(told, any_ledger.state_of(told), clock(), Policy())["action"]
+    found = table([withheld("a")])
+    action = plan(found, any_ledger.state_of(found), clock(), Policy())["action"]
     assert action.to_pylist() == ["already_delivered" if state == "delivered" else "withheld"]
 
 

@@ -127,7 +127,7 @@ def test_runs_killed_at_random_again_and_again(seed: int, house: KilledRuns) -> 
     for _ in range(3):
         # A whole delivery takes some 60 statements and commits, what is left of one takes fewer.
         exits.append(ended(house.start(KillPoint(ANY_STATEMENT, dice.randint(1, 50)))))
-        house.claims_lapse()
+        house.claims_expire()
     assert exits[0] == -signal.SIGKILL
     assert set(exits) <= {-signal.SIGKILL, 0}
     house.recovers()

@@ -69,20 +69,20 @@ def run_and_die(
     lease: float | None = None,
 ) -> None:
     """The same, but the process is killed at the `at`-th time it comes to `step`."""
-    bomb = _Killer(at)
+    kill = _Killer(at)
     if step == "before_claim":
-        _replace(Ledger, "claim", before=bomb)
+        _replace(Ledger, "claim", before=kill)
     elif step == "after_claim":
-        _replace(Ledger, "claim", after=bomb)
+        _replace(Ledger, "claim", after=kill)
     elif step == "after_intent":
-        _replace(Ledger, "mark_in_flight", after=bomb)
+        _replace(Ledger, "mark_in_flight", after=kill)
     elif step == "mid_request":
-        # The sandbox takes its time to answer; the bomb is quicker.
-        _replace(MetaClient, "post", before=lambda: threading.Timer(0.1, bomb).start())
+        # The sandbox takes its time to respond; the kill is quicker.
+        _replace(MetaClient, "post", before=lambda: threading.Timer(0.1, kill).start())
     elif step == "after_acceptance":
-        _replace(MetaClient, "post", after=bomb)
+        _replace(MetaClient, "post", after=kill)
     elif step == "after_outcome":
-        _replace(Ledger, "record", after=bomb)
+        _replace(Ledger, "record", after=kill)
     run(url, graph_url, now, count, 0.0, f"dies-{step}", lease)
 
 

@@ -1,7 +1,7 @@
 """Two busy hours, and real Dagster runs of them in processes of their own that are killed.
 
-A run is told where to die: its process puts a bomb before or after one call of the production code,
-which knows nothing of it. So it dies in the same place on any machine, however loaded.
+A run gets a `KillPoint`: its process kills itself before or after one call of the production code,
+which knows nothing of it. So it dies at the same point on any machine, however loaded.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ DATASET = "1234567890123456"
 TOKEN = "EAAtestToken"
 HOURS = 2
 ORDERS = 3_000  # three requests
-PATIENCE = 180.0  # seconds until a run that does nothing is a failure; no test waits for it to pass
+MAX_RUN_SECONDS = (
+    180.0  # seconds until a run that does nothing is a failure; no test waits for it to pass
+)
 
 # Forked from a server that has imported all this once; a process with a Dagster run all the same.
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -70,14 +72,14 @@ PLACES: dict[str, Place] = {
     "before a table is written": (Lake, "write", "before"),
     "after a table is written": (Lake, "write", "after"),
 }
-"""Where a run can die, by the step that it has or has not done then."""
+"""Where a run can be killed, by the step that it has or has not done then."""
 
 ANY_STATEMENT = "at a statement of the ledger"
 
 
 @dataclass(frozen=True)
 class KillPoint:
-    """Where a run dies: the `nth` time that it comes to the place."""
+    """Where a run is killed: the `nth` time that it comes to the place."""
 
     place: str
     nth: int = 1
@@ -92,24 +94,26 @@ class KilledRuns:
     hours: list[datetime]
     at: datetime
 
-    def start(self, death: KillPoint | None = None) -> BaseProcess:
+    def start(self, kill_point: KillPoint | None = None) -> BaseProcess:
         """A run that delivers the hours, in its own process."""
-        given = (self.root, self.meta.url, self.hours, self.at, death)
+        given = (self.root, self.meta.url, self.hours, self.at, kill_point)
         run = PROCESSES.Process(target=_deliver_or_fail, args=given)
         run.start()
         return run
 
-    def dies(self, death: KillPoint) -> None:
-        """A run that is killed where it was told to, which is made sure of."""
-        assert ended(self.start(death)) == -signal.SIGKILL, f"it never came there: {death}"
+    def dies(self, kill_point: KillPoint) -> None:
+        """A run that is killed at the point, and at no other."""
+        assert ended(self.start(kill_point)) == -signal.SIGKILL, (
+            f"it never came there: {kill_point}"
+        )
 
     def recovers(self) -> None:
-        """One more run, once the claims of a dead one have lapsed; it finishes every hour."""
-        self.claims_lapse()
+        """One more run, once the claims of a dead one have expired; it finishes every hour."""
+        self.claims_expire()
         assert ended(self.start()) == 0
 
-    def claims_lapse(self) -> None:
-        """Time passes until the claims of dead runs are anyone's."""
+    def claims_expire(self) -> None:
+        """Time passes until the claims of dead runs have expired."""
         self.at += timedelta(minutes=3)
 
     @property
@@ -154,12 +158,12 @@ class KilledRuns:
             return Counter(ledger.state_of(self.events())["state"].to_pylist())
 
     def claimed(self) -> int:
-        """How many events a run holds, alive or not."""
+        """How many events are claimed, also by a dead run."""
         with self._ledger() as ledger:
             return int(pc.count(ledger.state_of(self.events())["claimed_by"]).as_py())
 
     def attempts(self) -> Counter[str]:
-        """How many requests carried each event, as the ledger tells."""
+        """How many attempts the ledger has of each event."""
         with self._ledger() as ledger:
             return Counter(ledger.attempts_for(self.events())["event_id"].to_pylist())
 
@@ -182,7 +186,7 @@ def warm_up() -> None:
 
 def ended(run: BaseProcess) -> int | None:
     """The exit status of a run, which is waited for."""
-    run.join(PATIENCE)
+    run.join(MAX_RUN_SECONDS)
     if run.is_alive():
         run.kill()
         run.join()
@@ -191,26 +195,26 @@ def ended(run: BaseProcess) -> int | None:
 
 
 def kill(run: BaseProcess) -> None:
-    """kill -9, and certainty that it hit a living process."""
+    """kill -9, which must hit a living process."""
     assert run.pid is not None
     os.kill(run.pid, signal.SIGKILL)
     assert ended(run) == -signal.SIGKILL
 
 
-def wait_until(seen: Callable[[], bool], run: BaseProcess) -> None:
-    """Waits while the run lives until it is so."""
-    until = time.monotonic() + PATIENCE
-    while not seen():
+def wait_until(is_so: Callable[[], bool], run: BaseProcess) -> None:
+    """Waits until it is so, while the run lives."""
+    until = time.monotonic() + MAX_RUN_SECONDS
+    while not is_so():
         assert run.is_alive(), f"the run ended ({run.exitcode}) before it came to that"
         assert time.monotonic() < until, "it never came to that"
         time.sleep(0.005)
 
 
 def _deliver_or_fail(
-    root: Path, graph_url: str, hours: list[datetime], at: datetime, death: KillPoint | None
+    root: Path, graph_url: str, hours: list[datetime], at: datetime, kill_point: KillPoint | None
 ) -> None:
-    if death is not None:
-        _arm(death)
+    if kill_point is not None:
+        _arm(kill_point)
     if not materialize(root, graph_url, hours, at, "delivery_results"):
         raise SystemExit(1)
 
@@ -245,7 +249,7 @@ def materialize(
 
 @contextmanager
 def _dagster(root: Path) -> Iterator[dg.DagsterInstance]:
-    """The Dagster of all runs of a house; it outlives them."""
+    """The Dagster instance of all runs; it outlives them."""
     storage = root / "dagster"
     storage.mkdir(exist_ok=True)
     off = {"telemetry": {"enabled": False}}
@@ -263,28 +267,28 @@ class _Killer:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _arm(death: KillPoint) -> None:
-    """Puts the bomb; this process is the run's own."""
-    bomb = _Killer(death.nth)
-    if death.place == ANY_STATEMENT:
+def _arm(kill_point: KillPoint) -> None:
+    """Arms the kill point; this process is the run's own."""
+    kill_self = _Killer(kill_point.nth)
+    if kill_point.place == ANY_STATEMENT:
         opened = Ledger.__init__
 
         def opening(self: Ledger, *args: Any, **kwargs: Any) -> None:
             opened(self, *args, **kwargs)
-            event.listen(self.engine, "before_cursor_execute", bomb)
-            event.listen(self.engine, "commit", bomb)
+            event.listen(self.engine, "before_cursor_execute", kill_self)
+            event.listen(self.engine, "commit", kill_self)
 
         Ledger.__init__ = opening  # type: ignore[method-assign]
         return
-    owner, name, moment = PLACES[death.place]
+    owner, name, moment = PLACES[kill_point.place]
     real = getattr(owner, name)
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         if moment == "before":
-            bomb()
+            kill_self()
         result = real(self, *args, **kwargs)
         if moment == "after":
-            bomb()
+            kill_self()
         return result
 
     setattr(owner, name, call)
@@ -303,7 +307,7 @@ def matched(root: Path) -> list[datetime]:
 
 
 def _land(root: Path, hour: datetime, numbers: range) -> None:
-    """Sound orders of one hour."""
+    """Valid orders of one hour."""
     folder = root / "landing" / "orders" / f"{hour:%Y-%m-%d}" / f"{hour:%H}"
     folder.mkdir(parents=True)
     (folder / "orders.jsonl").write_text(
