@@ -88,14 +88,9 @@ def test_an_event_without_a_result_stands_at_its_verdict() -> None:
 
 
 def test_a_status_of_a_later_version_counts_as_unknown() -> None:
-    row = only(OrderRecords().order(status="parked").health())
-    assert (
-        row["unknown"],
-        unbalanced_rows(OrderRecords().order(status="parked").health()).num_rows,
-    ) == (
-        1,
-        0,
-    )
+    health = OrderRecords().order(status="parked").health()
+    assert only(health)["unknown"] == 1
+    assert unbalanced_rows(health).num_rows == 0
 
 
 def test_two_results_of_one_event_count_once_and_the_latest_wins() -> None:
