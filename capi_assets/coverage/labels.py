@@ -1,7 +1,7 @@
-"""The stages of the waterfall, match keys and reasons, said to people who know none of our codes.
+"""Labels of waterfall stages, match keys and reasons, for readers who do not know the codes.
 
 The codes come from outcomes.py, delivery/reasons.py, eligibility.py and Meta's tables in meta/;
-their own words are used where they have some.
+where those have a text of their own, it is used.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ STAGE_LABELS = {
     "orders": "Orders",
     "withheld": "Withheld on purpose",
     "quarantined": "Quarantined: faulty rows",
-    "invalid": "Invalid: lacks what Meta asks",
-    "rejected": "Refused by Meta",
+    "invalid": "Invalid: lacks required data",
+    "rejected": "Rejected by Meta",
     "expired": "Too old for Meta",
-    "unknown": "Fate unknown",
+    "unknown": "Outcome unknown",
     "pending": "Waiting to be sent",
     "future_dated": "Dated in the future",
     "delivered": "Delivered to Meta",
@@ -60,39 +60,39 @@ MATCH_KEY_LABELS = {
 
 _OURS = {
     NOT_PLANNED: "The hour's delivery has not been run yet.",
-    "quarantined": "The row did not keep to the agreed format; the quarantine says where.",
+    "quarantined": "The row does not match the contract; the quarantine says where.",
     reasons.NOT_ATTEMPTED: "Not sent yet.",
     reasons.TOKEN_EXPIRED: "The access token had expired.",
     reasons.TOKEN_INVALID: "The access token was not accepted.",
     reasons.PERMISSION_LOST: "The token was not allowed to write to the dataset.",
     reasons.NO_ACCESS: "No access token or dataset was set up.",
-    reasons.THROTTLED: "Meta limited the number of our calls.",
-    reasons.META_DOWN: "Meta was out of order.",
-    reasons.REDIRECTED: "Something on the way answered in Meta's place.",
+    reasons.THROTTLED: "Meta limited the rate of calls.",
+    reasons.META_DOWN: "Meta returned server errors.",
+    reasons.REDIRECTED: "A proxy responded instead of Meta.",
     reasons.UNRECOGNISED: "Meta answered with an error that this version does not know.",
-    reasons.TIME_BUDGET: "The run's time was up before their turn.",
-    reasons.BISECTION_BUDGET: "Meta refused them together; which one is faulty is not found yet.",
-    reasons.REFUSED_TOGETHER: "Meta refused them together.",
+    reasons.TIME_BUDGET: "The run's time budget ended first.",
+    reasons.BISECTION_BUDGET: "Meta rejected the request; the faulty event is not found yet.",
+    reasons.REFUSED_TOGETHER: "Meta rejected the request that contained them.",
     reasons.CLAIMED_ELSEWHERE: "Another run is sending them.",
     reasons.INTERRUPTED: "The run was interrupted.",
-    reasons.CORRECTED: "The order was corrected and waits to be sent again.",
-    reasons.RESEND_DECIDED: "Somebody decided to send them again.",
-    reasons.IN_FLIGHT: "On their way; the answer is not here yet.",
-    reasons.NO_ANSWER: "Meta gave no answer.",
-    reasons.UNEXPECTED_ANSWER: "Meta's answer could not be understood.",
-    reasons.HELD: "Held: Meta may have them, and sending again could count them twice.",
-    reasons.HELD_TOO_LATE: "Held until they were too old for Meta.",
-    reasons.TOO_LATE: "Too old when their turn came; Meta takes seven days.",
-    reasons.UNSTORABLE: "An id holds a character that no database stores.",
+    reasons.CORRECTED: "The order was corrected and will be sent again.",
+    reasons.RESEND_DECIDED: "A person decided to resend them.",
+    reasons.IN_FLIGHT: "In flight; no response yet.",
+    reasons.NO_ANSWER: "Meta did not respond.",
+    reasons.UNEXPECTED_ANSWER: "Meta's response could not be read.",
+    reasons.HELD: "On hold: Meta may have them, and resending could count them twice.",
+    reasons.HELD_TOO_LATE: "On hold until they were too old for Meta.",
+    reasons.TOO_LATE: "Too old when processed; Meta accepts seven days.",
+    reasons.UNSTORABLE: "An id contains a character that the ledger cannot store.",
     reasons.DUPLICATE: "Another order has the same event id; Meta would count only one.",
-    reasons.PIXEL_REPORTED: "The browser's Pixel had reported the order already.",
+    reasons.PIXEL_REPORTED: "The browser's Pixel already reported the order.",
     reasons.PIXEL_ASSUMED: "The browser's Pixel is assumed to have reported the order.",
     reasons.FUTURE: "The order is dated in the future.",
-    reasons.WRITTEN_OFF: "Somebody gave up knowing whether Meta has them.",
+    reasons.WRITTEN_OFF: "Written off with unknown outcome.",
     reasons.PAYLOAD_CHANGED: "The order changed after it was sent.",
 }
 
-_WORDS = {
+_LABELS = {
     **{s.name: f"Meta says: {s.meaning}." for s in SUBCODES.values()},
     **{refusal.reason: refusal.words for refusal in REFUSALS},
     **WITHHELD_WORDS,
@@ -101,12 +101,12 @@ _WORDS = {
 
 
 def reason_label(reason: str | None) -> str:
-    """A reason of the waterfall as a sentence; a code nobody knows is at least legible."""
+    """A reason as a sentence; an unknown code with blanks for underscores."""
     if not reason:
         return "No reason is recorded."
-    return _WORDS.get(reason) or f"{reason[0].upper()}{reason[1:].replace('_', ' ')}."
+    return _LABELS.get(reason) or f"{reason[0].upper()}{reason[1:].replace('_', ' ')}."
 
 
 def match_key_label(key: str) -> str:
-    """A match key as people say it."""
+    """The name of a match key, such as `E-mail` for em."""
     return MATCH_KEY_LABELS.get(key, key.replace("_", " "))

@@ -13,7 +13,6 @@ from capi_assets.contracts.base import arrow_schema, conform
 from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.contracts.visits import Visits
-from capi_assets.coverage.charts import hour_picture
 from capi_assets.coverage.flags import ERROR
 from capi_assets.coverage.gaps import gaps
 from capi_assets.coverage.links import backfill_link
@@ -141,8 +140,6 @@ def _metadata(rows: pa.Table) -> dict[str, Any]:
     deadline = pc.min(rows.column("first_deadline")).as_py()
     if deadline is not None:
         found["can_be_saved_until"] = dg.MetadataValue.timestamp(deadline)
-    if picture := hour_picture(rows):
-        found["picture"] = dg.MetadataValue.md(picture)
     return found
 
 
