@@ -151,7 +151,7 @@ def serve(
     try:
         listener = listening(host, port)
         url = url_of(listener)
-        log.info("Meta in a box listens at %s", url)
+        log.info("The Meta sandbox listens at %s", url)
         if on_ready is not None:
             # The socket listens already: a caller's first request waits until the server runs.
             on_ready(url)

@@ -170,7 +170,7 @@ def describe(token: Token, now: datetime) -> dict[str, Any]:
     described: dict[str, Any] = {
         "app_id": APP_ID,
         "type": "SYSTEM_USER",
-        "application": "Meta in a box",
+        "application": "Meta sandbox",
         "data_access_expires_at": _unix(token.data_access_expires_at),
         "expires_at": _unix(token.expires_at),
         "is_valid": not token.expired(now),
