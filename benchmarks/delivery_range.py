@@ -13,7 +13,6 @@ import time
 import warnings
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
 from benchmarks.delivery_contenders import DATASET, matched
 from benchmarks.measure import Result, Stopwatch, peak_mb, tell
@@ -47,30 +46,28 @@ def deliver(folder: str, url: str, at: str) -> Result:
     warnings.filterwarnings("ignore", category=dg.BetaWarning)
     warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
-    from capi_assets.defs import resources as ours
-    from capi_assets.defs.conversions.delivery_results import delivery_results
+    from capi_assets.definitions import build_definitions
+    from capi_assets.defs.resources import build_resources
+    from capi_assets.settings import Settings
 
     hours = hours_before(datetime.fromisoformat(at))
-    given: dict[str, Any] = {
-        "lake": ours.LakeResource(root=f"{folder}/lake"),
-        "ledger": ours.LedgerResource(url=f"sqlite:///{folder}/ledger.db"),
-        "rules": ours.RulesResource(lookback_hours=1, time_budget_seconds=24 * 3_600),
-        "clock": ours.ClockResource(at=None),
-        "meta": ours.MetaResource(
-            dataset_id=DATASET,
-            access_token=os.environ["BENCH_TOKEN"],
-            app_secret=None,
-            graph_url=url,
-            graph_version="v26.0",
-        ),
-    }
+    settings = Settings(
+        lake=f"{folder}/lake",
+        ledger_url=f"sqlite:///{folder}/ledger.db",
+        lookback_hours=1,
+        time_budget_seconds=24 * 3_600,
+        dataset_id=DATASET,
+        access_token=os.environ["BENCH_TOKEN"],
+        graph_url=url,
+    )
+    definitions = build_definitions(settings)
     before = peak_mb()
     off = {"telemetry": {"enabled": False}}
     with dg.DagsterInstance.local_temp(folder, overrides=off) as instance:
         run = dg.materialize(
-            [delivery_results],
+            [definitions.resolve_assets_def("delivery_results")],
             instance=instance,
-            resources=given,
+            resources=build_resources(settings),
             tags={
                 "dagster/asset_partition_range_start": hour_key(hours[0]),
                 "dagster/asset_partition_range_end": hour_key(hours[-1]),

@@ -52,7 +52,7 @@ def demo(folder: Path, hours: int, seed: int, visits_per_day: int) -> None:
 @click.option("--folder", type=click.Path(path_type=Path), default=DEMO_FOLDER, show_default=True)
 @click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI.")
 def ui(folder: Path, port: int) -> None:
-    """Open the demo in the Dagster UI, with daemon, schedules, sensors, sandbox and shop running."""
+    """Open the demo in the Dagster UI, with daemon, sandbox and sample shop running."""
     from capi_assets.commands.demo.ui import run_ui
     from capi_assets.commands.demo.workspace import load_workspace
 
@@ -65,14 +65,18 @@ def ui(folder: Path, port: int) -> None:
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8026, show_default=True)
-@click.option("--token", "tokens", multiple=True, help="A token to accept (repeatable); default: any.")
+@click.option(
+    "--token", "tokens", multiple=True, help="A token to accept (repeatable); default: any."
+)
 @click.option("--state", type=click.Path(path_type=Path), help="SQLite file for its state.")
 def sandbox(host: str, port: int, tokens: tuple[str, ...], state: Path | None) -> None:
     """Run the Meta sandbox: a server that responds as the Conversions API does."""
     from capi_assets.sandbox.run import serve
 
     def ready(url: str) -> None:
-        click.echo(f"The Meta sandbox listens at {url} (set CAPI_GRAPH_URL to it). Ctrl-C stops it.")
+        click.echo(
+            f"The Meta sandbox listens at {url} (set CAPI_GRAPH_URL to it). Ctrl-C stops it."
+        )
 
     serve(host, port, tokens=tokens or None, state_path=state, on_ready=ready)
 
@@ -123,7 +127,9 @@ def doctor() -> None:
 
 
 @main.command()
-@click.option("--dataset", "datasets", multiple=True, metavar="ID", help="Only this dataset (repeatable).")
+@click.option(
+    "--dataset", "datasets", multiple=True, metavar="ID", help="Only this dataset (repeatable)."
+)
 @click.option("--json", "for_programs", is_flag=True, help="Print JSON.")
 def preflight(datasets: tuple[str, ...], for_programs: bool) -> None:
     """Check that Meta would accept events now: token, permission, and when they expire.
@@ -152,19 +158,18 @@ def gaps() -> None:
 
     from capi_assets.coverage.markdown import gaps_report
     from capi_assets.coverage.stored_health import find_gaps
-    from capi_assets.defs.resources import resources_from
     from capi_assets.lake import Lake
+    from capi_assets.policies import coverage_policy
 
     settings = _settings()
     now = settings.now or datetime.now(UTC)
-    policy = resources_from(settings)["rules"].coverage()
     lake = Lake(settings.lake)
     if not lake.hours("attribution_health"):
         raise click.ClickException(
             f"No hour has been evaluated yet in {settings.lake} (CAPI_LAKE): materialize some hours"
             " first. Use --stage data/demo for the demo."
         )
-    found = find_gaps(lake, policy, now).gaps
+    found = find_gaps(lake, coverage_policy(settings), now).gaps
     Console().print(Markdown(gaps_report(found, now)))
     raise SystemExit(1 if found else 0)
 
@@ -182,8 +187,8 @@ def plan(hours_range: str | None, first: str | None, last: str | None, for_progr
     """
     from capi_assets.commands.plan import as_json, as_table, backfill_plan_for, range_ends
     from capi_assets.coverage.formatting import count
-    from capi_assets.defs.resources import LedgerResource, resources_from
     from capi_assets.lake import Lake
+    from capi_assets.policies import delivery_policy, open_ledger
 
     if (hours_range is None) == (first is None and last is None):
         raise click.UsageError("use either RANGE, or --from and --to")
@@ -194,9 +199,9 @@ def plan(hours_range: str | None, first: str | None, last: str | None, for_progr
     settings = _settings()
     hours = _hours(first, last)
     now = settings.now or datetime.now(UTC)
-    rules = resources_from(settings)["rules"]
-    with LedgerResource(url=settings.ledger_url.get_secret_value()).open() as ledger:
-        backfill = backfill_plan_for(Lake(settings.lake), ledger, hours, now, rules.delivery())
+    policy = delivery_policy(settings)
+    with open_ledger(settings) as ledger:
+        backfill = backfill_plan_for(Lake(settings.lake), ledger, hours, now, policy)
     if for_programs:
         click.echo(json.dumps(as_json(backfill), indent=2))
         return
@@ -241,7 +246,9 @@ def plan(hours_range: str | None, first: str | None, last: str | None, for_progr
 )
 @click.option("--who", required=True, metavar="NAME", help="Your name, recorded in the ledger.")
 @click.option("--why", required=True, metavar="TEXT", help='e.g. "not in Events Manager"')
-@click.option("--event-id", "event_ids", multiple=True, metavar="ID", help="Only this event (repeatable).")
+@click.option(
+    "--event-id", "event_ids", multiple=True, metavar="ID", help="Only this event (repeatable)."
+)
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def resolve(
     first: str,
@@ -255,9 +262,9 @@ def resolve(
     """Resolve events whose outcome is still unknown after 48 hours. This cannot be undone."""
     from capi_assets.commands import resolve as command
     from capi_assets.coverage.formatting import count, format_amounts
-    from capi_assets.defs.resources import LedgerResource, resources_from
     from capi_assets.delivery.ledger.decisions import Decision
     from capi_assets.lake import Lake
+    from capi_assets.policies import delivery_policy, open_ledger
 
     settings, hours, console = _settings(), _hours(first, last), Console()
     now = settings.now or datetime.now(UTC)
@@ -265,8 +272,8 @@ def resolve(
         decided = Decision("resend" if decision == "resend" else "write_off", who, why)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
-    policy = resources_from(settings)["rules"].delivery()
-    with LedgerResource(url=settings.ledger_url.get_secret_value()).open() as ledger:
+    policy = delivery_policy(settings)
+    with open_ledger(settings) as ledger:
         held = command.held_events(
             Lake(settings.lake), ledger, hours, now, policy, decided.kind, event_ids
         )

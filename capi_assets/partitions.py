@@ -1,27 +1,32 @@
-"""The partitions that assets share: hours, and days for what Meta tells once a day.
+"""The partitions that assets share: hours, and days for what Meta reports once a day.
 
-Keys are UTC only: local hours repeat or vanish when clocks change. Importing this reads the
-settings; arithmetic with hours is in `hours.py`.
+Keys are UTC only: local hours repeat or vanish when clocks change. Arithmetic with hours is in
+`hours.py`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Self
 
 from dagster import DailyPartitionsDefinition, HourlyPartitionsDefinition
 
-from capi_assets.settings import read_settings
 
+@dataclass(frozen=True)
+class Partitions:
+    """`hourly` from a start up to and including the open hour, which may be materialized early;
+    `daily` from the day of that start up to and including today."""
 
-def hourly(start: datetime) -> HourlyPartitionsDefinition:
-    """Hours from `start` up to and including the open one, which may be materialized early."""
-    return HourlyPartitionsDefinition(start_date=start, timezone="UTC", end_offset=1)
+    hourly: HourlyPartitionsDefinition
+    daily: DailyPartitionsDefinition
 
-
-def daily(start: datetime) -> DailyPartitionsDefinition:
-    """Days in UTC from the one of `start` up to and including today."""
-    return DailyPartitionsDefinition(start_date=start.replace(hour=0), timezone="UTC", end_offset=1)
-
-
-HOURLY = hourly(read_settings().start_date)
-DAILY = daily(read_settings().start_date)
+    @classmethod
+    def since(cls, start: datetime) -> Self:
+        """Partitions from `start` (a whole hour, UTC) on: `Settings.start_date`."""
+        return cls(
+            HourlyPartitionsDefinition(start_date=start, timezone="UTC", end_offset=1),
+            DailyPartitionsDefinition(
+                start_date=start.replace(hour=0), timezone="UTC", end_offset=1
+            ),
+        )

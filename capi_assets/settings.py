@@ -1,8 +1,9 @@
-"""Every setting, read in one place.
+"""Every setting with its type, default and description: the only place that has them.
 
 Settings are environment variables named `CAPI_*`; a `.env` file in the working directory is read
-too (the environment wins). What a setting means is said here once: `capi-assets doctor` and the
-table in README.md are made from these fields.
+too (the environment wins). Nothing is read at import: `read_settings()` reads, and what it returns
+is passed on as an argument. `capi-assets doctor` and the table in README.md are made from these
+fields. What settings mean to each part of the package is in `policies.py`.
 """
 
 from __future__ import annotations
@@ -14,14 +15,12 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from dotenv import dotenv_values
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
 )
 
 PREFIX = "CAPI_"
@@ -29,16 +28,33 @@ SQL_PARAMETER_PREFIX = "CAPI_SQL_"
 
 
 class SettingsError(ValueError):
-    """A setting that cannot be used; the message names the variable, never the value."""
+    """A setting has an invalid value; the message names the variable, never the value."""
 
 
-class Settings(BaseModel):
-    """The settings with their defaults; every path is relative to the working directory."""
+class Settings(BaseSettings):
+    """The settings with their defaults. Paths are relative to the working directory, times UTC.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    `Settings(lake="data/lake", dataset_id="42")` reads nothing but its arguments;
+    `read_settings()` reads the environment. Immutable and hashable. Secrets are masked in `repr`
+    and in dumps: use `.get_secret_value()`.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
 
     landing: str = Field(
-        "data/landing", description="Folder or object-store URL where visits and orders land."
+        "data/landing",
+        description="Folder or object-store URL where files of visits and orders land.",
     )
     visits_sql: str | None = Field(
         None, description="SQL model that returns visits; replaces the landing folder for visits."
@@ -60,128 +76,158 @@ class Settings(BaseModel):
         description="SQLAlchemy URL of the delivery ledger (SQLite or PostgreSQL).",
     )
     views: str = Field(
-        "data/capi.duckdb", description="DuckDB file of views over the lake, for people."
+        "data/capi.duckdb", description="DuckDB file of views over the lake, for ad-hoc queries."
     )
     start_date: datetime = Field(
         datetime(2026, 11, 1, tzinfo=UTC),
-        description="First hour of the partitions (UTC): the first hour you have data for.",
+        description="First hourly partition (UTC): the first hour that you have data for.",
     )
     dataset_id: str = Field(
-        "", description="Meta dataset (Pixel) id that orders go to when they name none."
+        "", description="Meta dataset (Pixel) id of orders that name no dataset."
     )
     access_token: SecretStr | None = Field(
         None, description="Conversions API token; sent in the Authorization header only."
     )
     access_token_file: str | None = Field(
-        None, description="File with the token, read at every run: renewing needs no restart."
+        None,
+        description="File with the token, read at every run: a renewed token needs no restart.",
     )
     app_secret: SecretStr | None = Field(
         None, description="App secret, if your app asks for appsecret_proof."
     )
     datasets: str | None = Field(
         None,
-        description="YAML file of more datasets, each with its own token and rate; see the docs.",
+        description="YAML file of more datasets, each with its own token and rate limit; see"
+        " the docs.",
     )
-    graph_url: str = Field("https://graph.facebook.com", description="Where Meta listens.")
+    graph_url: str = Field("https://graph.facebook.com", description="Base URL of the Graph API.")
     graph_version: str = Field("v26.0", description="Graph API version.")
     test_event_code: str | None = Field(
-        None, description="Shows events under Test Events. They still count: unset in production."
+        None,
+        description="Shows events under Test Events. Events are still counted: leave unset in"
+        " production.",
     )
     partner_agent: str | None = Field(
-        None, description="Names your platform to Meta, so that Dataset Quality can tell it apart."
+        None,
+        description="`partner_agent` sent to Meta; identifies your integration in Dataset Quality.",
     )
     lookback_hours: int = Field(
-        168, ge=1, le=24 * 90, description="How far back an order looks for its visit."
+        168,
+        ge=1,
+        le=24 * 90,
+        description="How many hours before an order its visit is searched for.",
     )
     retention_days: int = Field(
-        90, ge=1, description="Days that visits are kept; older ones are deleted every night."
+        90, ge=1, description="Days that visits are kept; older visits are deleted every night."
     )
     default_country: str | None = Field(
-        None, description="ISO country of national phone numbers when the order names none."
+        None,
+        description="Default country (ISO 3166-1 alpha-2) of phone numbers without a country code.",
     )
     date_format: str | None = Field(
-        None, description="strptime format of birth dates, such as %d/%m/%Y, if it is known."
+        None, description="strptime format of birth dates, such as %d/%m/%Y."
     )
     hash_external_id: bool = Field(
-        True, description="Hash external_id; must equal what the browser sends."
+        True, description="Hash external_id; must match the value the Pixel sends."
     )
     consent_required: bool = Field(
-        False, description="Withhold orders whose consent is not recorded (not only refused ones)."
+        False,
+        description="Also withhold orders without recorded consent, not only those whose"
+        " consent was refused.",
     )
     unknown_policy: Literal["hold", "resend"] = Field(
         "hold",
-        description="After 48 h, events whose fate is unknown: hold for a person, or resend.",
+        description="Events with unknown outcome after 48 h: hold until resolved, or resend.",
     )
     preflight: Literal["on", "off"] = Field(
         "off",
-        description="on: the daily look at access sends an event that Meta must refuse, to try"
-        " the token. Whether Events Manager's Diagnostics show it is not known.",
+        description="on: the daily access check also sends one event that Meta must reject, to test"
+        " the token. It may appear in Diagnostics (unverified).",
     )
     requests_in_flight: int = Field(
-        4, ge=1, le=64, description="Requests to Meta at the same time."
+        4, ge=1, le=64, description="Maximum number of concurrent requests to Meta."
     )
     requests_per_second: float | None = Field(
-        None, gt=0, description="At most so many requests begun per second; no limit when absent."
+        None,
+        gt=0,
+        description="Maximum number of requests started per second; no limit when absent.",
     )
     pixel: Literal["none", "redundant"] = Field(
         "none",
-        description="redundant: the Pixel reports every order too, so none is sent after 48 h.",
+        description="redundant: the Pixel also reports every order, so no server event is sent"
+        " after 48 h.",
     )
     time_budget_seconds: int = Field(
-        900, ge=1, description="How long one run may deliver; what is left stays pending."
+        900, ge=1, description="How long one run may deliver; remaining events stay pending."
     )
     coverage_threshold: float = Field(
-        0.95, gt=0, le=1, description="An hour below this share of delivered orders is flagged."
+        0.95,
+        gt=0,
+        le=1,
+        description="An hour is flagged if its share of delivered orders is below this.",
     )
     settle_minutes: int = Field(
-        5, ge=0, le=55, description="Minutes after the hour before it is materialized and judged."
+        5,
+        ge=0,
+        le=55,
+        description="Minutes after its end until an hour is materialized and evaluated.",
     )
     reconcile: bool = Field(
-        True, description="Let the schedules compare Meta's own counts with the ledger."
+        True, description="Whether schedules compare Meta's own counts with the ledger."
     )
     reconcile_percent: float = Field(
-        5.0, gt=0, le=100, description="Per cent by which Meta's counts may differ without a word."
+        5.0,
+        gt=0,
+        le=100,
+        description="Tolerated difference between Meta's counts and ours, in per cent.",
     )
     reconcile_settle_hours: int = Field(
-        3, ge=0, le=72, description="Hours that Meta's counts of an hour are waited for."
+        3,
+        ge=0,
+        le=72,
+        description="Hours to wait before an hour's counts are compared with Meta's.",
     )
     alert_webhook: SecretStr | None = Field(
         None,
-        description="Slack-compatible webhooks for alerts, with commas between; they are logged"
-        " anyhow.",
+        description="Slack-compatible webhook URLs for alerts, comma-separated; alerts are always"
+        " logged as well.",
     )
     alert_json_url: SecretStr | None = Field(
-        None, description="Addresses that each alert is posted to as a JSON document; see the docs."
+        None,
+        description="URLs that each alert is posted to as a JSON document, comma-separated; see"
+        " the docs.",
     )
     alert_email_to: str | None = Field(
-        None, description="Addresses that alerts are mailed to, with commas between."
+        None, description="Email addresses that alerts are sent to, comma-separated."
     )
     alert_email_from: str | None = Field(
-        None, description="Sender of alert mails; the first recipient when absent."
+        None, description="Sender of alert emails; the first recipient when absent."
     )
     smtp_url: SecretStr | None = Field(
         None,
-        description="Mail server for alerts: smtps://user:password@host:465, or smtp:// with"
+        description="Mail server for alerts: smtps://user:password@host:465, or smtp:// for"
         " STARTTLS.",
     )
     ui_url: str | None = Field(
-        None, description="Where people open Dagster; alerts and checks then link to the backfill."
+        None,
+        description="Public URL of the Dagster UI; alerts and checks then link to the backfill.",
     )
     auto_backfill: bool = Field(
         False,
-        description="on: the coverage sensor launches the backfill itself once a gap's cause is"
-        " gone.",
+        description="on: the coverage sensor launches the backfill itself once the cause of a gap"
+        " is resolved.",
     )
     late_files: Literal["materialize", "propose", "off"] = Field(
         "materialize",
-        description="Files that land after their hour was materialized: materialize it again,"
-        " propose it, or ignore them.",
+        description="For files that land after their hour was materialized: materialize the hour"
+        " again, propose it in an alert, or ignore them.",
     )
     autostart: bool = Field(
-        False, description="Start the schedules and the sensor as soon as they are loaded."
+        False, description="Start schedules and sensors as soon as they are loaded."
     )
     now: datetime | None = Field(
-        None, description="A fixed clock for rehearsals (UTC); leave unset in production."
+        None,
+        description="Fixed current time (UTC), for demos and tests; leave unset in production.",
     )
 
     @field_validator("start_date", "now")
@@ -204,9 +250,11 @@ class Settings(BaseModel):
         return value.upper() if value else None
 
     @model_validator(mode="after")
-    def _visits_outlive_the_lookback(self) -> Self:
+    def _retention_covers_the_lookback(self) -> Self:
         if timedelta(days=self.retention_days) < self.lookback:
-            raise ValueError("visits must be kept at least as long as orders look back for them")
+            raise ValueError(
+                "must be at least CAPI_LOOKBACK_HOURS: orders are matched with visits that far back"
+            )
         return self
 
     @property
@@ -219,7 +267,7 @@ class Settings(BaseModel):
 
 
 def variable(field: str) -> str:
-    """The environment variable of a field: `lookback_hours` is read from `CAPI_LOOKBACK_HOURS`."""
+    """The environment variable of a field: `CAPI_LOOKBACK_HOURS` of `lookback_hours`."""
     return PREFIX + field.upper()
 
 
@@ -230,32 +278,32 @@ def environment(folder: Path | None = None) -> dict[str, str]:
 
 
 def read_settings(env: Mapping[str, str] | None = None) -> Settings:
-    """Settings from `env` (default: `environment()`); an empty variable means its default.
+    """Settings from the variables in `env` (default: `environment()`, as it is now).
+
+    An empty variable means its default. Every command and `capi_assets.definitions.defs` call
+    this once; tests pass `env`: `read_settings({"CAPI_LAKE": "s3://bucket/lake"})`.
 
     Raises:
-        SettingsError: a value does not fit; the message names every such variable.
+        SettingsError: a value is invalid; the message names every such variable.
     """
-    env = environment() if env is None else env
-    given: dict[str, Any] = {}
-    for name in Settings.model_fields:
-        value = env.get(variable(name), "").strip()
-        if value:
-            given[name] = value
+    source = EnvSettingsSource(Settings)
+    variables = environment() if env is None else env
+    source.env_vars = {name.lower(): v.strip() for name, v in variables.items() if v.strip()}
     try:
-        return Settings.model_validate(given)
+        return Settings(**source())
     except ValidationError as error:
-        wrong = "; ".join(_words(e) for e in error.errors())
-        raise SettingsError(f"Settings that cannot be used: {wrong}") from None
+        invalid = "; ".join(_problem(e) for e in error.errors(include_input=False))
+        raise SettingsError(f"Invalid settings: {invalid}") from None
 
 
-def _words(error: Mapping[str, Any]) -> str:
-    # A rule between several settings has no place of its own.
+def _problem(error: Mapping[str, Any]) -> str:
+    # A rule between several settings has no field of its own.
     name = variable(str(error["loc"][0])) if error["loc"] else "CAPI_RETENTION_DAYS"
     return f"{name}: {str(error['msg']).removeprefix('Value error, ')}"
 
 
 def split(text: str | None) -> list[str]:
-    """The entries of a setting that may hold several, with commas or spaces between them."""
+    """The entries of a setting that may hold several, separated by commas or spaces."""
     return (text or "").replace(",", " ").split()
 
 

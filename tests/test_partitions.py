@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capi_assets.hours import floor_hour, hour_key, hour_range, hours_between, key_hour, key_ranges
-from capi_assets.partitions import hourly
+from capi_assets.partitions import Partitions
 from tests.helpers.factories import HOUR, H
 
 moments = st.datetimes(
@@ -60,5 +60,5 @@ def test_a_span_holds_all_hours_whatever_their_order() -> None:
 
 
 def test_the_open_hour_is_a_partition_and_the_next_is_not() -> None:
-    keys = hourly(H).get_partition_keys(current_time=H + timedelta(minutes=90))
+    keys = Partitions.since(H).hourly.get_partition_keys(current_time=H + timedelta(minutes=90))
     assert keys == [hour_key(H), hour_key(H + HOUR)]

@@ -28,6 +28,7 @@ from capi_assets.delivery.datasets import read_datasets, secret_in
 from capi_assets.meta.graph.versions import NEWEST, version_outlook
 from capi_assets.meta.limits import WINDOW
 from capi_assets.meta.match_keys.hashed_keys import hash_column
+from capi_assets.policies import secret
 from capi_assets.settings import (
     Settings,
     environment,
@@ -298,10 +299,8 @@ def _ui(s: Settings) -> Verdict | None:
 _MAIL = re.compile(r"[^@\s,<>]+@[^@\s,<>]+")
 
 _CHECKS: dict[str, Callable[[Settings], Verdict | None]] = {
-    "alert_webhook": lambda s: _addresses(s.alert_webhook and s.alert_webhook.get_secret_value()),
-    "alert_json_url": lambda s: _addresses(
-        s.alert_json_url and s.alert_json_url.get_secret_value()
-    ),
+    "alert_webhook": lambda s: _addresses(secret(s.alert_webhook)),
+    "alert_json_url": lambda s: _addresses(secret(s.alert_json_url)),
     "alert_email_to": _email,
     "alert_email_from": _email_from,
     "smtp_url": _smtp,

@@ -11,23 +11,9 @@ from rich.table import Table
 
 from capi_assets.coverage.access_health import findings as foresight
 from capi_assets.coverage.access_health.findings import AccessStatus, Finding
-from capi_assets.defs.resources import meta_resource
 from capi_assets.delivery.datasets import Datasets
+from capi_assets.policies import datasets_of
 from capi_assets.settings import Settings
-
-
-def datasets_of(settings: Settings) -> Datasets:
-    """Every dataset that is set up, with its token or why there is none.
-
-    Raises:
-        DatasetsError: the file of datasets cannot be understood.
-    """
-
-    def secret(name: str) -> str | None:
-        value = getattr(settings, name)
-        return value.get_secret_value() if value is not None else None
-
-    return meta_resource(settings, secret).open()
 
 
 def run_preflight(settings: Settings, only: Sequence[str], now: datetime) -> list[AccessStatus]:

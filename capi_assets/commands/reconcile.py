@@ -22,9 +22,9 @@ from capi_assets.coverage.reconciliation.text import (
     unknown_events_text,
     verdict_words,
 )
-from capi_assets.defs.resources import resources_from
 from capi_assets.hours import hour_key
 from capi_assets.lake import Lake
+from capi_assets.policies import datasets_of, tolerance
 from capi_assets.settings import Settings
 
 Row = Mapping[str, Any]
@@ -50,25 +50,13 @@ class ComparisonResult:
 
 def compare(settings: Settings, hours: Sequence[datetime], now: datetime) -> ComparisonResult:
     """Asks Meta and the lake about `hours`; writes nothing."""
-    resources = resources_from(settings)
-    # Outside of Dagster the variables behind the resources' secrets are read here.
-    meta = resources["meta"].model_copy(
-        update={
-            name: secret.get_secret_value() if secret is not None else None
-            for name, secret in (
-                ("access_token", settings.access_token),
-                ("app_secret", settings.app_secret),
-            )
-        }
-    )
-    rules = resources["rules"]
     found = compare_counts(
         Lake(settings.lake),
-        meta.open(),
+        datasets_of(settings),
         hours,
         now,
-        rules.reconciliation(),
-        pixel_redundant=rules.pixel == "redundant",
+        tolerance(settings),
+        pixel_redundant=settings.pixel == "redundant",
     )
     return ComparisonResult(hours, found.rows.to_pylist(), found)
 

@@ -11,14 +11,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.asset_checks.asset_check_evaluation import (
-    AssetCheckEvaluationTargetMaterializationData,
-)
-from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
 from capi_assets.contracts.base import Contract, columns
+from capi_assets.defs.dagster_private import (
+    SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION,
+    AssetCheckEvaluationTargetMaterializationData,
+)
+from capi_assets.defs.resources import ClockResource
 from capi_assets.hours import hour_key, key_hour
-from capi_assets.partitions import HOURLY
 
 OWNERS = ["team:analytics-engineering"]
 GROUP = "conversions"
@@ -54,6 +54,7 @@ def column_schema(contract: type[Contract]) -> dg.TableSchema:
 
 def hourly_asset(
     contract: type[Contract],
+    hourly: dg.HourlyPartitionsDefinition,
     *,
     stage: str,
     kinds: set[str],
@@ -64,7 +65,7 @@ def hourly_asset(
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """`dg.asset` with what all assets here share: hours, one run per range, owners, columns."""
     return dg.asset(
-        partitions_def=HOURLY,
+        partitions_def=hourly,
         backfill_policy=dg.BackfillPolicy.single_run(),
         freshness_policy=freshness,
         deps=deps,
@@ -183,12 +184,12 @@ def hourly_check(
     asset: str,
     name: str,
     description: str,
-    judge: Callable[..., Mapping[datetime, HourCheckResult]],
-    required_resource_keys: set[str],
+    hourly: dg.HourlyPartitionsDefinition,
+    judge: Callable[[Sequence[datetime], datetime], Mapping[datetime, HourCheckResult]],
 ) -> dg.AssetChecksDefinition:
     """A check with a verdict per hour, also in a run over a range.
 
-    `judge(hours, **resources)` gives the verdicts. In a range run Dagster's own check result loses
+    `judge(hours, now)` returns the verdicts. In a range run Dagster's own check result loses
     its partition, so one evaluation per hour is recorded with the materialization it speaks of.
     """
 
@@ -196,12 +197,10 @@ def hourly_check(
         asset=asset,
         name=name,
         description=description,
-        partitions_def=HOURLY,
-        required_resource_keys=required_resource_keys,
+        partitions_def=hourly,
     )
-    def check(context: dg.AssetCheckExecutionContext) -> Any:
-        resources = {key: getattr(context.resources, key) for key in required_resource_keys}
-        for hour, verdict in judge(hours_of(context), **resources).items():
+    def check(context: dg.AssetCheckExecutionContext, clock: ClockResource) -> Any:
+        for hour, verdict in judge(hours_of(context), clock.now()).items():
             yield dg.AssetCheckEvaluation(
                 asset_key=dg.AssetKey(asset),
                 check_name=name,

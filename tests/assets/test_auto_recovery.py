@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from capi_assets.definitions import build_definitions
 from capi_assets.defs.automation.active_runs import active_hours, range_tags
 from capi_assets.hours import hour_key
 from tests.helpers.asset_harness import TOKEN, AssetHarness
@@ -35,7 +34,7 @@ def test_failed_hours_are_recovered_once_the_token_is_renewed(world: AssetHarnes
     world.run(first, second)
     world.run(apart)
 
-    looks = SensorTicks(world, auto_backfill="on")
+    looks = SensorTicks(world, auto_backfill=True)
     dead = looks.look(world.now)
     assert hours_of(dead, "deliver_hour") == []
     assert world.received()["accepted"] == 4
@@ -71,8 +70,9 @@ def test_what_recovery_does_is_told(world: AssetHarness, told: Receiver) -> None
     world.land_orders(hour)
     world.meta.expire_token(TOKEN)
     world.run(hour, world.hour(1))
-    looks = SensorTicks(world, auto_backfill="on", ui_url="http://127.0.0.1:3000")
-    looks.alerts = {"json_url": told.url}
+    looks = SensorTicks(
+        world, auto_backfill=True, ui_url="http://127.0.0.1:3000", alert_json_url=told.url
+    )
     opened = looks.look(world.now)
     for event in opened.asset_events:  # the hour's note, and the standing list
         assert event.metadata["backfill"].value == told[0]["link"]
@@ -105,7 +105,7 @@ def test_hours_that_nobody_materialized_are_launched_without_a_canary(world: Ass
     world.meta.expire_token(TOKEN)  # not even asked
     world.run(world.hour(6))
     world.run(world.hour(3), world.hour(1))
-    looks = SensorTicks(world, auto_backfill="on")
+    looks = SensorTicks(world, auto_backfill=True)
     found = looks.look(world.now)
     assert hours_of(found, "deliver_hour") == [world.hour(5), world.hour(4)]
 
@@ -115,11 +115,11 @@ def test_an_hour_with_a_run_under_way_is_left_alone(world: AssetHarness) -> None
     world.run(world.hour(3), world.hour(1))
     busy = world.hour(5)
     run = world.instance.create_run_for_job(
-        build_definitions().resolve_job_def("deliver_hour"),
+        world.job("deliver_hour"),
         tags=range_tags(busy, busy),
         status=dg.DagsterRunStatus.STARTED,
     )
-    looks = SensorTicks(world, auto_backfill="on")
+    looks = SensorTicks(world, auto_backfill=True)
     assert hours_of(looks.look(world.now), "deliver_hour") == [world.hour(4)]
     world.instance.delete_run(run.run_id)
 
@@ -128,7 +128,7 @@ def test_a_run_that_fell_silent_was_killed_and_blocks_nothing(world: AssetHarnes
     """Dagster itself believes for ever in a killed `dagster asset materialize`."""
     hour = world.hour(5)
     run = world.instance.create_run_for_job(
-        build_definitions().resolve_job_def("deliver_hour"),
+        world.job("deliver_hour"),
         tags=range_tags(hour, hour),
         status=dg.DagsterRunStatus.STARTED,
     )
@@ -171,7 +171,7 @@ def test_what_is_stored_is_not_matched_again_once_its_visits_are_deleted(
     soon, late = world.now + 31 * MINUTE, world.now + timedelta(hours=50)
 
     def launched(at: datetime) -> dg.RunRequest:
-        looks = SensorTicks(world, auto_backfill="on", lookback_hours="24", retention_days="1")
+        looks = SensorTicks(world, auto_backfill=True, lookback_hours=24, retention_days=1)
         found = [r for r in looks.look(at).run_requests or [] if r.tags[GAP].startswith("token-")]
         assert len(found) == 1
         return found[0]
@@ -179,11 +179,11 @@ def test_what_is_stored_is_not_matched_again_once_its_visits_are_deleted(
     assert launched(soon).asset_selection is None
     request = launched(late)
     (world.root / "landing" / "visits").rename(world.root / "visits")
-    build_definitions().resolve_job_def("deliver_hour").execute_in_process(
+    world.job("deliver_hour").execute_in_process(
         instance=world.instance,
         partition_key=hour_key(hour),
         asset_selection=request.asset_selection,
-        run_config={"resources": {k: {"config": v} for k, v in world.resources().items()}},
+        run_config=world.at(),
     )
     assert world.stored_bytes("matched_events") == before
     assert world.received()["accepted"] == 3
@@ -194,8 +194,7 @@ def test_a_failed_run_is_named_in_the_evidence(world: AssetHarness, told: Receiv
     world.run(world.hour(3), world.hour(1))
     (world.root / "landing").rename(world.root / "elsewhere")
     world.run(world.hour(5))
-    looks = SensorTicks(world)
-    looks.alerts = {"json_url": told.url}
+    looks = SensorTicks(world, alert_json_url=told.url)
     looks.look(world.now)
     (alert,) = told
     assert alert["cause"] == "not_materialized"

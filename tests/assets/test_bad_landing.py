@@ -75,7 +75,7 @@ def test_no_file_stops_the_others(world: AssetHarness, name: str, content: bytes
 
 
 def test_a_missing_landing_folder_is_named_with_its_remedy(world: AssetHarness) -> None:
-    world.overrides["sources"] = {"landing": str(world.root / "nowhere")}
+    world.overrides = {"landing": str(world.root / "nowhere")}
     assert not world.run(world.hour(3))
     words = _failure_words(world)
     assert "nowhere does not exist" in words

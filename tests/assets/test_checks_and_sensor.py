@@ -10,13 +10,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import dagster as dg
 import orjson
-from dagster._core.storage.dagster_run import RunsFilter
 
-from capi_assets.defs.automation.coverage_sensor import coverage_sensor
-from capi_assets.defs.resources import AlertsResource, ClockResource, LakeResource, resources_from
 from capi_assets.hours import hour_key
-from capi_assets.settings import read_settings
 from tests.helpers.asset_harness import TOKEN, AssetHarness
+from tests.helpers.sensor_ticks import SensorTicks
 
 
 def _evaluations(
@@ -101,23 +98,9 @@ def _webhook() -> Iterator[tuple[str, list[str]]]:
 def _tick(
     world: AssetHarness, cursor: str | None, hook: str | None, at: datetime
 ) -> dg.SensorResult:
-    context = dg.build_sensor_context(
-        instance=world.instance,
-        cursor=cursor,
-        resources={
-            "lake": LakeResource(root=str(world.root / "lake")),
-            "rules": resources_from(read_settings({}))["rules"],
-            "clock": ClockResource(at=at.isoformat()),
-            "alerts": AlertsResource(webhook=hook),
-            "meta": resources_from(read_settings({}))["meta"],
-        },
-    )
-    result = coverage_sensor(context)
-    assert isinstance(result, dg.SensorResult)
-    for event in result.asset_events or []:
-        # As the daemon writes them; a second evaluation of one hour would break here.
-        world.instance.report_runless_asset_event(event)
-    return result
+    looks = SensorTicks(world, alert_webhook=hook)
+    looks.cursor = cursor
+    return looks.look(at)
 
 
 def test_a_gap_is_told_once_when_it_opens_and_once_when_it_is_over(world: AssetHarness) -> None:
@@ -199,4 +182,4 @@ def test_an_hour_that_nobody_materialized_is_flagged(world: AssetHarness) -> Non
     result = _tick(world, None, None, world.now)
     noted = {e.partition for e in result.asset_events if isinstance(e, dg.AssetObservation)}
     assert hour_key(world.hour(5)) in noted
-    assert world.instance.get_runs_count(RunsFilter()) == 2
+    assert world.instance.get_runs_count(dg.RunsFilter()) == 2

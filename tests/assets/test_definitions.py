@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
@@ -11,12 +12,12 @@ import pytest
 import yaml
 
 from capi_assets.definitions import build_definitions
-from capi_assets.defs.automation.schedules import deliver_current_hour, deliver_hourly
 from capi_assets.hours import floor_hour, hour_key
 from capi_assets.lake import Lake
-from capi_assets.partitions import HOURLY
+from capi_assets.partitions import Partitions
+from capi_assets.settings import Settings
 
-DEFS = build_definitions()
+DEFS = build_definitions(Settings())
 ASSETS = ["visits", "orders", "matched_events", "delivery_results", "attribution_health"]
 
 
@@ -44,7 +45,7 @@ def test_every_asset_tells_what_it_is(name: str) -> None:
     assert node.kinds
     assert node.tags["stage"]
     assert node.group_name == "conversions"
-    assert node.partitions_def == HOURLY
+    assert node.partitions_def == Partitions.since(Settings().start_date).hourly
     assert node.backfill_policy == dg.BackfillPolicy.single_run()
     assert node.freshness_policy is not None, "nobody would see that it stands still"
     schema = node.metadata["dagster/column_schema"]
@@ -85,22 +86,22 @@ def test_old_visits_are_forgotten_and_young_ones_kept(tmp_path: Path) -> None:
     for hour in (old, young):
         for table in ("visits", "orders"):
             lake.write(table, hour, pa.table({"a": [1]}))
-    result = DEFS.resolve_job_def("expire_visits").execute_in_process(
-        run_config={
-            "resources": {
-                "lake": {"config": {"root": str(tmp_path)}},
-                "clock": {"config": {"at": now.isoformat()}},
-            }
-        }
-    )
+    settings = Settings(lake=str(tmp_path), now=now)
+    result = build_definitions(settings).resolve_job_def("expire_visits").execute_in_process()
     assert result.success
     assert lake.hours("visits") == [young]
     assert lake.hours("orders") == [old, young]
 
 
+def ask(schedule: str, tick: datetime) -> Any:
+    """What a schedule requests at a tick."""
+    context = dg.build_schedule_context(scheduled_execution_time=tick)
+    return DEFS.get_repository_def().get_schedule_def(schedule)(context)
+
+
 def test_the_hourly_schedule_takes_the_hour_that_settled() -> None:
     tick = datetime(2026, 11, 20, 14, 5, tzinfo=UTC)
-    request = deliver_hourly(dg.build_schedule_context(scheduled_execution_time=tick))
+    request = ask("deliver_hourly", tick)
     assert isinstance(request, dg.RunRequest)
     assert request.partition_key == "2026-11-20-13:00"
 
@@ -108,12 +109,11 @@ def test_the_hourly_schedule_takes_the_hour_that_settled() -> None:
 def test_the_open_hours_schedule_takes_the_hour_that_fills() -> None:
     now = datetime.now(UTC)
     tick = now.replace(minute=now.minute // 10 * 10, second=0, microsecond=0)
-    request = deliver_current_hour(dg.build_schedule_context(scheduled_execution_time=tick))
+    request = ask("deliver_current_hour", tick)
     assert isinstance(request, dg.RunRequest)
     assert request.partition_key == hour_key(floor_hour(tick - timedelta(seconds=1)))
 
 
 def test_the_open_hours_schedule_does_not_make_up_for_old_ticks() -> None:
     tick = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
-    skipped = deliver_current_hour(dg.build_schedule_context(scheduled_execution_time=tick))
-    assert isinstance(skipped, dg.SkipReason)
+    assert isinstance(ask("deliver_current_hour", tick), dg.SkipReason)

@@ -17,10 +17,12 @@ from capi_assets.contracts.attribution_health import AttributionHealth
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.coverage.gaps import Gap
 from capi_assets.coverage.stored_health import find_gaps
-from capi_assets.defs.resources import RulesResource, resources_from
+from capi_assets.defs.conversions import delivery_results
 from capi_assets.delivery.causes import Cause
+from capi_assets.delivery.policy import Policy
 from capi_assets.hours import HOUR, hour_key
-from capi_assets.settings import read_settings
+from capi_assets.policies import coverage_policy, delivery_policy
+from capi_assets.settings import Settings
 from tests.helpers.asset_harness import AssetHarness
 
 LATELY = {cause: back for back, cause in enumerate(Cause, 2)}
@@ -74,11 +76,9 @@ class Staging:
         self.world.land("orders", hour, "orders.jsonl", _many_orders(hour, 1_200))
         self.world.land("visits", hour, "visits.jsonl", _many_visits(hour, 40))
         self.world.meta.set_fault("slow", latency_ms=1_500)
-        self.world.overrides["rules"] = {
-            "lookback_hours": 168, "time_budget_seconds": 1, "requests_in_flight": 1,
-        }  # fmt: skip
+        self.world.overrides = {"time_budget_seconds": 1, "requests_in_flight": 1}
         self.world.run(hour)
-        del self.world.overrides["rules"]
+        self.world.overrides = {}
         self.world.meta.clear_faults()
 
     def unknown_outcome(self) -> None:
@@ -134,8 +134,11 @@ def test_every_cause_is_told_by_the_hour_that_it_strikes(
 ) -> None:
     """One world with every trouble in an hour of its own; nothing is tried twice in a run. A cause
     that nobody stages has no method, and fails here."""
-    patient = RulesResource.delivery
-    monkeypatch.setattr(RulesResource, "delivery", lambda self: replace(patient(self), tries=1))
+
+    def impatient(settings: Settings) -> Policy:
+        return replace(delivery_policy(settings), tries=1)
+
+    monkeypatch.setattr(delivery_results, "delivery_policy", impatient)
     staging = Staging(world)
     for cause in STAGED:
         getattr(staging, cause)()
@@ -185,8 +188,7 @@ def test_orders_that_stop_while_visits_go_on_tell_it_too(world: AssetHarness) ->
 
 def seen_gaps(world: AssetHarness) -> list[Gap]:
     """The gaps as the sensor sees them."""
-    rules: RulesResource = resources_from(read_settings({}))["rules"]
-    return find_gaps(world.lake, rules.coverage(), world.now).gaps
+    return find_gaps(world.lake, coverage_policy(world.settings()), world.now).gaps
 
 
 def _ordinary(hour: datetime) -> pa.Table:

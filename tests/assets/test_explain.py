@@ -274,9 +274,7 @@ def test_hash_says_so_when_nothing_fits_or_another_key_does(
     page = cli.page("o1", "--hash", "em", "someone.else@nowhere.invalid")
     assert "No: none of" in page
     assert "someone.else" not in page
-    assert "The event has no ph" in cli.page(
-        "o1", "--hash", "ph", "+44 20 7946 0000"
-    )
+    assert "The event has no ph" in cli.page("o1", "--hash", "ph", "+44 20 7946 0000")
     mixed = cli.page("o1", "--hash", "em", "ana.person@example.com")
     assert "external_id" in mixed
     assert "columns may be mixed up" in mixed

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 import dagster as dg
 import pytest
 
-from capi_assets.defs.automation.late_files_sensor import late_files_sensor
 from capi_assets.hours import hour_key
 from tests.helpers.asset_harness import AssetHarness
 from tests.helpers.sensor_ticks import Receiver, SensorTicks, hours_of, receiver
@@ -45,7 +44,7 @@ def later(world: AssetHarness, minutes: int) -> datetime:
 def test_late_files_have_their_hours_materialized_once(world: AssetHarness) -> None:
     hours = [world.hour(back) for back in (6, 5, 4, 3)]
     landed_and_read(world, *hours)
-    looks = SensorTicks(world, late_files_sensor)
+    looks = SensorTicks(world, "late_files_sensor")
     quiet = looks.look(later(world, 0))
     assert not quiet.run_requests
     assert quiet.skip_reason is not None
@@ -67,7 +66,7 @@ def test_late_files_have_their_hours_materialized_once(world: AssetHarness) -> N
 
     looks.run(found, later(world, 4))
     assert world.received()["accepted"] == 8 + 6
-    fresh = SensorTicks(world, late_files_sensor)  # as after a lost cursor
+    fresh = SensorTicks(world, "late_files_sensor")  # as after a lost cursor
     world_done = datetime.now(tz=world.now.tzinfo) + timedelta(hours=1)
     for hour in (hours[0], hours[1], hours[3]):
         land(world, hour, "late.jsonl", world.now - MINUTE)
@@ -77,7 +76,7 @@ def test_late_files_have_their_hours_materialized_once(world: AssetHarness) -> N
 def test_a_file_that_comes_later_still_is_seen_too(world: AssetHarness) -> None:
     hour = world.hour(3)
     landed_and_read(world, hour)
-    looks = SensorTicks(world, late_files_sensor)
+    looks = SensorTicks(world, "late_files_sensor")
     land(world, hour, "late.jsonl", later(world, 1))
     first = looks.look(later(world, 3))
     land(world, hour, "later.jsonl", later(world, 4))
@@ -92,9 +91,12 @@ def test_late_files_may_be_proposed_only(world: AssetHarness, told: Receiver) ->
     landed_and_read(world, hour)
     land(world, hour, "late.jsonl", later(world, 1))
     looks = SensorTicks(
-        world, late_files_sensor, late_files="propose", ui_url="http://127.0.0.1:3000"
+        world,
+        "late_files_sensor",
+        late_files="propose",
+        ui_url="http://127.0.0.1:3000",
+        alert_json_url=told.url,
     )
-    looks.alerts = {"json_url": told.url}
     assert not looks.look(later(world, 3)).run_requests
     looks.look(later(world, 4))
     (document,) = told
@@ -108,7 +110,7 @@ def test_late_files_may_be_proposed_only(world: AssetHarness, told: Receiver) ->
 def test_hours_that_were_never_materialized_are_not_late(world: AssetHarness) -> None:
     landed_and_read(world, world.hour(3))
     land(world, world.hour(5), "orders.jsonl", later(world, 1))
-    assert not SensorTicks(world, late_files_sensor).look(later(world, 3)).run_requests
+    assert not SensorTicks(world, "late_files_sensor").look(later(world, 3)).run_requests
 
 
 def test_a_file_that_landed_while_its_hour_was_read_is_late(world: AssetHarness) -> None:
@@ -117,17 +119,10 @@ def test_a_file_that_landed_while_its_hour_was_read_is_late(world: AssetHarness)
     (run,) = world.instance.get_run_records()
     began = datetime.fromtimestamp(run.start_time or 0, world.now.tzinfo)
     land(world, hour, "late.jsonl", began + timedelta(microseconds=1000))
-    found = SensorTicks(world, late_files_sensor).look(later(world, 3))
+    found = SensorTicks(world, "late_files_sensor").look(later(world, 3))
     assert hours_of(found, "deliver_hour") == [hour]
 
 
 def test_late_files_can_be_left_alone(world: AssetHarness) -> None:
-    context = dg.build_sensor_context(
-        instance=world.instance,
-        resources={
-            **dict.fromkeys(("lake", "sources", "clock", "alerts")),
-            "rules": SensorTicks(world, late_files="off").rules,
-        },
-    )
-    result = late_files_sensor(context)
-    assert isinstance(result, dg.SkipReason)
+    looks = SensorTicks(world, "late_files_sensor", late_files="off")
+    assert isinstance(looks.evaluate(world.now), dg.SkipReason)

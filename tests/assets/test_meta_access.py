@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
-from functools import cache
 from typing import Any
 
 import dagster as dg
@@ -13,19 +12,14 @@ import pytest
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.meta_access import MetaAccess
 from capi_assets.coverage.alerting.channels import Message
-from capi_assets.definitions import build_definitions
-from capi_assets.defs import resources as given
+from capi_assets.defs.access import meta_access
 from capi_assets.hours import floor_hour
 from capi_assets.sandbox.reports import totals
 from capi_assets.sandbox.tokens import digest_of
-from tests.helpers.asset_harness import DATASET, TOKEN, AssetHarness
+from capi_assets.settings import Settings
+from tests.helpers.asset_harness import TOKEN, AssetHarness
 
 DAY = timedelta(days=1)
-
-
-@cache
-def job() -> dg.JobDefinition:
-    return build_definitions().resolve_job_def("check_access")
 
 
 @pytest.fixture
@@ -39,29 +33,19 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[Message]:
         def send(self, messages: list[Message]) -> None:
             kept.extend(messages)
 
-    monkeypatch.setattr(given.AlertsResource, "channels", lambda self: [Keeping()])
+    monkeypatch.setattr(meta_access, "alert_channels", lambda settings: [Keeping()])
     return kept
 
 
 def look(
-    world: AssetHarness, days: float = 0, **meta: Any
+    world: AssetHarness, days: float = 0, **settings: Any
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """One materialization `days` from now: the stored row, and each check's evaluation."""
     at = world.now + days * DAY
     world.meta.set_clock(at)
-    config: dict[str, dict[str, Any]] = {
-        "clock": {"at": at.isoformat()},
-        "lake": {"root": str(world.root / "lake")},
-        "meta": {
-            "dataset_id": DATASET,
-            "access_token": TOKEN,
-            "graph_url": world.meta.url,
-            "graph_version": "v26.0",
-            **meta,
-        },
-    }
-    run_config = {"resources": {key: {"config": values} for key, values in config.items()}}
-    result = job().execute_in_process(instance=world.instance, run_config=run_config)
+    result = world.job("check_access", **settings).execute_in_process(
+        instance=world.instance, run_config=world.at(at)
+    )
     assert result.success
     checks = {e.check_name: e for e in result.get_asset_check_evaluations()}
     assert set(checks) == {"token_valid", "token_not_expiring", "graph_version_supported"}
@@ -152,10 +136,10 @@ def test_no_token_and_no_dataset_are_told(world: AssetHarness, told: list[Messag
 def test_a_channel_that_fails_and_a_memory_that_is_broken_stop_nothing(
     world: AssetHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(self: given.AlertsResource) -> list[Any]:
+    def broken(settings: Settings) -> list[Any]:
         raise ValueError("not an address")
 
-    monkeypatch.setattr(given.AlertsResource, "channels", broken)
+    monkeypatch.setattr(meta_access, "alert_channels", broken)
     world.meta.expire_token(TOKEN)
     look(world)
     world.lake.path("meta_access", floor_hour(world.now)).write_bytes(b"no parquet")
@@ -164,16 +148,13 @@ def test_a_channel_that_fails_and_a_memory_that_is_broken_stop_nothing(
 
 
 def test_the_token_is_written_nowhere(
-    world: AssetHarness, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    world: AssetHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setenv("MY_TOKEN", TOKEN)
-    monkeypatch.setenv("MY_SECRET", "the-app-secret")
-    secret = {"access_token": {"env": "MY_TOKEN"}, "app_secret": {"env": "MY_SECRET"}}
-    row, _ = look(world, preflight="on", **secret)
+    row, _ = look(world, preflight="on", app_secret="the-app-secret")
     assert row["verdict"] == "ok"
     world.meta.expire_token(TOKEN)
-    look(world, preflight="on", days=1, **secret)
+    look(world, preflight="on", days=1, app_secret="the-app-secret")
     kept = [path for path in world.root.rglob("*") if path.is_file()]
     assert len(kept) > 3
     for hidden in (TOKEN, "the-app-secret"):

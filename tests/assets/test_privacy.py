@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from dagster_shared.serdes import serialize_value
+from pydantic import SecretStr
+
+from capi_assets.definitions import build_definitions
+from capi_assets.defs.dagster_private import RepositorySnap
+from capi_assets.defs.resources import build_resources
+from capi_assets.settings import Settings
 from tests.helpers.asset_harness import TOKEN, AssetHarness
 
 
@@ -45,14 +52,34 @@ def test_no_token_and_no_contact_data_is_ever_written_down(world: AssetHarness) 
     assert seen > 10
 
 
-def test_a_token_set_by_variable_is_shown_as_the_variable(world: AssetHarness) -> None:
-    from capi_assets.defs.resources import resources_from
-    from capi_assets.settings import read_settings
-
-    settings = read_settings(
-        {"CAPI_ACCESS_TOKEN": TOKEN, "CAPI_ALERT_WEBHOOK": "https://x/" + TOKEN}
+def test_no_secret_is_in_what_dagster_is_told_of_the_definitions() -> None:
+    settings = Settings(
+        access_token=f"{TOKEN}1",
+        app_secret=f"{TOKEN}2",
+        ledger_url=f"postgresql://me:{TOKEN}3@host/ledger",
+        visits_url=f"postgresql://me:{TOKEN}4@host/visits",
+        orders_url=f"postgresql://me:{TOKEN}5@host/orders",
+        alert_webhook=f"https://hooks.example/{TOKEN}6",
+        alert_json_url=f"https://hooks.example/{TOKEN}7",
+        smtp_url=f"smtps://me:{TOKEN}8@mail.example",
+        start_date="2026-10-03",
     )
-    assert TOKEN not in repr(settings)
-    for resource in resources_from(settings).values():
-        assert TOKEN not in repr(resource)
-        assert TOKEN not in str(resource)
+    secrets = [name for name, value in settings if isinstance(value, SecretStr)]
+    assert sum(TOKEN in getattr(settings, name).get_secret_value() for name in secrets) == 8
+    assert len(secrets) == 8, "a new secret belongs in this test"
+    repository = build_definitions(settings).get_repository_def()
+    told = serialize_value(RepositorySnap.from_def(repository))
+    assert "2026-10-03" in told or str(int(settings.start_date.timestamp())) in told
+    assert TOKEN not in told
+    for job in repository.get_all_jobs():
+        assert TOKEN not in serialize_value(job.get_job_snapshot())
+    assert TOKEN not in f"{settings!r} {build_resources(settings)!r}"
+
+
+def test_only_the_clock_can_be_configured_at_launch() -> None:
+    repository = build_definitions(Settings()).get_repository_def()
+    snapshot = RepositorySnap.from_def(repository)
+    configurable = {
+        each.name: [field.name for field in each.config_field_snaps] for each in snapshot.resources
+    }
+    assert configurable == {"clock": ["at"], "duckdb": []}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime, timedelta
-from functools import cache
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from capi_assets.cli import main
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.dataset_quality import DatasetQuality
 from capi_assets.contracts.meta_stats import MetaStats
+from capi_assets.coverage.reconciliation.compare import Tolerance
 from capi_assets.coverage.reconciliation.stored import (
     compare_counts,
     compare_quality_of_day,
@@ -25,40 +25,17 @@ from capi_assets.coverage.reconciliation.stored import (
 from capi_assets.definitions import build_definitions
 from capi_assets.defs.automation.active_runs import RANGE_END, RANGE_START
 from capi_assets.defs.automation.schedules import ALL_ASSETS
-from capi_assets.defs.reconciliation import schedules
-from capi_assets.defs.reconciliation.schedules import (
-    dataset_quality_nightly,
-    reconcile_hourly,
-    reconcile_nightly,
-)
-from capi_assets.defs.resources import ClockResource, RulesResource
 from capi_assets.delivery.datasets import Datasets
-from capi_assets.hours import HOUR, floor_hour, hour_key, hours_between
+from capi_assets.hours import HOUR, hour_key, hours_between
 from capi_assets.lake import Lake
 from capi_assets.sandbox.simulated_stats import Counting
 from capi_assets.settings import Settings, variable
 from tests.helpers.asset_harness import DATASET, TOKEN, AssetHarness
 
 
-@cache
-def job(name: str) -> dg.JobDefinition:
-    return build_definitions().resolve_job_def(name)
-
-
 def run_job(world: AssetHarness, name: str, tags: Mapping[str, str], at: datetime) -> Any:
-    resources: dict[str, dict[str, Any]] = {
-        "clock": {"at": at.isoformat()},
-        "lake": {"root": str(world.root / "lake")},
-        "meta": {
-            "dataset_id": DATASET,
-            "access_token": TOKEN,
-            "graph_url": world.meta.url,
-            "graph_version": "v26.0",
-        },
-    }
-    config = {key: {"config": values} for key, values in resources.items()}
-    return job(name).execute_in_process(
-        instance=world.instance, tags=dict(tags), run_config={"resources": config}
+    return world.job(name).execute_in_process(
+        instance=world.instance, tags=dict(tags), run_config=world.at(at)
     )
 
 
@@ -232,11 +209,12 @@ def test_reconcile_shows_both_sides_in_a_terminal(
 
 
 def test_reconciliation_is_no_part_of_delivery() -> None:
-    graph = build_definitions().resolve_asset_graph()
+    definitions = build_definitions(Settings())
+    graph = definitions.resolve_asset_graph()
     selected = {key.to_user_string() for key in ALL_ASSETS.resolve(graph)}
     assert not selected & {"meta_stats", "dataset_quality"}
     for name in ("deliver_hour", "evaluate_hour"):
-        ops = {node.name for node in job(name).graph.node_defs}
+        ops = {node.name for node in definitions.resolve_job_def(name).graph.node_defs}
         assert not [op for op in ops if "meta_stats" in op or "dataset_quality" in op], name
     for name in ("meta_stats", "dataset_quality"):
         node = graph.get(dg.AssetKey(name))
@@ -250,42 +228,42 @@ def test_reconciliation_is_no_part_of_delivery() -> None:
         assert node.check_keys
 
 
-def test_the_schedules_ask_for_hours_that_meta_still_counts(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(schedules, "read_settings", lambda: Settings.model_validate({}))
-    tick = floor_hour(schedules.HOURLY.start) + timedelta(days=30, minutes=35)
+def test_the_schedules_ask_for_hours_that_meta_still_counts() -> None:
+    start = Settings().start_date
+    tick = start + timedelta(days=30, minutes=35)
     context = dg.build_schedule_context(scheduled_execution_time=tick)
-    request = reconcile_hourly(context)
+
+    def ask(name: str, context: dg.ScheduleEvaluationContext, reconcile: bool = True) -> Any:
+        definitions = build_definitions(Settings(reconcile=reconcile))
+        return definitions.get_repository_def().get_schedule_def(name)(context)
+
+    request = ask("reconcile_hourly", context)
     assert isinstance(request, dg.RunRequest)
     assert request.tags[RANGE_END] == hour_key(tick - HOUR)
     assert request.tags[RANGE_START] == hour_key(tick - 6 * HOUR)
-    request = reconcile_nightly(context)
+    request = ask("reconcile_nightly", context)
     assert isinstance(request, dg.RunRequest)
     week = hours_between(tick - timedelta(days=7) + HOUR, tick)
     assert (request.tags[RANGE_START], request.tags[RANGE_END]) == (
         hour_key(week[0]),
         hour_key(week[-1]),
     )
-    request = dataset_quality_nightly(context)
+    request = ask("dataset_quality_nightly", context)
     assert isinstance(request, dg.RunRequest)
     assert request.partition_key == f"{tick:%Y-%m-%d}"
-    early = dg.build_schedule_context(scheduled_execution_time=schedules.HOURLY.start)
-    assert isinstance(reconcile_hourly(early), dg.SkipReason)
-    off = Settings.model_validate({"reconcile": False})
-    monkeypatch.setattr(schedules, "read_settings", lambda: off)
-    for schedule in (reconcile_hourly, reconcile_nightly, dataset_quality_nightly):
-        assert isinstance(schedule(context), dg.SkipReason)
+    early = dg.build_schedule_context(scheduled_execution_time=start)
+    assert isinstance(ask("reconcile_hourly", early), dg.SkipReason)
+    for name in ("reconcile_hourly", "reconcile_nightly", "dataset_quality_nightly"):
+        assert isinstance(ask(name, context, reconcile=False), dg.SkipReason)
 
 
 def test_nothing_is_asked_where_nothing_is_set_up(tmp_path: Path) -> None:
-    now = ClockResource().now()
-    rules = RulesResource(lookback_hours=168)
+    now = datetime.now(UTC)
     hours = week_of(now)[-3:]
-    told = compare_counts(Lake(tmp_path), Datasets({}, {}, {}), hours, now, rules.reconciliation())
+    told = compare_counts(Lake(tmp_path), Datasets({}, {}, {}), hours, now, Tolerance())
     assert told.rows.num_rows == 0
     missing = Datasets({}, {}, {DATASET: "token_variable SHOP is not set"})
-    told = compare_counts(Lake(tmp_path), missing, hours, now, rules.reconciliation())
+    told = compare_counts(Lake(tmp_path), missing, hours, now, Tolerance())
     assert [row["verdict"] for row in told.rows.to_pylist()] == ["cannot_read"] * 3
     day = now.replace(hour=0, minute=0, second=0, microsecond=0)
     [row] = compare_quality_of_day(Lake(tmp_path), missing, day, now).to_pylist()

@@ -64,13 +64,13 @@ def test_write_off_shows_first_then_books_and_the_hour_tells_it(world: AssetHarn
 
     done = resolve(world, hour, later, "--decision", "write-off", "--yes")
     assert done.exit_code == 0, done.output
-    assert "Decided for 3 events" in done.output
+    assert "Resolved 3 events" in done.output
     assert f"Materialize delivery_results of {hour_key(hour)}...{hour_key(hour)}" in done.output
     assert world.run(hour, at=later)
     assert standing(world, hour) == {("rejected", "written_off")}
     assert world.received()["doubled"] == 0
     again = resolve(world, hour, later, "--decision", "write-off", "--yes")
-    assert "Nothing to decide" in again.output
+    assert "No event is on hold" in again.output
 
 
 def test_resend_sends_only_the_events_named(world: AssetHarness) -> None:

@@ -9,8 +9,8 @@ import pytest
 from capi_assets.commands.doctor import examine
 from capi_assets.coverage.flags import CoveragePolicy
 from capi_assets.coverage.stored_health import find_gaps
-from capi_assets.defs.resources import resources_from
 from capi_assets.delivery.causes import Cause
+from capi_assets.policies import datasets_of, delivery_policy
 from capi_assets.settings import read_settings
 from tests.helpers.asset_harness import DATASET, TOKEN, AssetHarness
 
@@ -31,7 +31,7 @@ def file(world: AssetHarness, monkeypatch: pytest.MonkeyPatch) -> Path:
         f"datasets:\n  - id: {DATASET}\n    token_variable: SHOP_A_TOKEN\n"
         f"  - id: {OTHER}\n    token_variable: SHOP_B_TOKEN\n"
     )
-    world.overrides["meta"] = {"datasets": str(path), "access_token": "EAAnotUsed"}
+    world.overrides = {"datasets": str(path), "access_token": "EAAnotUsed"}
     return path
 
 
@@ -47,7 +47,7 @@ def standing(world: AssetHarness, dataset: str) -> set[tuple[str, str | None]]:
 
 def test_both_are_delivered_each_with_its_own_token(world: AssetHarness, file: Path) -> None:
     land(world)
-    world.overrides["rules"] = {"lookback_hours": 168, "requests_per_second": 50.0}
+    world.overrides["requests_per_second"] = 50.0
     assert world.run(world.hour(3))
     assert world.received() == {"received": 7, "accepted": 7, "duplicates": 0, "doubled": 0}
 
@@ -89,12 +89,12 @@ def test_settings_fill_the_policy_and_the_way_to_meta(world: AssetHarness, file:
         "CAPI_PIXEL": "redundant",
         "CAPI_REQUESTS_PER_SECOND": "2.5",
     }
-    resources = resources_from(read_settings(env))
-    policy = resources["rules"].delivery()
+    settings = read_settings(env)
+    policy = delivery_policy(settings)
     assert policy.pixel_redundant
     assert policy.requests_per_second == 2.5
-    assert set(resources["meta"].accesses()) == {DATASET, OTHER}
-    assert not resources_from(read_settings({}))["rules"].delivery().pixel_redundant
+    assert set(datasets_of(settings).accesses) == {DATASET, OTHER}
+    assert not delivery_policy(read_settings({})).pixel_redundant
 
 
 def test_the_doctor_names_the_dataset_without_a_token(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import dagster as dg
 import pytest
@@ -11,15 +11,14 @@ import pytest
 from capi_assets.coverage.access_health.findings import AccessStatus, row, table
 from capi_assets.coverage.alerting.alerts import Alert
 from capi_assets.coverage.gaps import Gap
-from capi_assets.defs.access.meta_access import TABLE, _former
+from capi_assets.defs.access.meta_access import TABLE, previous_checks
 from capi_assets.defs.automation import coverage_sensor as sensor
 from capi_assets.defs.automation.active_runs import hours_of_run
-from capi_assets.defs.automation.late_files_sensor import late_files_sensor
 from capi_assets.delivery.causes import Cause
 from capi_assets.hours import HOUR, hour_key
 from capi_assets.lake import Lake, LakeError
 from capi_assets.meta.graph.versions import version_outlook
-from capi_assets.partitions import HOURLY
+from capi_assets.settings import Settings
 from tests.assets.test_late_files_sensor import MINUTE, land, landed_and_read, later
 from tests.helpers.asset_harness import AssetHarness
 from tests.helpers.sensor_ticks import SensorTicks, hours_of
@@ -33,7 +32,7 @@ def test_a_damaged_verdict_does_not_end_the_watch(world: AssetHarness) -> None:
     stored = world.root / "lake" / "attribution_health"
     path = stored / f"date={damaged:%Y-%m-%d}" / f"hour={damaged:%H}" / "part.parquet"
     path.write_bytes(path.read_bytes()[:-9])
-    found = SensorTicks(world, auto_backfill="on").look(world.now)
+    found = SensorTicks(world, auto_backfill=True).look(world.now)
     assert damaged in hours_of(found, "deliver_hour")
     assert first not in hours_of(found, "deliver_hour")
 
@@ -49,13 +48,13 @@ def test_a_store_that_does_not_answer_is_no_gap(
 
     monkeypatch.setattr(Lake, "read", fail)
     with pytest.raises(LakeError):
-        SensorTicks(world, auto_backfill="on").look(world.now)
+        SensorTicks(world, auto_backfill=True).look(world.now)
 
 
 @pytest.mark.parametrize("cursor", ["nonsense", "[]", '"x"', '{"x": "y"}', "7"])
-@pytest.mark.parametrize("of", [sensor.coverage_sensor, late_files_sensor])
+@pytest.mark.parametrize("of", ["coverage_sensor", "late_files_sensor"])
 def test_a_cursor_that_cannot_be_read_ends_no_sensor(
-    world: AssetHarness, of: dg.SensorDefinition, cursor: str
+    world: AssetHarness, of: str, cursor: str
 ) -> None:
     looks = SensorTicks(world, of)
     looks.cursor = cursor
@@ -63,6 +62,8 @@ def test_a_cursor_that_cannot_be_read_ends_no_sensor(
 
 
 def test_hours_before_a_moved_start_are_not_asked_for() -> None:
+    start = Settings().start_date
+
     def requests(first: datetime, last: datetime) -> list[dg.RunRequest]:
         gap = Gap(
             id="g",
@@ -82,9 +83,8 @@ def test_hours_before_a_moved_start_are_not_asked_for() -> None:
             reasons={},
             evidence="",
         )
-        return sensor._judge_again(Alert("expired", "g", gap, (gap.partition_range,)))
+        return sensor._judge_again(Alert("expired", "g", gap, (gap.partition_range,)), start)
 
-    start = HOURLY.start.astimezone(UTC)
     assert not requests(start - 5 * HOUR, start - HOUR)
     (request,) = requests(start - 5 * HOUR, start + HOUR)
     assert request.tags["dagster/asset_partition_range_start"] == hour_key(start)
@@ -105,7 +105,7 @@ def test_a_failed_run_for_late_files_is_not_the_last(world: AssetHarness) -> Non
     hour = world.hour(3)
     landed_and_read(world, hour)
     land(world, hour, "late.jsonl", later(world, 1))
-    looks = SensorTicks(world, late_files_sensor)
+    looks = SensorTicks(world, "late_files_sensor")
     at = later(world, 3)
     keys = []
     for tried in range(6):
@@ -132,11 +132,10 @@ def test_an_hour_that_has_just_settled_is_left_to_its_own_run(world: AssetHarnes
     hour = world.hour(3)
     landed_and_read(world, hour)
     land(world, hour, "late.jsonl", later(world, 1))
-    looks = SensorTicks(world, late_files_sensor)
-    settles = int((later(world, 3) - hour - HOUR) / MINUTE)  # a minute ago at most
-    looks.rules = type(looks.rules)(**{**looks.rules.model_dump(), "settle_minutes": settles})
-    assert not looks.look(later(world, 3)).run_requests
-    assert hours_of(looks.look(later(world, 6)), "deliver_hour") == [hour]
+    looks = SensorTicks(world, "late_files_sensor", settle_minutes=55)
+    settled = hour + HOUR + 55 * MINUTE
+    assert not looks.look(settled + MINUTE).run_requests
+    assert hours_of(looks.look(settled + 3 * MINUTE), "deliver_hour") == [hour]
 
 
 def test_one_damaged_look_at_meta_does_not_forget_the_others(world: AssetHarness) -> None:
@@ -148,5 +147,5 @@ def test_one_damaged_look_at_meta_does_not_forget_the_others(world: AssetHarness
         store.write(TABLE, world.hour(back), table([row(outlook, f"access=told_{back}")]))
     old = store.path(TABLE, world.hour(30))
     old.write_bytes(old.read_bytes()[:-9])
-    (found,) = _former(store, logging.getLogger(__name__))
+    (found,) = previous_checks(store, logging.getLogger(__name__))
     assert found["told"] == "access=told_3"

@@ -19,11 +19,11 @@ def test_84_hours_of_a_real_log_are_accounted_for(
     end = floor_hour(world.now)
     monkeypatch.setenv("CAPI_SQL_WEBLOG_DIR", str(EXAMPLE / "data"))
     monkeypatch.setenv("CAPI_SQL_SHIFT_TO", end.isoformat())
-    world.overrides["sources"] = {
+    world.overrides = {
         "visits_sql": str(EXAMPLE / "visits.sql"),
         "orders_sql": str(EXAMPLE / "orders.sql"),
+        "default_country": "US",
     }
-    world.overrides["rules"] = {"lookback_hours": 168, "default_country": "US"}
     hours = hours_between(end - 84 * HOUR, end)
     assert world.run(hours[0], hours[-1])
 

@@ -98,9 +98,9 @@ def test_it_plans_by_what_the_ledger_knows_and_changes_nothing(tmp_path: Path) -
         ([], "give either a RANGE, or --from and --to"),
         ([KEYS[0], "--from", KEYS[0]], "give either a RANGE, or --from and --to"),
         (["--from", KEYS[0]], "--from and --to belong together"),
-        (["yesterday"], "hours look like"),
-        ([f"{KEYS[1]}...{KEYS[0]}"], "lies before"),
-        ([f"{KEYS[1]}..."], "hours look like"),
+        (["yesterday"], "write hours like"),
+        ([f"{KEYS[1]}...{KEYS[0]}"], "is before"),
+        ([f"{KEYS[1]}..."], "write hours like"),
     ],
 )
 def test_a_range_that_is_none_is_a_usage_error(arguments: list[str], words: str) -> None:

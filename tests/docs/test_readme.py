@@ -143,7 +143,7 @@ def test_every_cause_of_a_gap_has_its_cure() -> None:
 
 
 def test_assets_checks_jobs_and_automation_are_named_as_they_are() -> None:
-    definitions = build_definitions()
+    definitions = build_definitions(Settings())
     graph = definitions.resolve_asset_graph()
     repository = definitions.get_repository_def()
     readme = README.read_text(encoding="utf-8")

@@ -220,5 +220,5 @@ def test_an_hour_and_a_range_without_data_are_told_too(lake: Lake, tmp_path: Pat
 
 def test_a_mistyped_hour_is_refused(lake: Lake, tmp_path: Path) -> None:
     done = _report(lake, tmp_path / "x.html", FIRST, FIRST - HOUR)
-    assert (done.returncode, "--to lies before --from" in done.stderr) == (2, True)
+    assert (done.returncode, "--to is before --from" in done.stderr) == (2, True)
     assert not (tmp_path / "x.html").exists()

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
 from capi_assets.commands.demo.runs import run_hours
 from capi_assets.contracts.attribution_health import AttributionHealth
@@ -21,11 +20,13 @@ from capi_assets.contracts.orders import Orders
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.contracts.visits import Visits
 from capi_assets.definitions import build_definitions
+from capi_assets.defs.dagster_private import get_and_update_asset_status_cache_value
 from capi_assets.hours import HOUR, floor_hour, hour_key, key_hour
 from capi_assets.lake import Lake
-from capi_assets.partitions import HOURLY
+from capi_assets.partitions import Partitions
 from capi_assets.sandbox.reports import totals
 from capi_assets.sandbox.run import SandboxServer
+from capi_assets.settings import Settings
 
 DATASET = "1234567890123456"
 TOKEN = "EAAtestTokenThatMustNeverBeSeen"
@@ -42,13 +43,16 @@ TABLES: dict[str, type[Contract]] = {
 
 @dataclass
 class AssetHarness:
-    """What a test of assets plays with; hours are counted back from the open one."""
+    """What a test of assets works with; hours are counted back from the open one.
+
+    `overrides` are settings by their name, such as `{"pixel": "redundant"}`.
+    """
 
     root: Path
     instance: dg.DagsterInstance
     meta: SandboxServer
     now: datetime
-    overrides: dict[str, dict[str, Any]] = field(default_factory=dict)
+    overrides: dict[str, Any] = field(default_factory=dict)
 
     @property
     def lake(self) -> Lake:
@@ -107,44 +111,45 @@ class AssetHarness:
         dry_run: bool = False,
     ) -> bool:
         """Materializes all assets of the hours, as the job does; true if none is unfinished."""
-        resources = self.resources(at)
         ops = {"delivery_results": {"config": {"dry_run": dry_run}}}
-        return run_hours(self.instance, first, last or first, resources, ops=ops)
+        return run_hours(
+            self.instance, self.settings(), first, last or first, at=at or self.now, ops=ops
+        )
 
-    def resources(self, at: datetime | None = None) -> dict[str, dict[str, Any]]:
-        """Resource configuration by key."""
-        resources: dict[str, dict[str, Any]] = {
-            "clock": {"at": (at or self.now).isoformat()},
-            "lake": {"root": str(self.root / "lake")},
-            "ledger": {"url": f"sqlite:///{self.root / 'ledger.db'}"},
-            "sources": {"landing": str(self.root / "landing")},
-            "meta": {
-                "dataset_id": DATASET,
-                "access_token": TOKEN,
-                "graph_url": self.meta.url,
-                "graph_version": "v26.0",
-            },
+    def settings(self, **changed: Any) -> Settings:
+        """The settings of this world, with `overrides` and then `changed` in their place."""
+        own = {
+            "lake": str(self.root / "lake"),
+            "ledger_url": f"sqlite:///{self.root / 'ledger.db'}",
+            "landing": str(self.root / "landing"),
+            "dataset_id": DATASET,
+            "access_token": TOKEN,
+            "graph_url": self.meta.url,
         }
-        for key, values in self.overrides.items():
-            resources[key] = {**resources.get(key, {}), **values}
-        return resources
+        return Settings(**{**own, **self.overrides, **changed})
+
+    def job(self, name: str, **changed: Any) -> dg.JobDefinition:
+        """A job of this world's definitions."""
+        return build_definitions(self.settings(**changed)).resolve_job_def(name)
+
+    def at(self, moment: datetime | None = None) -> dict[str, Any]:
+        """Run configuration with the clock at `moment` (default: now)."""
+        clock = {"at": (moment or self.now).isoformat()}
+        return {"resources": {"clock": {"config": clock}}}
 
     def materialize_alone(self, asset: str, hour: datetime) -> None:
         """Materializes one asset alone, as a person might."""
-        config = {key: {"config": values} for key, values in self.resources().items()}
-        build_definitions().resolve_job_def("deliver_hour").execute_in_process(
+        self.job("deliver_hour").execute_in_process(
             instance=self.instance,
             partition_key=hour_key(hour),
             asset_selection=[dg.AssetKey(asset)],
-            run_config={"resources": config},
+            run_config=self.at(),
         )
 
     def judge(self, hour: datetime) -> None:
         """Materializes attribution_health alone, as a person might."""
-        build_definitions().resolve_job_def("evaluate_hour").execute_in_process(
-            instance=self.instance,
-            partition_key=hour_key(hour),
-            run_config={"resources": {"lake": {"config": {"root": str(self.root / "lake")}}}},
+        self.job("evaluate_hour").execute_in_process(
+            instance=self.instance, partition_key=hour_key(hour)
         )
 
     def read(self, table: str, hours: Iterable[datetime]) -> list[dict[str, Any]]:
@@ -158,10 +163,11 @@ class AssetHarness:
 
     def statuses(self, asset: str) -> tuple[set[datetime], set[datetime]]:
         """Materialized and failed hours, as the UI's partition bar shows them."""
-        cached = get_and_update_asset_status_cache_value(self.instance, dg.AssetKey(asset), HOURLY)
+        hourly = Partitions.since(self.settings().start_date).hourly
+        cached = get_and_update_asset_status_cache_value(self.instance, dg.AssetKey(asset), hourly)
         assert cached is not None
-        done = cached.deserialize_materialized_partition_subsets(HOURLY).get_partition_keys()
-        failed = cached.deserialize_failed_partition_subsets(HOURLY).get_partition_keys()
+        done = cached.deserialize_materialized_partition_subsets(hourly).get_partition_keys()
+        failed = cached.deserialize_failed_partition_subsets(hourly).get_partition_keys()
         return {key_hour(k) for k in done} - {key_hour(k) for k in failed}, {
             key_hour(k) for k in failed
         }

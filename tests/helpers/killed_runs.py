@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import event
 
-from capi_assets.commands.demo.runs import deliver_hour_job
+from capi_assets.commands.demo.runs import job_of
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.matched_events import MatchedEvents
@@ -37,6 +37,7 @@ from capi_assets.hours import HOUR, floor_hour, key_hour
 from capi_assets.lake import Lake
 from capi_assets.meta.graph.client import MetaClient
 from capi_assets.sandbox.run import SandboxServer
+from capi_assets.settings import Settings
 
 DATASET = "1234567890123456"
 TOKEN = "EAAtestToken"
@@ -57,7 +58,7 @@ PROCESSES.set_forkserver_preload(
         "pandera.strategies.pandas_strategies",
     ]
 )
-deliver_hour_job()  # built here, so that no run has to
+job_of(Settings(), "deliver_hour")  # Dagster builds some parts once, so that no run has to
 
 Place = tuple[type, str, str]
 PLACES: dict[str, Place] = {
@@ -218,27 +219,23 @@ def materialize(
     root: Path, graph_url: str, hours: list[datetime], at: datetime, *assets: str
 ) -> bool:
     """A Dagster run of some assets of the job over the range; whether it finished every hour."""
-    resources = {
-        "clock": {"at": at.isoformat()},
-        "lake": {"root": str(root / "lake")},
-        "ledger": {"url": f"sqlite:///{root / 'ledger.db'}"},
-        "sources": {"landing": str(root / "landing")},
-        "meta": {
-            "dataset_id": DATASET,
-            "access_token": TOKEN,
-            "graph_url": graph_url,
-            "graph_version": "v26.0",
-        },
-    }
+    settings = Settings(
+        lake=str(root / "lake"),
+        ledger_url=f"sqlite:///{root / 'ledger.db'}",
+        landing=str(root / "landing"),
+        dataset_id=DATASET,
+        access_token=TOKEN,
+        graph_url=graph_url,
+    )
     with (
         _dagster(root) as instance,
         dg.execute_job(
-            dg.reconstructable(deliver_hour_job),
+            job_of(settings, "deliver_hour"),
             instance=instance,
             tags=range_tags(hours[0], hours[-1]),
             run_config={
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-                "resources": {key: {"config": values} for key, values in resources.items()},
+                "resources": {"clock": {"config": {"at": at.isoformat()}}},
             },
             asset_selection=[dg.AssetKey(asset) for asset in assets],
         ) as result,

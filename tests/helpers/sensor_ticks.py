@@ -12,58 +12,38 @@ from typing import Any
 import dagster as dg
 import orjson
 
-from capi_assets.defs.automation.coverage_sensor import coverage_sensor
-from capi_assets.defs.automation.late_files_sensor import late_files_sensor
-from capi_assets.defs.resources import (
-    AlertsResource,
-    ClockResource,
-    LakeResource,
-    MetaResource,
-    SourcesResource,
-    resources_from,
-)
+from capi_assets.definitions import build_definitions
+from capi_assets.defs.resources import ClockResource
 from capi_assets.hours import HOUR, hours_between, key_hour
-from capi_assets.settings import read_settings
-from tests.helpers.asset_harness import DATASET, TOKEN, AssetHarness
+from tests.helpers.asset_harness import AssetHarness
 
 
 class SensorTicks:
-    """The looks of one sensor on a world; settings by their name, such as `auto_backfill="on"`."""
+    """Evaluations of one sensor; settings by their name, such as `auto_backfill=True`."""
 
     def __init__(
-        self, world: AssetHarness, sensor: dg.SensorDefinition = coverage_sensor, **settings: str
+        self, world: AssetHarness, sensor: str = "coverage_sensor", **settings: Any
     ) -> None:
-        self.world, self.sensor = world, sensor
-        env = {f"CAPI_{name.upper()}": value for name, value in settings.items()}
-        made = resources_from(read_settings(env))
-        self.alerts: dict[str, Any] = {}
-        self.rules = made["rules"]
-        self.meta = MetaResource(
-            dataset_id=DATASET,
-            access_token=TOKEN,
-            graph_url=world.meta.url,
-            graph_version="v26.0",
-        )
+        self.world = world
+        repository = build_definitions(world.settings(**settings)).get_repository_def()
+        self.sensor = repository.get_sensor_def(sensor)
         self.cursor: str | None = None
 
-    def look(self, at: datetime) -> dg.SensorResult:
-        """One evaluation at a moment."""
-        resources: dict[str, Any] = {
-            "lake": LakeResource(root=str(self.world.root / "lake")),
-            "rules": self.rules,
-            "clock": ClockResource(at=at.isoformat()),
-            "alerts": AlertsResource(**self.alerts),
-        }
-        if self.sensor is coverage_sensor:
-            resources["meta"] = self.meta
-        if self.sensor is late_files_sensor:
-            resources["sources"] = SourcesResource(landing=str(self.world.root / "landing"))
+    def evaluate(self, at: datetime) -> Any:
+        """What the sensor returns at a moment; nothing of it is kept."""
         context = dg.build_sensor_context(
-            instance=self.world.instance, cursor=self.cursor, resources=resources
+            instance=self.world.instance,
+            cursor=self.cursor,
+            resources={"clock": ClockResource(at=at.isoformat())},
         )
-        result = self.sensor(context)
+        return self.sensor(context)
+
+    def look(self, at: datetime) -> dg.SensorResult:
+        """One evaluation at a moment, whose events and cursor are kept."""
+        result = self.evaluate(at)
         assert isinstance(result, dg.SensorResult)
         for event in result.asset_events or []:
+            # As the daemon writes them; a second evaluation of one hour would break here.
             self.world.instance.report_runless_asset_event(event)
         self.cursor = result.cursor
         return result

@@ -70,7 +70,7 @@ def play(
     outage_end = end
     if scenario.length is not None:
         outage_end = start + max(2, int(hours * scenario.length)) * HOUR
-    outages = ()
+    outages: tuple[Outage, ...] = ()
     if scenario.shop_outage:
         outages = (Outage(scenario.shop_outage, start, outage_end),)
     opened = first - scenario.history_hours * HOUR
@@ -135,12 +135,12 @@ class _Run:
         remaining = self._gaps_of_outage(self._evaluate(self._now()))
         if self.scenario.reads_meta:
             read_meta(self.instance, self.settings, self.hours[0], self.hours[-1])
-        after = health_of(self.lake, self.hours)
-        is_complete = check_totals(self.hours, before, after, self.sandbox, self.console)
         if key_shares is not None:
             self.console.print(key_shares)
-        self._print_end(recovered, remaining)
-        return is_complete and (self.detected is not None or not self.scenario.must_alert)
+        self._print_outcome(recovered, remaining)
+        after = health_of(self.lake, self.hours)
+        is_complete = check_totals(self.hours, before, after, self.sandbox, self.console)
+        return is_complete and (self.detected is not None or not self.scenario.has_alerts)
 
     def _now(self) -> datetime:
         return self.frozen_now or datetime.now(UTC)
@@ -167,17 +167,23 @@ class _Run:
                 failed += skipped or not run_hours(self.instance, self.settings, hour, hour, at=at)
                 note_text = f"[red]{count(failed, 'hour')} failed" if failed else "all delivered"
                 progress.update(task, advance=1, note=note_text)
-                # Until the next hour, only two evaluations of the sensor can see anything new:
-                # when the hour has settled, and when its time of grace is over.
-                grace = coverage_policy(self.settings).grace + timedelta(minutes=1)
-                for moment in (at, at + grace):
-                    if moment <= self._now():
-                        self._evaluate(moment)
+                if self.scenario.has_alerts:
+                    self._evaluate_hour(at)
         self.sandbox.set_clock(None)
+
+    def _evaluate_hour(self, settled: datetime) -> None:
+        """Evaluates when the hour has settled and when its time of grace is over: until the next
+        hour, no other evaluation of the sensor can see anything new."""
+        grace = coverage_policy(self.settings).grace + timedelta(minutes=1)
+        for at in (settled, settled + grace):
+            if at <= self._now():
+                self._evaluate(at)
 
     def _evaluate(self, at: datetime) -> list[Gap]:
         """One evaluation of the coverage sensor: prints new alerts and returns all gaps."""
         snapshot = find_gaps(self.lake, coverage_policy(self.settings), at)
+        if not self.scenario.has_alerts:
+            return snapshot.gaps
         alerts, self.alerts = decide(
             self.alerts, snapshot.gaps, at, watched_from=snapshot.watched_from
         )
@@ -238,7 +244,7 @@ class _Run:
             self.console.print(f"  {text}: {'finished' if is_done else 'not finished'}")
         return timedelta(seconds=time.monotonic() - started)
 
-    def _print_end(self, recovered: timedelta | None, remaining: list[Gap]) -> None:
+    def _print_outcome(self, recovered: timedelta | None, remaining: list[Gap]) -> None:
         for gap in remaining:
             self.console.print(f"[yellow]Still open:[/] {gap_sentence(gap, self._now())}")
         if changed := self._changed_since_sent():
@@ -247,13 +253,15 @@ class _Run:
             )
         if self.scenario.lost:
             self.console.print(f"[yellow]Not recoverable:[/] {self.scenario.lost}")
-        detection = "[red]never: no alert was sent about these hours[/red]"
-        if self.detected is not None:
-            detection = f"after {format_duration(self.detected)} (simulated time)"
         recovery = "nothing to materialize"
         if recovered is not None:
             recovery = f"in {recovered.total_seconds():.1f} s (real time)"
-        self.console.print(f"[bold]Detected[/] {detection}; [bold]recovered[/] {recovery}.")
+        text = f"[bold]Recovered[/] {recovery}."
+        if self.detected is not None:
+            text = f"[bold]Detected[/] after {format_duration(self.detected)}. {text}"
+        elif self.scenario.has_alerts:
+            text = f"[red]Not detected: no alert was sent about these hours.[/red] {text}"
+        self.console.print(text)
 
     def _changed_since_sent(self) -> int:
         schema = arrow_schema(MatchedEvents)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -11,63 +11,67 @@ import dagster as dg
 
 from capi_assets.definitions import build_definitions
 from capi_assets.defs.automation.active_runs import PARTITION, range_tags
+from capi_assets.defs.dagster_private import ReconstructableJob
 from capi_assets.hours import hour_key
+from capi_assets.settings import Settings
 
-RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+# Dagster makes a job again from the arguments of a function, which must be plain text: the settings
+# that jobs are made from are found here by their place.
+_settings: list[Settings] = []
 
 
 @cache
-def _built(name: str) -> dg.JobDefinition:
-    return build_definitions().resolve_job_def(name)
+def _built(settings: Settings) -> dg.Definitions:
+    return build_definitions(settings)
 
 
-# Dagster finds a job again by the name of the function that makes it.
-def deliver_hour_job() -> dg.JobDefinition:
-    """The job `deliver_hour`, built once in this process."""
-    return _built("deliver_hour")
+def _job(name: str, place: int) -> dg.JobDefinition:
+    return _built(_settings[place]).resolve_job_def(name)
 
 
-def check_access_job() -> dg.JobDefinition:
-    """The job `check_access`."""
-    return _built("check_access")
-
-
-def compare_counts_job() -> dg.JobDefinition:
-    """The job `compare_counts`."""
-    return _built("compare_counts")
-
-
-def read_quality_job() -> dg.JobDefinition:
-    """The job `read_quality`."""
-    return _built("read_quality")
+def job_of(settings: Settings, name: str) -> ReconstructableJob:
+    """A job of these settings, built once in this process, for `dagster.execute_job`."""
+    if settings not in _settings:
+        _settings.append(settings)
+    return dg.build_reconstructable_job(
+        __name__,
+        _job.__name__,
+        reconstructable_kwargs={"name": name, "place": _settings.index(settings)},
+    )
 
 
 def run_hours(
     instance: dg.DagsterInstance,
+    settings: Settings,
     first: datetime,
     last: datetime,
-    resources: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    at: datetime | None = None,
     tags: Mapping[str, str] | None = None,
     ops: Mapping[str, Any] | None = None,
 ) -> bool:
     """Materializes all assets for the hours `first` to `last`, both included, in one run.
 
-    `resources` is resource configuration by key, such as `{"clock": {"at": "..."}}`, and `ops` run
-    configuration by asset. Returns whether every hour was finished.
+    `at` is the current time of the run (default: now), and `ops` run configuration by asset.
+    Returns whether every hour was finished.
     """
-    return _run(instance, deliver_hour_job, {**_hours(first, last), **(tags or {})}, resources, ops)
+    tags = {**_hours(first, last), **(tags or {})}
+    return _run(instance, job_of(settings, "deliver_hour"), tags, at, ops)
 
 
-def ask_meta(instance: dg.DagsterInstance, first: datetime, last: datetime) -> bool:
-    """Materializes what stands beside the delivery: access, and Meta's counts and match keys.
+def read_meta(
+    instance: dg.DagsterInstance, settings: Settings, first: datetime, last: datetime
+) -> bool:
+    """Materializes the assets that read Meta's side: access, counts and match keys.
 
     Returns whether all of it could be written.
     """
+    day = {"dagster/partition": f"{last:%Y-%m-%d}"}
     return all(
         [
-            _run(instance, check_access_job, {}),
-            _run(instance, compare_counts_job, _hours(first, last)),
-            _run(instance, read_quality_job, {"dagster/partition": f"{last:%Y-%m-%d}"}),
+            _run(instance, job_of(settings, "check_access"), {}),
+            _run(instance, job_of(settings, "compare_counts"), _hours(first, last)),
+            _run(instance, job_of(settings, "read_quality"), day),
         ]
     )
 
@@ -80,22 +84,19 @@ def _hours(first: datetime, last: datetime) -> dict[str, str]:
 
 def _run(
     instance: dg.DagsterInstance,
-    job: Callable[[], dg.JobDefinition],
+    job: ReconstructableJob,
     tags: Mapping[str, str],
-    resources: Mapping[str, Mapping[str, Any]] | None = None,
+    at: datetime | None = None,
     ops: Mapping[str, Any] | None = None,
 ) -> bool:
-    config = {
+    config: dict[str, Any] = {
         # Every event is in the instance for the UI; on the console only the outcome matters.
         "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
         "ops": dict(ops or {}),
-        "resources": {key: {"config": dict(values)} for key, values in (resources or {}).items()},
     }
+    if at is not None:
+        config["resources"] = {"clock": {"config": {"at": at.isoformat()}}}
     with dg.execute_job(
-        dg.reconstructable(job),
-        instance=instance,
-        tags=dict(tags),
-        run_config=config,
-        raise_on_error=False,
+        job, instance=instance, tags=dict(tags), run_config=config, raise_on_error=False
     ) as result:
         return result.success

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from capi_assets.commands.explain import masking
-from capi_assets.commands.explain.facts import OrderHihistory
+from capi_assets.commands.explain.facts import OrderHistory
 from capi_assets.commands.explain.find_order import hour_of
 from capi_assets.commands.explain.spellings import SpellingCheck
 from capi_assets.commands.explain.text import (
@@ -18,7 +18,7 @@ from capi_assets.commands.explain.text import (
 from capi_assets.hours import hour_key
 
 
-def as_json(history: OrderHihistory, check: SpellingCheck | None = None) -> dict[str, Any]:
+def as_json(history: OrderHistory, check: SpellingCheck | None = None) -> dict[str, Any]:
     """The content of the page: times in ISO 8601, shapes and shortened digests as on the page."""
     row = history.order or history.quarantined[0]
     return {

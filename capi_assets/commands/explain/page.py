@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from capi_assets.commands.explain import masking
-from capi_assets.commands.explain.facts import Candidate, OrderHihistory
+from capi_assets.commands.explain.facts import Candidate, OrderHistory
 from capi_assets.commands.explain.find_order import hour_of
 from capi_assets.commands.explain.spellings import SpellingCheck
 from capi_assets.commands.explain.text import (
@@ -35,7 +35,7 @@ from capi_assets.eligibility import WITHHELD_WORDS
 from capi_assets.hours import hour_key
 
 
-def show(history: OrderHihistory, console: Console, check: SpellingCheck | None = None) -> None:
+def show(history: OrderHistory, console: Console, check: SpellingCheck | None = None) -> None:
     """Prints the page; called by `capi-assets explain`."""
     console.print(_headline(history))
     sections = [
@@ -59,7 +59,7 @@ def show(history: OrderHihistory, console: Console, check: SpellingCheck | None 
     console.print(Panel(Text(history.to_do), title="What to do now", border_style="bold"))
 
 
-def _headline(history: OrderHihistory) -> RenderableType:
+def _headline(history: OrderHistory) -> RenderableType:
     row = history.order or history.quarantined[0]
     value = money(row["currency"], row["value"]) if row["value"] is not None else "no value"
     when = format_utc(row["occurred_at"]) if history.order else f"hour {hour_key(history.hour)}"
@@ -80,7 +80,7 @@ def _other(row: dict[str, Any]) -> str:
     return f"{hour_key(hour_of(row))}, {row['event_name'] or 'no event name'}{dataset}{quarantined}"
 
 
-def _as_stored(history: OrderHihistory) -> Iterator[RenderableType]:
+def _as_stored(history: OrderHistory) -> Iterator[RenderableType]:
     for row in history.quarantined:
         yield Text(f"Quarantined: {_place(row)}", style="red")
         yield _grid(
@@ -104,7 +104,7 @@ def _with_shapes(row: dict[str, Any]) -> list[tuple[str, str]]:
     return [(entry, shapes.get(entry.partition(":")[0], "")) for entry in row["reasons"].split()]
 
 
-def _verdict(history: OrderHihistory) -> Iterator[RenderableType]:
+def _verdict(history: OrderHistory) -> Iterator[RenderableType]:
     if history.order is None:
         return
     row = history.event or history.order
@@ -114,13 +114,13 @@ def _verdict(history: OrderHihistory) -> Iterator[RenderableType]:
     yield Text(f"Status {history.order['status']}, consent {consent}: {_verdict_text(history)}")
 
 
-def _verdict_text(history: OrderHihistory) -> str:
+def _verdict_text(history: OrderHistory) -> str:
     meaning = WITHHELD_WORDS.get(history.reason or "")
     verdict = f"{history.verdict} ({history.reason})" if history.reason else history.verdict
     return f"{verdict}. {meaning}" if meaning else f"{verdict}."
 
 
-def _visit(history: OrderHihistory) -> Iterator[RenderableType]:
+def _visit(history: OrderHistory) -> Iterator[RenderableType]:
     if history.order is None:
         return
     chosen: str | None = history.event["visit_id"] if history.event else None
@@ -145,7 +145,7 @@ def _visit(history: OrderHihistory) -> Iterator[RenderableType]:
         yield Text(f"The visit supplied {join_names(supplied) or 'nothing'}.")
 
 
-def _candidate_table(history: OrderHihistory, chosen: str | None) -> Table:
+def _candidate_table(history: OrderHistory, chosen: str | None) -> Table:
     table = Table(box=None, pad_edge=False)
     for name in ("", "visit", "by", "age", "at"):
         table.add_column(name, overflow="fold")
@@ -161,7 +161,7 @@ def _candidate_table(history: OrderHihistory, chosen: str | None) -> Table:
     return table
 
 
-def _age(history: OrderHihistory, candidate: Candidate) -> str:
+def _age(history: OrderHistory, candidate: Candidate) -> str:
     occurred: datetime = (history.order or {})["occurred_at"]
     return format_duration(occurred - candidate.visited_at)
 
@@ -184,7 +184,7 @@ def _choice(candidates: list[Candidate], total: int) -> str:
     return f"{best.visit_id} is chosen: it has the smallest id of equal visits."
 
 
-def _match_keys(history: OrderHihistory) -> Iterator[RenderableType]:
+def _match_keys(history: OrderHistory) -> Iterator[RenderableType]:
     rows = list(key_rows(history))
     if not rows:
         return
@@ -198,7 +198,7 @@ def _match_keys(history: OrderHihistory) -> Iterator[RenderableType]:
     yield table
 
 
-def _payload(history: OrderHihistory) -> Iterator[RenderableType]:
+def _payload(history: OrderHistory) -> Iterator[RenderableType]:
     if history.payload is None or history.event is None:
         return
     shown = orjson.dumps(masking.payload(history.payload), option=orjson.OPT_INDENT_2).decode()
@@ -206,7 +206,7 @@ def _payload(history: OrderHihistory) -> Iterator[RenderableType]:
     yield Text(f"SHA-256 of the payload: {history.event['payload_sha256']}", "dim")
 
 
-def _plan(history: OrderHihistory) -> Iterator[RenderableType]:
+def _plan(history: OrderHistory) -> Iterator[RenderableType]:
     if history.planned is None:
         return
     reason = f" ({history.planned['reason']})" if history.planned["reason"] else ""
@@ -214,7 +214,7 @@ def _plan(history: OrderHihistory) -> Iterator[RenderableType]:
     yield Text(f"Now: {history.planned['action']}{reason}. Meta accepts the event until {until}.")
 
 
-def _attempts(history: OrderHihistory) -> Iterator[RenderableType]:
+def _attempts(history: OrderHistory) -> Iterator[RenderableType]:
     if history.event is None:
         return
     if history.known and history.known["order_id"] != history.order_id:
@@ -233,7 +233,7 @@ def _attempts(history: OrderHihistory) -> Iterator[RenderableType]:
         )
 
 
-def _attempt_table(history: OrderHihistory) -> Table:
+def _attempt_table(history: OrderHistory) -> Table:
     table = Table(box=None, pad_edge=False)
     for name in ("time", "HTTP", "outcome", "Meta's response", "trace id"):
         table.add_column(name, overflow="fold")

@@ -13,11 +13,10 @@ from capi_assets.commands.explain.facts import MatchingRules, OrderHistory, expl
 from capi_assets.commands.explain.find_order import UnknownOrderError
 from capi_assets.commands.explain.page import show
 from capi_assets.commands.explain.spellings import SpellingCheck, check_spelling, key_named
-from capi_assets.defs.resources import LedgerResource, resources_from
 from capi_assets.delivery.ledger.ledger import LedgerError
-from capi_assets.ingest.hashing import HashPolicy
 from capi_assets.lake import Lake, LakeError
 from capi_assets.meta.match_keys.countries import region_of
+from capi_assets.policies import delivery_policy, hash_policy, open_ledger
 from capi_assets.settings import Settings
 
 
@@ -52,10 +51,9 @@ def explain_here(
 def _story(
     settings: Settings, order_id: str, hour: datetime | None, event_name: str | None
 ) -> OrderHistory:
-    given = resources_from(settings)["rules"]
-    rules = MatchingRules(given.lookback, given.consent_required, given.delivery())
+    rules = MatchingRules(settings.lookback, settings.consent_required, delivery_policy(settings))
     now = settings.now or datetime.now(UTC)
-    with LedgerResource(url=settings.ledger_url.get_secret_value()).open() as ledger:
+    with open_ledger(settings) as ledger:
         return explain(
             Lake(settings.lake), ledger, order_id, now, rules, hour=hour, event_name=event_name
         )
@@ -75,5 +73,4 @@ def _inquiry(
 ) -> SpellingCheck:
     if value == "-":
         value = click.prompt(key, hide_input=True, err=True)
-    policy = HashPolicy(settings.default_country, settings.date_format, settings.hash_external_id)
-    return check_spelling(key, value, country, policy, story.digests)
+    return check_spelling(key, value, country, hash_policy(settings), story.digests)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -27,16 +27,13 @@ from capi_assets.coverage.gap_history import GapHistory, gap_histories
 from capi_assets.coverage.late_orders import LATE, late_causes, late_events, late_orders
 from capi_assets.coverage.match_key_shares import MATCH_KEY_COUNTS, match_key_counts
 from capi_assets.coverage.outcomes import LOSSES, losses
-from capi_assets.defs.resources import LedgerResource, resources_from
+from capi_assets.coverage.stored_health import NEIGHBOURS
 from capi_assets.delivery.ledger.schema import ATTEMPT
 from capi_assets.delivery.reasons import PAYLOAD_CHANGED
 from capi_assets.hours import HOUR, floor_hour, hour_range, hours_between
 from capi_assets.lake import Lake
+from capi_assets.policies import coverage_policy, open_ledger
 from capi_assets.settings import Settings
-
-_MARGIN = timedelta(hours=24)
-"""Hours on both sides that flags are computed with: whether visits are missing shows in the hours
-around, and whether many rows are faulty in the day that ends with the hour."""
 
 _BATCH_HOURS = 24
 """Hours read at a time, so that memory does not grow with the range."""
@@ -79,17 +76,15 @@ def from_settings(settings: Settings, hours: Sequence[datetime]) -> Report:
 
     The ledger is opened only if orders were late; a ledger that cannot be reached raises then.
     """
-    rules = resources_from(settings)["rules"]
-    ledger = LedgerResource(url=settings.ledger_url.get_secret_value())
 
     def attempts_of(events: pa.Table) -> pa.Table:
         if not events.num_rows:
             return ATTEMPT.empty_table()
-        with ledger.open() as opened:
-            return opened.attempts_for(events)
+        with open_ledger(settings) as ledger:
+            return ledger.attempts_for(events)
 
     now = settings.now or datetime.now(UTC)
-    return gather(Lake(settings.lake), attempts_of, hours, now, rules.coverage())
+    return gather(Lake(settings.lake), attempts_of, hours, now, coverage_policy(settings))
 
 
 def gather(
@@ -104,7 +99,7 @@ def gather(
     `attempts_of` is `Ledger.attempts_for`; it gets the events of late orders, or no rows.
     """
     start, end = hour_range(hours)
-    around = hours_between(start - _MARGIN, end + _MARGIN)
+    around = hours_between(start - NEIGHBOURS, end + NEIGHBOURS)
     health = lake.read("attribution_health", around, arrow_schema(AttributionHealth))
     known = lake.hours("attribution_health")
     expected = [h for h in hours if known and known[0] <= h < floor_hour(now) + HOUR]

@@ -1,4 +1,4 @@
-"""`meta_access`: whether Meta accepts the tokens, and how long tokens and Graph version last."""
+"""`meta_access`: whether Meta accepts the tokens, and when tokens and Graph version expire."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -13,91 +13,53 @@ from capi_assets.coverage.access_health import findings as foresight
 from capi_assets.coverage.access_health.alerts import access_alerts, previous_alerts
 from capi_assets.coverage.access_health.findings import AccessStatus, Finding
 from capi_assets.coverage.alerting.channels import LogChannel, Message, send_all
-from capi_assets.defs.automation.autostart import schedule_status
+from capi_assets.defs.autostart import schedule_status
 from capi_assets.defs.hourly_reporting import OWNERS, column_schema
-from capi_assets.defs.resources import AlertsResource, ClockResource, LakeResource, MetaResource
+from capi_assets.defs.resources import ClockResource
 from capi_assets.hours import floor_hour
 from capi_assets.lake import Lake, LakeError
+from capi_assets.policies import alert_channels, datasets_of
+from capi_assets.settings import Settings
 
 TABLE = "meta_access"
-_REMEMBERED_LOOKS = 14
+# Alerts repeat no earlier than the steps of 30, 14, 7, 3 and 1 days; two weeks of daily checks.
+_REMEMBERED_CHECKS = 14
 
 _CHECKS: dict[str, tuple[Callable[[AccessStatus], Finding], str]] = {
     "token_valid": (
         foresight.access,
         "Meta accepts the token of every dataset. With CAPI_PREFLIGHT=on an event that Meta must"
-        " refuse proves that it may send, too.",
+        " reject also proves that the token may send.",
     ),
     "token_not_expiring": (
         foresight.token_end,
-        f"No token ends within {foresight.WARNING_DAYS} days (ERROR within"
-        f" {foresight.ERROR_DAYS}). Passes where Meta does not tell.",
+        f"No token expires within {foresight.WARNING_DAYS} days (ERROR within"
+        f" {foresight.ERROR_DAYS}). Passes where Meta does not report the expiry.",
     ),
     "graph_version_supported": (
         foresight.version,
-        "Meta's calendar keeps the Graph API version for another 60 days (ERROR within 14).",
+        "The Graph API version expires no sooner than in 60 days (ERROR within 14).",
     ),
 }
 
 
-@dg.asset(
-    name=TABLE,
-    # A group of its own: `--select group:conversions` takes a range of hours, and this has none.
-    group_name="foresight",
-    owners=OWNERS,
-    kinds={"parquet"},
-    tags={"stage": "foresight"},
-    freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=49)),
-    metadata={"dagster/column_schema": column_schema(MetaAccess)},
-    check_specs=[
-        dg.AssetCheckSpec(name, asset=TABLE, description=words)
-        for name, (_, words) in _CHECKS.items()
-    ],
-    description=(
-        "Whether Meta accepts each dataset's access token, when tokens end, and how long the Graph"
-        " API version answers: one row per dataset, looked at every morning. Alerts come ahead, 30,"
-        " 14, 7, 3 and 1 days before an end, and when access is lost or good again."
-    ),
-)
-def meta_access(
-    context: dg.AssetExecutionContext,
-    meta: MetaResource,
-    lake: LakeResource,
-    clock: ClockResource,
-    alerts: AlertsResource,
-) -> Iterator[Any]:
-    """Asks Meta, tells what changed, and keeps the look in the lake."""
-    now, store = clock.now(), lake.open()
-    outlooks = foresight.check_access(
-        meta.open(), now, canary=meta.preflight == "on", version=meta.graph_version
-    )
-    messages, told = access_alerts(outlooks, previous_alerts(_former(store, context.log)), now)
-    _send(context.log, alerts, messages)
-    rows = [foresight.row(outlook, told[outlook.dataset_id]) for outlook in outlooks]
-    store.write(TABLE, floor_hour(now), foresight.table(rows))
-    yield dg.MaterializeResult(
-        metadata=_metadata(outlooks),
-        check_results=[_judged(name, outlooks, judge) for name, (judge, _) in _CHECKS.items()],
-    )
-
-
-def _former(store: Lake, log: logging.Logger) -> list[dict[str, Any]]:
-    """The rows of the last looks, without those that cannot be read: what they alone knew to be
-    told is told again."""
+def previous_checks(lake: Lake, log: logging.Logger) -> list[dict[str, Any]]:
+    """The rows of the last checks, without those that cannot be read: alerts that only these
+    recorded are sent again."""
     rows: list[dict[str, Any]] = []
-    for hour in store.hours(TABLE)[-_REMEMBERED_LOOKS:]:
+    for hour in lake.hours(TABLE)[-_REMEMBERED_CHECKS:]:
         try:
-            rows += store.read(TABLE, [hour], arrow_schema(MetaAccess)).to_pylist()
+            rows += lake.read(TABLE, [hour], arrow_schema(MetaAccess)).to_pylist()
         except LakeError as error:
-            log.warning("What was told before cannot be read: %s", error)
+            log.warning("The alerts sent before cannot be read: %s", error)
     return rows
 
 
-def _send(log: logging.Logger, alerts: AlertsResource, messages: Sequence[Message]) -> None:
-    """To the log and to every channel; whatever goes wrong is no reason for the run to fail."""
+def _send(log: logging.Logger, settings: Settings, messages: Sequence[Message]) -> None:
+    """To the log and to every channel; a channel that fails does not fail the run."""
     LogChannel(log).send(messages)
     try:
-        failures = send_all(alerts.channels(), messages)
+        failures = send_all(alert_channels(settings), messages)
     except ValueError as error:  # a channel's address; the message does not show it
         log.warning("Alerts were not delivered: %s", error)
         return
@@ -134,18 +96,67 @@ def _metadata(outlooks: Sequence[AccessStatus]) -> dict[str, Any]:
     return found
 
 
-check_access = dg.define_asset_job(
-    "check_access",
-    selection=dg.AssetSelection.assets(TABLE),
-    description="Looks whether Meta accepts the tokens, and how long tokens and version last.",
-    tags={"capi_assets/job": "foresight"},
-)
+def build_meta_access(settings: Settings) -> dg.Definitions:
+    """The asset `meta_access` with its checks, its job and its schedule."""
 
-check_access_daily = dg.ScheduleDefinition(
-    name="check_access_daily",
-    job=check_access,
-    cron_schedule="45 5 * * *",
-    execution_timezone="UTC",
-    description="Looks once a day whether a token or the Graph API version is about to end.",
-    default_status=schedule_status(),
-)
+    @dg.asset(
+        name=TABLE,
+        # A group of its own: `--select group:conversions` takes a range of hours; this has none.
+        group_name="foresight",
+        owners=OWNERS,
+        kinds={"parquet"},
+        tags={"stage": "foresight"},
+        freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=49)),
+        metadata={"dagster/column_schema": column_schema(MetaAccess)},
+        check_specs=[
+            dg.AssetCheckSpec(name, asset=TABLE, description=text)
+            for name, (_, text) in _CHECKS.items()
+        ],
+        description=(
+            "Whether Meta accepts each dataset's access token, when tokens expire, and how long the"
+            " Graph API version is available: one row per dataset, checked every morning. Alerts"
+            " are sent 30, 14, 7, 3 and 1 days before an expiry, and when access is lost or"
+            " restored."
+        ),
+    )
+    def meta_access(context: dg.AssetExecutionContext, clock: ClockResource) -> Iterator[Any]:
+        """Asks Meta about every dataset, alerts on changes, and stores the result.
+
+        Started by `check_access`, daily. Columns: `contracts/meta_access.py`; stored under the
+        hour of the check, UTC. An alert channel that fails does not fail the run.
+
+        Raises:
+            DatasetsError: the file of datasets is invalid.
+        """
+        now, lake = clock.now(), Lake(settings.lake)
+        statuses = foresight.check_access(
+            datasets_of(settings),
+            now,
+            canary=settings.preflight == "on",
+            version=settings.graph_version,
+        )
+        before = previous_alerts(previous_checks(lake, context.log))
+        messages, sent = access_alerts(statuses, before, now)
+        _send(context.log, settings, messages)
+        rows = [foresight.row(status, sent[status.dataset_id]) for status in statuses]
+        lake.write(TABLE, floor_hour(now), foresight.table(rows))
+        yield dg.MaterializeResult(
+            metadata=_metadata(statuses),
+            check_results=[_judged(name, statuses, judge) for name, (judge, _) in _CHECKS.items()],
+        )
+
+    check_access = dg.define_asset_job(
+        "check_access",
+        selection=dg.AssetSelection.assets(TABLE),
+        description="Checks whether Meta accepts the tokens, and when tokens and version expire.",
+        tags={"capi_assets/job": "foresight"},
+    )
+    check_access_daily = dg.ScheduleDefinition(
+        name="check_access_daily",
+        job=check_access,
+        cron_schedule="45 5 * * *",
+        execution_timezone="UTC",
+        description="Checks once a day whether a token or the Graph API version expires soon.",
+        default_status=schedule_status(settings),
+    )
+    return dg.Definitions(assets=[meta_access], jobs=[check_access], schedules=[check_access_daily])

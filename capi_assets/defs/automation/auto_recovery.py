@@ -25,11 +25,11 @@ from capi_assets.coverage.recovery.decisions import (
 from capi_assets.coverage.recovery.state import RecoveryState
 from capi_assets.coverage.stored_health import CoverageSnapshot
 from capi_assets.defs.automation.active_runs import range_tags
-from capi_assets.defs.resources import MetaResource
 from capi_assets.hours import key_hour
 from capi_assets.meta.graph.client import DatasetAccess, MetaClient
 from capi_assets.meta.graph.preflight import Preflight, preflight
-from capi_assets.partitions import HOURLY
+from capi_assets.policies import datasets_of
+from capi_assets.settings import Settings
 
 TAG = "capi_assets/auto_backfill"
 _FROM_DELIVERY = [dg.AssetKey("delivery_results"), dg.AssetKey("attribution_health")]
@@ -51,7 +51,7 @@ def recover(
     seen: CoverageSnapshot,
     state: RecoveryState,
     told: AlertState,
-    meta: MetaResource,
+    settings: Settings,
     under_way: Collection[datetime],
     now: datetime,
     log: logging.Logger,
@@ -62,9 +62,9 @@ def recover(
     miss too few orders to be flagged go to the log alone.
     """
     found = savable_hours(seen.flags, seen.gaps, seen.health, now)
-    savable = [hour for hour in found if hour.hour >= HOURLY.start]
+    savable = [hour for hour in found if hour.hour >= settings.start_date]
     asked = datasets_to_ask(state, savable, now, under_way)
-    canaries = _ask(meta, asked, now, log) if asked else {}
+    canaries = _ask(settings, asked, now, log) if asked else {}
     decided = decide_recovery(state, savable, now, canaries, under_way)
     for launch in decided.launches:
         log.info("Recovery of %s: %s", launch.gap or "hours too small to flag", _words(launch))
@@ -79,11 +79,11 @@ def recover(
 
 
 def _ask(
-    meta: MetaResource, datasets: Sequence[str], now: datetime, log: logging.Logger
+    settings: Settings, datasets: Sequence[str], now: datetime, log: logging.Logger
 ) -> dict[str, bool]:
     """Whether each dataset's canary passes; one without access does not."""
     try:
-        known = meta.open()
+        known = datasets_of(settings)
     except ValueError as error:
         log.warning("No canary: %s", error)
         return dict.fromkeys(datasets, False)

@@ -9,9 +9,6 @@ from typing import Any
 
 import dagster as dg
 import orjson
-from dagster._core.definitions.asset_checks.asset_check_evaluation import (
-    AssetCheckEvaluationTargetMaterializationData,
-)
 
 from capi_assets.coverage.alerting.alert_message import message
 from capi_assets.coverage.alerting.alert_state import AlertState
@@ -25,20 +22,17 @@ from capi_assets.coverage.recovery.state import RecoveryState
 from capi_assets.coverage.stored_health import CoverageSnapshot, find_gaps, older_than_results
 from capi_assets.defs.automation.active_runs import active_hours, done_at, failure_texts, range_tags
 from capi_assets.defs.automation.auto_recovery import recover
-from capi_assets.defs.automation.autostart import SENSOR_STATUS
-from capi_assets.defs.automation.schedules import deliver_hour, evaluate_hour
+from capi_assets.defs.automation.schedules import HourlyJobs
+from capi_assets.defs.autostart import sensor_status
 from capi_assets.defs.conversions.attribution_health import open_gaps_check
+from capi_assets.defs.dagster_private import AssetCheckEvaluationTargetMaterializationData
 from capi_assets.defs.hourly_reporting import latest_materialization
-from capi_assets.defs.resources import (
-    AlertsResource,
-    ClockResource,
-    LakeResource,
-    MetaResource,
-    RulesResource,
-)
+from capi_assets.defs.resources import ClockResource
 from capi_assets.delivery.causes import Cause
 from capi_assets.hours import hour_key, key_hour, key_ranges
-from capi_assets.partitions import HOURLY
+from capi_assets.lake import Lake
+from capi_assets.policies import alert_channels, coverage_policy
+from capi_assets.settings import Settings
 
 # The hours whose verdict a change of clock alone can turn.
 _REJUDGE = ("about_to_expire", "expired")
@@ -48,64 +42,72 @@ _AT_MOST_OBSERVATIONS = 200
 _AT_MOST_RANGES = 5
 
 
-@dg.sensor(
-    jobs=[evaluate_hour, deliver_hour],
-    minimum_interval_seconds=60,
-    default_status=SENSOR_STATUS,
-    description=(
-        "Flags hours whose coverage dropped, with cause, cost and deadline: on the hour's page, in"
-        " the check open_gaps, and as an alert to the log and to the channels that are set"
-        " up. Alerts come on a change of state only: opened, worse, about to expire, recovered."
-        " Hours whose results are newer than their verdict are judged again. With"
-        " CAPI_AUTO_BACKFILL=on it launches the backfill once a gap's cause is gone."
-    ),
-)
-def coverage_sensor(
-    context: dg.SensorEvaluationContext,
-    lake: LakeResource,
-    rules: RulesResource,
-    clock: ClockResource,
-    alerts: AlertsResource,
-    meta: MetaResource,
+def build_coverage_sensor(settings: Settings, jobs: HourlyJobs) -> dg.Definitions:
+    """The sensor `coverage_sensor`."""
+
+    @dg.sensor(
+        jobs=[jobs.evaluate_hour, jobs.deliver_hour],
+        minimum_interval_seconds=60,
+        default_status=sensor_status(settings),
+        description=(
+            "Flags hours whose coverage dropped, with cause, cost and deadline: on the hour's page,"
+            " in the check open_gaps, and as an alert to the log and to the configured channels."
+            " Alerts are sent on a change of state only: opened, worse, about to expire, recovered."
+            " Hours whose results are newer than their evaluation are evaluated again. With"
+            " CAPI_AUTO_BACKFILL=on it launches the backfill once the cause of a gap is resolved."
+        ),
+    )
+    def coverage_sensor(
+        context: dg.SensorEvaluationContext, clock: ClockResource
+    ) -> dg.SensorResult:
+        return _evaluate(context, settings, clock.now())
+
+    return dg.Definitions(sensors=[coverage_sensor])
+
+
+def _evaluate(
+    context: dg.SensorEvaluationContext, settings: Settings, now: datetime
 ) -> dg.SensorResult:
     """One look; the cursor remembers what was told, launched and judged again."""
-    now = clock.now()
+    lake = Lake(settings.lake)
     memory = _memory(context.cursor)
     before: dict[str, str] = memory.get("flagged", {})
     seen = _with_failed_runs(
-        context.instance, find_gaps(lake.open(), rules.coverage(), now), before
+        context.instance, find_gaps(lake, coverage_policy(settings), now), before
     )
     told, state = decide(
         AlertState.from_json(memory.get("alerts")), seen.gaps, now, watched_from=seen.watched_from
     )
     busy = active_hours(context.instance, now)
     launched: list[str] = memory.get("launched", [])
-    requests = [request for alert in told for request in _judge_again(alert)]
+    requests = [request for alert in told for request in _judge_again(alert, settings.start_date)]
     recovery = RecoveryState.from_json(memory.get("recovery"))
     told = [replace(a, automatic=a.kind in _OVER and a.gap_id in launched) for a in told]
     launched = [known.id for known in state.standing if known.id in launched]
-    if rules.auto_backfill:
-        found = recover(seen, recovery, state, meta, busy, now, context.log)
+    if settings.auto_backfill:
+        found = recover(seen, recovery, state, settings, busy, now, context.log)
         recovery = found.state
         requests += found.requests
         told += [a for a in found.alerts if a.kind == _GIVEN_UP or a.gap_id not in launched]
         launched = list(dict.fromkeys([*launched, *(a.gap_id for a in found.alerts)]))
-    rejudged, again = _newer_results(context.instance, lake, memory.get("rejudged", {}), busy, now)
+    rejudged, again = _newer_results(
+        context.instance, lake, memory.get("rejudged", {}), busy, now, settings.start_date
+    )
     requests += again
 
-    messages = [message(alert, now, rules.ui_url) for alert in told]
+    messages = [message(alert, now, settings.ui_url) for alert in told]
     LogChannel(context.log).send(messages)
-    failures, unsent = deliver(alerts.channels(), messages, memory.get("unsent", {}), now)
+    failures, unsent = deliver(alert_channels(settings), messages, memory.get("unsent", {}), now)
     for failure in failures:
         context.log.warning("An alert was not delivered by %s: %s", failure.channel, failure.reason)
 
     flagged = _flagged(seen.gaps)
-    events = _observations(seen, flagged, before, now, rules.ui_url)
+    events = _observations(seen, flagged, before, now, settings.ui_url)
     # Dagster calls a check "not evaluated" once its asset was materialized after it.
     judged = latest_materialization(context.instance, "attribution_health")
     judged_id = judged.storage_id if judged else None
     if flagged != memory.get("flagged") or judged_id != memory.get("judged"):
-        events.append(_standing_list(seen.gaps, now, judged, rules.ui_url))
+        events.append(_standing_list(seen.gaps, now, judged, settings.ui_url))
     remembered = {
         "alerts": state.to_json(),
         "flagged": flagged,
@@ -221,14 +223,14 @@ def _standing_list(
     )
 
 
-def _judge_again(alert: Alert) -> list[dg.RunRequest]:
+def _judge_again(alert: Alert, start: datetime) -> list[dg.RunRequest]:
     """Time alone turned these hours' verdict: their checks are run again."""
     if alert.kind not in _REJUDGE:
         return []
     requests = []
     for keys in alert.ranges:
         first, last = map(key_hour, keys.split("..."))
-        first = max(first, HOURLY.start)  # CAPI_START_DATE may have moved
+        first = max(first, start)  # CAPI_START_DATE may have moved
         if first > last:
             continue
         requests.append(
@@ -243,10 +245,11 @@ def _judge_again(alert: Alert) -> list[dg.RunRequest]:
 
 def _newer_results(
     instance: dg.DagsterInstance,
-    lake: LakeResource,
+    lake: Lake,
     before: Mapping[str, int],
     busy: frozenset[datetime],
     now: datetime,
+    start: datetime,
 ) -> tuple[dict[str, int], list[dg.RunRequest]]:
     """Hours whose results are newer than their verdict are judged again, once per change; what
     was asked for is returned to be remembered."""
@@ -255,11 +258,11 @@ def _newer_results(
         done = done_at(instance, "attribution_health", hours)
         return {hour: at for hour, (at, _) in done.items()}
 
-    old = older_than_results(lake.open(), judged_at, now)
+    old = older_than_results(lake, judged_at, now)
     marks = {hour_key(hour): int(changed.timestamp()) for hour, changed in old.items()}
     known = {key: mark for key, mark in before.items() if marks.get(key) == mark}
     new = [h for h in old if known.get(hour_key(h)) != marks[hour_key(h)]]
-    due = [h for h in new if h not in busy and h >= HOURLY.start]
+    due = [h for h in new if h not in busy and h >= start]
     requests = []
     for first, last in key_ranges(due)[:_AT_MOST_RANGES]:
         asked = [hour_key(h) for h in due if first <= hour_key(h) <= last]

@@ -1,5 +1,6 @@
-"""The sensor for files that land after their hour was materialized. Which hours are late is decided
-in ingest/late_files.py.
+"""The sensor for files that land after their hour was materialized.
+
+Which hours are late is decided in `ingest/late_files.py`.
 """
 
 from __future__ import annotations
@@ -24,20 +25,15 @@ from capi_assets.defs.automation.active_runs import (
     range_tags,
     started_at,
 )
-from capi_assets.defs.automation.autostart import SENSOR_STATUS
-from capi_assets.defs.automation.schedules import deliver_hour
-from capi_assets.defs.resources import (
-    AlertsResource,
-    ClockResource,
-    LakeResource,
-    RulesResource,
-    SourcesResource,
-)
+from capi_assets.defs.automation.schedules import HourlyJobs
+from capi_assets.defs.autostart import sensor_status
+from capi_assets.defs.resources import ClockResource
 from capi_assets.hours import HOUR, floor_hour, hour_key, hours_between, key_hour, key_ranges
 from capi_assets.ingest.late_files import LandedFile, LateHour, landed_files, late_hours
 from capi_assets.ingest.sources import LandingFolder
 from capi_assets.lake import Lake
-from capi_assets.partitions import HOURLY
+from capi_assets.policies import alert_channels, orders_source, visits_source
+from capi_assets.settings import Settings
 
 _TAG = "capi_assets/late_files"
 _AT_MOST_RANGES = 5
@@ -50,41 +46,46 @@ _FIRST_PAUSE = timedelta(minutes=15)
 _LONGEST_READ = timedelta(hours=1)
 
 
-@dg.sensor(
-    job=deliver_hour,
-    minimum_interval_seconds=60,
-    default_status=SENSOR_STATUS,
-    description=(
-        "Sees files that land after their hour was materialized, in the last eight days, and has"
-        " the hour materialized again once they are quiet for a minute; with"
-        " CAPI_LATE_FILES=propose it only tells. Each set of files once, and up to three times more"
-        " if the run fails. Reads landing folders, not SQL models."
-    ),
-)
-def late_files_sensor(
-    context: dg.SensorEvaluationContext,
-    lake: LakeResource,
-    sources: SourcesResource,
-    rules: RulesResource,
-    clock: ClockResource,
-    alerts: AlertsResource,
+def build_late_files_sensor(settings: Settings, jobs: HourlyJobs) -> dg.Definitions:
+    """The sensor `late_files_sensor`."""
+
+    @dg.sensor(
+        job=jobs.deliver_hour,
+        minimum_interval_seconds=60,
+        default_status=sensor_status(settings),
+        description=(
+            "Finds files that landed after their hour was materialized, in the last eight days, and"
+            " has the hour materialized again once they are unchanged for a minute; with"
+            " CAPI_LATE_FILES=propose it only alerts. Each set of files once, and up to three times"
+            " more if the run fails. Reads landing folders, not SQL models."
+        ),
+    )
+    def late_files_sensor(
+        context: dg.SensorEvaluationContext, clock: ClockResource
+    ) -> dg.SensorResult | dg.SkipReason:
+        return _evaluate(context, settings, clock.now())
+
+    return dg.Definitions(sensors=[late_files_sensor])
+
+
+def _evaluate(
+    context: dg.SensorEvaluationContext, settings: Settings, now: datetime
 ) -> dg.SensorResult | dg.SkipReason:
-    """One look; the cursor remembers which sets of files were dealt with."""
-    if rules.late_files == "off":
+    """One evaluation; the cursor records which sets of files were handled."""
+    if settings.late_files == "off":
         return dg.SkipReason("CAPI_LATE_FILES is off.")
-    folders = [s for s in (sources.visits(), sources.orders()) if isinstance(s, LandingFolder)]
+    sources = (visits_source(settings), orders_source(settings))
+    folders = [source for source in sources if isinstance(source, LandingFolder)]
     if not folders:
         return dg.SkipReason("Visits and orders come from SQL models: no files to watch.")
-    now = clock.now()
-    settle = timedelta(minutes=rules.settle_minutes)
-    start = max(floor_hour(now - WATCH_WINDOW), HOURLY.start)
-    hours = [h for h in hours_between(start, now) if h + HOUR + settle + _OWN_TURN <= now]
+    start = max(floor_hour(now - WATCH_WINDOW), settings.start_date)
+    hours = [h for h in hours_between(start, now) if h + HOUR + settings.settle + _OWN_TURN <= now]
     files = [file for folder in folders for file in landed_files(folder, hours)]
-    late = late_hours(files, _read_at(context.instance, lake.open(), files), now)
+    late = late_hours(files, _read_at(context.instance, Lake(settings.lake), files), now)
     known = _known(context.cursor, start)
     busy = active_hours(context.instance, now)
     free = [entry for entry in late if entry.hour not in busy]
-    proposing = rules.late_files == "propose"
+    proposing = settings.late_files == "propose"
     stuck = [entry.hour for entry in free if known.get(_key(entry)) == entry.mark]
     failed = {} if proposing or not stuck else _failed(context.instance, stuck, now)
     due = [e for e in free if known.get(_key(e)) != e.mark or e.hour in failed]
@@ -96,11 +97,11 @@ def late_files_sensor(
     taken = [e for e in due if any(a <= hour_key(e.hour) <= b for a, b in ranges)]
     known |= {_key(entry): entry.mark for entry in taken}
     keys = [first if first == last else f"{first}...{last}" for first, last in ranges]
-    text = _words(taken, keys, proposing, backfill_link(rules.ui_url, keys))
-    told = [note("late_files", text, _subject(taken), now, keys, rules.ui_url)]
+    text = _words(taken, keys, proposing, backfill_link(settings.ui_url, keys))
+    told = [note("late_files", text, _subject(taken), now, keys, settings.ui_url)]
     LogChannel(context.log).send(told)
     if proposing:
-        for failure in send_all(alerts.channels(), told):
+        for failure in send_all(alert_channels(settings), told):
             context.log.warning("Not delivered by %s: %s", failure.channel, failure.reason)
     return dg.SensorResult(
         cursor=_text(known),

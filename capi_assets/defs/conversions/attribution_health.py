@@ -1,4 +1,4 @@
-"""`attribution_health`: each hour's waterfall, and the checks that judge it."""
+"""`attribution_health`: what became of each hour's orders, and the checks on it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -28,56 +28,12 @@ from capi_assets.defs.hourly_reporting import (
     latest_materialization,
     report_hours,
 )
-from capi_assets.defs.resources import ClockResource, LakeResource, RulesResource
+from capi_assets.defs.resources import ClockResource
 from capi_assets.delivery.hours_to_send import batches
 from capi_assets.hours import HOUR, floor_hour, hour_key, hour_range, hours_between
 from capi_assets.lake import Lake
-
-
-@hourly_asset(
-    AttributionHealth,
-    stage="judge",
-    kinds={"parquet", "duckdb"},
-    deps=["visits", "orders", "matched_events", "delivery_results"],
-    description=(
-        "What became of every order of the hour, by count and by money: delivered, withheld on"
-        " purpose, or lost for one reason, and until when it can still be saved. Coverage is"
-        " delivered orders over orders that ought to be at Meta. Where delivery_results was"
-        " materialized alone, coverage_sensor has the hour judged again."
-    ),
-)
-def attribution_health(
-    context: dg.AssetExecutionContext, lake: LakeResource, rules: RulesResource
-) -> Iterator[Any]:
-    """Folds the stored tables of the run's hours; sends nothing."""
-    hours = hours_of(context)
-    store = lake.open()
-    rebuilt = _visits_rebuilt_since(context.instance, store, hours, rules.lookback)
-    metadata = {}
-    for some, events in batches(store, hours):
-        results = store.read("delivery_results", some, arrow_schema(DeliveryResults))
-        visits = store.read("visits", some, arrow_schema(Visits), ["occurred_at"])
-        refused = store.read("quarantined_orders", some, arrow_schema(Quarantine))
-        health = conform(
-            waterfall(some, events, results, refused, _visits_per_hour(visits)), AttributionHealth
-        )
-        plotted = {row["hour"]: row for row in signals(health, results).to_pylist()}
-        for hour in some:
-            rows = health.filter(pc.equal(health.column("hour"), pa.scalar(hour, _TIME)))
-            store.write("attribution_health", hour, rows)
-            metadata[hour] = _metadata(rows) | {
-                name: round(plotted[hour][name], 4)
-                for name in _SIGNALS
-                if plotted[hour][name] is not None
-            }
-            if rebuilt[hour]:
-                metadata[hour]["visit_hours_rebuilt_since_matching"] = rebuilt[hour]
-                metadata[hour]["remedy"] = (
-                    "Visits that these orders may have come from were rebuilt after they were"
-                    " matched: materialize matched_events of this hour again."
-                )
-    yield from report_hours(context, metadata)
-
+from capi_assets.policies import coverage_policy
+from capi_assets.settings import Settings
 
 _TIME = pa.timestamp("us", tz="UTC")
 # The waterfall's own numbers aside, what the UI plots of an hour.
@@ -144,17 +100,16 @@ def _metadata(rows: pa.Table) -> dict[str, Any]:
 
 
 def _judge_coverage(
-    hours: Sequence[datetime], lake: LakeResource, rules: RulesResource, clock: ClockResource
+    settings: Settings, hours: Sequence[datetime], now: datetime
 ) -> Mapping[datetime, HourCheckResult]:
-    now = clock.now()
-    health, flags = flags_of(lake.open(), hours, rules.coverage(), now)
+    health, flags = flags_of(Lake(settings.lake), hours, coverage_policy(settings), now)
     rows = {row["hour"]: row for row in flags.to_pylist()}
     return {
         hour: HourCheckResult(
             passed=not rows[hour]["flagged"],
             description=hour_sentence(hour, flags, now),
             severity=_severity(rows[hour]["severity"]),
-            metadata=_hour_metadata(hour, rows[hour], health, flags, now, rules.ui_url),
+            metadata=_hour_metadata(hour, rows[hour], health, flags, now, settings.ui_url),
         )
         for hour in hours
         if hour in rows
@@ -194,65 +149,27 @@ def _hour_metadata(
     return found
 
 
-coverage_above_threshold = hourly_check(
-    "attribution_health",
-    "coverage_above_threshold",
-    "The share of orders that reached Meta is above CAPI_COVERAGE_THRESHOLD; if not, why, what it"
-    " costs, and until when it can be saved. An error when time runs out or nothing arrived.",
-    _judge_coverage,
-    {"lake", "rules", "clock"},
-)
-
-
-def _judge_sums(
-    hours: Sequence[datetime], lake: LakeResource
-) -> Mapping[datetime, HourCheckResult]:
-    health = lake.open().read("attribution_health", hours, arrow_schema(AttributionHealth))
+def _judge_sums(lake: Lake, hours: Sequence[datetime]) -> Mapping[datetime, HourCheckResult]:
+    health = lake.read("attribution_health", hours, arrow_schema(AttributionHealth))
     off = {row["hour"]: row for row in closes(health).to_pylist()}
     return {
         hour: HourCheckResult(
             passed=hour not in off,
             description=(
                 f"{off[hour]['measure']} do not add up: {off[hour]['parts']} in all stages,"
-                f" {off[hour]['total']} in the books."
+                f" {off[hour]['total']} in total."
                 if hour in off
-                else "Every order stands in exactly one stage, by count and by money."
+                else "Every order is in exactly one stage, by count and by money."
             ),
         )
         for hour in hours
     }
 
 
-every_order_is_accounted_for = hourly_check(
-    "attribution_health",
-    "every_order_is_accounted_for",
-    "Orders = delivered + withheld + lost for one reason each, by count and by money to the cent.",
-    _judge_sums,
-    {"lake"},
-)
-
-
-@dg.asset_check(
-    asset="attribution_health",
-    name="open_gaps",
-    description=(
-        "The standing list of all gaps that can still matter: their cause, cost, deadline and the"
-        " range to materialize. Written by the coverage sensor whenever it changes."
-    ),
-)
-def open_gaps(
-    lake: LakeResource, rules: RulesResource, clock: ClockResource
-) -> dg.AssetCheckResult:
-    """All gaps of the watched hours, as the sensor sees them."""
-    now = clock.now()
-    seen = find_gaps(lake.open(), rules.coverage(), now)
-    return dg.AssetCheckResult(**open_gaps_check(seen.gaps, now, rules.ui_url))
-
-
 def open_gaps_check(
     gaps: Sequence[Any], now: datetime, ui_url: str | None = None
 ) -> dict[str, Any]:
-    """The standing list as the fields of a check's result."""
+    """The open gaps as the fields of a check's result."""
     severe = any(gap.severity == ERROR for gap in gaps)
     link = backfill_link(
         ui_url, [gap.partition_range for gap in gaps if gap.savable and not gap.as_stored]
@@ -269,3 +186,98 @@ def open_gaps_check(
             "recoverable_orders": sum(gap.recoverable for gap in gaps),
         },
     }
+
+
+def build_attribution_health(
+    settings: Settings, hourly: dg.HourlyPartitionsDefinition
+) -> dg.Definitions:
+    """The asset `attribution_health` and its checks."""
+    lake = Lake(settings.lake)
+
+    @hourly_asset(
+        AttributionHealth,
+        hourly,
+        stage="judge",
+        kinds={"parquet", "duckdb"},
+        deps=["visits", "orders", "matched_events", "delivery_results"],
+        description=(
+            "What became of every order of the hour, by count and by money: delivered, withheld on"
+            " purpose, or lost for one reason, and until when it can be recovered. Coverage is the"
+            " share of delivered orders among the orders that should be delivered. Where"
+            " delivery_results was materialized alone, coverage_sensor has the hour evaluated"
+            " again."
+        ),
+    )
+    def attribution_health(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        """Sums up the stored tables of the run's hours; sends nothing.
+
+        Started by `deliver_hour` and `evaluate_hour`. One row per hour, dataset, event name and
+        currency; columns: `contracts/attribution_health.py`.
+
+        Raises:
+            LakeError: a stored table cannot be read.
+        """
+        hours = hours_of(context)
+        rebuilt = _visits_rebuilt_since(context.instance, lake, hours, settings.lookback)
+        metadata = {}
+        for batch, events in batches(lake, hours):
+            results = lake.read("delivery_results", batch, arrow_schema(DeliveryResults))
+            visits = lake.read("visits", batch, arrow_schema(Visits), ["occurred_at"])
+            quarantined = lake.read("quarantined_orders", batch, arrow_schema(Quarantine))
+            health = conform(
+                waterfall(batch, events, results, quarantined, _visits_per_hour(visits)),
+                AttributionHealth,
+            )
+            plotted = {row["hour"]: row for row in signals(health, results).to_pylist()}
+            for hour in batch:
+                rows = health.filter(pc.equal(health.column("hour"), pa.scalar(hour, _TIME)))
+                lake.write("attribution_health", hour, rows)
+                metadata[hour] = _metadata(rows) | {
+                    name: round(plotted[hour][name], 4)
+                    for name in _SIGNALS
+                    if plotted[hour][name] is not None
+                }
+                if rebuilt[hour]:
+                    metadata[hour]["visit_hours_rebuilt_since_matching"] = rebuilt[hour]
+                    metadata[hour]["remedy"] = (
+                        "Visits that these orders may match were materialized again after the"
+                        " orders were matched: materialize matched_events of this hour again."
+                    )
+        yield from report_hours(context, metadata)
+
+    coverage_above_threshold = hourly_check(
+        "attribution_health",
+        "coverage_above_threshold",
+        "The share of orders that reached Meta is at least CAPI_COVERAGE_THRESHOLD; if not, why,"
+        " what it costs, and until when it can be recovered. ERROR when the first deadline is near"
+        " or nothing was delivered.",
+        hourly,
+        lambda hours, now: _judge_coverage(settings, hours, now),
+    )
+    every_order_is_accounted_for = hourly_check(
+        "attribution_health",
+        "every_order_is_accounted_for",
+        "Orders = delivered + withheld + lost for one reason each, by count and by money, to the"
+        " cent.",
+        hourly,
+        lambda hours, now: _judge_sums(lake, hours),
+    )
+
+    @dg.asset_check(
+        asset="attribution_health",
+        name="open_gaps",
+        description=(
+            "All open gaps with their cause, cost, deadline and the range to materialize. Written"
+            " by the coverage sensor whenever it changes."
+        ),
+    )
+    def open_gaps(clock: ClockResource) -> dg.AssetCheckResult:
+        """All gaps of the watched hours, as the sensor finds them."""
+        now = clock.now()
+        snapshot = find_gaps(lake, coverage_policy(settings), now)
+        return dg.AssetCheckResult(**open_gaps_check(snapshot.gaps, now, settings.ui_url))
+
+    return dg.Definitions(
+        assets=[attribution_health],
+        asset_checks=[coverage_above_threshold, every_order_is_accounted_for, open_gaps],
+    )

@@ -1,4 +1,4 @@
-"""`delivery_results`: sends what is left to send, and tells where every event stands."""
+"""`delivery_results`: delivers what Meta does not have yet, and stores every event's status."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,13 +26,7 @@ from capi_assets.defs.hourly_reporting import (
     report_hours,
     report_nothing_done,
 )
-from capi_assets.defs.resources import (
-    ClockResource,
-    LakeResource,
-    LedgerResource,
-    MetaResource,
-    RulesResource,
-)
+from capi_assets.defs.resources import ClockResource
 from capi_assets.delivery.backfill_plan import (
     OUTLOOK_NAMES,
     backfill_plan,
@@ -40,6 +34,7 @@ from capi_assets.delivery.backfill_plan import (
     requests_needed,
 )
 from capi_assets.delivery.causes import Cause, cause_of
+from capi_assets.delivery.datasets import Datasets
 from capi_assets.delivery.hours_to_send import plan_hours, planned_hours, results_of
 from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.policy import Policy
@@ -48,6 +43,8 @@ from capi_assets.delivery.sending.access import clients_for
 from capi_assets.delivery.sending.sender import deliver
 from capi_assets.delivery.sending.summary import DeliverySummary, Progress
 from capi_assets.lake import Lake
+from capi_assets.policies import datasets_of, delivery_policy, open_ledger
+from capi_assets.settings import Settings
 
 # A person decides these; another materialization would not finish them.
 _HELD = pa.array([HELD, HELD_TOO_LATE])
@@ -60,49 +57,6 @@ class DeliveryConfig(dg.Config):
     dry_run: bool = Field(
         False, description="Only plan: show what would be sent, send and materialize nothing."
     )
-
-
-@hourly_asset(
-    DeliveryResults,
-    stage="deliver",
-    kinds={"parquet", "sqlite"},
-    deps=["matched_events"],
-    description=(
-        "Delivers what Meta does not have yet and writes where every event stands. Materialize it"
-        " as often as you like: the ledger knows what was sent, so nothing is counted twice. Hours"
-        " with events that still wait end as failed, so that a backfill of 'Failed and missing'"
-        " picks exactly those."
-    ),
-)
-def delivery_results(
-    context: dg.AssetExecutionContext,
-    config: DeliveryConfig,
-    lake: LakeResource,
-    ledger: LedgerResource,
-    meta: MetaResource,
-    rules: RulesResource,
-    clock: ClockResource,
-) -> Iterator[Any]:
-    """One plan and one delivery for all hours of the run, most urgent events first."""
-    hours = hours_of(context)
-    store = lake.open()
-    policy = rules.delivery()
-    if config.dry_run:
-        with ledger.open() as book:
-            planned = planned_hours(store, book, hours, clock.now(), policy)
-        yield from report_nothing_done(context, _outlook_metadata(planned, clock.now()))
-        return
-    metadata, unfinished = {}, []
-    with ledger.open() as book:
-        summary = _deliver(context, store, hours, book, meta, policy, clock)
-        for some, folded in results_of(store, book, hours, clock.now(), policy):
-            results = conform(folded, DeliveryResults)
-            for hour in some:
-                rows = rows_of(results, hour)
-                store.write("delivery_results", hour, rows)
-                metadata[hour] = _metadata(rows, summary)
-            unfinished += _unfinished(results, some)
-    yield from report_hours(context, metadata, unfinished)
 
 
 def _outlook_metadata(planned: pa.Table, now: datetime) -> dict[str, Any]:
@@ -120,26 +74,28 @@ def _outlook_metadata(planned: pa.Table, now: datetime) -> dict[str, Any]:
 
 def _deliver(
     context: dg.AssetExecutionContext,
-    store: Lake,
+    lake: Lake,
     hours: Sequence[datetime],
-    book: Ledger,
-    meta: MetaResource,
+    ledger: Ledger,
+    datasets: Datasets,
     policy: Policy,
     clock: ClockResource,
 ) -> DeliverySummary:
-    backlog = plan_hours(store, book, hours, clock.now(), policy)
+    backlog = plan_hours(lake, ledger, hours, clock.now(), policy)
     if backlog.withdrawn:
-        context.log.info("%d events are withheld since the ledger knew them", backlog.withdrawn)
+        context.log.info(
+            "%d events were withheld after being recorded in the ledger", backlog.withdrawn
+        )
     context.log.info("Plan for %d events: %s", backlog.actions.total(), dict(backlog.actions))
     if claimed := backlog.actions["claimed_elsewhere"]:
         context.log.info(
-            "%d events are claimed by another run; they are waited for, at most %d s (the claim of"
-            " a killed run lapses)",
+            "%d events are claimed by another run; waiting up to %d s for them (the claim of a"
+            " killed run lapses)",
             claimed,
             policy.claim_patience.total_seconds(),
         )
 
-    def tell(progress: Progress) -> None:
+    def log_progress(progress: Progress) -> None:
         context.log.info(
             "%d of %d delivered in %d requests, %.1f s",
             progress.delivered,
@@ -148,19 +104,18 @@ def _deliver(
             progress.seconds,
         )
 
-    datasets = meta.open()
     for why in datasets.missing.values():
-        context.log.error("No access: %s", why)
+        context.log.error("No access token: %s", why)
     policy = replace(policy, requests_per_second_of=datasets.requests_per_second)
     with clients_for(datasets.accesses.values(), policy) as clients:
         summary = deliver(
-            backlog.tables(store),
-            book,
+            backlog.tables(lake),
+            ledger,
             clients,
             clock.now,
             policy,
             run_id=context.run.run_id,
-            on_progress=tell,
+            on_progress=log_progress,
         )
     for stop in summary.stops:
         context.log.error("%s", stop)
@@ -222,12 +177,12 @@ def _words(cause: Cause, reason: str | None) -> str:
     return f"{cause.headline_for([reason])} ({reason})" if reason else cause.headline
 
 
-def _judge(hours: Sequence[datetime], lake: LakeResource) -> Mapping[datetime, HourCheckResult]:
-    store, events, results = lake.open(), arrow_schema(MatchedEvents), arrow_schema(DeliveryResults)
+def _judge(lake: Lake, hours: Sequence[datetime]) -> Mapping[datetime, HourCheckResult]:
+    events, results = arrow_schema(MatchedEvents), arrow_schema(DeliveryResults)
     return {
         hour: _verdict(
-            store.read("matched_events", [hour], events, ["order_id"]),
-            store.read("delivery_results", [hour], results, ["status", "reason"]),
+            lake.read("matched_events", [hour], events, ["order_id"]),
+            lake.read("delivery_results", [hour], results, ["status", "reason"]),
         )
         for hour in hours
     }
@@ -264,10 +219,61 @@ def _is_undecided(results: pa.Table) -> pa.ChunkedArray:
     return pc.fill_null(pc.not_equal(results.column("reason"), WRITTEN_OFF), True)
 
 
-all_events_resolved = hourly_check(
-    "delivery_results",
-    "all_events_resolved",
-    "Each matched event has one result; none was refused by Meta or is of unknown fate.",
-    _judge,
-    {"lake"},
-)
+def build_delivery_results(
+    settings: Settings, hourly: dg.HourlyPartitionsDefinition
+) -> dg.Definitions:
+    """The asset `delivery_results` and its check."""
+    lake = Lake(settings.lake)
+
+    @hourly_asset(
+        DeliveryResults,
+        hourly,
+        stage="deliver",
+        kinds={"parquet", "sqlite"},
+        deps=["matched_events"],
+        description=(
+            "Delivers the events that Meta does not have yet and stores the status of every event."
+            " Materialize it as often as you like: the ledger records what was sent, so nothing is"
+            " counted twice. Hours with events that are still pending end as failed, so that a"
+            " backfill of 'Failed and missing' selects exactly those."
+        ),
+    )
+    def delivery_results(
+        context: dg.AssetExecutionContext, config: DeliveryConfig, clock: ClockResource
+    ) -> Iterator[Any]:
+        """Plans and delivers all hours of the run together, most urgent events first.
+
+        Started by `deliver_hour`; alone, it delivers stored events without matching them again.
+        Columns: `contracts/delivery_results.py`. With `dry_run` it only plans.
+
+        Raises:
+            dagster.Failure: events of some hours are still pending; names cause and remedy.
+            LedgerError: the ledger cannot be opened or written.
+        """
+        hours, policy = hours_of(context), delivery_policy(settings)
+        if config.dry_run:
+            with open_ledger(settings) as ledger:
+                planned = planned_hours(lake, ledger, hours, clock.now(), policy)
+            yield from report_nothing_done(context, _outlook_metadata(planned, clock.now()))
+            return
+        metadata, unfinished = {}, []
+        with open_ledger(settings) as ledger:
+            datasets = datasets_of(settings)
+            summary = _deliver(context, lake, hours, ledger, datasets, policy, clock)
+            for batch, folded in results_of(lake, ledger, hours, clock.now(), policy):
+                results = conform(folded, DeliveryResults)
+                for hour in batch:
+                    rows = rows_of(results, hour)
+                    lake.write("delivery_results", hour, rows)
+                    metadata[hour] = _metadata(rows, summary)
+                unfinished += _unfinished(results, batch)
+        yield from report_hours(context, metadata, unfinished)
+
+    all_events_resolved = hourly_check(
+        "delivery_results",
+        "all_events_resolved",
+        "Every matched event has one result; none was rejected or has an unknown outcome.",
+        hourly,
+        lambda hours, now: _judge(lake, hours),
+    )
+    return dg.Definitions(assets=[delivery_results], asset_checks=[all_events_resolved])

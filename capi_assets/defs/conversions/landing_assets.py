@@ -1,4 +1,4 @@
-"""What `visits` and `orders` say about what landed, for the UI and for their checks."""
+"""What `visits` and `orders` report about landed rows: metadata for the UI, and their checks."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,6 @@ from capi_assets.defs.hourly_reporting import (
     hourly_check,
     report_hours,
 )
-from capi_assets.defs.resources import LakeResource
 from capi_assets.ingest.hours import Ingested, IngestedHour
 from capi_assets.lake import Lake
 from capi_assets.meta.events.event_names import meant_names
@@ -35,18 +34,18 @@ def quarantine_of(table: str) -> str:
 def report_landed(
     context: dg.AssetExecutionContext, table: str, lake: Lake, ingested: Ingested
 ) -> Iterator[Any]:
-    """Replaces each hour, and its quarantine, whole, and tells Dagster; yield from it last."""
+    """Replaces each hour and its quarantine as a whole and reports both; yield from it last."""
     for hour in ingested.hours:
         lake.write(table, hour.hour, hour.rows)
         refused = quarantine_of(table)
         if hour.quarantine.num_rows or lake.path(refused, hour.hour).exists():
             lake.write(refused, hour.hour, hour.quarantine)
     for name in ingested.unknown_columns:
-        context.log.warning("Landed %s carry a column that is not known: %s", table, name)
+        context.log.warning("Landed %s have an unknown column: %s", table, name)
     metadata = {hour.hour: _metadata(hour) for hour in ingested.hours}
     meant = {name: std for hour in ingested.hours for name, std in _meant(hour).items()}
     for name, standard in meant.items():
-        context.log.warning("Event %r is a custom event to Meta; %r is meant?", name, standard)
+        context.log.warning("Event %r is a custom event to Meta; did you mean %r?", name, standard)
     yield from report_hours(context, metadata, _unreadable(ingested))
 
 
@@ -64,7 +63,7 @@ def _metadata(hour: IngestedHour) -> dict[str, Any]:
         found |= money_metadata(hour.rows, "value")
     if meant := _meant(hour):
         found["custom_events_to_check"] = ", ".join(
-            f"{name} (custom to Meta; {standard} is meant?)" for name, standard in meant.items()
+            f"{name} (custom to Meta; did you mean {standard}?)" for name, standard in meant.items()
         )
     if refused:
         found["quarantined_by_reason"] = dg.MetadataValue.md(_reason_table(refused, "rows"))
@@ -90,30 +89,28 @@ def money_metadata(rows: pa.Table, prefix: str) -> dict[str, float]:
 
 
 def _unreadable(ingested: Ingested) -> list[UnfinishedHour]:
-    """Hours with files that could not be read: they stay unfinished until the file is mended."""
+    """Hours with files that could not be read: they stay unfinished until the file is fixed."""
     found = []
     for hour in ingested.hours:
         if hour.file_problems:
             first, *more = hour.file_problems
             others = f" and {len(more)} more files" if more else ""
             why = f"{first.source}{others} cannot be read: {first.detail}."
-            remedy = "Mend or remove the file and materialize the hour again."
+            remedy = "Fix or remove the file and materialize the hour again."
             found.append(UnfinishedHour(hour.hour, why, remedy))
     return found
 
 
-def contract_check(table: str) -> dg.AssetChecksDefinition:
-    """The check that everything that landed for `table` keeps its contract."""
-
-    def judge(hours: Sequence[datetime], lake: LakeResource) -> Mapping[datetime, HourCheckResult]:
-        return _verdicts(lake.open(), table, hours)
-
+def contract_check(
+    table: str, lake: str, hourly: dg.HourlyPartitionsDefinition
+) -> dg.AssetChecksDefinition:
+    """The check that all landed rows of `table` match its contract."""
     return hourly_check(
         table,
-        f"{table}_keep_their_contract",
-        f"All {table} that landed fit the contract; what does not is listed by reason.",
-        judge,
-        {"lake"},
+        f"{table}_match_contract",
+        f"All landed {table} match the contract; those that do not are listed by reason.",
+        hourly,
+        lambda hours, now: _verdicts(Lake(lake), table, hours),
     )
 
 
@@ -131,21 +128,21 @@ def _verdicts(
 
 def _verdict(table: str, kept: int, refused: list[dict[str, Any]]) -> HourCheckResult:
     if not refused:
-        return HourCheckResult(True, f"All {kept} {table} keep the contract.")
+        return HourCheckResult(True, f"All {kept} {table} match the contract.")
     reasons = Counter(reason for row in refused for reason in row["reasons"].split())
     main = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3))
     whole_files = any(row["line"] is None and row["row_id"] is None for row in refused)
     return HourCheckResult(
         passed=False,
-        description=f"{len(refused)} refused, {kept} kept. Mostly: {main}.",
+        description=f"{len(refused)} quarantined, {kept} stored. Top reasons: {main}.",
         severity=dg.AssetCheckSeverity.ERROR if whole_files else dg.AssetCheckSeverity.WARN,
         metadata={
             "refused": len(refused),
             "kept": kept,
             "rows": dg.MetadataValue.md(_quarantine_table(refused)),
             "remedy": dg.MetadataValue.md(
-                f"Mend the rows where they come from, land the hour's files again and"
-                f" re-materialize it. All refused rows: `select * from {quarantine_of(table)}`."
+                f"Fix the rows in the source, land the hour's files again and materialize the hour"
+                f" again. All quarantined rows: `select * from {quarantine_of(table)}`."
             ),
         },
     )

@@ -8,7 +8,6 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
-from dagster_duckdb import DuckDBResource
 
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.matched_events import MatchedEvents
@@ -21,54 +20,18 @@ from capi_assets.defs.hourly_reporting import (
     hours_of,
     report_hours,
 )
-from capi_assets.defs.resources import LakeResource, RulesResource
+from capi_assets.defs.resources import DuckDB
 from capi_assets.delivery.hours_to_send import in_batches
 from capi_assets.eligibility import matched_events_of
 from capi_assets.engine import DuckDBEngine
 from capi_assets.hours import HOUR, floor_hour, hour_range, hours_between
+from capi_assets.lake import Lake
 from capi_assets.matching import match
 from capi_assets.meta.events.refusals import refusal_words
 from capi_assets.meta.match_keys.hashed_keys import HASHED_KEYS
+from capi_assets.settings import Settings
 
 PLOTTED_KEYS = (*HASHED_KEYS, "fbc", "fbp", "client_ip_address", "client_user_agent")
-
-
-@hourly_asset(
-    MatchedEvents,
-    stage="match",
-    kinds={"parquet", "duckdb", "sql"},
-    deps=["visits", "orders"],
-    description=(
-        "Each order with the best visit at or before it, and the server event built from both:"
-        " `payload` is what Meta is sent. Reads the visits of its hour and of the whole lookback"
-        " (CAPI_LOOKBACK_HOURS) before it, though the lineage shows the same hour only: after"
-        " visits are re-materialized, re-materialize the later hours that may have matched them."
-    ),
-)
-def matched_events(
-    context: dg.AssetExecutionContext,
-    lake: LakeResource,
-    duckdb: DuckDBResource,
-    rules: RulesResource,
-) -> Iterator[Any]:
-    """One query for all hours of the run; each hour is replaced whole."""
-    hours = hours_of(context)
-    start, end = hour_range(hours)
-    store = lake.open()
-    orders = store.read("orders", hours, arrow_schema(Orders))
-    looked_at = hours_between(floor_hour(start - rules.lookback), end)
-    with duckdb.get_connection() as connection:
-        matched = match(
-            orders, store.paths("visits", looked_at), rules.lookback, DuckDBEngine(connection)
-        )
-    metadata = {}
-    for some, rows_of_some in in_batches((hour, rows_of(matched, hour)) for hour in hours):
-        events = matched_events_of(rows_of_some, rules.consent_required)
-        for hour in some:
-            rows = rows_of(events, hour)
-            store.write("matched_events", hour, rows)
-            metadata[hour] = _metadata(rows)
-    yield from report_hours(context, metadata)
 
 
 def rows_of(events: pa.Table, hour: datetime) -> pa.Table:
@@ -108,17 +71,19 @@ def _metadata(rows: pa.Table) -> dict[str, Any]:
     return found
 
 
-def _judge(hours: Sequence[datetime], lake: LakeResource) -> Mapping[datetime, HourCheckResult]:
+def _judge(lake: Lake, hours: Sequence[datetime]) -> Mapping[datetime, HourCheckResult]:
     schema = arrow_schema(MatchedEvents)
     columns = ["occurred_at", "verdict", "reason", "subcode"]
-    events = lake.open().read("matched_events", hours, schema, columns)
+    events = lake.read("matched_events", hours, schema, columns)
     return {hour: _verdict(rows_of(events, hour)) for hour in hours}
 
 
 def _verdict(rows: pa.Table) -> HourCheckResult:
     invalid = rows.filter(pc.equal(rows.column("verdict"), "invalid"))
     if not invalid.num_rows:
-        return HourCheckResult(True, f"None of {rows.num_rows} events would be refused by Meta.")
+        return HourCheckResult(
+            True, f"All {rows.num_rows} events pass Meta's rules or are withheld."
+        )
     reasons = Counter(
         zip(
             invalid.column("reason").to_pylist(), invalid.column("subcode").to_pylist(), strict=True
@@ -132,7 +97,7 @@ def _verdict(rows: pa.Table) -> HourCheckResult:
     return HourCheckResult(
         passed=False,
         description=(
-            f"{invalid.num_rows} of {rows.num_rows} orders cannot be sent: Meta would refuse them,"
+            f"{invalid.num_rows} of {rows.num_rows} orders cannot be sent: Meta would reject them,"
             " and with them every other event of their request."
         ),
         severity=dg.AssetCheckSeverity.WARN,
@@ -143,10 +108,58 @@ def _verdict(rows: pa.Table) -> HourCheckResult:
     )
 
 
-events_pass_meta_validation = hourly_check(
-    "matched_events",
-    "events_pass_meta_validation",
-    "No order makes an event that Meta would refuse; those that would are listed by reason.",
-    _judge,
-    {"lake"},
-)
+def build_matched_events(
+    settings: Settings, hourly: dg.HourlyPartitionsDefinition
+) -> dg.Definitions:
+    """The asset `matched_events` and its check."""
+    lake = Lake(settings.lake)
+
+    @hourly_asset(
+        MatchedEvents,
+        hourly,
+        stage="match",
+        kinds={"parquet", "duckdb", "sql"},
+        deps=["visits", "orders"],
+        description=(
+            "Each order with the best visit at or before it, and the server event built from both:"
+            " `payload` is what Meta is sent. Reads the visits of its hour and of the whole"
+            " lookback (CAPI_LOOKBACK_HOURS) before it, although the lineage shows the same hour"
+            " only: after visits are materialized again, materialize the later hours again whose"
+            " orders may match them."
+        ),
+    )
+    def matched_events(context: dg.AssetExecutionContext, duckdb: DuckDB) -> Iterator[Any]:
+        """Matches the orders of the run's hours with visits and builds their events.
+
+        One query for all hours; each hour is replaced as a whole. Started by `deliver_hour`.
+        Columns: `contracts/matched_events.py`; `verdict` is ready, withheld or invalid.
+
+        Raises:
+            LakeError: stored orders or visits cannot be read.
+        """
+        hours = hours_of(context)
+        start, end = hour_range(hours)
+        orders = lake.read("orders", hours, arrow_schema(Orders))
+        searched = hours_between(floor_hour(start - settings.lookback), end)
+        with duckdb.get_connection() as connection:
+            matched = match(
+                orders, lake.paths("visits", searched), settings.lookback, DuckDBEngine(connection)
+            )
+        metadata = {}
+        for batch, orders_of_batch in in_batches((hour, rows_of(matched, hour)) for hour in hours):
+            events = matched_events_of(orders_of_batch, settings.consent_required)
+            for hour in batch:
+                rows = rows_of(events, hour)
+                lake.write("matched_events", hour, rows)
+                metadata[hour] = _metadata(rows)
+        yield from report_hours(context, metadata)
+
+    events_pass_meta_validation = hourly_check(
+        "matched_events",
+        "events_pass_meta_validation",
+        "Every order produces an event that passes Meta's rules; those that do not are listed by"
+        " reason.",
+        hourly,
+        lambda hours, now: _judge(lake, hours),
+    )
+    return dg.Definitions(assets=[matched_events], asset_checks=[events_pass_meta_validation])

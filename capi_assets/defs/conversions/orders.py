@@ -1,42 +1,55 @@
-"""`orders`: the advertiser's conversions, hashed at the door, and the check of what landed."""
+"""`orders`: the advertiser's conversions, hashed when they are read, and the contract check."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
-from dagster_duckdb import DuckDBResource
 
 from capi_assets.contracts.orders import Orders
 from capi_assets.defs.conversions.landing_assets import contract_check, report_landed
 from capi_assets.defs.hourly_reporting import hourly_asset, hours_of
-from capi_assets.defs.resources import LakeResource, MetaResource, RulesResource, SourcesResource
+from capi_assets.defs.resources import DuckDB
 from capi_assets.ingest.orders import ingest_orders
+from capi_assets.lake import Lake
+from capi_assets.policies import hash_policy, orders_source
+from capi_assets.settings import Settings
 
 
-@hourly_asset(
-    Orders,
-    stage="ingest",
-    kinds={"parquet", "duckdb", "pandera"},
-    description=(
-        "Conversions of the advertiser's books, one row per order in its latest status. Contact"
-        " data is normalised and hashed here; raw values go no further. What breaks the contract is"
-        " kept in `quarantined_orders` with its reasons and counts as lost until it is mended."
-    ),
-)
-def orders(
-    context: dg.AssetExecutionContext,
-    sources: SourcesResource,
-    lake: LakeResource,
-    duckdb: DuckDBResource,
-    rules: RulesResource,
-    meta: MetaResource,
-) -> Iterator[Any]:
-    """Reads what landed for the run's hours and replaces each hour whole."""
-    with duckdb.get_connection() as connection:
-        ingested = ingest_orders(
-            sources.orders(), hours_of(context), rules.hashing(), meta.dataset_id, connection
-        )
-    yield from report_landed(context, "orders", lake.open(), ingested)
+def build_orders(settings: Settings, hourly: dg.HourlyPartitionsDefinition) -> dg.Definitions:
+    """The asset `orders` and its check."""
 
+    @hourly_asset(
+        Orders,
+        hourly,
+        stage="ingest",
+        kinds={"parquet", "duckdb", "pandera"},
+        description=(
+            "Conversions from the advertiser's order records, one row per order in its latest"
+            " status. Contact data is normalised and hashed here; raw values are not stored. Rows"
+            " that break the contract are stored in `quarantined_orders` with their reasons and"
+            " count as lost until they are corrected."
+        ),
+    )
+    def orders(context: dg.AssetExecutionContext, duckdb: DuckDB) -> Iterator[Any]:
+        """Reads the landed orders of the run's hours and replaces each hour as a whole.
 
-orders_match_contract = contract_check("orders")
+        Started by `deliver_hour`. Columns: `contracts/orders.py`; times in UTC, money in the
+        order's own currency. An order without a dataset gets `CAPI_DATASET_ID`.
+
+        Raises:
+            SourceError: the source cannot be read.
+            dagster.Failure: files of some hours cannot be read; the others are stored.
+        """
+        with duckdb.get_connection() as connection:
+            ingested = ingest_orders(
+                orders_source(settings),
+                hours_of(context),
+                hash_policy(settings),
+                settings.dataset_id,
+                connection,
+            )
+        yield from report_landed(context, "orders", Lake(settings.lake), ingested)
+
+    return dg.Definitions(
+        assets=[orders], asset_checks=[contract_check("orders", settings.lake, hourly)]
+    )

@@ -1,6 +1,6 @@
-"""`meta_stats`: Meta's own hourly counts beside our ledger's, and the check that they agree.
+"""`meta_stats`: Meta's own hourly counts next to our ledger's, and the check that they agree.
 
-Not part of `deliver_hour`: whatever Meta tells or refuses to tell, no event waits for it.
+Not part of `deliver_hour`: deliveries never wait for what Meta reports.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,51 +35,12 @@ from capi_assets.defs.hourly_reporting import (
     hours_of,
     report_hours,
 )
-from capi_assets.defs.resources import ClockResource, LakeResource, MetaResource, RulesResource
-from capi_assets.settings import read_settings
+from capi_assets.defs.resources import ClockResource
+from capi_assets.lake import Lake
+from capi_assets.policies import datasets_of, tolerance
+from capi_assets.settings import Settings
 
 TABLE = "meta_stats"
-
-
-@hourly_asset(
-    MetaStats,
-    stage="reconcile",
-    kinds={"parquet", "duckdb"},
-    deps=["delivery_results"],
-    group=GROUP,
-    freshness=FRESHNESS if read_settings().reconcile else None,
-    description=(
-        "How many server events Meta itself counts in the hour (its /stats, at most seven days"
-        " back), beside what our ledger delivered. Meta settles late: materialize again at any"
-        " time, what it has forgotten since stays as it was read. Nothing is sent."
-    ),
-)
-def meta_stats(
-    context: dg.AssetExecutionContext,
-    lake: LakeResource,
-    meta: MetaResource,
-    rules: RulesResource,
-    clock: ClockResource,
-) -> Iterator[Any]:
-    """Reads Meta's counts of the week once, and stores those of the run's hours."""
-    hours = hours_of(context)
-    store = lake.open()
-    found = compare_counts(
-        store,
-        meta.open(),
-        hours,
-        clock.now(),
-        rules.reconciliation(),
-        pixel_redundant=rules.pixel == "redundant",
-    )
-    schema = arrow_schema(MetaStats)
-    metadata = {}
-    for hour in hours:
-        old = store.read(TABLE, [hour], schema)
-        rows = conform(keep_previous_readings(rows_of(found.rows, "hour", hour), old), MetaStats)
-        store.write(TABLE, hour, rows)
-        metadata[hour] = _metadata(hour, rows.to_pylist(), found)
-    yield from report_hours(context, metadata)
 
 
 def _metadata(
@@ -111,8 +72,8 @@ def _numbers(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     return found
 
 
-def _judge(hours: Sequence[datetime], lake: LakeResource) -> Mapping[datetime, HourCheckResult]:
-    stored = lake.open().read(TABLE, hours, arrow_schema(MetaStats))
+def _judge(lake: Lake, hours: Sequence[datetime]) -> Mapping[datetime, HourCheckResult]:
+    stored = lake.read(TABLE, hours, arrow_schema(MetaStats))
     return {hour: _verdict(hour, rows_of(stored, "hour", hour).to_pylist()) for hour in hours}
 
 
@@ -126,12 +87,60 @@ def _verdict(hour: datetime, rows: Sequence[Mapping[str, Any]]) -> HourCheckResu
     )
 
 
-meta_counts_match_ledger = hourly_check(
-    TABLE,
-    "meta_counts_match_ledger",
-    "Meta counts as many server events as our ledger delivered, within CAPI_RECONCILE_PERCENT. A"
-    " warning when two hours in a row, or a day's sum, differ beyond what is known to explain it."
-    " Passed where Meta may not be read: there is nothing to compare.",
-    _judge,
-    {"lake"},
-)
+def build_meta_stats(settings: Settings, hourly: dg.HourlyPartitionsDefinition) -> dg.Definitions:
+    """The asset `meta_stats` and its check."""
+    lake = Lake(settings.lake)
+
+    @hourly_asset(
+        MetaStats,
+        hourly,
+        stage="reconcile",
+        kinds={"parquet", "duckdb"},
+        deps=["delivery_results"],
+        group=GROUP,
+        freshness=FRESHNESS if settings.reconcile else None,
+        description=(
+            "How many server events Meta itself counts in the hour (its /stats, at most seven days"
+            " back), next to what our ledger delivered. Meta's counts settle late: materialize"
+            " again at any time; values that Meta no longer serves are kept. Sends nothing."
+        ),
+    )
+    def meta_stats(context: dg.AssetExecutionContext, clock: ClockResource) -> Iterator[Any]:
+        """Reads Meta's counts of the week once, and stores those of the run's hours.
+
+        Started by `compare_counts`. One row per hour, dataset and event name; columns:
+        `contracts/meta_stats.py`.
+
+        Raises:
+            DatasetsError: the file of datasets is invalid.
+            LakeError: a stored table cannot be read.
+        """
+        hours = hours_of(context)
+        found = compare_counts(
+            lake,
+            datasets_of(settings),
+            hours,
+            clock.now(),
+            tolerance(settings),
+            pixel_redundant=settings.pixel == "redundant",
+        )
+        schema = arrow_schema(MetaStats)
+        metadata = {}
+        for hour in hours:
+            old = lake.read(TABLE, [hour], schema)
+            new = rows_of(found.rows, "hour", hour)
+            rows = conform(keep_previous_readings(new, old), MetaStats)
+            lake.write(TABLE, hour, rows)
+            metadata[hour] = _metadata(hour, rows.to_pylist(), found)
+        yield from report_hours(context, metadata)
+
+    meta_counts_match_ledger = hourly_check(
+        TABLE,
+        "meta_counts_match_ledger",
+        "Meta counts as many server events as our ledger delivered, within CAPI_RECONCILE_PERCENT."
+        " A warning when two hours in a row, or the sum of a day, differ by more than known reasons"
+        " explain. Passes where Meta's counts cannot be read: no comparison is possible.",
+        hourly,
+        lambda hours, now: _judge(lake, hours),
+    )
+    return dg.Definitions(assets=[meta_stats], asset_checks=[meta_counts_match_ledger])
