@@ -209,8 +209,9 @@ def plan(hours_range: str | None, first: str | None, last: str | None, for_progr
     console.print(as_table(backfill, now))
     summary = f"{count(backfill.requests, 'request')} to Meta."
     if backfill.claimed:
+        verb = "is" if backfill.claimed == 1 else "are"
         summary += (
-            f" {count(backfill.claimed, 'more event')} are claimed by another run. If it was"
+            f" {count(backfill.claimed, 'more event')} {verb} claimed by another run. If it was"
             " killed, the claim expires within two minutes, and the next run sends them."
         )
     if backfill.duplicates_if_resent:

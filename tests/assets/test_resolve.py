@@ -56,7 +56,7 @@ def test_write_off_shows_first_then_books_and_the_hour_tells_it(world: AssetHarn
     later = strand(world, hour)
     shown = resolve(world, hour, later, "--decision", "write-off", answer="n\n")
     assert shown.exit_code == 1
-    assert "3 events (EUR 33.00) would be given up" in shown.output
+    assert "3 events (EUR 33.00) would be written off" in shown.output
     assert f"Purchase:o-{hour:%d%H}-orders-0" in shown.output
     with ledger_of(world) as ledger:
         events = world.lake.read("matched_events", [hour], arrow_schema(MatchedEvents))
@@ -90,7 +90,7 @@ def test_resend_sends_only_the_events_named(world: AssetHarness) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--decision", "resend", "--event-id", "nobody", "--yes"), "not held in these hours"),
+        (("--decision", "resend", "--event-id", "nobody", "--yes"), "not on hold in these hours"),
         (("--decision", "resend", "--why", " ", "--yes"), "why is empty"),
         (("--decision", "perhaps"), "Invalid value for '--decision'"),
     ],
