@@ -1,4 +1,7 @@
-"""`capi-assets`: what a person does beside the Dagster UI. Options here, work in `commands/`."""
+"""The command line `capi-assets`: arguments and options; the work is done in `commands/`.
+
+Modules are imported inside the commands, so that `--help` does not load Dagster.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from capi_assets.commands.demo.drill_kinds import KINDS
+from capi_assets.commands.demo.scenarios import DEMO, DRILLS, Scenario
 from capi_assets.settings import Settings, SettingsError, read_settings
 
-STAGE = Path("data/demo")
+DEMO_FOLDER = Path("data/demo")
 _WORST_EXIT = {"ok": 0, "warning": 0, "error": 1}
 
 
@@ -21,54 +24,50 @@ _WORST_EXIT = {"ok": 0, "warning": 0, "error": 1}
 @click.version_option(package_name="capi_assets")
 @click.option(
     "--stage", type=click.Path(path_type=Path), metavar="FOLDER",
-    help="Look at a demo or drill, such as data/demo, in place of what the settings name.",
+    help="Use the data of a demo or drill (e.g. data/demo) instead of the configured paths.",
 )  # fmt: skip
-def main(stage: Path | None) -> None:
-    """Deliver conversions to Meta's Conversions API, and recover what an outage took."""
+@click.pass_context
+def main(context: click.Context, stage: Path | None) -> None:
+    """Deliver conversions to Meta's Conversions API, and recover from outages."""
     if stage is None:
         return
-    from capi_assets.commands.demo.workspace import load_stage
+    from capi_assets.commands.demo.workspace import load_workspace
 
-    staged = load_stage(stage)
-    if staged is None:
+    context.obj = load_workspace(stage)
+    if context.obj is None:
         raise click.ClickException(f"There is no demo or drill in {stage}.")
-    staged.activate()
 
 
 @main.command()
-@click.option("--folder", type=click.Path(path_type=Path), default=STAGE, show_default=True)
+@click.option("--folder", type=click.Path(path_type=Path), default=DEMO_FOLDER, show_default=True)
 @click.option("--hours", default=72, show_default=True, type=click.IntRange(4, 160))
-@click.option("--seed", default=7, show_default=True, help="Another seed is another shop.")
+@click.option("--seed", default=7, show_default=True, help="Another seed generates another shop.")
 @click.option("--visits-per-day", default=12_000, show_default=True)
 def demo(folder: Path, hours: int, seed: int, visits_per_day: int) -> None:
-    """Play three days of a sample shop with an outage in the middle, and recover it."""
-    from capi_assets.commands.demo.demo import play
-
-    try:
-        ending = play(folder, Console(), hours=hours, seed=seed, visits_per_day=visits_per_day)
-    except FileExistsError as error:
-        raise click.ClickException(str(error)) from None
-    raise SystemExit(0 if ending.reconciled else 1)
+    """Play three days of a sample shop with an outage in the middle, and its recovery."""
+    _play(DEMO, folder, hours, seed, visits_per_day)
 
 
 @main.command()
-@click.option("--folder", type=click.Path(path_type=Path), default=STAGE, show_default=True)
-@click.option("--port", default=3000, show_default=True, help="Where Dagster's UI listens.")
+@click.option("--folder", type=click.Path(path_type=Path), default=DEMO_FOLDER, show_default=True)
+@click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI.")
 def ui(folder: Path, port: int) -> None:
-    """Open the demo's state in Dagster: sandbox, shop, webserver, daemon, schedules, sensor."""
+    """Open the demo in the Dagster UI, with daemon, sandbox and sample shop running."""
     from capi_assets.commands.demo.ui import run_ui
-    from capi_assets.commands.demo.workspace import load_stage
+    from capi_assets.commands.demo.workspace import load_workspace
 
-    stage = load_stage(folder)
-    if stage is None:
+    workspace = load_workspace(folder)
+    if workspace is None:
         raise click.ClickException(f"There is no demo in {folder} yet: run `make demo` first.")
-    raise SystemExit(run_ui(stage, Console(), port=port))
+    raise SystemExit(run_ui(workspace, Console(), port=port))
 
 
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8026, show_default=True)
-@click.option("--token", "tokens", multiple=True, help="A token to accept; default: any.")
+@click.option(
+    "--token", "tokens", multiple=True, help="A token to accept (repeatable); default: any."
+)
 @click.option("--state", type=click.Path(path_type=Path), help="SQLite file for its state.")
 def sandbox(host: str, port: int, tokens: tuple[str, ...], state: Path | None) -> None:
     """Run the Meta sandbox: a server that responds as the Conversions API does."""
@@ -84,11 +83,11 @@ def sandbox(host: str, port: int, tokens: tuple[str, ...], state: Path | None) -
 
 @main.command()
 @click.option("--landing", type=click.Path(path_type=Path), required=True)
-@click.option("--hours", default=72, show_default=True, help="How many, up to now.")
+@click.option("--hours", default=72, show_default=True, help="Number of hours, up to now.")
 @click.option("--visits-per-day", default=12_000, show_default=True)
 @click.option("--seed", default=7, show_default=True)
 def shop(landing: Path, hours: int, visits_per_day: int, seed: int) -> None:
-    """Land the visits and orders of a made-up shop, up to now."""
+    """Write landing files with visits and orders of a sample shop, up to now."""
     from capi_assets.hours import HOUR, floor_hour
     from capi_assets.sandbox.shop.files import write_landing
     from capi_assets.sandbox.shop.shop import Shop
@@ -106,52 +105,55 @@ def shop(landing: Path, hours: int, visits_per_day: int, seed: int) -> None:
 
 @main.command()
 def doctor() -> None:
-    """Show every setting with its value, its origin and what is wrong with it."""
-    from capi_assets.commands.doctor import examine_here, worst
+    """Show every setting with its value, its source and any problem."""
+    from capi_assets.commands.doctor import examine, examine_here, worst
 
+    workspace = click.get_current_context().find_root().obj
     try:
-        findings = examine_here()
+        findings = examine(workspace.environment(), {}) if workspace else examine_here()
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
     table = Table()
     table.add_column("setting", no_wrap=True)
-    for name in ("value", "origin", "verdict"):
+    for name in ("value", "source", "verdict"):
         table.add_column(name, overflow="fold")
     colours = {"ok": "green", "warning": "yellow", "error": "red"}
     for finding in findings:
-        words = f"{finding.verdict}: {finding.words}" if finding.words else finding.verdict
-        verdict = f"[{colours[finding.verdict]}]{words}[/]"
+        text = f"{finding.verdict}: {finding.text}" if finding.text else finding.verdict
+        verdict = f"[{colours[finding.verdict]}]{text}[/]"
         table.add_row(finding.name, finding.value, finding.origin, verdict)
     Console().print(table)
     raise SystemExit(_WORST_EXIT[worst(findings)])
 
 
 @main.command()
-@click.option("--dataset", "datasets", multiple=True, metavar="ID", help="Only this one.")
+@click.option(
+    "--dataset", "datasets", multiple=True, metavar="ID", help="Only this dataset (repeatable)."
+)
 @click.option("--json", "for_programs", is_flag=True, help="Print JSON.")
 def preflight(datasets: tuple[str, ...], for_programs: bool) -> None:
-    """Ask Meta whether it would take events now: token, permission, how long both will last.
+    """Check that Meta would accept events now: token, permission, and when they expire.
 
-    Sends each dataset one event of 30 days ago, which Meta must refuse, so nothing is counted.
-    Ends with status 1 if anything would stop delivery.
+    Sends each dataset one event of 30 days ago, which Meta must reject, so nothing is counted.
+    Exits with 1 if anything would stop delivery.
     """
     from capi_assets.commands.preflight import as_json, as_table, run_preflight
 
     settings = _settings()
     try:
-        outlooks = run_preflight(settings, datasets, settings.now or datetime.now(UTC))
+        statuses = run_preflight(settings, datasets, settings.now or datetime.now(UTC))
     except (LookupError, ValueError) as error:
         raise click.ClickException(str(error.args[0])) from None
     if for_programs:
-        click.echo(json.dumps(as_json(outlooks), indent=2))
+        click.echo(json.dumps(as_json(statuses), indent=2))
     else:
-        Console().print(as_table(outlooks))
-    raise SystemExit(1 if any(outlook.stops_delivery for outlook in outlooks) else 0)
+        Console().print(as_table(statuses))
+    raise SystemExit(1 if any(status.stops_delivery for status in statuses) else 0)
 
 
 @main.command()
 def gaps() -> None:
-    """List the gaps that can still matter: cause, cost, deadline and range to materialize."""
+    """List all open gaps: cause, value, deadline and range to materialize."""
     from capi_assets.commands.rich_table import rich_table
     from capi_assets.coverage.gap_text import gaps_sentence
     from capi_assets.coverage.stored_health import find_gaps
@@ -164,8 +166,8 @@ def gaps() -> None:
     lake = Lake(settings.lake)
     if not lake.hours("attribution_health"):
         raise click.ClickException(
-            f"No hour is judged yet in {settings.lake} (CAPI_LAKE), so nothing can be said of gaps:"
-            " materialize some hours first. The demo's are seen with --stage data/demo."
+            f"No hour has been evaluated yet in {settings.lake} (CAPI_LAKE): materialize some hours"
+            " first. Use --stage data/demo for the demo."
         )
     found, console = find_gaps(lake, coverage_policy(settings), now).gaps, Console()
     console.print(gaps_sentence(found, now), markup=False, highlight=False)
@@ -180,14 +182,14 @@ def gaps() -> None:
 
 @main.command()
 @click.argument("hours_range", metavar="[RANGE]", required=False)
-@click.option("--from", "first", metavar="HOUR", help="Such as 2026-11-19-19:00.")
-@click.option("--to", "last", metavar="HOUR", help="The last hour, included.")
+@click.option("--from", "first", metavar="HOUR", help="e.g. 2026-11-19-19:00")
+@click.option("--to", "last", metavar="HOUR", help="The last hour (inclusive).")
 @click.option("--json", "for_programs", is_flag=True, help="Print JSON.")
 def plan(hours_range: str | None, first: str | None, last: str | None, for_programs: bool) -> None:
-    """Show what materializing a range of hours would send, and what it cannot save.
+    """Show what materializing a range of hours would send, and what it cannot recover.
 
-    RANGE is a range as alerts and the UI write it, such as
-    2026-11-19-19:00...2026-11-20-03:00, or one hour; or give --from and --to.
+    RANGE is a range as in alerts and the UI, e.g. 2026-11-19-19:00...2026-11-20-03:00, or one
+    hour. Alternatively, use --from and --to.
     """
     from capi_assets.commands.plan import as_json, as_table, backfill_plan_for, range_ends
     from capi_assets.coverage.formatting import count
@@ -195,63 +197,66 @@ def plan(hours_range: str | None, first: str | None, last: str | None, for_progr
     from capi_assets.policies import delivery_policy, open_ledger
 
     if (hours_range is None) == (first is None and last is None):
-        raise click.UsageError("give either a RANGE, or --from and --to")
+        raise click.UsageError("use either RANGE, or --from and --to")
     if hours_range is not None:
         first, last = range_ends(hours_range)
     if first is None or last is None:
-        raise click.UsageError("--from and --to belong together")
+        raise click.UsageError("use --from and --to together")
     settings = _settings()
     hours = _hours(first, last)
     now = settings.now or datetime.now(UTC)
     policy = delivery_policy(settings)
     with open_ledger(settings) as ledger:
-        outlook = backfill_plan_for(Lake(settings.lake), ledger, hours, now, policy)
+        backfill = backfill_plan_for(Lake(settings.lake), ledger, hours, now, policy)
     if for_programs:
-        click.echo(json.dumps(as_json(outlook), indent=2))
+        click.echo(json.dumps(as_json(backfill), indent=2))
         return
     console = Console()
-    console.print(as_table(outlook, now))
-    told = f"{count(outlook.requests, 'request')} to Meta."
-    if outlook.claimed:
-        told += (
-            f" {count(outlook.claimed, 'event')} more: another run has claimed them just now. If it"
-            " was killed, its claim lapses within two minutes, and the next run takes them."
+    console.print(as_table(backfill, now))
+    summary = f"{count(backfill.requests, 'request')} to Meta."
+    if backfill.claimed:
+        verb = "is" if backfill.claimed == 1 else "are"
+        summary += (
+            f" {count(backfill.claimed, 'more event')} {verb} claimed by another run. If it was"
+            " killed, the claim expires within two minutes, and the next run sends them."
         )
-    if outlook.duplicates_if_resent:
-        told += (
-            f" {count(outlook.duplicates_if_resent, 'event')} would be counted twice if what"
-            " is on hold were sent."
+    if backfill.duplicates_if_resent:
+        summary += (
+            f" {count(backfill.duplicates_if_resent, 'event')} would be counted twice if the"
+            " events on hold were sent."
         )
-    console.print(told)
-    if outlook.ranges:
-        # Not wrapped and without markup: it is there to be copied, brackets and all.
+    console.print(summary)
+    if backfill.ranges:
+        # Not wrapped and without markup, so that it can be copied.
         console.print(
             "To launch in the UI, as custom partitions:",
-            outlook.ranges,
+            backfill.ranges,
             markup=False,
             highlight=False,
             soft_wrap=True,
         )
-    if outlook.not_materialized:
+    if backfill.not_materialized:
         console.print(
-            f"matched_events of {count(len(outlook.not_materialized), 'hour')} does not exist yet;"
-            " materialize to know what would be sent."
+            f"matched_events of {count(len(backfill.not_materialized), 'hour')} is not materialized"
+            " yet, so it is not known what those hours would send."
         )
 
 
 @main.command()
-@click.option("--from", "first", required=True, metavar="HOUR", help="Such as 2026-11-19-19:00.")
-@click.option("--to", "last", required=True, metavar="HOUR", help="The last hour, included.")
+@click.option("--from", "first", required=True, metavar="HOUR", help="e.g. 2026-11-19-19:00")
+@click.option("--to", "last", required=True, metavar="HOUR", help="The last hour (inclusive).")
 @click.option(
     "--decision",
     type=click.Choice(["resend", "write-off"]),
     required=True,
-    help="Send them once more, at the risk of counting twice; or give them up as lost.",
+    help="Resend them, at the risk of counting twice; or write them off as lost.",
 )
-@click.option("--who", required=True, metavar="NAME", help="Who decides; kept in the ledger.")
-@click.option("--why", required=True, metavar="TEXT", help="Such as: not in Events Manager.")
-@click.option("--event-id", "event_ids", multiple=True, metavar="ID", help="Only these events.")
-@click.option("--yes", is_flag=True, help="Decide without asking.")
+@click.option("--who", required=True, metavar="NAME", help="Your name, recorded in the ledger.")
+@click.option("--why", required=True, metavar="TEXT", help='e.g. "not in Events Manager"')
+@click.option(
+    "--event-id", "event_ids", multiple=True, metavar="ID", help="Only this event (repeatable)."
+)
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def resolve(
     first: str,
     last: str,
@@ -262,7 +267,7 @@ def resolve(
     yes: bool,
 ) -> None:
     """Resolve events whose outcome is still unknown after 48 hours. This cannot be undone."""
-    from capi_assets.commands import resolve as work
+    from capi_assets.commands import resolve as command
     from capi_assets.coverage.formatting import count, format_amounts
     from capi_assets.delivery.ledger.decisions import Decision
     from capi_assets.lake import Lake
@@ -276,89 +281,89 @@ def resolve(
         raise click.BadParameter(str(error)) from None
     policy = delivery_policy(settings)
     with open_ledger(settings) as ledger:
-        choice = work.held_events(
+        held = command.held_events(
             Lake(settings.lake), ledger, hours, now, policy, decided.kind, event_ids
         )
-        if choice.not_held:
-            raise click.BadParameter(f"not held in these hours: {', '.join(choice.not_held)}")
-        if choice.too_late:
+        if held.not_held:
+            raise click.BadParameter(f"not on hold in these hours: {', '.join(held.not_held)}")
+        if held.too_late:
             click.echo(
-                f"{count(choice.too_late, 'event')} left out: Meta no longer accepts them, so they"
-                " can only be written off."
+                f"{count(held.too_late, 'event')} left out: too old for Meta, they can only be"
+                " written off."
             )
-        if not choice.events.num_rows:
-            click.echo("Nothing to resolve in these hours.")
+        if not held.events.num_rows:
+            click.echo("No event is on hold in these hours.")
             return
-        console.print(work.as_table(choice, now))
-        worth = format_amounts(work.sums(choice))
+        console.print(command.as_table(held, now))
+        worth = format_amounts(command.sums(held))
         click.echo(
-            f"{count(choice.events.num_rows, 'event')}{f' ({worth})' if worth else ''} would be "
-            + _OF_DECISION[decided.kind]
+            f"{count(held.events.num_rows, 'event')}{f' ({worth})' if worth else ''} would be "
+            + _EFFECTS[decided.kind]
         )
         if not yes:
-            click.confirm("Record this decision?", abort=True)
-        changed = work.decide(ledger, choice, decided, now)
+            click.confirm("Continue?", abort=True)
+        changed = command.decide(ledger, held, decided, now)
     click.echo(f"Resolved {count(changed, 'event')}.")
-    if changed < choice.events.num_rows:
+    if changed < held.events.num_rows:
         click.echo("The others were sent or resolved in the meantime and are unchanged.")
-    ranges = ", ".join(f"{a}...{b}" for a, b in choice.ranges)
-    click.echo(f"Materialize delivery_results for {ranges} to apply it.")
+    ranges = ", ".join(f"{a}...{b}" for a, b in held.ranges)
+    click.echo(f"Materialize delivery_results of {ranges} to apply the decision.")
 
 
-_OF_DECISION = {
-    "resend": "sent again; Meta counts those twice that it has accepted before.",
-    "write_off": "written off: never sent, and recorded as lost.",
+_EFFECTS = {
+    "resend": "resent; those that Meta already has are counted twice.",
+    "write_off": "written off: never sent, recorded as lost.",
 }
 
 
 @main.command()
-@click.option("--from", "first", required=True, metavar="HOUR", help="Such as 2026-11-19-19:00.")
-@click.option("--to", "last", required=True, metavar="HOUR", help="The last hour, included.")
+@click.option("--from", "first", required=True, metavar="HOUR", help="e.g. 2026-11-19-19:00")
+@click.option("--to", "last", required=True, metavar="HOUR", help="The last hour (inclusive).")
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("report.html"),
-    show_default=True, help="The page to write.",
+    show_default=True, help="HTML file to write.",
 )  # fmt: skip
-@click.option("--numbers", is_flag=True, help="Write its numbers beside it, as CSV and Parquet.")
+@click.option("--numbers", is_flag=True, help="Also write the numbers as CSV and Parquet.")
 def report(first: str, last: str, out: Path, numbers: bool) -> None:
-    """Write what became of a range of hours as one HTML page, for colleagues."""
+    """Write an HTML report on the outcome of a range of hours, for colleagues."""
     from capi_assets.commands.report.export import write_numbers
     from capi_assets.commands.report.facts import from_settings
     from capi_assets.commands.report.page import page
 
-    told = from_settings(_settings(), _hours(first, last))
+    facts = from_settings(_settings(), _hours(first, last))
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(page(told), encoding="utf-8")
-    written = [out, *(write_numbers(told, out) if numbers else [])]
+    out.write_text(page(facts), encoding="utf-8")
+    written = [out, *(write_numbers(facts, out) if numbers else [])]
     click.echo(f"Written: {', '.join(str(path) for path in written)}")
 
 
 @main.command()
-@click.option("--from", "first", required=True, metavar="HOUR", help="Such as 2026-11-19-19:00.")
-@click.option("--to", "last", required=True, metavar="HOUR", help="The last hour, included.")
+@click.option("--from", "first", required=True, metavar="HOUR", help="e.g. 2026-11-19-19:00")
+@click.option("--to", "last", required=True, metavar="HOUR", help="The last hour (inclusive).")
 @click.option("--json", "for_programs", is_flag=True, help="Print JSON.")
 def reconcile(first: str, last: str, for_programs: bool) -> None:
-    """Ask Meta how many events it counts, and show them beside our ledger's. Stores nothing.
+    """Show Meta's event counts compared with the ledger's. Stores nothing.
 
-    Ends with status 1 if Meta's counts differ for long by more than is known to explain it.
+    Exits with 1 if there is a lasting, unexplained difference.
     """
-    from capi_assets.commands import reconcile as work
+    from capi_assets.commands import reconcile as command
     from capi_assets.lake import LakeError
 
     settings, hours = _settings(), _hours(first, last)
     try:
-        told = work.compare(settings, hours, settings.now or datetime.now(UTC))
+        result = command.compare(settings, hours, settings.now or datetime.now(UTC))
     except (LakeError, ValueError) as error:
         raise click.ClickException(str(error)) from None
     if for_programs:
-        click.echo(json.dumps(work.as_json(told), indent=2))
+        click.echo(json.dumps(command.as_json(result), indent=2))
     else:
-        work.show(told, Console())
-    raise SystemExit(1 if told.off else 0)
+        command.show(result, Console())
+    raise SystemExit(1 if result.off else 0)
 
 
 @main.command()
 def views() -> None:
-    """Rebuild the DuckDB file of views over the lake, for `select * from orders`."""
+    """Rebuild the DuckDB file with views over all tables, for `select * from orders`."""
     from capi_assets.commands.views import build_views
     from capi_assets.lake import Lake
 
@@ -370,17 +375,17 @@ def views() -> None:
 
 @main.command()
 @click.argument("order_id")
-@click.option("--hour", metavar="HOUR", help="Such as 2026-11-19-19:00; default: the newest.")
-@click.option("--event-name", metavar="NAME", help="If the id stands for several events.")
+@click.option("--hour", metavar="HOUR", help="e.g. 2026-11-19-19:00; default: the newest.")
+@click.option("--event-name", metavar="NAME", help="If several events have the order id.")
 @click.option(
     "--hash",
     "typed",
     nargs=2,
     metavar="KEY VALUE",
-    help="Say which spelling of VALUE makes the digest that was sent as KEY (em, ph ...). With -"
-    " as VALUE it is asked for, and stays out of your shell's history.",
+    help="Show which normalisation of VALUE produces the digest sent as KEY (em, ph ...). Use - to"
+    " be prompted, so that VALUE stays out of your shell's history.",
 )
-@click.option("--country", metavar="CC", help="Country of VALUE, such as DE.")
+@click.option("--country", metavar="CC", help="Country of VALUE, e.g. DE.")
 @click.option("--json", "for_programs", is_flag=True, help="Print JSON.")
 def explain(
     order_id: str,
@@ -390,7 +395,7 @@ def explain(
     country: str | None,
     for_programs: bool,
 ) -> None:
-    """Tell an order's whole life: what came in, its visit, its event, every attempt, what to do."""
+    """Show the full history of one order: its row, visit, event and attempts, and what to do."""
     from capi_assets.commands.explain.run import explain_here
 
     at = _hours(hour, hour)[0] if hour else None
@@ -398,27 +403,32 @@ def explain(
 
 
 @main.command()
-@click.option("--kind", required=True, type=click.Choice(list(KINDS)), help="What breaks.")
+@click.option("--kind", required=True, type=click.Choice(list(DRILLS)), help="What breaks.")
 @click.option(
     "--folder", type=click.Path(path_type=Path), default=Path("data/drill"), show_default=True
 )
 @click.option("--hours", default=12, show_default=True, type=click.IntRange(8, 160))
-@click.option("--seed", default=7, show_default=True, help="Another seed is another shop.")
+@click.option("--seed", default=7, show_default=True, help="Another seed generates another shop.")
 @click.option("--visits-per-day", default=24_000, show_default=True)
 def drill(kind: str, folder: Path, hours: int, seed: int, visits_per_day: int) -> None:
-    """Rehearse an outage on sample data: alert, plan, backfill, and how long each took.
+    """Practise an outage on sample data: alert, plan, backfill, and how long each took.
 
-    Ends with status 0 if the outage was detected and the books agree with Meta's.
+    Exits with 0 if the outage was detected and the ledger agrees with the sandbox.
     """
-    from capi_assets.commands.demo.drill import run_drill
+    _play(DRILLS[kind], folder, hours, seed, visits_per_day)
 
+
+def _play(scenario: Scenario, folder: Path, hours: int, seed: int, visits_per_day: int) -> None:
+    from capi_assets.commands.demo.play import play
+
+    console = Console()
     try:
-        ending = run_drill(
-            kind, folder, Console(), hours=hours, seed=seed, visits_per_day=visits_per_day
+        passed = play(
+            scenario, folder, console, hours=hours, seed=seed, visits_per_day=visits_per_day
         )
     except FileExistsError as error:
         raise click.ClickException(str(error)) from None
-    raise SystemExit(0 if ending.passed else 1)
+    raise SystemExit(0 if passed else 1)
 
 
 def _hours(first: str, last: str) -> list[datetime]:
@@ -427,15 +437,16 @@ def _hours(first: str, last: str) -> list[datetime]:
     try:
         hours = hours_between(key_hour(first), key_hour(last) + HOUR)
     except ValueError:
-        raise click.BadParameter("hours look like 2026-11-19-19:00") from None
+        raise click.BadParameter("write hours like 2026-11-19-19:00") from None
     if not hours:
-        raise click.BadParameter("--to lies before --from")
+        raise click.BadParameter("--to is before --from")
     return hours
 
 
 def _settings() -> Settings:
+    workspace = click.get_current_context().find_root().obj
     try:
-        return read_settings()
+        return workspace.settings() if workspace else read_settings()
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
 

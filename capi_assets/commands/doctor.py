@@ -1,10 +1,14 @@
-"""`capi-assets doctor`: every setting with its value, where it comes from, and what is wrong."""
+"""`capi-assets doctor`: every setting with its value, its source, and any problem.
+
+for finding in examine(environment, dotenv):
+    finding.name, finding.value, finding.origin, finding.verdict, finding.text
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +28,7 @@ from capi_assets.delivery.datasets import read_datasets, secret_in
 from capi_assets.meta.graph.versions import NEWEST, version_outlook
 from capi_assets.meta.limits import WINDOW
 from capi_assets.meta.match_keys.hashed_keys import hash_column
+from capi_assets.policies import secret
 from capi_assets.settings import (
     Settings,
     environment,
@@ -32,6 +37,9 @@ from capi_assets.settings import (
     sql_parameters,
     variable,
 )
+
+Verdict = tuple[str, str]
+"""`ok`, `warning` or `error`, and a text."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ class Finding:
     value: str
     origin: str
     verdict: str
-    words: str
+    text: str
 
 
 def examine(env: Mapping[str, str], dotenv: Mapping[str, str | None]) -> list[Finding]:
@@ -51,17 +59,18 @@ def examine(env: Mapping[str, str], dotenv: Mapping[str, str | None]) -> list[Fi
     Raises:
         SettingsError: a setting cannot be read at all.
     """
-    # Read without their quotes, so that the other settings can be judged all the same.
+    # Read without their quotes, so that the other settings can still be checked.
     settings = read_settings({name: _unquoted(value) for name, value in env.items()})
-    found = []
+    findings = []
     for name in Settings.model_fields:
-        there = variable(name)
-        verdict = _quoted(env.get(there, "")) or _verdict(name, settings)
+        key = variable(name)
+        check = _CHECKS.get(name)
+        verdict = _quoted(env.get(key, "")) or (check and check(settings)) or ("ok", "")
         if verdict[0] != "error":
-            verdict = _disagreement(there, env, dotenv) or verdict
-        shown = _shown(name, getattr(settings, name))
-        found.append(Finding(there, shown, _origin(there, env, dotenv), *verdict))
-    return found
+            verdict = _disagreement(key, env, dotenv) or verdict
+        value = _masked(name, getattr(settings, name))
+        findings.append(Finding(key, value, _origin(key, env, dotenv), *verdict))
+    return findings
 
 
 def examine_here() -> list[Finding]:
@@ -71,7 +80,7 @@ def examine_here() -> list[Finding]:
     return examine(env, dotenv)
 
 
-def _shown(name: str, value: Any) -> str:
+def _masked(name: str, value: Any) -> str:
     if isinstance(value, SecretStr):
         if name.endswith("_url") and name not in _NO_DATABASES:
             return _without_password(value.get_secret_value())
@@ -99,47 +108,44 @@ def _unquoted(value: str) -> str:
     return value.strip()[1:-1] if _quoted(value) else value
 
 
-def _quoted(value: str) -> tuple[str, str] | None:
-    """Quotes that a shell or a `.env` file would take off, and that `docker --env-file` keeps."""
+def _quoted(value: str) -> Verdict | None:
+    """Quotes that a shell or a `.env` file removes, and that `docker --env-file` keeps."""
     text = value.strip()
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
-        return "error", "the value holds its quotes; write it without them"
+        return "error", "the value contains quotes; write it without them"
     return None
 
 
 def _disagreement(
     name: str, env: Mapping[str, str], dotenv: Mapping[str, str | None]
-) -> tuple[str, str] | None:
+) -> Verdict | None:
     theirs, ours = (dotenv.get(name) or "").strip(), env.get(name, "").strip()
     if not theirs or not ours or theirs == ours:
         return None
     return (
         "warning",
-        ".env says otherwise: here the environment wins, under `dagster dev` .env does; keep one",
+        ".env differs: here the environment wins, under `dagster dev` .env does; keep one",
     )
 
 
-def _verdict(name: str, settings: Settings) -> tuple[str, str]:
-    judge = _JUDGES.get(name)
-    found = judge(settings) if judge else None
-    return found or ("ok", "")
-
-
-def _landing(s: Settings) -> tuple[str, str] | None:
+def _landing(s: Settings) -> Verdict | None:
     if s.visits_sql and s.orders_sql:
         return "ok", "not used: both tables come from SQL models"
     if not UPath(s.landing).exists():
-        return "error", "does not exist; create it or point CAPI_LANDING to where files land"
+        return (
+            "error",
+            "does not exist; create it, or set CAPI_LANDING to the folder where files land",
+        )
     models = {"visits": s.visits_sql, "orders": s.orders_sql}
     missing = [
         t for t, model in models.items() if not model and not (UPath(s.landing) / t).exists()
     ]
     if missing:
-        return "warning", f"holds no {' and no '.join(missing)}/ folder: those hours will be empty"
+        return "warning", f"has no {' and no '.join(missing)}/ folder: those hours will be empty"
     return None
 
 
-def _model(path: str | None) -> tuple[str, str] | None:
+def _model(path: str | None) -> Verdict | None:
     if path is None:
         return None
     if not Path(path).is_file():
@@ -148,11 +154,11 @@ def _model(path: str | None) -> tuple[str, str] | None:
     return "ok", f"parameters from CAPI_SQL_*: {', '.join(names)}" if names else ""
 
 
-def _dataset(s: Settings) -> tuple[str, str] | None:
+def _dataset(s: Settings) -> Verdict | None:
     return None if s.dataset_id else ("error", "set it: orders without a dataset stay pending")
 
 
-def _datasets(s: Settings) -> tuple[str, str] | None:
+def _datasets(s: Settings) -> Verdict | None:
     if s.datasets is None:
         return None
     try:
@@ -163,12 +169,12 @@ def _datasets(s: Settings) -> tuple[str, str] | None:
         return "error", str(error)
     if found.missing:
         return "error", "; ".join(found.missing.values())
-    return "ok", f"{len(found.accesses)} with their tokens"
+    return "ok", f"{len(found.accesses)} datasets with tokens"
 
 
-def _token(s: Settings) -> tuple[str, str] | None:
+def _token(s: Settings) -> Verdict | None:
     if s.access_token_file:
-        return "ok", "not used: CAPI_ACCESS_TOKEN_FILE goes first"
+        return "ok", "not used: CAPI_ACCESS_TOKEN_FILE takes precedence"
     if s.access_token is None and s.datasets:
         return "ok", "not needed if CAPI_DATASETS has an entry for every dataset"
     if s.access_token is None:
@@ -176,7 +182,7 @@ def _token(s: Settings) -> tuple[str, str] | None:
     return _TRY
 
 
-def _token_file(s: Settings) -> tuple[str, str] | None:
+def _token_file(s: Settings) -> Verdict | None:
     if not s.access_token_file:
         return None
     try:
@@ -185,35 +191,35 @@ def _token_file(s: Settings) -> tuple[str, str] | None:
         return "error", str(error)
 
 
-_TRY = ("ok", "`capi-assets preflight` asks Meta whether it is accepted")
+_TRY = ("ok", "`capi-assets preflight` checks whether Meta accepts it")
 
 
-def _version(s: Settings) -> tuple[str, str] | None:
+def _version(s: Settings) -> Verdict | None:
     if not re.fullmatch(r"v\d+\.\d+", s.graph_version):
         return "error", f"must look like {NEWEST}"
     outlook = version_outlook(s.graph_version, s.now or datetime.now(UTC))
     return outlook.verdict, outlook.words
 
 
-def _preflight(s: Settings) -> tuple[str, str] | None:
+def _preflight(s: Settings) -> Verdict | None:
     if s.preflight == "on":
-        return "ok", "one event a day that Meta refuses; see whether Diagnostics count it"
+        return "ok", "one event a day that Meta rejects; it may appear in Diagnostics (unverified)"
     return None
 
 
-def _test_code(s: Settings) -> tuple[str, str] | None:
+def _test_code(s: Settings) -> Verdict | None:
     if s.test_event_code:
         return "warning", "events still count for targeting and measurement; unset in production"
     return None
 
 
-def _country(s: Settings) -> tuple[str, str] | None:
+def _country(s: Settings) -> Verdict | None:
     if s.default_country and not pycountry.countries.get(alpha_2=s.default_country):
         return "error", "not an ISO 3166-1 alpha-2 code, such as DE"
     return None
 
 
-def _date_format(s: Settings) -> tuple[str, str] | None:
+def _date_format(s: Settings) -> Verdict | None:
     try:
         hash_column("db", pa.array([], pa.string()), date_format=s.date_format)
     except ValueError as error:
@@ -221,58 +227,58 @@ def _date_format(s: Settings) -> tuple[str, str] | None:
     return None
 
 
-def _graph(s: Settings) -> tuple[str, str] | None:
+def _graph(s: Settings) -> Verdict | None:
     try:
-        # Any answer will do: it is the way there that is tried, without a token.
+        # Any response is enough: only the connection is tested, without a token.
         requests.get(s.graph_url, timeout=3, allow_redirects=False)
     except requests.RequestException as error:
-        return "warning", f"does not answer from here ({type(error).__name__})"
-    return "ok", "answers"
+        return "warning", f"does not respond from here ({type(error).__name__})"
+    return "ok", "responds"
 
 
-def _clock(s: Settings) -> tuple[str, str] | None:
-    return ("warning", "the clock stands still; for rehearsals only") if s.now else None
+def _clock(s: Settings) -> Verdict | None:
+    return ("warning", "fixed time; for demos and tests only") if s.now else None
 
 
-def _start(s: Settings) -> tuple[str, str] | None:
+def _start(s: Settings) -> Verdict | None:
     if "start_date" not in s.model_fields_set:
-        return "warning", "a default; set it to the first hour you have data for"
+        return "warning", "default; set it to the first hour that you have data for"
     return None
 
 
-def _retention(s: Settings) -> tuple[str, str] | None:
+def _retention(s: Settings) -> Verdict | None:
     spare = timedelta(days=s.retention_days) - s.lookback
     if spare < WINDOW:
         return "warning", (
-            f"{format_duration(spare) if spare else 'no'} longer than orders look back: those"
-            " matched again later find fewer visits, while Meta takes them for seven days"
+            f"{format_duration(spare) if spare else 'no'} longer than the lookback: orders"
+            " matched again later find fewer visits, while Meta accepts them for seven days"
         )
     return None
 
 
-def _addresses(urls: str | None) -> tuple[str, str] | None:
+def _addresses(urls: str | None) -> Verdict | None:
     found = split(urls)
     if not all(re.fullmatch(r"https?://[^\s/?#]+\S*", url) for url in found):
-        return "error", "every address must begin with http:// or https://"
-    return ("ok", f"{len(found)} addresses") if len(found) > 1 else None
+        return "error", "every URL must begin with http:// or https://"
+    return ("ok", f"{len(found)} URLs") if len(found) > 1 else None
 
 
-def _email(s: Settings) -> tuple[str, str] | None:
+def _email(s: Settings) -> Verdict | None:
     to = split(s.alert_email_to)
     if not all(_MAIL.fullmatch(address) for address in to):
-        return "error", "not a list of mail addresses"
+        return "error", "not a list of e-mail addresses"
     if to and s.smtp_url is None:
-        return "error", "set CAPI_SMTP_URL too: no mail is sent without a server"
+        return "error", "set CAPI_SMTP_URL too: no e-mail is sent without a server"
     return None
 
 
-def _email_from(s: Settings) -> tuple[str, str] | None:
+def _email_from(s: Settings) -> Verdict | None:
     if s.alert_email_from and not _MAIL.fullmatch(s.alert_email_from):
-        return "error", "not a mail address"
+        return "error", "not an e-mail address"
     return None
 
 
-def _smtp(s: Settings) -> tuple[str, str] | None:
+def _smtp(s: Settings) -> Verdict | None:
     if s.smtp_url is None:
         return None
     try:
@@ -280,11 +286,11 @@ def _smtp(s: Settings) -> tuple[str, str] | None:
     except ValueError as error:
         return "error", str(error)
     if s.alert_email_to is None:
-        return "warning", "not used: CAPI_ALERT_EMAIL_TO names nobody"
+        return "warning", "not used: CAPI_ALERT_EMAIL_TO is not set"
     return "ok", f"{server.host}, port {server.port}"
 
 
-def _ui(s: Settings) -> tuple[str, str] | None:
+def _ui(s: Settings) -> Verdict | None:
     if s.ui_url and not re.fullmatch(r"https?://[^\s?#]+", s.ui_url):
         return "error", "must look like http://127.0.0.1:3000"
     return None
@@ -292,11 +298,9 @@ def _ui(s: Settings) -> tuple[str, str] | None:
 
 _MAIL = re.compile(r"[^@\s,<>]+@[^@\s,<>]+")
 
-_JUDGES = {
-    "alert_webhook": lambda s: _addresses(s.alert_webhook and s.alert_webhook.get_secret_value()),
-    "alert_json_url": lambda s: _addresses(
-        s.alert_json_url and s.alert_json_url.get_secret_value()
-    ),
+_CHECKS: dict[str, Callable[[Settings], Verdict | None]] = {
+    "alert_webhook": lambda s: _addresses(secret(s.alert_webhook)),
+    "alert_json_url": lambda s: _addresses(secret(s.alert_json_url)),
     "alert_email_to": _email,
     "alert_email_from": _email_from,
     "smtp_url": _smtp,

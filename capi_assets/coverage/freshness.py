@@ -1,6 +1,6 @@
-"""How soon orders reach Meta, over time, held against the ages that Meta names.
+"""How soon orders reach Meta, over time, compared with the limits that Meta recommends.
 
-Meta's lines (page "End-to-end implementation", data freshness): within one hour helps attribution
+Meta's limits (page "End-to-end implementation", data freshness): within one hour helps attribution
 and delivery, beyond two hours performance suffers, from 24 hours on significantly.
 """
 
@@ -11,8 +11,8 @@ import pyarrow as pa
 from capi_assets.coverage.buckets import Buckets
 from capi_assets.coverage.sql import duckdb_with, query
 
-META_LINES = {"1 h": 60, "2 h": 120, "24 h": 1440}
-"""Meta's lines in minutes, by the words for them."""
+META_LIMITS = {"1 h": 60, "2 h": 120, "24 h": 1440}
+"""Meta's limits in minutes, by label."""
 
 FRESHNESS = pa.schema(
     [
@@ -47,10 +47,10 @@ ORDER BY bucket NULLS FIRST
 
 
 def freshness(delivery_results: pa.Table, buckets: Buckets) -> pa.Table:
-    """Minutes from order to acceptance, per piece of time and (bucket null) over all of it.
+    """Minutes from order to acceptance, per bucket and (bucket null) over all of them.
 
     Columns of `FRESHNESS`: delivered orders, the median and the 95th percentile of their minutes,
-    and how many of them were accepted within Meta's lines. Pieces without any are left out.
+    and how many of them were accepted within Meta's limits. Buckets without any are left out.
     """
     read = delivery_results.select(["occurred_at", "delivered_at", "status"])
     with duckdb_with(delivery_results=read) as connection:

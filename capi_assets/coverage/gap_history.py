@@ -1,7 +1,11 @@
-"""The story of each gap of a time: start, cause, what was lost, recovered, and gone for good.
+"""The history of each gap: start, cause, what was missing, recovered, and is unrecoverable.
 
 A gap of today (gaps.py) knows what is missing now; joined with the orders that were delivered late
-(late.py) it is told from its start, also when nothing of it is missing any more.
+(late_orders.py) it has its whole history, also when nothing of it is missing any more. Called by
+the report; reads nothing itself.
+
+    late = late_orders(delivery_results, policy)
+    histories = gap_histories(flag_hours(health, policy, now), late, late_causes(late, ...))
 """
 
 from __future__ import annotations
@@ -28,99 +32,102 @@ class GapHistory:
         gap: what is still missing; zero orders in hours that were recovered.
         recovered: orders that were missing when their hour was due, and are at Meta now.
         recovered_at: when the last of them was delivered; None if none was.
-        spare: the least time that one of them had left when it was delivered.
-        reasons: what failed attempts met, or why orders are missing, the most frequent first.
+        least_time_left: the shortest time to its deadline that one of them had on delivery.
+        reasons: reasons of failed attempts and of missing orders, the most frequent first.
     """
 
     gap: Gap
     recovered: int
     recovered_money: Mapping[str, float]
     recovered_at: datetime | None
-    spare: timedelta | None
+    least_time_left: timedelta | None
     reasons: Mapping[str, int]
 
     @property
-    def lost(self) -> int:
-        """Orders that were missing, those that were recovered since included."""
+    def missing_at_first(self) -> int:
+        """Orders that were missing, including those recovered since."""
         return self.gap.orders + self.recovered
 
     @property
-    def lost_money(self) -> dict[str, float]:
+    def missing_at_first_money(self) -> dict[str, float]:
         return _combined(self.gap.money, self.recovered_money, 1)
 
     @property
-    def gone(self) -> int:
-        """Orders that can no longer be saved, by whatever means."""
+    def unrecoverable(self) -> int:
+        """Orders that can no longer be delivered, not even with corrected input."""
         return max(self.gap.orders - self.gap.recoverable - self.gap.correctable, 0)
 
     @property
-    def gone_money(self) -> dict[str, float]:
-        left = _combined(self.gap.money, self.gap.recoverable_money, -1)
-        found = _combined(left, self.gap.correctable_money, -1)
-        return found if self.gone else {}
+    def unrecoverable_money(self) -> dict[str, float]:
+        if not self.unrecoverable:
+            return {}
+        rest = _combined(self.gap.money, self.gap.recoverable_money, -1)
+        return _combined(rest, self.gap.correctable_money, -1)
 
     @property
-    def over(self) -> bool:
-        """Whether nothing of it is missing, and nothing poorer than usual, any more."""
+    def is_over(self) -> bool:
+        """Whether nothing is missing any more, and no order has fewer match keys than usual."""
         gap = self.gap
-        still = (
-            gap.orders,
-            gap.unknown_hours,
-            gap.unmatched,
-            gap.orders_expected_missing,
-            gap.orders_with_fewer_keys,
+        return not (
+            gap.orders
+            or gap.unknown_hours
+            or gap.unmatched
+            or gap.orders_expected_missing
+            or gap.orders_with_fewer_keys
         )
-        return not any(still)
 
 
 def gap_histories(
-    flags: pa.Table, late: pa.Table, why: Mapping[datetime, LateCause]
+    flags: pa.Table, late: pa.Table, late_causes: Mapping[datetime, LateCause]
 ) -> list[GapHistory]:
-    """The gap_histories among flagged and late hours, in time order; one cause each.
+    """One history per gap among flagged and late hours, in time order; a gap has one cause.
 
     Args:
         flags: the table of `flags.flag_hours`.
-        late: the table of `late.late_orders`.
-        why: the answer of `late.why_late`.
+        late: the table of `late_orders.late_orders`.
+        late_causes: per late hour, the result of `late_orders.late_causes`.
     """
     rows = flags.to_pylist()
     causes = {Cause(row["cause"]) for row in rows if row["flagged"]}
-    causes |= {lateness.cause for lateness in why.values()}
-    found = []
+    causes |= {late_cause.cause for late_cause in late_causes.values()}
+    histories = []
     for cause in causes:
-        own = [_as_of(row, cause, why.get(row["hour"].astimezone(UTC))) for row in rows]
-        found += [_told(gap, late, why) for gap in gaps(pa.Table.from_pylist(own, schema=FLAGS))]
-    return sorted(found, key=lambda story: (story.gap.first_hour, story.gap.cause))
+        of_cause = [_as_of(r, cause, late_causes.get(r["hour"].astimezone(UTC))) for r in rows]
+        flagged = pa.Table.from_pylist(of_cause, schema=FLAGS)
+        histories += [_history(gap, late, late_causes) for gap in gaps(flagged)]
+    return sorted(histories, key=lambda history: (history.gap.first_hour, history.gap.cause))
 
 
-def _as_of(row: Mapping[str, Any], cause: Cause, lateness: LateCause | None) -> dict[str, Any]:
+def _as_of(row: Mapping[str, Any], cause: Cause, late: LateCause | None) -> dict[str, Any]:
     """An hour as far as one cause is concerned: flagged now, or once and recovered, or neither."""
     if row["flagged"] and row["cause"] == cause:
         return dict(row)
-    if lateness is None or lateness.cause is not cause:
+    if late is None or late.cause is not cause:
         return {**row, "flagged": False}
     flagged = {"flagged": True, "severity": WARN, "cause": str(cause), "missing": 0}
     return dict.fromkeys(FLAGS.names) | {"hour": row["hour"], "judged": True} | flagged
 
 
-def _told(gap: Gap, late: pa.Table, why: Mapping[datetime, LateCause]) -> GapHistory:
+def _history(gap: Gap, late: pa.Table, late_causes: Mapping[datetime, LateCause]) -> GapHistory:
     rows = [
         row
         for row in late.to_pylist()
-        if (hour := row["hour"].astimezone(UTC)) in gap.missing and why[hour].cause is gap.cause
+        if (hour := row["hour"].astimezone(UTC)) in gap.missing
+        and late_causes[hour].cause is gap.cause
     ]
     money: defaultdict[str, float] = defaultdict(float)
     for row in rows:
         money[row["currency"]] += row["value"]
     reasons = Counter(gap.reasons)
     for hour in {row["hour"].astimezone(UTC) for row in rows}:
-        reasons.update(why[hour].reasons)
+        reasons.update(late_causes[hour].reasons)
+    seconds_left = [row["least_seconds_left"] for row in rows]
     return GapHistory(
         gap=gap,
         recovered=sum(row["orders"] for row in rows),
         recovered_money={c: round(v, 4) for c, v in sorted(money.items()) if round(v, 4)},
         recovered_at=max((row["last_delivered_at"].astimezone(UTC) for row in rows), default=None),
-        spare=min((timedelta(seconds=row["least_spare"]) for row in rows), default=None),
+        least_time_left=timedelta(seconds=min(seconds_left)) if rows else None,
         reasons=dict(reasons.most_common()),
     )
 

@@ -1,7 +1,7 @@
-"""The stages of the waterfall, match keys and reasons, said to people who know none of our codes.
+"""Labels of waterfall stages, match keys and reasons, for readers who do not know the codes.
 
-The codes come from outcomes.py, delivery/causes.py, eligibility.py and Meta's tables in meta/;
-their own words are used where they have some.
+The codes come from outcomes.py, delivery/reasons.py, eligibility.py and Meta's tables in meta/;
+where those have a text of their own, it is used.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ STAGE_LABELS = {
     "orders": "Orders",
     "withheld": "Withheld on purpose",
     "quarantined": "Quarantined: faulty rows",
-    "invalid": "Invalid: lacks what Meta asks",
-    "rejected": "Refused by Meta",
+    "invalid": "Invalid: lacks required data",
+    "rejected": "Rejected by Meta",
     "expired": "Too old for Meta",
-    "unknown": "Fate unknown",
+    "unknown": "Outcome unknown",
     "pending": "Waiting to be sent",
     "future_dated": "Dated in the future",
     "delivered": "Delivered to Meta",
@@ -58,7 +58,7 @@ MATCH_KEY_LABELS = {
     "whatsapp_business_account_id": "WhatsApp account",
 }
 
-_WORDS = {
+_LABELS = {
     **{s.name: f"Meta says: {s.meaning}." for s in SUBCODES.values()},
     **{refusal.reason: refusal.text for refusal in REFUSALS},
     **WITHHELD_TEXTS,
@@ -75,12 +75,12 @@ _WORDS = {
 
 
 def reason_label(reason: str | None) -> str:
-    """A reason of the waterfall as a sentence; a code nobody knows is at least legible."""
+    """A reason as a sentence; an unknown code with blanks for underscores."""
     if not reason:
         return "No reason is recorded."
-    return _WORDS.get(reason) or f"{reason[0].upper()}{reason[1:].replace('_', ' ')}."
+    return _LABELS.get(reason) or f"{reason[0].upper()}{reason[1:].replace('_', ' ')}."
 
 
 def match_key_label(key: str) -> str:
-    """A match key as people say it."""
+    """The name of a match key, such as `E-mail` for em."""
     return MATCH_KEY_LABELS.get(key, key.replace("_", " "))

@@ -1,7 +1,7 @@
-"""Orders that reached Meta only after their hour was due: what was missing once and was recovered.
+"""Orders that reached Meta only after their hour was due: once missing, since recovered.
 
-The flags of today say nothing of them any more; delivery results do, and the ledger's attempts say
-why they were late. How they become gap_histories is in gap_histories.py.
+Flags show what is missing now, so they no longer contain these orders. `delivery_results` does,
+and the ledger's attempts say why they were late. gap_history.py makes histories of both.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from capi_assets.coverage.sql import duckdb_with, query
 from capi_assets.delivery.causes import Cause, cause_of
 from capi_assets.hours import HOUR
 
-LOOKED_AT = 200
-"""Events per hour whose attempts are read: enough to know what the hour suffered from."""
+SAMPLED_EVENTS = 200
+"""Events per hour whose attempts are read: enough to find the hour's main cause."""
 
 
 LATE = pa.schema(
@@ -31,7 +31,7 @@ LATE = pa.schema(
         ("orders", pa.int64()),
         ("value", pa.float64()),
         ("last_delivered_at", UTC_MICROSECONDS),
-        ("least_spare", pa.int64()),
+        ("least_seconds_left", pa.int64()),
     ]
 )
 
@@ -52,7 +52,7 @@ bad AS (SELECT hour FROM per_hour WHERE late > 0 AND 1 - late / eligible < $thre
 SELECT date_trunc('hour', occurred_at) AS hour, coalesce(currency, '') AS currency,
     count(*) AS orders, sum({money_units("value")})::DOUBLE / {MONEY_UNITS} AS value,
     max(delivered_at) AS last_delivered_at,
-    min(epoch_us(deliver_until) - epoch_us(delivered_at)) // 1000000 AS least_spare
+    min(epoch_us(deliver_until) - epoch_us(delivered_at)) // 1000000 AS least_seconds_left
 FROM delivery_results
 WHERE {_IS_LATE} AND date_trunc('hour', occurred_at) IN (SELECT hour FROM bad)
 GROUP BY 1, 2
@@ -66,7 +66,7 @@ FROM delivery_results
 WHERE {_IS_LATE} AND attempts > 1
     AND date_trunc('hour', occurred_at) IN (SELECT hour FROM late)
 QUALIFY row_number() OVER (PARTITION BY date_trunc('hour', occurred_at) ORDER BY event_id)
-    <= {LOOKED_AT}
+    <= {SAMPLED_EVENTS}
 ORDER BY hour, event_id
 """
 
@@ -89,21 +89,22 @@ class LateCause:
 
 
 def late_orders(delivery_results: pa.Table, policy: CoveragePolicy) -> pa.Table:
-    """Delivered orders that were missing when their hour was judged, where that made it bad.
+    """Delivered orders that were missing when their hour was evaluated and put it below threshold.
 
-    An hour is judged once it and the policy's settling and grace are over. Hours whose late orders
-    alone would not have brought it below the threshold are left out: stragglers are no gap.
+    An hour is evaluated once the policy's settling and grace time after it have passed. Hours
+    whose late orders alone would not bring it below the threshold are left out: a few late orders
+    are no gap.
 
     Returns:
         Columns of `LATE`: orders and value per hour and currency (`""` where there is none), when
-        the last of them was delivered, and the least time (seconds) that one had left then.
+        the last of them was delivered, and the shortest time to a deadline then, in seconds.
     """
     rows = _query(_LATE, policy, {"threshold": policy.threshold}, delivery_results=delivery_results)
     return rows.select(LATE.names).cast(LATE)
 
 
 def late_events(delivery_results: pa.Table, late: pa.Table, policy: CoveragePolicy) -> pa.Table:
-    """Which events to ask the ledger about: up to `LOOKED_AT` per late hour, sent more than once.
+    """Events to look up in the ledger: up to `SAMPLED_EVENTS` per late hour, sent more than once.
 
     Columns: dataset_id, event_name, event_id, order_id, hour.
     """
@@ -111,7 +112,7 @@ def late_events(delivery_results: pa.Table, late: pa.Table, policy: CoveragePoli
 
 
 def late_causes(late: pa.Table, events: pa.Table, attempts: pa.Table) -> dict[datetime, LateCause]:
-    """The cause of each late hour: what most failed attempts of its events met.
+    """The cause of each late hour: that of most failed attempts of its events.
 
     Args:
         late: the table of `late_orders`.
@@ -131,13 +132,14 @@ def late_causes(late: pa.Table, events: pa.Table, attempts: pa.Table) -> dict[da
         reasons.setdefault(hour, Counter())[row["reason"] or ""] += number
     return {
         hour: LateCause(
-            _foremost(causes.get(hour, Counter())), dict(reasons.get(hour, Counter()).most_common())
+            _most_frequent(causes.get(hour, Counter())),
+            dict(reasons.get(hour, Counter()).most_common()),
         )
         for hour in (h.astimezone(UTC) for h in late["hour"].unique().to_pylist())
     }
 
 
-def _foremost(causes: Counter[Cause]) -> Cause:
+def _most_frequent(causes: Counter[Cause]) -> Cause:
     return min(causes, key=lambda c: (-causes[c], c)) if causes else Cause.NOT_MATERIALIZED
 
 

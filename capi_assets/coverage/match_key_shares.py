@@ -1,4 +1,4 @@
-"""How many events carry each match key, over time: what a tracker loses shows here first."""
+"""How many events carry each match key, over time: a broken tracker shows here first."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ ORDER BY t.bucket, k.key
 def match_key_counts(matched_events: pa.Table) -> pa.Table:
     """Per hour, how many events carry each match key; key null: how many there are at all.
 
-    Columns occurred_at, verdict and match_keys are read. What is withheld on purpose carries
-    nothing by design and is left out. Tables of different hours may simply be joined.
+    Reads the columns occurred_at, verdict and match_keys. Withheld orders have no match keys by
+    design and are left out. Tables of different hours can be concatenated.
     """
     read = matched_events.select(["occurred_at", "verdict", "match_keys"])
     with duckdb_with(matched_events=read) as connection:
@@ -68,15 +68,15 @@ def match_key_counts(matched_events: pa.Table) -> pa.Table:
 
 
 def match_key_shares(counts: pa.Table, buckets: Buckets) -> pa.Table:
-    """Per piece of time and match key: events that ought to go out, and those that carry the key.
+    """Per bucket and match key: events that are not withheld, and those that carry the key.
 
     Args:
         counts: the table of `match_key_counts`.
-        buckets: the pieces of time; hours outside are left out.
+        buckets: the time to cover; hours outside are left out.
 
     Returns:
-        Columns of `MATCH_KEY_SHARES`, sorted by piece and key: every key that occurs at all has a
-        row in every piece that has events.
+        Columns of `MATCH_KEY_SHARES`, sorted by bucket and key: every key that occurs at all has a
+        row in every bucket that has events.
     """
     with duckdb_with(counts=counts) as connection:
         rows = query(connection, _SHARES, buckets.parameters)

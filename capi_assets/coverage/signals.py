@@ -1,7 +1,7 @@
-"""The signals of each hour, as people read and plot them: volumes, match rate, coverage, freshness.
-Over all datasets, event names and currencies; how many orders carry each key, match_key_shares.py.
+"""The signals of each hour for people: volumes, match rate, coverage, freshness, over all datasets,
+event names and currencies. They are the metadata of `attribution_health` in Dagster.
 
-What is usual for an hour, and which hours are bad, is in expectations.py and flags.py.
+What is usual for an hour is in anomalies/, which hours are flagged in flags.py.
 """
 
 from __future__ import annotations
@@ -79,13 +79,11 @@ def signals(health: pa.Table, delivery_results: pa.Table) -> pa.Table:
         delivery_results: of the same hours; those of other hours are left out.
 
     Returns:
-        Shares are between 0 and 1, null where there is nothing to share. match_rate: orders with
+        Shares are between 0 and 1, null where the denominator is 0. match_rate: orders with
         a visit among those neither withheld nor quarantined (among all orders in hours that an
         older version wrote). order_supplied_event_ids: orders whose event id belongs to no other
-        order, among those that ought to be at Meta; every event has an id by contract,
-        but Meta drops the second
-        of two that share one. within_1h, within_2h and within_24h: delivered orders accepted inside
-        Meta's lines.
+        order, among those not withheld; of two events with one id Meta drops the second.
+        within_1h, within_2h and within_24h: delivered orders accepted within Meta's limits.
     """
     if not health.num_rows:
         return SIGNALS.empty_table()

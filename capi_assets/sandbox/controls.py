@@ -1,7 +1,9 @@
 """The `/_sandbox` routes: switch faults, tokens, clock and load while it runs; read the inbox.
 
-These are the sandbox's own, unknown to Meta. Bodies are JSON; a mistake is answered with 400 and
-`{"problem": ...}`. Times are ISO 8601 with a zone.
+Used by the page, by tests and by the demo; Meta has no such routes. Bodies are JSON; an invalid
+one gets 400 and `{"problem": ...}`. Times are ISO 8601 with a zone.
+
+    curl -X PUT localhost:8026/_sandbox/faults -d '{"kind": "throttled", "count": 3}'
 """
 
 from __future__ import annotations
@@ -24,13 +26,13 @@ from capi_assets.sandbox.simulated_stats import Counting, read_counting
 from capi_assets.sandbox.state import SandboxState
 from capi_assets.sandbox.tokens import Token, digest_of
 
-MOST_ROWS = 10_000
+MAX_ROWS = 10_000
 
 Control = Callable[[SandboxState, Request, Any], Any]
 
 
 def control(work: Control) -> Any:
-    """An endpoint around `work(box, request, body)`; what it cannot make sense of becomes a 400."""
+    """An endpoint around `work(box, request, body)`; an error of the input becomes a 400."""
 
     @wraps(work)
     async def endpoint(request: Request) -> Response:
@@ -44,8 +46,8 @@ def control(work: Control) -> Any:
     return endpoint
 
 
-def _json(told: Any, status: int = 200) -> Response:
-    return Response(orjson.dumps(told), status, media_type="application/json")
+def _json(content: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, media_type="application/json")
 
 
 @control
@@ -55,7 +57,7 @@ def summary(box: SandboxState, request: Request, body: Any) -> Any:
         **reports.totals(box.inbox),
         "clock": _clock(box),
         "faults": [fault.to_dict() for fault in box.faults.all()],
-        "tokens": [_told(box, token) for token in box.tokens.all()],
+        "tokens": [_token(box, token) for token in box.tokens.all()],
     }
 
 
@@ -86,8 +88,8 @@ def delete_faults(box: SandboxState, request: Request, body: Any) -> Any:
 
 @control
 def show_tokens(box: SandboxState, request: Request, body: Any) -> Any:
-    """The known tokens by fingerprint, never the tokens."""
-    return {"tokens": [_told(box, token) for token in box.tokens.all()]}
+    """The known tokens by fingerprint, never the tokens themselves."""
+    return {"tokens": [_token(box, token) for token in box.tokens.all()]}
 
 
 @control
@@ -103,14 +105,14 @@ def put_token(box: SandboxState, request: Request, body: Any) -> Any:
         expires_at=None if end is None else now if end == "now" else parse_utc(end),
         datasets=body.get("datasets"),
     )
-    return _told(box, token)
+    return _token(box, token)
 
 
 @control
 def delete_token(box: SandboxState, request: Request, body: Any) -> Any:
     """Revoke a token: `{"token" or "fingerprint"}`; it is then unknown."""
     box.tokens.remove(_digest(box, body))
-    return {"tokens": [_told(box, token) for token in box.tokens.all()]}
+    return {"tokens": [_token(box, token) for token in box.tokens.all()]}
 
 
 @control
@@ -135,7 +137,7 @@ def show_usage(box: SandboxState, request: Request, body: Any) -> Any:
 
 @control
 def put_usage(box: SandboxState, request: Request, body: Any) -> Any:
-    """Report this load in the usage headers of every answer (per cent, minutes)."""
+    """Report this load in the usage headers of every response (per cent, minutes)."""
     box.usage = Usage(**body)
     return {"usage": box.usage}
 
@@ -155,29 +157,29 @@ def show_counting(box: SandboxState, request: Request, body: Any) -> Any:
 
 @control
 def put_counting(box: SandboxState, request: Request, body: Any) -> Any:
-    """Let /stats count as the body says; what it leaves out is as usual."""
+    """Let /stats count as the body says; fields left out have their defaults."""
     box.counting = read_counting(body)
     return {"counting": box.counting}
 
 
 @control
 def delete_counting(box: SandboxState, request: Request, body: Any) -> Any:
-    """Let /stats count as usual."""
+    """Let /stats count normally."""
     box.counting = Counting()
     return {"counting": box.counting}
 
 
 @control
 def show_received(box: SandboxState, request: Request, body: Any) -> Any:
-    """Counts and worth per hour of event_time, `?hour=` and `?dataset=` narrow it."""
-    asked = request.query_params
-    hours = reports.received(box.inbox, hour=asked.get("hour"), dataset=asked.get("dataset"))
+    """Counts and values per hour of event_time; `?hour=` and `?dataset=` filter."""
+    query = request.query_params
+    hours = reports.received(box.inbox, hour=query.get("hour"), dataset=query.get("dataset"))
     return {"hours": hours, "totals": reports.totals(box.inbox)}
 
 
 @control
 def delete_received(box: SandboxState, request: Request, body: Any) -> Any:
-    """Forget everything received."""
+    """Delete everything received."""
     box.inbox.clear()
     return reports.totals(box.inbox)
 
@@ -185,17 +187,17 @@ def delete_received(box: SandboxState, request: Request, body: Any) -> Any:
 @control
 def show_events(box: SandboxState, request: Request, body: Any) -> Any:
     """Events, newest first, or in order from `?after=`; `?payloads=1` adds them as received."""
-    asked = request.query_params
-    limit = min(int(asked.get("limit", 100)), MOST_ROWS)
+    query = request.query_params
+    limit = min(int(query.get("limit", 100)), MAX_ROWS)
     rows = reports.events(
         box.inbox,
         limit=limit,
-        before=_number(asked.get("before")),
-        after=_number(asked.get("after")),
-        verdict=asked.get("verdict"),
-        dataset=asked.get("dataset"),
-        event_id=asked.get("event_id"),
-        payloads=asked.get("payloads") in ("1", "true"),
+        before=_number(query.get("before")),
+        after=_number(query.get("after")),
+        verdict=query.get("verdict"),
+        dataset=query.get("dataset"),
+        event_id=query.get("event_id"),
+        payloads=query.get("payloads") in ("1", "true"),
     )
     return {"events": rows, "next": rows[-1]["seq"] if len(rows) == limit else None}
 
@@ -203,7 +205,7 @@ def show_events(box: SandboxState, request: Request, body: Any) -> Any:
 @control
 def show_requests(box: SandboxState, request: Request, body: Any) -> Any:
     """The newest calls of `/events`, newest first."""
-    limit = min(int(request.query_params.get("limit", 100)), MOST_ROWS)
+    limit = min(int(request.query_params.get("limit", 100)), MAX_ROWS)
     return {"requests": reports.requests(box.inbox, limit)}
 
 
@@ -215,7 +217,7 @@ def _clock(box: SandboxState) -> dict[str, Any]:
     return {"now": box.clock.now(), "simulated": box.clock.simulated}
 
 
-def _told(box: SandboxState, token: Token) -> dict[str, Any]:
+def _token(box: SandboxState, token: Token) -> dict[str, Any]:
     return {
         "fingerprint": token.fingerprint,
         "expires_at": token.expires_at,
@@ -229,7 +231,7 @@ def _digest(box: SandboxState, body: dict[str, Any]) -> str:
         return digest_of(str(body["token"]))
     known = box.tokens.with_fingerprint(str(body["fingerprint"]))
     if known is None:
-        raise ValueError("no token of this fingerprint")
+        raise ValueError("no token has this fingerprint")
     return known.digest
 
 

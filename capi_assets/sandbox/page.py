@@ -1,7 +1,7 @@
-"""The page at `/`: what the sandbox received and which faults are on, with buttons to switch them.
+"""The page at `/`: events received, faults that are on, and buttons to switch them.
 
-Server-rendered from `templates/`, self-contained; a small script asks for the live part again
-every two seconds. Key names are shown, never their values.
+Rendered from `templates/`, self-contained; a small script reloads the live part every two seconds.
+Match keys are shown by name, never by value.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from capi_assets.sandbox import reports
-from capi_assets.sandbox.chart import hourly_chart
 from capi_assets.sandbox.faults import KINDS
 from capi_assets.sandbox.graph import state_of
 from capi_assets.sandbox.state import SandboxState
 
-NEWEST = 20
+MAX_ROWS = 20
+MAX_HOURS = 24
 
-# What a button switches on, where the kind's defaults would show nothing.
+# What a button sends, where the kind's defaults would have no visible effect.
 SETTINGS: dict[str, dict[str, Any]] = {
     "throttled": {"retry_after": 30},
     "slow": {"latency_ms": 2000},
@@ -32,16 +32,16 @@ SETTINGS: dict[str, dict[str, Any]] = {
 GROUPS = (
     (
         "Access",
-        "Refused until someone acts",
+        "Rejected until a person acts",
         ("expired_token", "invalid_token", "permission_lost", "unknown_dataset"),
     ),
     (
-        "Meta is unwell",
-        "Refused, or answered with something else",
+        "Meta returns errors",
+        "Errors, or responses not from Meta",
         ("throttled", "server_error", "html", "unavailable_text", "redirect"),
     ),
     (
-        "Line is cut",
+        "Connection closed",
         "The sender cannot know what was accepted",
         (
             "hang_up_before_reading",
@@ -52,24 +52,28 @@ GROUPS = (
             "read_timeout",
         ),
     ),
-    ("Slow", "Accepted, but it takes a while", ("slow", "slow_drip")),
-    ("Counts", "Events go through", ("insights_refused", "insights_throttled")),
+    ("Slow", "Accepted, but slowly", ("slow", "slow_drip")),
+    (
+        "Counts",
+        "Events are accepted; Meta’s counts cannot be read",
+        ("insights_refused", "insights_throttled"),
+    ),
 )
 
 
 async def show(request: Request) -> HTMLResponse:
     """The whole page, or with `?part=live` only what changes."""
     template = "live.html" if request.query_params.get("part") == "live" else "page.html"
-    told = contents(state_of(request), str(request.base_url).rstrip("/"))
+    values = contents(state_of(request), str(request.base_url).rstrip("/"))
     headers = {"Cache-Control": "no-store"}
-    return HTMLResponse(templates().get_template(template).render(told), headers=headers)
+    return HTMLResponse(templates().get_template(template).render(values), headers=headers)
 
 
 def contents(box: SandboxState, url: str) -> dict[str, Any]:
-    """Everything the templates name."""
+    """The variables of the templates."""
     now = box.clock.now()
     faults = box.faults.all()
-    lit = {fault.kind for fault in faults if not fault.used_up}
+    active = {fault.kind for fault in faults if not fault.used_up}
     return {
         "url": url,
         "now": now,
@@ -78,19 +82,19 @@ def contents(box: SandboxState, url: str) -> dict[str, Any]:
         "faults": faults,
         "kinds": KINDS,
         "groups": [
-            (title, hint, [(kind, kind in lit, SETTINGS.get(kind, {})) for kind in kinds])
+            (title, hint, [(kind, kind in active, SETTINGS.get(kind, {})) for kind in kinds])
             for title, hint, kinds in GROUPS
         ],
         "totals": reports.totals(box.inbox),
-        "chart": hourly_chart(reports.received(box.inbox), now),
-        "requests": reports.requests(box.inbox, NEWEST),
-        "events": reports.events(box.inbox, limit=NEWEST),
+        "hours": reports.received(box.inbox)[: -MAX_HOURS - 1 : -1],
+        "requests": reports.requests(box.inbox, MAX_ROWS),
+        "events": reports.events(box.inbox, limit=MAX_ROWS),
     }
 
 
 @cache
 def templates() -> Environment:
-    """The templates, with the few filters they use."""
+    """The templates and their filters."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,

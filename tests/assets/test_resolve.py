@@ -56,7 +56,7 @@ def test_write_off_shows_first_then_books_and_the_hour_tells_it(world: AssetHarn
     later = strand(world, hour)
     shown = resolve(world, hour, later, "--decision", "write-off", answer="n\n")
     assert shown.exit_code == 1
-    assert "3 events (EUR 33.00) would be given up" in shown.output
+    assert "3 events (EUR 33.00) would be written off" in shown.output
     assert f"Purchase:o-{hour:%d%H}-orders-0" in shown.output
     with ledger_of(world) as ledger:
         events = world.lake.read("matched_events", [hour], arrow_schema(MatchedEvents))
@@ -65,12 +65,12 @@ def test_write_off_shows_first_then_books_and_the_hour_tells_it(world: AssetHarn
     done = resolve(world, hour, later, "--decision", "write-off", "--yes")
     assert done.exit_code == 0, done.output
     assert "Resolved 3 events" in done.output
-    assert f"Materialize delivery_results for {hour_key(hour)}...{hour_key(hour)}" in done.output
+    assert f"Materialize delivery_results of {hour_key(hour)}...{hour_key(hour)}" in done.output
     assert world.run(hour, at=later)
     assert standing(world, hour) == {("rejected", "written_off")}
     assert world.received()["doubled"] == 0
     again = resolve(world, hour, later, "--decision", "write-off", "--yes")
-    assert "Nothing to resolve" in again.output
+    assert "No event is on hold" in again.output
 
 
 def test_resend_sends_only_the_events_named(world: AssetHarness) -> None:
@@ -90,7 +90,7 @@ def test_resend_sends_only_the_events_named(world: AssetHarness) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--decision", "resend", "--event-id", "nobody", "--yes"), "not held in these hours"),
+        (("--decision", "resend", "--event-id", "nobody", "--yes"), "not on hold in these hours"),
         (("--decision", "resend", "--why", " ", "--yes"), "why is empty"),
         (("--decision", "perhaps"), "Invalid value for '--decision'"),
     ],

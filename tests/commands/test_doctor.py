@@ -24,7 +24,7 @@ def found(
 def test_environment_and_dotenv_that_disagree_are_told() -> None:
     both = found("CAPI_DATASET_ID", {"CAPI_DATASET_ID": "1"}, {"CAPI_DATASET_ID": "2"})
     assert (both.verdict, both.value, both.origin) == ("warning", "1", "environment")
-    assert "dagster dev" in both.words
+    assert "dagster dev" in both.text
 
 
 @pytest.mark.parametrize("env", [{}, {"CAPI_DATASET_ID": "2"}])
@@ -36,7 +36,7 @@ def test_a_secret_that_disagrees_is_not_shown() -> None:
     env, dotenv = {"CAPI_ACCESS_TOKEN": "one-token"}, {"CAPI_ACCESS_TOKEN": "other-token"}
     both = found("CAPI_ACCESS_TOKEN", env, dotenv)
     assert both.verdict == "warning"
-    assert "token" not in both.value + both.words
+    assert "token" not in both.value + both.text
 
 
 @pytest.mark.parametrize("value", ['"42"', "'42'", ' "42" '])
@@ -44,7 +44,7 @@ def test_a_secret_that_disagrees_is_not_shown() -> None:
 def test_quotes_in_a_value_are_refused(name: str, value: str) -> None:
     quoted = found(name, {name: value})
     assert quoted.verdict == "error"
-    assert "quotes" in quoted.words
+    assert "quotes" in quoted.text
 
 
 def test_quotes_in_a_token_file_are_refused(tmp_path: Path) -> None:
@@ -52,11 +52,11 @@ def test_quotes_in_a_token_file_are_refused(tmp_path: Path) -> None:
     file.write_text('"EAAB"\n')
     quoted = found("CAPI_ACCESS_TOKEN_FILE", {"CAPI_ACCESS_TOKEN_FILE": str(file)})
     assert quoted.verdict == "error"
-    assert "EAAB" not in quoted.words
+    assert "EAAB" not in quoted.text
     file.write_text("EAAB\n")
     good = found("CAPI_ACCESS_TOKEN_FILE", {"CAPI_ACCESS_TOKEN_FILE": str(file)})
     assert good.verdict == "ok"
-    assert "capi-assets preflight" in good.words
+    assert "capi-assets preflight" in good.text
 
 
 @pytest.mark.parametrize(
@@ -80,4 +80,4 @@ def test_the_end_of_the_version_is_told(version: str, verdict: str) -> None:
 def test_visits_deleted_before_metas_deadline_are_told(days: str, verdict: str, words: str) -> None:
     finding = found("CAPI_RETENTION_DAYS", {"CAPI_RETENTION_DAYS": days})
     assert finding.verdict == verdict
-    assert finding.words.startswith(words)
+    assert finding.text.startswith(words)

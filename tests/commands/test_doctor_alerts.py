@@ -21,7 +21,7 @@ def finding(name: str, env: dict[str, str]) -> Finding:
 def test_a_mail_server_with_recipients_is_fine() -> None:
     assert finding("CAPI_ALERT_EMAIL_TO", MAIL).verdict == "ok"
     server = finding("CAPI_SMTP_URL", MAIL)
-    assert (server.verdict, server.words) == ("ok", "mail.example, port 465")
+    assert (server.verdict, server.text) == ("ok", "mail.example, port 465")
 
 
 @pytest.mark.parametrize(
@@ -44,4 +44,4 @@ def test_what_cannot_work_is_told(name: str, env: dict[str, str], verdict: str) 
 
 def test_several_addresses_are_counted() -> None:
     hooks = {"CAPI_ALERT_WEBHOOK": "https://a.example/hushhush,\n https://b.example/x"}
-    assert finding("CAPI_ALERT_WEBHOOK", hooks).words == "2 addresses"
+    assert finding("CAPI_ALERT_WEBHOOK", hooks).text == "2 URLs"

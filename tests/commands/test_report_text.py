@@ -1,4 +1,4 @@
-"""What the report says in the cases that a reader would otherwise be misled by."""
+"""What the report states in the cases in which a reader would otherwise be misled."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from capi_assets.commands.report.reconciliation import Agreement, agreement
-from capi_assets.commands.report.text import told
+from capi_assets.commands.report.text import gap_card
 from capi_assets.coverage.gap_history import GapHistory
 from capi_assets.coverage.gaps import Gap
 from capi_assets.delivery.causes import Cause
@@ -18,7 +18,7 @@ H = datetime(2026, 11, 20, 13, tzinfo=UTC)
 NOW = H + timedelta(days=3)
 
 
-def story(of: Gap) -> GapHistory:
+def history(of: Gap) -> GapHistory:
     return GapHistory(of, 0, {}, None, None, {})
 
 
@@ -27,12 +27,12 @@ def story(of: Gap) -> GapHistory:
     [
         (
             sample_gap(Cause.VISITS_MISSING, unmatched=9),
-            "poorer",
+            "fewer match keys",
             "All orders arrived, but with fewer match keys, because visits are missing.",
         ),
         (
             sample_gap(Cause.MATCH_KEYS_LOST, orders_with_fewer_keys=9),
-            "poorer",
+            "fewer match keys",
             "All orders arrived, but with fewer match keys, because orders carry too few match"
             " keys.",
         ),
@@ -43,32 +43,30 @@ def story(of: Gap) -> GapHistory:
                 first_deadline=NOW + timedelta(days=1),
             ),
             "open",
-            "About 9 orders did not arrive here, because fewer orders arrived than their visits"
-            " promise.",
+            "About 9 orders are missing, because fewer orders arrived than their visits promise.",
         ),
         (
             sample_gap(Cause.ORDERS_MISSING, orders_expected_missing=9),
             "lost",
-            "About 9 orders did not arrive here, because fewer orders arrived than their visits"
-            " promise.",
+            "About 9 orders are missing, because fewer orders arrived than their visits promise.",
         ),
     ],
 )
-def test_what_is_poorer_or_absent_is_never_called_recovered(
+def test_missing_orders_or_match_keys_are_never_called_recovered(
     of: Gap, state: str, sentence: str
 ) -> None:
-    found = told(story(of), 1, NOW)
+    found = gap_card(history(of), 1, NOW)
     assert (found.state, found.sentence) == (state, sentence)
-    assert not story(of).over
+    assert not history(of).is_over
 
 
 def test_a_gap_that_outlives_its_visits_says_what_is_lost() -> None:
     late = NOW + timedelta(days=1)
     unrun = sample_gap(Cause.NOT_MATERIALIZED, missing={H: None}, first_deadline=late, no_visits=1)
-    facts = dict(told(story(unrun), 1, NOW).facts)
+    facts = dict(gap_card(history(unrun), 1, NOW).facts)
     assert facts["Visits"].endswith("are sent with only their own match keys.")
     token = sample_gap(Cause.TOKEN, missing={H: 4}, recoverable=4, first_deadline=late, no_visits=1)
-    found = told(story(token), 1, NOW)
+    found = gap_card(history(token), 1, NOW)
     assert "Visits" not in dict(found.facts)
     assert "materialize only delivery_results and attribution_health" in found.to_do
 
@@ -89,13 +87,13 @@ def agreed(*rows: dict[str, Any]) -> Agreement:
     return found
 
 
-def test_both_sides_that_agree_are_told_in_a_sentence() -> None:
+def test_counts_that_agree_are_stated_in_a_sentence() -> None:
     assert agreement([]) is None
     found = agreed(counted(0), counted(1), counted(2, "too_early", meta_events=None))
     assert (found.state, found.mood) == ("agrees", "good")
     assert found.sentence == (
-        "In 2 hours that could be compared, Meta counts 20 events where our books have 20"
-        " delivered; no difference lasts."
+        "In 2 hours that could be compared, Meta counts 20 events and our records show 20"
+        " delivered; there is no lasting difference."
     )
     assert found.notes == ["1 hour not compared: Meta's counts had not settled yet."]
     assert found.table == [["Purchase", "20", "20", "0", "0", "0"]]
@@ -106,9 +104,9 @@ def test_a_difference_that_lasts_names_its_hours_and_what_to_look_for() -> None:
     rows = [counted(n, "meta_has_more", **more) for n in range(12)]
     found = agreed(*rows, counted(12, dataset_id="43", basis="receipt_time"))
     assert (found.state, found.mood) == ("differs", "bad")
-    assert "in 12 of them the two differ for long" in found.sentence
+    assert "in 12 of them there is a lasting, unexplained difference" in found.sentence
     assert sum(": Meta counts 20 Purchase events" in note for note in found.notes) == 10
-    assert "And 2 more hours alike." in found.notes
+    assert "And 2 more hours with a similar difference." in found.notes
     assert any("plug-in" in note for note in found.notes)
     assert found.table == [
         ["42", "Purchase", "240", "120", "+120", "+120", "12"],
@@ -125,5 +123,5 @@ def test_a_token_that_may_not_read_is_told_and_nothing_is_claimed() -> None:
     may_not = counted(0, "cannot_read", meta_events=None, event_name="", why="the token may not")
     found = agreed(may_not)
     assert (found.state, found.mood, found.table) == ("not known", "warn", [])
-    assert found.sentence == "No hour could be compared with Meta's own counts."
+    assert found.sentence == "No hour could be compared with Meta's counts."
     assert found.notes == ["1 hour not compared: the token may not."]

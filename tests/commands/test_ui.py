@@ -3,43 +3,45 @@
 from __future__ import annotations
 
 import socket
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from capi_assets.commands.demo import ui
-from capi_assets.commands.demo.workspace import Workspace, load_stage, set_up
+from capi_assets.commands.demo.workspace import Workspace, load_workspace
+from capi_assets.sandbox.shop.outages import Outage
+from capi_assets.settings import read_settings
 
 FIRST = datetime(2026, 11, 20, tzinfo=UTC)
-ENDS = datetime(2026, 11, 20, 5, 20, tzinfo=UTC)
 
 
-def test_a_stage_remembers_when_its_token_ends(tmp_path: Path) -> None:
-    stage = Workspace(tmp_path / "stage", FIRST, 7, 100, 8026, token_ends=ENDS)
-    set_up(stage, "old")
-    assert load_stage(stage.root) == stage
+OUTAGE = Outage("visits_missing", FIRST, FIRST + timedelta(hours=2))
 
 
-def test_a_taken_port_is_told_and_nothing_is_started(tmp_path: Path) -> None:
-    stage = Workspace(tmp_path / "stage", FIRST, 7, 100, 8026)
+def test_a_workspace_is_read_as_it_was_created(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "demo", FIRST, 7, 100, 8026, (OUTAGE,))
+    workspace.create()
+    assert load_workspace(workspace.root) == workspace
+
+
+def test_a_workspace_ignores_the_users_own_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAPI_ORDERS_SQL", "own.sql")
+    monkeypatch.setenv("CAPI_LAKE", "own-lake")
+    workspace = Workspace(tmp_path / "demo", FIRST, 7, 100, 8026)
+    settings = workspace.settings()
+    assert (settings.orders_sql, settings.lake) == (None, str(workspace.root / "lake"))
+    assert read_settings(workspace.environment()) == settings
+
+
+def test_a_port_in_use_is_named_and_nothing_is_started(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "demo", FIRST, 7, 100, 8026)
     console = Console(width=200)
     with socket.create_server(("127.0.0.1", 0)) as other, console.capture() as told:
         port = other.getsockname()[1]
-        assert ui.run_ui(stage, console, port=port) == 1
-    assert f"Port {port} of this machine is taken" in told.get()
+        assert ui.run_ui(workspace, console, port=port) == 1
+    assert f"Port {port} of this machine is in use" in told.get()
     assert "--port" in told.get()
-
-
-@pytest.mark.parametrize(
-    ("ends", "token", "valid"),
-    [(ENDS, "old", ENDS), (ENDS, "demo-token-renewed", None), (None, "drill-token", None)],
-)
-def test_an_interrupted_demo_keeps_its_expired_token(
-    tmp_path: Path, ends: datetime | None, token: str, valid: datetime | None
-) -> None:
-    stage = Workspace(tmp_path / "stage", FIRST, 7, 100, 8026, token_ends=ends)
-    tokens = ui.tokens_of(stage, token)
-    assert tokens[token] == valid
-    assert tokens["demo-token-renewed"] is None

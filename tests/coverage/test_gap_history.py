@@ -28,7 +28,7 @@ def attempts(books: OrderRecords, **answer: Any) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=ATTEMPT)
 
 
-def told(
+def histories(
     books: OrderRecords, now: datetime, tried: pa.Table | None = None, hours: int = 6
 ) -> list[GapHistory]:
     results = books.tables()[1]
@@ -52,54 +52,68 @@ def test_an_outage_that_was_recovered_is_told_with_its_cause() -> None:
     recovered(books, hour(1), 10)
     recovered(books, hour(2), 5, currency="USD", value=3.0)
     books.order(hour(3), times=20)
-    (story,) = told(books, hour(48), attempts(books, **EXPIRED))
-    assert (story.gap.cause, story.gap.first_hour, story.gap.last_hour) == (
+    (history,) = histories(books, hour(48), attempts(books, **EXPIRED))
+    assert (history.gap.cause, history.gap.first_hour, history.gap.last_hour) == (
         Cause.TOKEN, hour(1), hour(2),
     )  # fmt: skip
-    assert (story.lost, story.recovered, story.gone, story.over) == (15, 15, 0, True)
-    assert story.recovered_money == {"EUR": 100.0, "USD": 15.0} == story.lost_money
-    assert story.recovered_at == hour(32)
-    assert story.spare == timedelta(days=6, hours=23, minutes=30) - LATER
-    assert story.reasons == {"token_expired": 15}
+    assert (
+        history.missing_at_first,
+        history.recovered,
+        history.unrecoverable,
+        history.is_over,
+    ) == (15, 15, 0, True)
+    assert history.recovered_money == {"EUR": 100.0, "USD": 15.0} == history.missing_at_first_money
+    assert history.recovered_at == hour(32)
+    assert history.least_time_left == timedelta(days=6, hours=23, minutes=30) - LATER
+    assert history.reasons == {"token_expired": 15}
 
 
-def test_half_a_recovery_and_what_is_left_are_one_story() -> None:
+def test_half_a_recovery_and_what_is_left_are_one_history() -> None:
     books = OrderRecords()
     recovered(books, hour(0), 10)
     books.order(hour(1), "pending", "token_expired", times=4)
-    (story,) = told(books, hour(40), attempts(books, **EXPIRED))
-    assert (story.lost, story.recovered, story.gap.orders, story.gone) == (14, 10, 4, 0)
-    assert (story.gap.recoverable, story.over) == (4, False)
-    assert story.lost_money == {"EUR": 140.0}
+    (history,) = histories(books, hour(40), attempts(books, **EXPIRED))
+    assert (
+        history.missing_at_first,
+        history.recovered,
+        history.gap.orders,
+        history.unrecoverable,
+    ) == (14, 10, 4, 0)
+    assert (history.gap.recoverable, history.is_over) == (4, False)
+    assert history.missing_at_first_money == {"EUR": 140.0}
 
 
 def test_what_nobody_can_save_any_more_is_gone() -> None:
     books = OrderRecords().order(H, "expired", "token_expired", times=6)
-    (story,) = told(books, hour(24 * 9))
-    assert (story.lost, story.recovered, story.gone) == (6, 0, 6)
-    assert story.gone_money == {"EUR": 60.0}
-    assert not story.over
+    (history,) = histories(books, hour(24 * 9))
+    assert (history.missing_at_first, history.recovered, history.unrecoverable) == (6, 0, 6)
+    assert history.unrecoverable_money == {"EUR": 60.0}
+    assert not history.is_over
 
 
 def test_what_corrected_input_can_save_is_not_gone() -> None:
     books = OrderRecords().order(H, "rejected", "missing_value", times=6, subcode=2804009)
-    (story,) = told(books, hour(5))
-    assert (story.gap.correctable, story.gone, story.gone_money) == (6, 0, {})
+    (history,) = histories(books, hour(5))
+    assert (history.gap.correctable, history.unrecoverable, history.unrecoverable_money) == (
+        6,
+        0,
+        {},
+    )
 
 
 def test_stragglers_are_no_gap() -> None:
     books = OrderRecords().order(H, times=99)
     recovered(books, H, 1)
-    assert told(books, hour(40)) == []
+    assert histories(books, hour(40)) == []
 
 
 def test_an_hour_that_ran_late_without_a_failure_was_not_materialized_in_time() -> None:
     books = OrderRecords().order(H, times=5, delivered_at=H + LATER, attempts=1)
-    (story,) = told(books, hour(48))
-    assert (story.gap.cause, story.recovered) == (Cause.NOT_MATERIALIZED, 5)
+    (history,) = histories(books, hour(48))
+    assert (history.gap.cause, history.recovered) == (Cause.NOT_MATERIALIZED, 5)
 
 
-def test_hours_between_two_causes_part_their_stories() -> None:
+def test_hours_between_two_causes_separate_their_gaps() -> None:
     books = OrderRecords()
     for n in range(3):
         recovered(books, hour(n), 5)
@@ -116,4 +130,4 @@ def test_hours_between_two_causes_part_their_stories() -> None:
 def test_withheld_orders_are_neither_late_nor_lost() -> None:
     books = OrderRecords().order(H, "withheld", verdict="withheld", times=50)
     books.order(H, times=50)
-    assert told(books, hour(40)) == []
+    assert histories(books, hour(40)) == []

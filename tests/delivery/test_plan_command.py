@@ -86,7 +86,7 @@ def test_it_plans_by_what_the_ledger_knows_and_changes_nothing(tmp_path: Path) -
     found = json.loads(asked(KEYS[1], "--json").output)
     assert (found["total"]["recoverable"], found["requests"], found["claimed"]) == (1, 0, 1)
     words = " ".join(asked(KEYS[1]).output.split())
-    assert "0 requests to Meta. 1 event more: another run has claimed them just now" in words
+    assert "0 requests to Meta. 1 more event is claimed by another run" in words
     with Ledger(url) as ledger:
         assert ledger.state_of(rows).equals(before)
         assert ledger.state_of(table([event("a", occurred_at=FIRST)])).num_rows == 0
@@ -95,12 +95,12 @@ def test_it_plans_by_what_the_ledger_knows_and_changes_nothing(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "give either a RANGE, or --from and --to"),
-        ([KEYS[0], "--from", KEYS[0]], "give either a RANGE, or --from and --to"),
-        (["--from", KEYS[0]], "--from and --to belong together"),
-        (["yesterday"], "hours look like"),
-        ([f"{KEYS[1]}...{KEYS[0]}"], "lies before"),
-        ([f"{KEYS[1]}..."], "hours look like"),
+        ([], "use either RANGE, or --from and --to"),
+        ([KEYS[0], "--from", KEYS[0]], "use either RANGE, or --from and --to"),
+        (["--from", KEYS[0]], "use --from and --to together"),
+        (["yesterday"], "write hours like"),
+        ([f"{KEYS[1]}...{KEYS[0]}"], "is before"),
+        ([f"{KEYS[1]}..."], "write hours like"),
     ],
 )
 def test_a_range_that_is_none_is_a_usage_error(arguments: list[str], words: str) -> None:

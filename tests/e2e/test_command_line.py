@@ -98,7 +98,7 @@ def test_the_doctor_masks_secrets_and_names_what_is_missing(tmp_path: Path) -> N
 def test_a_lake_that_was_never_filled_is_no_good_news(tmp_path: Path) -> None:
     done = call("capi-assets", "gaps", folder=tmp_path)
     assert done.returncode == 1
-    assert "No hour is judged yet in data/lake" in done.stderr
+    assert "No hour has been evaluated yet in data/lake" in done.stderr
     done = call("capi-assets", "--stage", "nowhere", "gaps", folder=tmp_path)
     assert done.returncode == 1
     assert "no demo or drill in nowhere" in done.stderr

@@ -42,7 +42,7 @@ def test_an_expired_token_is_told_planned_and_recovered(tmp_path: Path) -> None:
     assert "they agree" in told
     # Its first hour ends 40 minutes later and is settled after five more.
     assert "Detected after 45 min" in told
-    assert re.search(r"recovered in [\d.]+ s \(real time\)", told)
+    assert re.search(r"Recovered in [\d.]+ s \(real time\)", told)
 
 
 def test_hours_that_nobody_ran_are_told_and_made_up_for(tmp_path: Path) -> None:
@@ -60,8 +60,15 @@ def test_missing_visits_come_back_but_not_to_events_that_were_sent(tmp_path: Pat
     assert "because visits are missing" in told
     assert "Detected after 1 h 45 min" in told
     assert "Recovered: " in told
-    assert int(re.search(r"(\d+) events? went to Meta with other match keys than now", told)[1]) > 0
-    assert "Not recoverable: orders that went out without their visit" in told
+    assert (
+        int(
+            re.search(r"(\d+) events? reached Meta with other match keys than they have now", told)[
+                1
+            ]
+        )
+        > 0
+    )
+    assert "Not recoverable: orders sent without their visit" in told
     assert "they agree" in told
 
 

@@ -153,22 +153,22 @@ def test_the_page_in_a_browser_tells_the_figures_and_asks_for_nothing(
     assert not [url for url in asked if "google" not in url], asked
     # 9 hours of 11 eligible orders, of which 2 hours wait and 1 was late.
     assert "77 of 99 eligible orders reached Meta (77.8 %), 11 of them recovered from 1 gap" in told
-    assert "1 hour is not counted yet; 22 (EUR 292.00 and USD 38.00) are missing" in told
-    assert "of which 22 can still be saved, the first until 2026-11-27 17:30 UTC" in told
+    assert "1 hour not counted yet; 22 (EUR 292.00 and USD 38.00) are missing" in told
+    assert "of which 22 can still be delivered, the first until 2026-11-27 17:30 UTC" in told
     assert "11 orders (EUR 146.00 and USD 19.00) were not at Meta in time" in told
     assert "all were recovered by 2026-11-21 02:06 UTC" in told
     assert "the access token has expired" in told
     assert "The access token had expired." in told
-    assert "Nobody knows yet what these hours hold" in told
+    assert "There is no data of these hours yet" in told
     assert "The person refused to share data with Meta." in told
-    assert "1 order is at Meta as first sent, and would go out with other data today" in told
-    assert "In 6 hours that could be compared, Meta counts 54 events where our books have" in told
-    assert "where our books have 60 delivered; in 2 of them the two differ for long" in told
+    assert "1 order was sent before later corrections or visits" in told
+    assert "In 6 hours that could be compared, Meta counts 54 events and our records show" in told
+    assert "show 60 delivered; in 2 of them there is a lasting, unexplained difference" in told
     assert "Look in Events Manager under Diagnostics" in told
     assert "3 hours not compared: Meta's counts had not settled yet." in told
     for word in ("token_expired", "no_consent", "not_materialized", "client_ip"):
         assert word not in told
-    assert done.stdout.count('<svg xmlns="http://www.w3.org/2000/svg" class="cp"') == 8
+    assert done.stdout.count('<svg xmlns="http://www.w3.org/2000/svg" class="chart"') == 6
 
 
 def test_the_page_holds_no_address_and_no_script(written: Path) -> None:
@@ -177,7 +177,7 @@ def test_the_page_holds_no_address_and_no_script(written: Path) -> None:
     assert not re.search(
         r"https?://|<script|<link(?! rel=\"icon\" href=\"data:,\")|@import", outside
     )
-    assert {u for u in re.findall(r"url\(([^)]*)\)", html) if not u.startswith("#")} == set()
+    assert {u for u in re.findall(r"url\(([^)]*)\)", html) if not u.startswith("#hatch-")} == set()
 
 
 def test_the_page_prints(written: Path, tmp_path: Path) -> None:
@@ -220,5 +220,5 @@ def test_an_hour_and_a_range_without_data_are_told_too(lake: Lake, tmp_path: Pat
 
 def test_a_mistyped_hour_is_refused(lake: Lake, tmp_path: Path) -> None:
     done = _report(lake, tmp_path / "x.html", FIRST, FIRST - HOUR)
-    assert (done.returncode, "--to lies before --from" in done.stderr) == (2, True)
+    assert (done.returncode, "--to is before --from" in done.stderr) == (2, True)
     assert not (tmp_path / "x.html").exists()

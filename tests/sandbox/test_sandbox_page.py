@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from html.parser import HTMLParser
 
 import pytest
 import requests
 
-from capi_assets.sandbox.chart import ceiling, hourly_chart
 from capi_assets.sandbox.run import SandboxServer
 from tests.helpers.sandbox_samples import DATASET, NOW, PERSON, TOKEN, control, post, purchase
 
@@ -106,40 +105,11 @@ def test_every_button_does_what_it_says(server: SandboxServer) -> None:
     assert page(server).count('aria-pressed="true" data-method') == 19
 
 
-def test_the_chart_shows_empty_hours_as_gaps() -> None:
-    rows = [
-        {"hour": f"2026-11-{day:02}-{hour:02}:00", "accepted": 5, "doubled": 0, "duplicates": 1}
-        for day, hour in [(18, 0), (18, 1), (20, 23)]
-    ]
-    chart = hourly_chart(rows, datetime(2026, 11, 20, 23, 59, tzinfo=UTC))
-    assert chart is not None
-    assert [round(bar.left * 72 / 100) for bar in chart.bars] == [0, 1, 71]
-    assert {text for _, text in chart.labels} == {"18 Nov", "12:00", "19 Nov", "20 Nov"}
-    assert chart.lines == [(50.0, "3"), (0.0, "6")]
-    assert hourly_chart([], NOW) is None
-
-
-def test_the_chart_keeps_to_a_week() -> None:
-    rows = [
-        {"hour": f"2026-{month}-20-00:00", "accepted": 1, "doubled": 0, "duplicates": 0}
-        for month in ("09", "11")
-    ]
-    chart = hourly_chart(rows, datetime(2026, 11, 20, 0, 30, tzinfo=UTC))
-    assert chart is not None
-    assert len(chart.bars) == 1
-
-
-@pytest.mark.parametrize(("later", "left"), [(1, 100 * 22 / 24), (30, 0), (24 * 9, None)])
-def test_the_chart_ends_now_and_not_with_the_last_event(later: int, left: float | None) -> None:
-    rows = [{"hour": "2026-11-20-00:00", "accepted": 1, "doubled": 0, "duplicates": 0}]
-    now = datetime(2026, 11, 20, 0, 30, tzinfo=UTC) + timedelta(hours=later)
-    chart = hourly_chart(rows, now)
-    assert chart is not None
-    assert [bar.left for bar in chart.bars] == ([] if left is None else [pytest.approx(left, 0.01)])
-
-
-@pytest.mark.parametrize(
-    ("highest", "top"), [(1, 2), (7, 8), (128, 140), (2000, 2000), (2001, 4000)]
-)
-def test_the_axis_ends_at_a_round_number(highest: int, top: int) -> None:
-    assert ceiling(highest) == top
+def test_the_page_counts_events_per_hour_with_the_newest_first(server: SandboxServer) -> None:
+    hour_before = int((NOW - timedelta(hours=2)).timestamp())
+    post(server, purchase(1, event_time=hour_before), purchase(2), purchase(3))
+    post(server, purchase(3))
+    part = page(server).split('data-part="hours"')[1].split("</section>")[0]
+    rows = [re.findall(r"<td[^>]*>([^<]*)</td>", row) for row in part.split("<tr>")[2:]]
+    hours = [f"{NOW - timedelta(hours=n):%Y-%m-%d-%H:00}" for n in (1, 2)]
+    assert rows == [[hours[0], DATASET, "2", "1", "0"], [hours[1], DATASET, "1", "0", "0"]]

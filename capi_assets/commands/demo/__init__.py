@@ -1,1 +1,1 @@
-"""`demo`, `drill` and `ui`: a stage of its own, a made-up shop, and rehearsed time."""
+"""`capi-assets demo`, `ui` and `drill`: outages and recoveries on sample data, with the sandbox."""

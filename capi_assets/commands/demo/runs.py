@@ -59,7 +59,7 @@ def run_hours(
     return _run(instance, job_of(settings, "deliver_hour"), tags, at, ops)
 
 
-def ask_meta(
+def read_meta(
     instance: dg.DagsterInstance, settings: Settings, first: datetime, last: datetime
 ) -> bool:
     """Materializes the assets that read Meta's side: access, counts and match keys.

@@ -1,44 +1,37 @@
-"""The demo's stage: a folder of its own, apart from anything real, and its settings."""
+"""The workspace of a demo or drill: a folder with its own data, settings, sandbox and instance."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import socket
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import dagster as dg
 import orjson
 import yaml
 
+from capi_assets.sandbox.run import SandboxServer
 from capi_assets.sandbox.shop.files import write_landing
 from capi_assets.sandbox.shop.outages import Outage
 from capi_assets.sandbox.shop.shop import Shop
-from capi_assets.settings import Settings, variable
+from capi_assets.settings import Settings, read_settings, variable
 
-DATASET_ID = "1234567890123456"
 CURRENCY = "EUR"
-_MARK = "stage.json"
+_DATASET_ID = "1234567890123456"
+_TOKEN = "sample-shop-token"
+_FILE = "stage.json"
 _PROJECT = Path(__file__).parents[3]
-# As the project's own workspace.yaml; the demo may be started from anywhere.
-_WORKSPACE = {
-    "load_from": [
-        {
-            "python_module": {
-                "module_name": "capi_assets.definitions",
-                "location_name": "capi_assets",
-            }
-        }
-    ]
-}
+_LOCATION = {"module_name": "capi_assets.definitions", "location_name": "capi_assets"}
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """A rehearsal in `root`: the sample shop that plays, since `first`, and its sandbox's port.
+    """A folder `root` with the sample shop that opened at `first`, and its sandbox's port.
 
-    `outages` are what the shop's tracking loses; their factor and delay are the usual ones.
-    `token_ends` is when the token that it was set up with stops being taken; None: never.
+    `outages` are what the shop's tracking loses.
     """
 
     root: Path
@@ -47,44 +40,20 @@ class Workspace:
     visits_per_day: int
     port: int
     outages: tuple[Outage, ...] = ()
-    token_ends: datetime | None = None
 
-    @property
-    def landing(self) -> Path:
-        return self.root / "landing"
-
-    @property
-    def lake(self) -> Path:
-        return self.root / "lake"
-
-    @property
-    def token_file(self) -> Path:
-        return self.root / "token"
-
-    @property
-    def sandbox_state(self) -> Path:
-        return self.root / "sandbox.sqlite"
-
-    @property
-    def workspace(self) -> Path:
-        return self.root / "workspace.yaml"
-
-    @property
-    def shop(self) -> Shop:
-        return Shop(
-            self.seed,
-            self.visits_per_day,
-            opened=self.first,
-            outages=self.outages,
-            currency=CURRENCY,
-        )
-
-    def land(self, start: datetime, end: datetime, until: datetime) -> None:
-        """What the shop has landed by `until` for the hours of `[start, end)`."""
-        write_landing(self.landing, start, end, self.shop, until=until)
+    def settings(self) -> Settings:
+        """Settings of this workspace; the user's own environment and `.env` do not count."""
+        return read_settings(self._variables())
 
     def environment(self) -> dict[str, str]:
-        """The variables that make this stage the one that settings and Dagster see."""
+        """The environment of a process that works in this workspace.
+
+        A variable that is empty means its default, and hides what a `.env` says of it.
+        """
+        empty = dict.fromkeys(map(variable, Settings.model_fields), "")
+        return {**os.environ, **empty, **self._variables()}
+
+    def _variables(self) -> dict[str, str]:
         root = self.root.absolute()
         return {
             "CAPI_LANDING": str(root / "landing"),
@@ -92,7 +61,7 @@ class Workspace:
             "CAPI_LEDGER_URL": f"sqlite:///{root / 'ledger.db'}",
             "CAPI_VIEWS": str(root / "capi.duckdb"),
             "CAPI_START_DATE": self.first.isoformat(),
-            "CAPI_DATASET_ID": DATASET_ID,
+            "CAPI_DATASET_ID": _DATASET_ID,
             "CAPI_ACCESS_TOKEN_FILE": str(root / "token"),
             "CAPI_GRAPH_URL": f"http://127.0.0.1:{self.port}",
             "CAPI_DEFAULT_COUNTRY": "US",
@@ -101,73 +70,96 @@ class Workspace:
             "DAGSTER_DISABLE_TELEMETRY": "1",
         }
 
-    def activate(self) -> None:
-        """Makes this process see the stage, and nothing of the user's own settings.
+    def sandbox(self) -> SandboxServer:
+        """The workspace's sandbox, which listens in a `with` block."""
+        return SandboxServer(
+            tokens=[_TOKEN],
+            datasets={_DATASET_ID: "Sample shop"},
+            state_path=self.root / "sandbox.sqlite",
+            port=self.port,
+        )
 
-        A variable that is empty means its default, and hides what a `.env` says of it.
+    def instance(self) -> dg.DagsterInstance:
+        """The Dagster instance whose runs the UI shows; close it or use it in a `with`."""
+        return dg.DagsterInstance.from_config(str(self.root.absolute() / "dagster"))
+
+    def land(self, start: datetime, end: datetime, until: datetime) -> None:
+        """Writes what the shop has landed by `until` for the hours of `[start, end)`."""
+        shop = Shop(
+            self.seed,
+            self.visits_per_day,
+            opened=self.first,
+            outages=self.outages,
+            currency=CURRENCY,
+        )
+        write_landing(self.root / "landing", start, end, shop, until=until)
+
+    def create(self) -> None:
+        """Creates the workspace, empty, in place of an earlier one in the same folder.
+
+        Raises:
+            FileExistsError: the folder holds something else; nothing is deleted then.
         """
-        os.environ.update(dict.fromkeys(map(variable, Settings.model_fields), ""))
-        os.environ.update(self.environment())
+        if self.root.exists():
+            if any(self.root.iterdir()) and load_workspace(self.root) is None:
+                raise FileExistsError(f"{self.root} is not a demo's folder; move it away first")
+            shutil.rmtree(self.root)
+        for folder in ("landing", "dagster"):
+            (self.root / folder).mkdir(parents=True)
+        (self.root / "token").write_text(_TOKEN, encoding="utf-8")
+        (self.root / "dagster" / "dagster.yaml").write_text(
+            yaml.safe_dump(_instance_config(self.root / "dagster")), encoding="utf-8"
+        )
+        (self.root / "workspace.yaml").write_text(
+            yaml.safe_dump({"load_from": [{"python_module": _LOCATION}]}), encoding="utf-8"
+        )
+        self.save()
 
     def save(self) -> None:
-        """Remembers the stage in its folder."""
+        """Writes the workspace to its folder, for `load_workspace`."""
         values = {
-            "root": str(self.root),
             "first": self.first.isoformat(),
             "seed": self.seed,
             "visits_per_day": self.visits_per_day,
             "port": self.port,
-            "outages": [[each.kind, each.start, each.end] for each in self.outages],
-            "token_ends": self.token_ends,
+            "outages": [[outage.kind, outage.start, outage.end] for outage in self.outages],
         }
-        (self.root / _MARK).write_bytes(orjson.dumps(values))
+        (self.root / _FILE).write_bytes(orjson.dumps(values))
 
 
-def load_stage(root: Path) -> Workspace | None:
-    """The stage that was set up in `root`, if any."""
+def load_workspace(root: Path) -> Workspace | None:
+    """The workspace that was created in `root`, if any."""
     try:
-        saved = orjson.loads((root / _MARK).read_bytes())
+        saved = orjson.loads((root / _FILE).read_bytes())
     except OSError:
         return None
-    first = datetime.fromisoformat(saved.pop("first"))
-    token_ends = saved.pop("token_ends", None)
-    outages = tuple(
+    outages = [
         Outage(kind, datetime.fromisoformat(start), datetime.fromisoformat(end))
-        for kind, start, end in saved.pop("outages", [])
-    )
+        for kind, start, end in saved["outages"]
+    ]
     return Workspace(
-        **{**saved, "root": root, "first": first, "outages": outages},
-        token_ends=datetime.fromisoformat(token_ends) if token_ends else None,
+        root,
+        datetime.fromisoformat(saved["first"]),
+        saved["seed"],
+        saved["visits_per_day"],
+        saved["port"],
+        tuple(outages),
     )
 
 
-def set_up(stage: Workspace, token: str) -> None:
-    """An empty stage, in place of the one that stood there.
-
-    Raises:
-        FileExistsError: the folder holds something that is not a stage; nothing is deleted then.
-    """
-    if stage.root.exists():
-        if any(stage.root.iterdir()) and load_stage(stage.root) is None:
-            raise FileExistsError(f"{stage.root} is not a demo's folder; move it away first")
-        shutil.rmtree(stage.root)
-    for folder in (stage.landing, stage.root / "dagster"):
-        folder.mkdir(parents=True)
-    stage.token_file.write_text(token, encoding="utf-8")
-    (stage.root / "dagster" / "dagster.yaml").write_text(
-        yaml.safe_dump(_instance(_PROJECT / "dagster.yaml", stage.root / "dagster")),
-        encoding="utf-8",
-    )
-    stage.workspace.write_text(yaml.safe_dump(_WORKSPACE), encoding="utf-8")
-    stage.save()
+def free_port() -> int:
+    """A port of this machine on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
-def _instance(config: Path, home: Path) -> dict[str, object]:
-    """The project's instance settings, with its storage moved to `home`."""
-    settings: dict[str, object] = {}
-    if config.exists():
-        settings = yaml.safe_load(config.read_text(encoding="utf-8"))
+def _instance_config(home: Path) -> dict[str, object]:
+    """The project's `dagster.yaml`, if it is there, with its storage moved to `home`."""
+    path, config = _PROJECT / "dagster.yaml", {}
+    if path.exists():
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
     for name in ("storage", "compute_logs", "local_artifact_storage"):
-        settings.pop(name, None)
-    settings["storage"] = {"sqlite": {"base_dir": str(home.absolute())}}
-    return settings
+        config.pop(name, None)
+    return {**config, "storage": {"sqlite": {"base_dir": str(home.absolute())}}}

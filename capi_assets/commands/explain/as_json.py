@@ -1,4 +1,4 @@
-"""An order's story for programs: the page's content as JSON, masked as the page is."""
+"""The history of an order as JSON: the content of the page, masked in the same way."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from capi_assets.commands.explain import masking
 from capi_assets.commands.explain.facts import OrderHistory
-from capi_assets.commands.explain.find_order import sighted_hour
+from capi_assets.commands.explain.find_order import hour_of
 from capi_assets.commands.explain.spellings import SpellingCheck
 from capi_assets.commands.explain.text import (
     answer_words,
@@ -18,44 +18,44 @@ from capi_assets.commands.explain.text import (
 from capi_assets.hours import hour_key
 
 
-def as_json(story: OrderHistory, inquiry: SpellingCheck | None = None) -> dict[str, Any]:
-    """The page for programs: times as ISO 8601, shapes and shortened digests as on the page."""
-    row = story.order or story.refused[0]
+def as_json(history: OrderHistory, check: SpellingCheck | None = None) -> dict[str, Any]:
+    """The content of the page: times in ISO 8601, shapes and shortened digests as on the page."""
+    row = history.order or history.quarantined[0]
     return {
-        "order_id": story.order_id,
-        "hour": hour_key(story.hour),
+        "order_id": history.order_id,
+        "hour": hour_key(history.hour),
         "event_name": row["event_name"],
         "dataset_id": row["dataset_id"],
         "others": [
-            {"hour": hour_key(sighted_hour(other)), "event_name": other["event_name"],
+            {"hour": hour_key(hour_of(other)), "event_name": other["event_name"],
              "dataset_id": other["dataset_id"], "refused": "status" not in other}
-            for other in story.others
+            for other in history.others
         ],
-        "columns": dict(columns(story)),
-        "dropped_fields": dict(dropped(story)),
+        "columns": dict(columns(history)),
+        "dropped_fields": dict(dropped(history)),
         "refused": [
             {"source": each["source"], "line": each["line"], "hour": hour_key(each["hour"]),
              "reasons": {entry: refused_words(entry) for entry in each["reasons"].split()}}
-            for each in story.refused
+            for each in history.quarantined
         ],
-        "verdict": story.verdict,
-        "reason": story.reason,
-        "visit_id": story.event and story.event["visit_id"],
-        "lent": ((story.event or {}).get("lent") or "").split(),
+        "verdict": history.verdict,
+        "reason": history.reason,
+        "visit_id": history.event and history.event["visit_id"],
+        "lent": ((history.event or {}).get("lent") or "").split(),
         "candidates": [
             {"visit_id": each.visit_id, "keys": list(each.keys),
              "visited_at": each.visited_at.isoformat()}
-            for each in story.candidates
+            for each in history.candidates
         ],
-        "all_candidates": story.all_candidates,
+        "all_candidates": history.all_candidates,
         "match_keys": {
-            key: {"from": origin, "values": values} for key, origin, values, _ in key_rows(story)
+            key: {"from": origin, "values": values} for key, origin, values, _ in key_rows(history)
         },
-        "payload": None if story.payload is None else masking.payload(story.payload),
-        "plan": story.planned and {
-            "action": story.planned["action"],
-            "reason": story.planned["reason"],
-            "deliver_until": story.planned["deliver_until"].isoformat(),
+        "payload": None if history.payload is None else masking.payload(history.payload),
+        "plan": history.planned and {
+            "action": history.planned["action"],
+            "reason": history.planned["reason"],
+            "deliver_until": history.planned["deliver_until"].isoformat(),
         },
         "attempts": [
             {
@@ -65,19 +65,19 @@ def as_json(story: OrderHistory, inquiry: SpellingCheck | None = None) -> dict[s
                 "finished_at": each["finished_at"] and each["finished_at"].isoformat(),
                 "words": answer_words(each),
             }
-            for each in story.attempts
+            for each in history.attempts
         ],
-        "to_do": story.to_do,
-        **({"hash": _inquiry_json(inquiry)} if inquiry else {}),
+        "to_do": history.to_do,
+        **({"hash": _check_json(check)} if check else {}),
     }  # fmt: skip
 
 
-def _inquiry_json(inquiry: SpellingCheck) -> dict[str, Any]:
+def _check_json(check: SpellingCheck) -> dict[str, Any]:
     return {
-        "key": inquiry.key,
-        "answer": inquiry.sentence,
+        "key": check.key,
+        "answer": check.sentence,
         "spellings": [
             {"name": each.name, "digest": masking.short(each.digest), "equals": list(each.sent_as)}
-            for each in inquiry.tried
+            for each in check.tried
         ],
     }

@@ -1,7 +1,6 @@
-"""Where an order stands in the lake: among the stored orders, or among the refused rows.
+"""Finds an order in the lake, among the stored orders and the quarantined rows.
 
-Looks through all hours that the lake holds unless told which; what became of the order is
-`explain.py`'s business.
+Searches all hours of the lake unless given one; the history of the order is in facts.py.
 """
 
 from __future__ import annotations
@@ -25,16 +24,15 @@ _SIMILAR = 5
 
 
 class UnknownOrderError(LookupError):
-    """No row of the lake has this order id; the message says where was looked and what to do."""
+    """No row of the lake has this order id; the message says what was searched and what to do."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """Rows with one order id. `orders` have the columns of Orders and `refused` of Quarantine,
-    both the newest first."""
+    """Rows with one order id, the newest first: of the tables Orders and Quarantine."""
 
     orders: list[dict[str, Any]]
-    refused: list[dict[str, Any]]
+    quarantined: list[dict[str, Any]]
 
 
 def find(
@@ -45,9 +43,9 @@ def find(
     hour: datetime | None = None,
     event_name: str | None = None,
 ) -> Found:
-    """All rows of the order; only those of `hour` and `event_name`, where given.
+    """All rows of the order; only those of `hour` and `event_name`, if given.
 
-    A refused row whose event name was unusable counts for every event name.
+    A quarantined row whose event name is unusable counts for every event name.
 
     Raises:
         UnknownOrderError: there is none.
@@ -55,17 +53,17 @@ def find(
     """
     hours = None if hour is None else [hour]
     orders = _rows(lake, "orders", Orders, hours, connection, "order_id = $1", [order_id])
-    refused = _rows(
+    quarantined = _rows(
         lake, "quarantined_orders", Quarantine, hours, connection, "row_id = $1", [order_id]
     )
     if event_name is not None:
         orders = [row for row in orders if row["event_name"] == event_name]
-        refused = [row for row in refused if row["event_name"] in (event_name, None)]
-    if not orders and not refused:
+        quarantined = [row for row in quarantined if row["event_name"] in (event_name, None)]
+    if not orders and not quarantined:
         raise UnknownOrderError(_unknown(lake, order_id, connection, hour, event_name))
     return Found(
         sorted(orders, key=lambda row: row["occurred_at"], reverse=True),
-        sorted(refused, key=lambda row: row["hour"], reverse=True),
+        sorted(quarantined, key=lambda row: row["hour"], reverse=True),
     )
 
 
@@ -82,10 +80,10 @@ def _rows(
     files = lake.paths(table, lake.hours(table) if hours is None else hours)
     engine = DuckDBEngine(connection)
     engine.register(table, files, arrow_schema(contract))
-    found = connection.sql(
+    result = connection.sql(
         f"SELECT * FROM {table} WHERE {condition} LIMIT {limit}", params=values
     ).to_arrow_table()
-    rows: list[dict[str, Any]] = found.cast(arrow_schema(contract)).to_pylist()
+    rows: list[dict[str, Any]] = result.cast(arrow_schema(contract)).to_pylist()
     return rows
 
 
@@ -99,7 +97,7 @@ def _unknown(
     known = lake.hours("orders")
     if not known:
         return (
-            f"The lake {lake.root} holds no orders at all. See that CAPI_LAKE names the right one"
+            f"The lake {lake.root} has no orders. Check that CAPI_LAKE names the right one"
             " (`capi-assets doctor`), then materialize the order's hour."
         )
     where = f"the {count(len(known), 'hour')} from {hour_key(known[0])} to {hour_key(known[-1])}"
@@ -108,11 +106,11 @@ def _unknown(
     name = f" with the event name {event_name}" if event_name is not None else ""
     similar = _similar(lake, order_id, connection)
     hint = f" Similar: {join_names(similar)}." if similar else ""
-    narrowed = "Leave out --hour and --event-name to look everywhere. " if hour or name else ""
+    narrowed = "Leave out --hour and --event-name to search everywhere. " if hour or name else ""
     return (
-        f"No order {order_id!r}{name} among the orders and refused rows of {where}.{hint}"
-        f" {narrowed}If it was sold in another hour, materialize that hour; if in one of these, it"
-        " did not land: look for it in the landing files or the SQL model."
+        f"No order {order_id!r}{name} among the orders and quarantined rows of {where}.{hint}"
+        f" {narrowed}If it was placed in another hour, materialize that hour; if in one of these,"
+        " it was not ingested: check the landing files or the SQL model."
         f"{_unreadable(lake, None if hour is None else [hour], connection)}"
     )
 
@@ -120,7 +118,7 @@ def _unknown(
 def _unreadable(
     lake: Lake, hours: Sequence[datetime] | None, connection: duckdb.DuckDBPyConnection
 ) -> str:
-    """Where rows without an id were refused: the order may be among them."""
+    """Quarantined rows without an id: the order may be among them."""
     rows = _rows(
         lake,
         "quarantined_orders",
@@ -138,11 +136,11 @@ def _unreadable(
     more = ["and more"] if len(rows) > _SIMILAR else []
     if not places:
         return ""
-    return f" It may be in what could not be read: {', '.join([*places, *more])}."
+    return f" It may be among rows that could not be read: {', '.join([*places, *more])}."
 
 
 def _similar(lake: Lake, order_id: str, connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Ids that differ in case, blanks or a prefix, or orders whose event id was typed."""
+    """Ids that differ in case, blanks or a prefix, or orders whose event id was given."""
     condition = (
         "lower(trim(order_id)) = lower(trim($1)) OR event_id = $1"
         " OR ends_with(order_id, ltrim(trim($1), '#')) AND length($1) >= 4"
@@ -151,6 +149,6 @@ def _similar(lake: Lake, order_id: str, connection: duckdb.DuckDBPyConnection) -
     return [f"{row['order_id']} of {hour_key(row['occurred_at'])}" for row in rows]
 
 
-def sighted_hour(row: dict[str, Any]) -> datetime:
+def hour_of(row: dict[str, Any]) -> datetime:
     """The hour of a row of either table."""
     return floor_hour((row.get("occurred_at") or row["hour"]).astimezone(UTC))

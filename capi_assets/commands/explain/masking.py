@@ -1,7 +1,6 @@
-"""What of an order may be shown to people: shapes, shortened digests and ids, money and codes.
+"""Masks an order for display: shapes, shortened digests and cookies; codes and amounts as they are.
 
-Nothing here hides anything from Meta; it keeps what a person could be recognised by off screens,
-tickets and chats.
+It keeps personal data off screens, tickets and chats; what is sent to Meta is not affected.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from capi_assets.ingest.quarantine import shape_of
 from capi_assets.meta.events.custom_data import CUSTOM_DATA_FIELDS
 from capi_assets.meta.match_keys.hashed_keys import HASHED_KEYS
 
-SHOWN = 12
+SHOWN_CHARACTERS = 12
 """Characters of a digest that are shown: enough to compare, too few to look up."""
 
-# Words from closed lists, and money.
+# Values from closed lists, our own ids, and amounts.
 _OPEN = frozenset(
     {"order_id", "event_name", "event_id", "action_source", "status", "value", "currency"}
     | {"content_type", "num_items", "consent", "opt_out", "visit_id", "dataset_id"}
@@ -33,11 +32,11 @@ _COOKIE = re.compile(r"(fb\.\d\.\d+\.)(.+)")
 
 def short(digest: str) -> str:
     """The first characters of a digest."""
-    return f"{digest[:SHOWN]}…"
+    return f"{digest[:SHOWN_CHARACTERS]}…"
 
 
 def cell(column: str, value: Any) -> str:
-    """One value of a stored order as its shape; codes, ids of ours and money as they are."""
+    """One value of a stored order as its shape; codes, our own ids and amounts as they are."""
     if isinstance(value, datetime):
         return format_utc(value)
     if column in HASHED_KEYS:
@@ -51,7 +50,7 @@ def cell(column: str, value: Any) -> str:
 
 
 def payload(event: Mapping[str, Any]) -> dict[str, Any]:
-    """An event as it is sent, with nothing left that could be a person's."""
+    """An event as it is sent, with everything masked that could be personal data."""
     return {name: _member(name, value) for name, value in event.items()}
 
 
@@ -70,7 +69,7 @@ def user_value(key: str, value: Any) -> Any:
 
 
 def address(url: str) -> str:
-    """An address without what its query says, nor its path where that holds an e-mail address."""
+    """A URL without query values; only its shape where its path contains an e-mail address."""
     try:
         parts = urlsplit(url)
         names = [pair.partition("=")[0] for pair in parts.query.split("&") if pair]

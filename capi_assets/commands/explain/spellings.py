@@ -1,7 +1,10 @@
-"""Which spelling of a typed value makes a digest that was sent: ours, another system's, or none.
+"""Finds which normalisation of a value produces a digest that was sent: ours, another, or none.
 
-The typed value lives in this process only: what leaves here names spellings and shortened digests,
-never the value or a part of it. How values ought to be spelled is `meta.match_keys`' business.
+The value stays in this process: results name spellings and shortened digests, never the value or a
+part of it. The normalisation itself is in `meta/match_keys`.
+
+    check = check_spelling("em", "Jo@Example.com", None, policy, history.digests)
+    check.sentence, [spelling.name for spelling in check.matching]
 """
 
 from __future__ import annotations
@@ -20,12 +23,12 @@ from capi_assets.ingest.hashing import CONTACT_FIELDS, HashPolicy
 from capi_assets.meta.match_keys.digests import digest, sha256
 from capi_assets.meta.match_keys.hashed_keys import HASHED_KEYS, normalise, problem_text
 
-OURS = "as capi-assets spells it"
+OURS = "as normalised by capi-assets"
 
 
 @dataclass(frozen=True)
 class Spelling:
-    """One way to write the value; `sent_as` are the match keys whose digest it makes."""
+    """One form of the value; `sent_as` are the match keys that were sent with its digest."""
 
     name: str
     digest: str = field(repr=False)
@@ -34,7 +37,7 @@ class Spelling:
 
 @dataclass(frozen=True)
 class SpellingCheck:
-    """The answer to `--hash`: every spelling that was tried, and the answer in one sentence."""
+    """The result of `--hash`: every spelling that was tried, and the conclusion in one sentence."""
 
     key: str
     tried: list[Spelling]
@@ -42,19 +45,19 @@ class SpellingCheck:
 
     @property
     def matching(self) -> list[Spelling]:
-        """The spellings that make a digest of the key that was asked for."""
-        return [each for each in self.tried if self.key in each.sent_as]
+        """The spellings whose digest was sent as `key`."""
+        return [spelling for spelling in self.tried if self.key in spelling.sent_as]
 
 
 def key_named(name: str) -> str:
-    """The match key of a name, which may be the landing column's (`email` for `em`).
+    """The match key of a name, which may be a landing column (`email` for `em`).
 
     Raises:
         ValueError: it is neither.
     """
     key = CONTACT_FIELDS.get(name.lower(), name.lower())
     if key not in HASHED_KEYS:
-        raise ValueError(f"{name!r} is no hashed match key: {', '.join(HASHED_KEYS)}")
+        raise ValueError(f"{name!r} is not a hashed match key: {', '.join(HASHED_KEYS)}")
     return key
 
 
@@ -65,11 +68,11 @@ def check_spelling(
     policy: HashPolicy,
     sent: Mapping[str, Sequence[str]],
 ) -> SpellingCheck:
-    """Tries the spellings of `typed` against `sent`, the digests of the event per match key."""
+    """Compares the spellings of `typed` with `sent`, the digests of the event per match key."""
     by_digest: dict[str, list[str]] = {}
     for name, values in sent.items():
         for value in values:
-            # Meta's param builder appends a mark behind a dot.
+            # Meta's parameter builder appends a suffix after a dot.
             by_digest.setdefault(value[:64] if len(value) > 64 else value, []).append(name)
     tried: list[Spelling] = []
     seen: set[str] = set()
@@ -85,7 +88,7 @@ def check_spelling(
 def _digests(
     key: str, typed: str, country: str | None, policy: HashPolicy
 ) -> Iterator[tuple[str, str]]:
-    """Names of spellings with their digests; the first of equal ones is the one to tell."""
+    """Names of spellings with their digests; of equal digests the first name counts."""
     forms = _forms(key, typed, country, policy)
     for form in forms:
         yield _ours(key, country, policy), digest(form)
@@ -99,7 +102,7 @@ def _digests(
         yield "not hashed at all", typed.strip()
     for form in forms:
         yield "hashed twice", sha256(sha256(form))
-        yield "with a line feed behind it", sha256(f"{form}\n")
+        yield "followed by a line feed", sha256(f"{form}\n")
 
 
 def _forms(key: str, typed: str, country: str | None, policy: HashPolicy) -> tuple[str, ...]:
@@ -121,12 +124,12 @@ def _ours(key: str, country: str | None, policy: HashPolicy) -> str:
 
 
 def _texts(key: str, typed: str, forms: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Spellings that systems before us hash, from the plain to the odd."""
+    """Spellings that other systems hash, from the common to the rare."""
     trimmed = typed.strip()
     lower = trimmed.lower()
     yield "as typed", typed
     yield "trimmed", trimmed
-    yield "trimmed and in lower case (as Meta's SDKs spell most keys)", lower
+    yield "trimmed and in lower case (as Meta's SDKs normalise most keys)", lower
     yield "trimmed and in upper case", trimmed.upper()
     yield "in lower case, blanks kept", typed.lower()
     if key == "em":
@@ -143,7 +146,7 @@ def _texts(key: str, typed: str, forms: Sequence[str]) -> Iterator[tuple[str, st
         yield "the first word in lower case", lower.split()[0] if lower.split() else ""
     if key == "zp":
         yield "lower case without blanks and dashes", re.sub(r"[\s-]", "", lower)
-        yield "what stands before the dash", lower.partition("-")[0].strip()
+        yield "the part before the dash", lower.partition("-")[0].strip()
         yield "without leading zeros", lower.lstrip("0")
     if key == "ge":
         yield "the first letter in lower case", lower[:1]
@@ -171,7 +174,7 @@ def _of_address(lower: str) -> Iterator[tuple[str, str]]:
 
 def _of_phone(lower: str, forms: Sequence[str]) -> Iterator[tuple[str, str]]:
     digits = re.sub(r"\D", "", lower)
-    yield "its digits (as Meta's SDKs spell phones)", digits
+    yield "its digits (as Meta's SDKs normalise phones)", digits
     yield "its digits without leading zeros", digits.lstrip("0")
     yield "a plus and its digits", f"+{digits}"
     yield "without blanks", re.sub(r"\s", "", lower)
@@ -195,7 +198,7 @@ def _of_date(form: str) -> Iterator[tuple[str, str]]:
     yield "YYYY-MM-DD", f"{year}-{month}-{day}"
     yield "DDMMYYYY", f"{day}{month}{year}"
     yield "MMDDYYYY", f"{month}{day}{year}"
-    yield "YYYYDDMM: day and month changed places", f"{year}{day}{month}"
+    yield "YYYYDDMM: day and month swapped", f"{year}{day}{month}"
     yield "DD/MM/YYYY", f"{day}/{month}/{year}"
     yield "MM/DD/YYYY", f"{month}/{day}/{year}"
     yield "DD.MM.YYYY", f"{day}.{month}.{year}"
@@ -204,7 +207,7 @@ def _of_date(form: str) -> Iterator[tuple[str, str]]:
 def _of_other_countries(
     typed: str, policy: HashPolicy, by_digest: Mapping[str, Sequence[str]]
 ) -> list[Spelling]:
-    """Readings as a national number of some other country that make a digest that was sent."""
+    """Spellings as a national number of another country whose digest was sent."""
     found: dict[str, list[str]] = {}
     for each in pycountry.countries:
         for form in _forms("ph", typed, each.alpha_2, policy):
@@ -227,31 +230,31 @@ def _sentence(
     tried: Sequence[Spelling],
     sent: Mapping[str, Sequence[str]],
 ) -> str:
-    ours = [each for each in tried if each.name.startswith(OURS)]
-    hits = [each for each in tried if key in each.sent_as]
-    if any(each in ours for each in hits):
-        name = next(each.name for each in hits if each in ours)
-        return f"Yes: {name}, the value makes a digest of {key} that the event carries."
+    ours = [spelling for spelling in tried if spelling.name.startswith(OURS)]
+    hits = [spelling for spelling in tried if key in spelling.sent_as]
+    for spelling in hits:
+        if spelling in ours:
+            return f"Yes: {spelling.name}, the value has a digest that was sent as {key}."
     if hits:
         return (
-            f"The event carries the digest of the value {hits[0].name}, not {OURS}: it was hashed"
-            " before it landed, or read with another country. Land it unhashed, or hash the normal"
-            " form, so that Meta can match it."
+            f"The event has the digest of the value {hits[0].name}, not {OURS}: it was hashed"
+            " before it landed, or read with another country. Land it unhashed, or hash the"
+            " normalised form, so that Meta can match it."
         )
-    elsewhere = [each for each in tried if each.sent_as]
+    elsewhere = [spelling for spelling in tried if spelling.sent_as]
     if elsewhere:
         return (
             f"Not as {key}, but the event's {join_names(elsewhere[0].sent_as)} is the digest of the"
             f" value {elsewhere[0].name}: columns may be mixed up."
         )
     if not sent.get(key):
-        return f"The event carries no {key} at all, so nothing could equal it."
+        return f"The event has no {key}, so there is nothing to compare."
     problem = normalise(
         key, typed, country, default_country=policy.default_country, date_format=policy.date_format
     ).problem
-    why = f" As {key} the value could not be sent: {problem_text(problem)}" if problem else ""
-    carried = join_names(short(value) for value in sent[key])
+    why = f" As {key} the value cannot be sent: {problem_text(problem)}" if problem else ""
+    digests = join_names(short(value) for value in sent[key])
     return (
-        f"No: none of {len(tried)} spellings of the value makes {carried}. The order was placed"
-        f" with another value, or with another spelling hashed before it landed.{why}"
+        f"No: none of {len(tried)} spellings of the value produces {digests}. The order was placed"
+        f" with another value, or another spelling was hashed before it landed.{why}"
     )

@@ -1,1 +1,1 @@
-"""`capi-assets report`: what became of some hours, as one page."""
+"""`capi-assets report`: an HTML report on a range of hours, for colleagues."""

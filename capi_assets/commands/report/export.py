@@ -1,4 +1,4 @@
-"""The report's numbers as files: `attribution_health` with what the report adds to each row."""
+"""The report's numbers as files: `attribution_health` with columns of the report."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from capi_assets.hours import HOUR
 
 
 def numbers(report: Report) -> pa.Table:
-    """`attribution_health` of the report's hours, with what holds for each row's whole hour.
+    """`attribution_health` of the report's hours, with facts of each row's whole hour added.
 
-    Added are judged, flagged, coverage_of_hour, delivered_late_in_hour, gap (the report's number
-    of it, null where there is none) and cause.
+    Columns added: judged, flagged, coverage_of_hour, delivered_late_in_hour, gap (its number in
+    the report, null where there is none) and cause.
     """
     flags = {row["hour"].astimezone(UTC): row for row in report.flags.to_pylist()}
     late: dict[object, int] = {}
@@ -25,10 +25,10 @@ def numbers(report: Report) -> pa.Table:
         hour = row["hour"].astimezone(UTC)
         late[hour] = late.get(hour, 0) + row["orders"]
     gaps = {}
-    for number, story in enumerate(report.gap_histories, 1):
-        hour = story.gap.first_hour
-        while hour <= story.gap.last_hour:
-            gaps[hour] = (number, str(story.gap.cause))
+    for number, history in enumerate(report.histories, 1):
+        hour = history.gap.first_hour
+        while hour <= history.gap.last_hour:
+            gaps[hour] = (number, str(history.gap.cause))
             hour += HOUR
     hours = [hour.astimezone(UTC) for hour in report.health["hour"].to_pylist()]
     added = {
@@ -48,7 +48,7 @@ def numbers(report: Report) -> pa.Table:
 
 
 def write_numbers(report: Report, page: Path) -> list[Path]:
-    """Writes them beside the page, as CSV (times ISO 8601 in UTC) and as Parquet."""
+    """Writes the numbers next to the page, as CSV (times ISO 8601 in UTC) and as Parquet."""
     table = numbers(report)
     paths = [page.with_suffix(suffix) for suffix in (".csv", ".parquet")]
     pacsv.write_csv(table, paths[0])

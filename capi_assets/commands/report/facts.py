@@ -1,6 +1,9 @@
-"""`capi-assets report`: what is told about a range of hours, gathered from lake and ledger.
+"""The facts of `capi-assets report`: everything about a range of hours, from lake and ledger.
 
-How it looks is in report_page.py, its numbers as files in report_numbers.py.
+Reads and computes; page.py draws the page of them, text.py words it, export.py writes the numbers.
+
+    report = from_settings(read_settings(), hours)
+    Path("report.html").write_text(page(report))
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ from capi_assets.policies import coverage_policy, open_ledger
 from capi_assets.settings import Settings
 
 _BATCH_HOURS = 24
-"""Hours whose orders are in memory at the same time."""
+"""Hours read at a time, so that memory does not grow with the range."""
 
 _EVENTS = [name for name in arrow_schema(MatchedEvents).names if name != "payload"]
 _DELIVERED = ["occurred_at", "delivered_at", "status"]
@@ -41,18 +44,18 @@ _DELIVERED = ["occurred_at", "delivered_at", "status"]
 
 @dataclass(frozen=True)
 class Report:
-    """What is told about `hours`.
+    """Everything that the page and the files show about `hours` (UTC), as of `now`.
 
     Attributes:
         health: `attribution_health` of these hours.
-        flags: their judgement (`flags.FLAGS`) as of `now`.
-        late: orders delivered after their hour was due (`late.LATE`).
+        flags: one row per hour (`flags.FLAGS`), evaluated as of `now`.
+        late: orders delivered after their hour was due (`late_orders.LATE`).
         losses: orders that were not delivered, per hour and reason (`outcomes.LOSSES`).
         match_keys: match keys per hour (`match_key_shares.MATCH_KEY_COUNTS`).
-        changed: delivered orders that would be sent otherwise today.
-        meta_stats: Meta's own counts beside ours, as far as they were read.
+        changed: delivered orders whose payload would differ if sent today.
+        meta_stats: Meta's counts compared with ours, as far as they are stored.
         deliveries: occurred_at, delivered_at and status of every event.
-        gap_histories: the gaps, in time order.
+        histories: the gaps, in time order.
     """
 
     hours: Sequence[datetime]
@@ -65,11 +68,14 @@ class Report:
     changed: int
     meta_stats: Sequence[Mapping[str, Any]]
     deliveries: pa.Table
-    gap_histories: Sequence[GapHistory]
+    histories: Sequence[GapHistory]
 
 
 def from_settings(settings: Settings, hours: Sequence[datetime]) -> Report:
-    """The report of `hours` by the settings; the ledger is opened only where it has to tell."""
+    """The report of `hours` (consecutive) by the settings; called by the command line.
+
+    The ledger is opened only if orders were late; a ledger that cannot be reached raises then.
+    """
 
     def attempts_of(events: pa.Table) -> pa.Table:
         if not events.num_rows:
@@ -90,7 +96,7 @@ def gather(
 ) -> Report:
     """Reads `hours` (consecutive) a day at a time; changes nothing.
 
-    `attempts_of` is `Ledger.attempts_for`, called only where orders were late.
+    `attempts_of` is `Ledger.attempts_for`; it gets the events of late orders, or no rows.
     """
     start, end = hour_range(hours)
     around = hours_between(start - NEIGHBOURS, end + NEIGHBOURS)
@@ -103,7 +109,7 @@ def gather(
     ]
     late = pa.concat_tables([LATE.empty_table(), *(part.late for part in parts)])
     events = pa.concat_tables([part.late_events for part in parts])
-    why = late_causes(late, events, attempts_of(events)) if late.num_rows else {}
+    causes = late_causes(late, events, attempts_of(events)) if late.num_rows else {}
     return Report(
         hours=hours,
         now=now,
@@ -117,7 +123,7 @@ def gather(
         changed=sum(part.changed for part in parts),
         meta_stats=lake.read("meta_stats", hours, arrow_schema(MetaStats)).to_pylist(),
         deliveries=pa.concat_tables([part.deliveries for part in parts]),
-        gap_histories=gap_histories(flags, late, why),
+        histories=gap_histories(flags, late, causes),
     )
 
 
@@ -134,12 +140,12 @@ class _Part:
 def _read(lake: Lake, hours: Sequence[datetime], policy: CoveragePolicy) -> _Part:
     events = lake.read("matched_events", hours, arrow_schema(MatchedEvents), _EVENTS)
     results = lake.read("delivery_results", hours, arrow_schema(DeliveryResults))
-    refused = lake.read("quarantined_orders", hours, arrow_schema(Quarantine))
+    quarantined = lake.read("quarantined_orders", hours, arrow_schema(Quarantine))
     late = late_orders(results, policy)
     return _Part(
         late=late,
         late_events=late_events(results, late, policy),
-        losses=losses(events, results, refused),
+        losses=losses(events, results, quarantined),
         match_keys=match_key_counts(events),
         changed=pc.sum(pc.fill_null(_was_changed(results), False)).as_py() or 0,
         deliveries=results.select(_DELIVERED),

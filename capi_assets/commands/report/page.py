@@ -1,56 +1,69 @@
-"""The report as one self-contained HTML page: it asks for nothing over the network, reads well on
-a telephone and on paper, and follows light and dark.
+"""The report as one self-contained HTML page: it loads nothing over the network, reads well on a
+phone and on paper, and follows light and dark.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from capi_assets.commands.report import text as words
+from capi_assets.commands.report import text
 from capi_assets.commands.report.facts import Report
 from capi_assets.commands.report.glossary import GLOSSARY
 from capi_assets.commands.report.reconciliation import agreement
-from capi_assets.coverage.buckets import buckets_of
-from capi_assets.coverage.charts import (
-    GapBand,
-    coverage_picture,
-    freshness_picture,
-    match_keys_picture,
-    waterfall_picture,
+from capi_assets.commands.report.waterfall import (
+    BarRow,
+    Bars,
+    WaterfallTotals,
+    waterfall_bars,
+    waterfall_headline,
+    waterfall_totals,
 )
-from capi_assets.coverage.charts.svg import NARROW, WIDE
-from capi_assets.coverage.charts.waterfall import totals
-from capi_assets.coverage.formatting import count, format_utc
+from capi_assets.coverage import charts
+from capi_assets.coverage.buckets import buckets_of
+from capi_assets.coverage.charts import NARROW, WIDE, Chart, GapBand
+from capi_assets.coverage.formatting import count, format_duration, format_utc
 from capi_assets.coverage.freshness import freshness
 from capi_assets.coverage.gap_history import GapHistory
 from capi_assets.coverage.match_key_shares import match_key_shares
 from capi_assets.hours import HOUR
+from capi_assets.meta.limits import WINDOW
 
-_BARS = {WIDE: 192, NARROW: 96}
-_STORIES = 30
+_MAX_BUCKETS = {WIDE: 192, NARROW: 96}
+"""Bars per chart: below four pixels each they can no longer be told apart."""
+
+_MAX_GAPS = 30
+"""Gaps told in full; a page with more is not read."""
+
+_MAX_DEADLINES = 6
+_URGENT = timedelta(hours=24)
 
 
 @dataclass(frozen=True)
 class _Figure:
+    """A titled figure: bars in HTML, or a chart over time drawn for a page and for a phone."""
+
     name: str
     title: str
     hint: str
-    wide: str
-    narrow: str
+    headline: Sequence[str] = ()
+    bars: Bars | None = None
+    legend: Sequence[tuple[str, str]] = ()
+    svgs: dict[str, str] = field(default_factory=dict)
 
 
 def page(report: Report) -> str:
     """The page's HTML."""
-    found = totals(report.health)
-    header, rows = words.totals_table(report)
+    totals = waterfall_totals(report.health)
+    header, rows = text.totals_table(report)
     first, end = report.hours[0], report.hours[-1] + HOUR
-    shown = _most_telling(report.gap_histories)
+    shown = _largest(report.histories)
     return (
         _templates()
         .get_template("report.html")
@@ -58,93 +71,133 @@ def page(report: Report) -> str:
             period=f"{format_utc(first).removesuffix(' UTC')} to {format_utc(end)}",
             hours=count(len(report.hours), "hour"),
             now=format_utc(report.now),
-            headline=words.headline(report, found),
-            tiles=words.tiles(report, found),
-            gap_histories=[words.told(story, n, report.now) for n, story in shown],
-            stories_left_out=len(report.gap_histories) - len(shown),
-            changed_since=words.changed_since(report),
+            headline=text.headline(report, totals),
+            tiles=text.tiles(report, totals),
+            gaps=[text.gap_card(history, n, report.now) for n, history in shown],
+            gaps_left_out=len(report.histories) - len(shown),
+            changed_since=text.changed_since(report),
             agreement=agreement(report.meta_stats),
-            pictures=_figures(report),
+            figures=_figures(report, totals),
             totals_header=header,
             totals=rows,
-            texts=header.index("Currency") + 1,
-            reasons=words.reasons_table(report),
+            text_columns=header.index("Currency") + 1,
+            reasons=text.reasons_table(report),
             glossary=GLOSSARY,
         )
     )
 
 
-def _most_telling(gap_histories: Sequence[GapHistory]) -> list[tuple[int, GapHistory]]:
+def _largest(histories: Sequence[GapHistory]) -> list[tuple[int, GapHistory]]:
     """The largest gaps with their numbers, in time order."""
-    numbered = list(enumerate(gap_histories, 1))
-    largest = sorted(numbered, key=lambda item: (-item[1].lost, item[0]))[:_STORIES]
+    numbered = list(enumerate(histories, 1))
+    largest = sorted(numbered, key=lambda item: (-item[1].missing_at_first, item[0]))[:_MAX_GAPS]
     return sorted(largest, key=lambda item: item[0])
 
 
-def _figures(report: Report) -> list[_Figure]:
-    shades = [
-        GapBand(
-            str(number),
-            story.gap.first_hour,
-            story.gap.last_hour,
-            story.over,
-            story.gap.first_deadline,
-        )
-        for number, story in enumerate(report.gap_histories, 1)
+def _figures(report: Report, totals: WaterfallTotals) -> list[_Figure]:
+    bands = [
+        GapBand(str(number), h.gap.first_hour, h.gap.last_hour, h.is_over, h.gap.first_deadline)
+        for number, h in enumerate(report.histories, 1)
     ]
-    drawn: dict[str, list[str]] = {name: [] for name in _CAPTIONS}
-    for width, most in _BARS.items():
-        buckets = buckets_of(report.hours, most)
-        shares = match_key_shares(report.match_keys, buckets)
-        ages = freshness(report.deliveries, buckets)
-        drawn["waterfall"].append(
-            waterfall_picture(report.health, width=width, name=f"waterfall-{width}")
-        )
-        drawn["coverage"].append(
-            coverage_picture(
-                report.health, report.late, shades, buckets, report.now,
-                width=width, name=f"coverage-{width}",
+    figures = [
+        _Figure(
+            "waterfall",
+            "From order to Meta",
+            "Read downwards: each row takes its orders off, until those that reached Meta are"
+            " left.",
+            waterfall_headline(totals),
+            waterfall_bars(totals),
+        ),
+        _over_time(
+            "coverage",
+            "Coverage over time",
+            "Above, the share of eligible orders at Meta; below, all orders. Gaps carry their"
+            " number.",
+            {w: _coverage(report, bands, w) for w in _MAX_BUCKETS},
+        ),
+    ]
+    if deadlines := _deadline_bars(bands, report.now):
+        figures.append(
+            _Figure(
+                "deadlines",
+                "Time left",
+                "How much of Meta’s seven days is left for the first order of each open gap.",
+                bars=deadlines,
             )
-        )  # fmt: skip
-        drawn["keys"].append(match_keys_picture(shares, buckets, width=width))
-        drawn["freshness"].append(freshness_picture(ages, buckets, width=width))
-    return [_Figure(name, title, hint, *drawn[name]) for name, (title, hint) in _CAPTIONS.items()]
+        )
+    return [
+        *figures,
+        _over_time(
+            "keys",
+            "Match keys over time",
+            "The higher a row, the more events carry the key. A drop means the tracker stopped"
+            " sending it.",
+            {w: _match_keys(report, w) for w in _MAX_BUCKETS},
+        ),
+        _over_time(
+            "freshness",
+            "Freshness",
+            "Time from the order to Meta’s acceptance, by the time of the order, on a logarithmic"
+            " scale.",
+            {w: _freshness(report, w) for w in _MAX_BUCKETS},
+        ),
+    ]
 
 
-_CAPTIONS = {
-    "waterfall": (
-        "From order to Meta",
-        "Read downwards: what is taken off on the way, until what reached Meta is left.",
-    ),
-    "coverage": (
-        "Coverage over time",
-        "Above, the share of eligible orders at Meta; below, all orders. Gaps carry their number.",
-    ),
-    "keys": (
-        "Match keys over time",
-        "The higher a row stands, the more events carry the key. A step down is a tracker that"
-        " lost it.",
-    ),
-    "freshness": (
-        "Freshness",
-        "Time from the order to Meta’s acceptance, by the time of the order. The scale grows"
-        " tenfold from step to step, so that minutes and days both fit.",
-    ),
-}
+def _over_time(name: str, title: str, hint: str, drawn: dict[int, Chart]) -> _Figure:
+    wide = drawn[WIDE]
+    svgs = {"wide": wide.svg, "narrow": drawn[NARROW].svg}
+    return _Figure(name, title, hint, wide.headline, legend=wide.legend, svgs=svgs)
+
+
+def _coverage(report: Report, bands: Sequence[GapBand], width: int) -> Chart:
+    buckets = buckets_of(report.hours, _MAX_BUCKETS[width])
+    return charts.coverage_chart(report.health, report.late, bands, buckets, width=width)
+
+
+def _match_keys(report: Report, width: int) -> Chart:
+    buckets = buckets_of(report.hours, _MAX_BUCKETS[width])
+    shares = match_key_shares(report.match_keys, buckets)
+    return charts.match_keys_chart(shares, buckets, width=width)
+
+
+def _freshness(report: Report, width: int) -> Chart:
+    buckets = buckets_of(report.hours, _MAX_BUCKETS[width])
+    return charts.freshness_chart(freshness(report.deliveries, buckets), buckets, width=width)
+
+
+def _deadline_bars(bands: Sequence[GapBand], now: datetime) -> Bars | None:
+    """A row per gap that can be recovered, the most urgent first."""
+    ahead = sorted(
+        ((b.deadline, b.name) for b in bands if b.deadline is not None and b.deadline > now),
+        key=lambda item: item[0],
+    )
+    rows = [
+        BarRow(
+            f"Gap {name}: until {format_utc(until)}",
+            "lost" if until - now <= _URGENT else "waiting",
+            0,
+            round(100 * min((until - now) / WINDOW, 1.0), 2),
+            [format_duration(until - now)],
+        )
+        for until, name in ahead[:_MAX_DEADLINES]
+    ]
+    return Bars(rows, []) if rows else None
 
 
 @cache
 def _templates() -> Environment:
+    folders = [Path(__file__).parent / "templates", Path(charts.__file__).parent]
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=FileSystemLoader(folders),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters["held"] = lambda words: _BREAKS.sub("\N{NO-BREAK SPACE}", words)
+    environment.filters["keep_units"] = lambda value: _BREAKS.sub("\N{NO-BREAK SPACE}", value)
     return environment
 
 
-# Between a figure and its currency or unit no line ends.
+# No line breaks between a number and its currency or unit.
 _BREAKS = re.compile(r" (?=%)|(?<=\b[A-Z]{3}) (?=-?\d)|(?<=\d) (?=(?:d|h|min)\b)")

@@ -1,6 +1,6 @@
-"""What the report says of Meta's own counts beside ours, from the stored rows of `meta_stats`.
+"""The report's section on Meta's counts compared with ours, from stored rows of `meta_stats`.
 
-The comparison itself is in coverage/reconciliation/compare.py; nothing is asked of Meta here.
+The comparison itself is in coverage/reconciliation/compare.py; no request is sent here.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from capi_assets.coverage.reconciliation.text import OFF, advice, hour_off, hour
 Row = Mapping[str, Any]
 
 _COMPARED = ("agree", *OFF)
-_HOURS = 10
+_MAX_HOURS = 10
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Both sides as the report tells them.
+    """The comparison as the report shows it.
 
     Attributes:
-        mood: good, warn (nothing could be compared) or bad (a difference lasts).
-        sentence: both sides in all.
-        notes: the hours that differ, what to look for, and what could not be compared.
+        mood: good, warn (nothing could be compared) or bad (a lasting difference).
+        sentence: the totals of both sides.
+        notes: the hours that differ, what to check, and what could not be compared.
         header, table: per event name (and dataset, where there are several).
     """
 
@@ -40,7 +40,7 @@ class Agreement:
 
 
 def agreement(rows: Sequence[Row]) -> Agreement | None:
-    """What to tell of the rows of `meta_stats`; None where there are none."""
+    """The comparison over rows of `meta_stats`; None where there are none."""
     if not rows:
         return None
     by_hour: dict[datetime, list[Row]] = defaultdict(list)
@@ -49,37 +49,37 @@ def agreement(rows: Sequence[Row]) -> Agreement | None:
     compared = [row for row in rows if row["verdict"] in _COMPARED]
     hours = {row["hour"] for row in compared}
     off = {hour: of for hour, of in by_hour.items() if hour_off(of)}
-    notes = [hour_sentence(hour, of) for hour, of in list(off.items())[:_HOURS]]
-    if len(off) > _HOURS:
-        notes.append(f"And {count(len(off) - _HOURS, 'more hour')} alike.")
+    notes = [hour_sentence(hour, of) for hour, of in list(off.items())[:_MAX_HOURS]]
+    if len(off) > _MAX_HOURS:
+        notes.append(f"And {count(len(off) - _MAX_HOURS, 'more hour')} with a similar difference.")
     notes += [advice(rows)] if off else []
     notes += _left_out(by_hour)
     state, mood = ("differs", "bad") if off else ("agrees", "good")
     if not hours:
         state, mood = "not known", "warn"
-    several = len({row["dataset_id"] for row in rows}) > 1
-    header = [*(["Dataset"] if several else []), "Event", "Meta counts", "Ours delivered"]
+    has_datasets = len({row["dataset_id"] for row in rows}) > 1
+    header = [*(["Dataset"] if has_datasets else []), "Event", "Meta counts", "Delivered by us"]
     return Agreement(
         state,
         mood,
         _sentence(compared, len(hours), len(off)),
         notes,
         [*header, "Difference", "Unexplained", "Hours that differ"],
-        _table(compared, several),
+        _table(compared, has_datasets),
     )
 
 
 def _sentence(compared: Sequence[Row], hours: int, off: int) -> str:
     if not hours:
-        return "No hour could be compared with Meta's own counts."
-    theirs, mine = sum(row["meta_events"] or 0 for row in compared), sum(map(ours, compared))
-    said = (
+        return "No hour could be compared with Meta's counts."
+    theirs = sum(row["meta_events"] or 0 for row in compared)
+    sentence = (
         f"In {count(hours, 'hour')} that could be compared, Meta counts"
-        f" {count(theirs, 'event')} where our books have {mine:,} delivered"
+        f" {count(theirs, 'event')} and our records show {sum(map(ours, compared)):,} delivered"
     )
     if off:
-        return f"{said}; in {off:,} of them the two differ for long, and nothing explains it."
-    return f"{said}; no difference lasts."
+        return f"{sentence}; in {off:,} of them there is a lasting, unexplained difference."
+    return f"{sentence}; there is no lasting difference."
 
 
 def _left_out(by_hour: Mapping[datetime, Sequence[Row]]) -> list[str]:
@@ -95,11 +95,11 @@ def _left_out(by_hour: Mapping[datetime, Sequence[Row]]) -> list[str]:
         elif "too_early" in verdicts:
             why["Meta's counts had not settled yet"] += 1
         elif "not_materialized" in verdicts:
-            why["our side was not materialized"] += 1
-    return [f"{count(number, 'hour')} not compared: {words}." for words, number in why.items()]
+            why["our side is not materialized"] += 1
+    return [f"{count(number, 'hour')} not compared: {reason}." for reason, number in why.items()]
 
 
-def _table(compared: Sequence[Row], several: bool) -> list[list[str]]:
+def _table(compared: Sequence[Row], has_datasets: bool) -> list[list[str]]:
     groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in compared:
         if row["event_name"]:
@@ -109,7 +109,7 @@ def _table(compared: Sequence[Row], several: bool) -> list[list[str]]:
         lasting = sum(row["verdict"] in OFF and row["sustained"] for row in rows)
         body.append(
             [
-                *([dataset] if several else []),
+                *([dataset] if has_datasets else []),
                 name,
                 f"{sum(row['meta_events'] or 0 for row in rows):,}",
                 f"{sum(map(ours, rows)):,}",

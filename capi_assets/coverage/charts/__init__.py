@@ -1,20 +1,25 @@
-"""Pictures of coverage: pure functions from tables to SVG text that needs nothing else.
+"""Charts with a time axis: functions from Arrow tables to inline SVG and the text around it.
 
-Each picture carries its own colours for light, dark and paper, asks for nothing over the network,
-and says its numbers as text, so that a reader without eyes or colours gets them too. Colours never
-stand alone: what is lost is hatched, and every bar is named.
+Called by `commands/report`, whose page supplies `charts.css` (colours for light, dark and paper)
+and draws headline and legend as HTML. Bars without a time axis are HTML too: `bars.html` there.
+Every mark has a `<title>` with its numbers, and no meaning rests on colour alone: lost orders are
+hatched, gaps carry their number.
+
+    chart = coverage_chart(health, late, bands, buckets, now, width=WIDE)
+    chart.headline, chart.legend, chart.svg
 """
 
-from capi_assets.coverage.charts.coverage_by_hour import GapBand, coverage_picture
-from capi_assets.coverage.charts.freshness import freshness_picture
-from capi_assets.coverage.charts.match_keys import match_keys_picture
-from capi_assets.coverage.charts.waterfall import hour_picture, waterfall_picture
+from capi_assets.coverage.charts.coverage_by_hour import GapBand, coverage_chart
+from capi_assets.coverage.charts.freshness import freshness_chart
+from capi_assets.coverage.charts.match_keys import match_keys_chart
+from capi_assets.coverage.charts.svg import NARROW, WIDE, Chart
 
 __all__ = [
+    "NARROW",
+    "WIDE",
+    "Chart",
     "GapBand",
-    "coverage_picture",
-    "freshness_picture",
-    "hour_picture",
-    "match_keys_picture",
-    "waterfall_picture",
+    "coverage_chart",
+    "freshness_chart",
+    "match_keys_chart",
 ]

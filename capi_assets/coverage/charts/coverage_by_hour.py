@@ -1,5 +1,5 @@
-"""Coverage over time as a picture: the share of eligible orders at Meta, hour by hour, with gaps
-shaded, their deadlines, and below it how many orders there were and how long gaps can be saved.
+"""Coverage over time: the share of eligible orders at Meta, hour by hour, with gaps shaded and
+their deadlines; below it the number of orders.
 """
 
 from __future__ import annotations
@@ -7,38 +7,34 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pyarrow as pa
 
 from capi_assets.coverage.buckets import Buckets
 from capi_assets.coverage.charts import svg
-from capi_assets.coverage.charts.legend import Entry, legend
-from capi_assets.coverage.charts.svg import box, hatch, line, tag, text, text_width
+from capi_assets.coverage.charts.svg import Chart, line, rect, tag, text, text_width, titled
 from capi_assets.coverage.charts.time_axis import TimeAxis
-from capi_assets.coverage.formatting import count, deadline, format_duration, percent
+from capi_assets.coverage.formatting import count, percent
 from capi_assets.coverage.labels import WAITING
 from capi_assets.hours import HOUR
-from capi_assets.meta.limits import WINDOW
 
-_LANE, _ORDERS = 150, 46
-_CLOCKS = 6
-_URGENT = timedelta(hours=24)
-_OPEN, _OVER = 0.2, 0.25
-"""How strongly gaps are shaded: those still open, those recovered."""
+_COVERAGE_PX, _ORDERS_PX = 150, 46
+_TOP = 28
+_COUNTED = ("orders", "eligible", "delivered")
 
 
 @dataclass(frozen=True, slots=True)
 class GapBand:
-    """A gap as it is shaded: `name` is short (its number); `over` when nothing is missing now.
+    """A gap as a shaded band: `name` is its number, `is_over` if it was recovered.
 
-    `deadline` is until when its first order can be saved, None where nothing can.
+    `deadline` is when its first order becomes too old for Meta; None if nothing is recoverable.
     """
 
     name: str
     first_hour: datetime
     last_hour: datetime
-    over: bool = False
+    is_over: bool = False
     deadline: datetime | None = None
 
 
@@ -51,191 +47,169 @@ class _Bar:
     late: int
 
     @property
-    def missing(self) -> int:
-        return max(self.eligible - self.delivered, 0)
+    def missing_waiting(self) -> int:
+        return min(self.waiting, max(self.eligible - self.delivered, 0))
+
+    @property
+    def lost(self) -> int:
+        return max(self.eligible - self.delivered, 0) - self.missing_waiting
 
 
-def coverage_picture(
+def coverage_chart(
     health: pa.Table,
     late: pa.Table,
-    shades: Sequence[GapBand],
+    bands: Sequence[GapBand],
     buckets: Buckets,
-    now: datetime,
     *,
     width: int = svg.WIDE,
-    name: str = "coverage",
-) -> str:
+) -> Chart:
     """Coverage over `buckets`.
 
     Args:
         health: rows of `attribution_health`; an hour without any is drawn as unknown.
         late: orders delivered after their hour was due; columns hour and orders.
-        shades: the gaps, in time order.
+        bands: the gaps, in time order.
         buckets: the hours to show, and how many of them make a bar.
-        now: the moment of drawing, which deadlines are counted from.
-        name: unique on its page.
     """
     axis = TimeAxis(buckets, 48, width - 16)
     bars, known = _bars(health, late, buckets)
-    key, key_height = legend(_entries(bars, known, shades, buckets, name), 16, 14, width - 16)
-    top = 14 + key_height + 22
-    floor = top + _LANE
-    orders_top = floor + 20
-    orders_floor = orders_top + _ORDERS
-    parts = [*key]
-    parts += _scale(top, floor, axis)
-    parts += axis.drawn(top, orders_floor)
-    parts += _shading(shades, axis, top, orders_floor)
-    parts += _unknown(known, axis, floor, name)
-    parts += _coverage_bars(bars, axis, top, floor, buckets)
-    parts += _order_bars(bars, axis, orders_top, orders_floor, name)
-    parts += _deadlines(shades, axis, top, orders_floor)
-    clocks, height = _clocks(shades, now, orders_floor + 56, width)
-    parts += clocks
+    bottom = _TOP + _COVERAGE_PX
+    orders_top = bottom + 20
+    orders_bottom = orders_top + _ORDERS_PX
+    parts = [
+        *_scale(bottom, axis),
+        *axis.drawn(_TOP, orders_bottom),
+        *_bands(bands, axis, orders_bottom),
+        *_unknown(known, axis, bottom),
+        *(_coverage_bar(bar, axis, i, bottom) for i, bar in bars.items() if bar.eligible > 0),
+        *_order_bars(bars, axis, orders_top, orders_bottom),
+        *_deadlines(bands, axis, orders_bottom),
+    ]
     eligible = sum(bar.eligible for bar in bars.values())
     delivered = sum(bar.delivered for bar in bars.values())
     share = percent(delivered / eligible if eligible > 0 else None)
     label = f"Coverage over time: {share} of {count(eligible, 'eligible order')} reached Meta"
-    patterns = hatch(f"{name}-b", "b") + hatch(f"{name}-u", "o")
-    return svg.picture(width, orders_floor + 46 + height, label, parts, patterns)
+    return Chart(
+        svg.picture(width, orders_bottom + 42, label, parts),
+        legend=_legend(bars, known, bands, buckets),
+    )
 
 
 def _bars(
     health: pa.Table, late: pa.Table, buckets: Buckets
 ) -> tuple[dict[int, _Bar], set[datetime]]:
-    """Per piece of time what was sold and delivered, and the hours that are known at all."""
-    plain = ("orders", "eligible", "delivered")
-    counts = {name: Counter[int]() for name in (*plain, "waiting", "late")}
+    """The counts of each bucket, and the hours that were evaluated at all."""
+    counts = {name: Counter[int]() for name in (*_COUNTED, "waiting", "late")}
     known: set[datetime] = set()
-    for row in health.select(["hour", *plain, *WAITING]).to_pylist():
+    for row in health.select(["hour", *_COUNTED, *WAITING]).to_pylist():
         hour = row["hour"].astimezone(UTC)
         if buckets.first <= hour < buckets.end:
             known.add(hour)
-            for name in plain:
+            for name in _COUNTED:
                 counts[name][buckets.index(hour)] += row[name] or 0
             counts["waiting"][buckets.index(hour)] += sum(row[name] or 0 for name in WAITING)
     for row in late.select(["hour", "orders"]).to_pylist():
         counts["late"][buckets.index(row["hour"].astimezone(UTC))] += row["orders"]
-    return {
-        i: _Bar(*(counts[name][i] for name in (*plain, "waiting", "late")))
-        for i in sorted(counts["orders"])
-    }, known
+    return {i: _Bar(**{n: counts[n][i] for n in counts}) for i in sorted(counts["orders"])}, known
 
 
-def _entries(
-    bars: dict[int, _Bar],
-    known: set[datetime],
-    shades: Sequence[GapBand],
-    buckets: Buckets,
-    name: str,
-) -> list[Entry]:
-    entries = [Entry("share of eligible orders at Meta", "m")]
-    if any(bar.late for bar in bars.values()):
-        entries.append(Entry("delivered late", "p"))
-    entries.append(Entry("all orders", "o"))
-    if any(min(bar.waiting, bar.missing) for bar in bars.values()):
-        entries.append(Entry("waiting", "w"))
-    if any(bar.missing > bar.waiting for bar in bars.values()):
-        entries.append(Entry("lost", pattern=f"{name}-b"))
-    if len(known) < buckets.hours:
-        entries.append(Entry("not run yet", pattern=f"{name}-u"))
-    if any(not shade.over for shade in shades):
-        entries.append(Entry("open gap", "b", opacity=_OPEN))
-    if any(shade.over for shade in shades):
-        entries.append(Entry("recovered gap", "o", opacity=_OVER))
-    if any(_within(shade.deadline, buckets) for shade in shades):
-        entries.append(Entry("first deadline of a gap", dashed=True))
-    return entries
+def _legend(
+    bars: dict[int, _Bar], known: set[datetime], bands: Sequence[GapBand], buckets: Buckets
+) -> list[tuple[str, str]]:
+    shown = {
+        ("main", "share of eligible orders at Meta"): True,
+        ("pale", "delivered late"): any(bar.late for bar in bars.values()),
+        ("other", "all orders"): True,
+        ("waiting", "waiting"): any(bar.missing_waiting for bar in bars.values()),
+        ("lost", "lost"): any(bar.lost for bar in bars.values()),
+        ("unknown", "not materialized yet"): len(known) < buckets.hours,
+        ("open", "open gap"): any(not band.is_over for band in bands),
+        ("recovered", "recovered gap"): any(band.is_over for band in bands),
+        ("dashed", "first deadline of a gap"): any(_within(b.deadline, buckets) for b in bands),
+    }
+    return [entry for entry, is_shown in shown.items() if is_shown]
 
 
-def _scale(top: float, floor: float, axis: TimeAxis) -> list[str]:
+def _scale(bottom: float, axis: TimeAxis) -> list[str]:
     parts = []
     for part in (0, 25, 50, 75, 100):
-        y = floor - (floor - top) * part / 100
+        y = bottom - _COVERAGE_PX * part / 100
         parts.append(line(axis.left, y, axis.right, y))
         if part % 50 == 0:
-            parts.append(text(axis.left - 6, y + 4, f"{part} %", "s e"))
+            parts.append(text(axis.left - 6, y + 4, f"{part} %", "soft end"))
     return parts
 
 
-def _shading(shades: Sequence[GapBand], axis: TimeAxis, top: float, bottom: float) -> list[str]:
+def _bands(bands: Sequence[GapBand], axis: TimeAxis, bottom: float) -> list[str]:
     parts, edge = [], 0.0
-    for shade in shades:
-        left, right = axis.x(shade.first_hour), axis.x(shade.last_hour + HOUR)
-        broad = max(right - left - 1, 3.0)  # neighbours stay two
-        band = box(left, top - 16, broad, bottom - top + 16, "o" if shade.over else "b")
-        parts.append(tag("g", band, opacity=_OVER if shade.over else _OPEN))
-        half = text_width(shade.name, 12) / 2
-        middle = min(max(left + broad / 2, axis.left + half), axis.right - half)
+    for band in bands:
+        left, right = axis.x(band.first_hour), axis.x(band.last_hour + HOUR)
+        width = max(right - left - 1, 3.0)  # neighbours stay two
+        state = "recovered" if band.is_over else "open"
+        parts.append(rect(left, _TOP - 16, width, bottom - _TOP + 16, state))
+        half = text_width(band.name, 12) / 2
+        middle = min(max(left + width / 2, axis.left + half), axis.right - half)
         if middle - half > edge:
-            parts.append(text(middle, top - 4, shade.name, "s c h"))
+            parts.append(text(middle, _TOP - 4, band.name, "soft centred strong"))
             edge = middle + half + 4
     return parts
 
 
-def _unknown(known: set[datetime], axis: TimeAxis, floor: float, name: str) -> list[str]:
+def _unknown(known: set[datetime], axis: TimeAxis, bottom: float) -> list[str]:
     """A low hatched strip under hours that were never materialized: unknown is not zero."""
-    parts, run = [], None
+    parts, start = [], None
     hours = [axis.buckets.first + i * HOUR for i in range(axis.buckets.hours)]
     for hour in [*hours, axis.buckets.end]:
-        absent = hour not in known and hour < axis.buckets.end
-        if absent and run is None:
-            run = hour
-        elif not absent and run is not None:
-            left, right = axis.x(run), axis.x(hour)
-            title = f"Not materialized: {(hour - run) // HOUR} h, orders unknown"
-            parts.append(box(left, floor - 8, right - left, 8, "", title, fill=f"{name}-u"))
-            run = None
+        unknown = hour not in known and hour < axis.buckets.end
+        if unknown and start is None:
+            start = hour
+        elif not unknown and start is not None:
+            left, right = axis.x(start), axis.x(hour)
+            title = f"Not materialized: {(hour - start) // HOUR} h, orders unknown"
+            parts.append(rect(left, bottom - 8, right - left, 8, "unknown", title))
+            start = None
     return parts
 
 
-def _coverage_bars(
-    bars: dict[int, _Bar], axis: TimeAxis, top: float, floor: float, buckets: Buckets
-) -> list[str]:
-    parts = []
-    for i, bar in bars.items():
-        if bar.eligible <= 0:
-            continue
-        x, broad = axis.slot(i)
-        says = (
-            f"{axis.says(i)}: {bar.delivered:,} of {count(bar.eligible, 'eligible order')}"
-            f" reached Meta ({percent(bar.delivered / bar.eligible)})"
-        )
-        says += f", {bar.late:,} of them late" if bar.late else ""
-        unit = (floor - top) / bar.eligible
-        late = min(bar.late, bar.delivered)
-        in_time = (bar.delivered - late) * unit
-        drawn = box(x, floor - in_time, broad, in_time, "m") if in_time else ""
-        if late:
-            drawn += box(x, floor - bar.delivered * unit, broad, late * unit, "p")
-        # Something to point at where nothing arrived.
-        target = tag("rect", x=x, y=top, width=broad, height=floor - top, style="fill:transparent")
-        parts.append(tag("g", tag("title", svg.escape(says)) + drawn + target))
-    return parts
+def _coverage_bar(bar: _Bar, axis: TimeAxis, i: int, bottom: float) -> str:
+    x, width = axis.slot(i)
+    title = (
+        f"{axis.title(i)}: {bar.delivered:,} of {count(bar.eligible, 'eligible order')}"
+        f" reached Meta ({percent(bar.delivered / bar.eligible)})"
+    )
+    title += f", {bar.late:,} of them late" if bar.late else ""
+    unit = _COVERAGE_PX / bar.eligible
+    late = min(bar.late, bar.delivered)
+    in_time = (bar.delivered - late) * unit
+    drawn = rect(x, bottom - in_time, width, in_time, "main") if in_time else ""
+    if late:
+        drawn += rect(x, bottom - bar.delivered * unit, width, late * unit, "pale")
+    # Something to point at where nothing arrived.
+    target = rect(x, bottom - _COVERAGE_PX, width, _COVERAGE_PX, "target")
+    return tag("g", titled(title) + drawn + target)
 
 
-def _order_bars(
-    bars: dict[int, _Bar], axis: TimeAxis, top: float, floor: float, name: str
-) -> list[str]:
+def _order_bars(bars: dict[int, _Bar], axis: TimeAxis, top: float, bottom: float) -> list[str]:
     most = max((bar.orders for bar in bars.values()), default=0)
-    parts = [text(axis.left, top - 5, f"orders per {axis.buckets.words}", "s")]
+    parts = [text(axis.left, top - 5, f"orders per {axis.buckets.label}", "soft")]
     if not most:
-        return [*parts, text(axis.left - 6, floor, "0", "s e")]
-    parts.append(text(axis.left - 6, top + 9, f"{most:,}", "s e"))
-    unit = (floor - top) / most
+        return [*parts, text(axis.left - 6, bottom, "0", "soft end")]
+    parts.append(text(axis.left - 6, top + 9, f"{most:,}", "soft end"))
+    unit = _ORDERS_PX / most
     for i, bar in bars.items():
-        x, broad = axis.slot(i)
-        waiting = min(bar.waiting, bar.missing)
-        lost = bar.missing - waiting
-        says = f"{axis.says(i)}: {count(bar.orders, 'order')}, {waiting:,} waiting, {lost:,} lost"
-        high = bar.orders * unit
-        parts.append(box(x, floor - high, broad, high, "o", says))
-        at = floor
-        for part, class_, pattern in ((lost, "", f"{name}-b"), (waiting, "w", "")):
-            if part:
-                gone = max(part * unit, 1.5)
-                at -= gone
-                parts.append(box(x, at, broad, gone, class_, says, fill=pattern))
+        x, width = axis.slot(i)
+        title = (
+            f"{axis.title(i)}: {count(bar.orders, 'order')}, {bar.missing_waiting:,} waiting,"
+            f" {bar.lost:,} lost"
+        )
+        y = bottom - bar.orders * unit
+        parts.append(rect(x, y, width, bar.orders * unit, "other", title))
+        y = bottom
+        for orders, class_ in ((bar.lost, "lost"), (bar.missing_waiting, "waiting")):
+            if orders:
+                height = max(orders * unit, 1.5)
+                y -= height
+                parts.append(rect(x, y, width, height, class_, title))
     return parts
 
 
@@ -243,50 +217,11 @@ def _within(moment: datetime | None, buckets: Buckets) -> bool:
     return moment is not None and buckets.first <= moment <= buckets.end
 
 
-def _deadlines(shades: Sequence[GapBand], axis: TimeAxis, top: float, bottom: float) -> list[str]:
+def _deadlines(bands: Sequence[GapBand], axis: TimeAxis, bottom: float) -> list[str]:
     parts = []
-    for shade in shades:
-        if shade.deadline is not None and _within(shade.deadline, axis.buckets):
-            x = axis.x(shade.deadline)
-            told = tag("title", svg.escape(f"Gap {shade.name}: the first order is lost from here"))
-            mark = line(x, top - 16, x, bottom, "d")
-            parts.append(tag("g", told + mark))
+    for band in bands:
+        if band.deadline is not None and _within(band.deadline, axis.buckets):
+            x = axis.x(band.deadline)
+            title = titled(f"Gap {band.name}: the first order becomes too old for Meta here")
+            parts.append(tag("g", title + line(x, _TOP - 16, x, bottom, "dashed")))
     return parts
-
-
-def _clocks(
-    shades: Sequence[GapBand], now: datetime, top: float, width: int
-) -> tuple[list[str], float]:
-    """One row per gap that can be saved, and their height: how much of Meta's seven days is left,
-    the least first."""
-    urgent = [(s.deadline, s) for s in shades if s.deadline is not None and s.deadline > now]
-    if not urgent:
-        return [], 0
-    urgent.sort(key=lambda item: item[0])
-    parts = [text(16, top + 12, "Time left of Meta’s seven days", "h")]
-    y = top + 22
-    stacked = width < svg.STACKED_BELOW
-    for until, shade in urgent[:_CLOCKS]:
-        left = until - now
-        told = f"Gap {shade.name}: until {deadline(until, now)}"
-        share = min(left / WINDOW, 1.0)
-        bar_left, bar_right = (16.0, width - 16.0) if stacked else (width * 0.52, width - 16.0)
-        bar_top = y + 20 if stacked else y + 4
-        full = bar_right - bar_left
-        parts += [
-            text(16, y + 14, told),
-            tag("g", box(bar_left, bar_top, full, 10, "o"), opacity=0.3),
-            box(
-                bar_left,
-                bar_top,
-                full * share,
-                10,
-                "b" if left <= _URGENT else "w",
-                format_duration(left),
-            ),
-        ]
-        y += 38 if stacked else 24
-    if len(urgent) > _CLOCKS:
-        parts.append(text(16, y + 14, f"and {len(urgent) - _CLOCKS} less urgent gaps", "s"))
-        y += 24
-    return parts, y - top + 20

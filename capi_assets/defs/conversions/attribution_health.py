@@ -13,7 +13,6 @@ from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema, conform
 from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.contracts.visits import Visits
-from capi_assets.coverage.charts import hour_picture
 from capi_assets.coverage.flags import ERROR
 from capi_assets.coverage.gap_text import gaps_sentence, hour_sentence
 from capi_assets.coverage.gaps import Gap, gap_of_hour
@@ -103,8 +102,6 @@ def _metadata(rows: pa.Table) -> dict[str, Any]:
     deadline = pc.min(rows.column("first_deadline")).as_py()
     if deadline is not None:
         metadata["can_be_saved_until"] = dg.MetadataValue.timestamp(deadline)
-    if picture := hour_picture(rows):
-        metadata["picture"] = dg.MetadataValue.md(picture)
     return metadata
 
 
