@@ -192,7 +192,7 @@ def test_reconcile_shows_both_sides_in_a_terminal(
     assert told.exit_code == 0, told.output
     assert TOKEN not in told.output
     assert hour_key(hour) in told.output
-    assert "No difference that lasts" in told.output
+    assert "No lasting unexplained difference" in told.output
     told = CliRunner().invoke(main, [*asked, "--json"])
     assert told.exit_code == 0, told.output
     document = json.loads(told.output)
