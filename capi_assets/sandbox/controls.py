@@ -129,44 +129,25 @@ def put_clock(box: SandboxState, request: Request, body: Any) -> Any:
     return _clock(box)
 
 
-@control
-def show_usage(box: SandboxState, request: Request, body: Any) -> Any:
-    """The load that the usage headers report, or null while they are off."""
-    return {"usage": box.usage}
+def _attribute(name: str, read: Callable[[Any], Any], default: Callable[[], Any]) -> list[Route]:
+    """Routes that show, set (PUT) and reset (DELETE) one attribute of the sandbox's state."""
 
+    def show(box: SandboxState, request: Request, body: Any) -> Any:
+        return {name: getattr(box, name)}
 
-@control
-def put_usage(box: SandboxState, request: Request, body: Any) -> Any:
-    """Report this load in the usage headers of every response (per cent, minutes)."""
-    box.usage = Usage(**body)
-    return {"usage": box.usage}
+    def put(box: SandboxState, request: Request, body: Any) -> Any:
+        setattr(box, name, read(body))
+        return show(box, request, body)
 
+    def delete(box: SandboxState, request: Request, body: Any) -> Any:
+        setattr(box, name, default())
+        return show(box, request, body)
 
-@control
-def delete_usage(box: SandboxState, request: Request, body: Any) -> Any:
-    """Report no load."""
-    box.usage = None
-    return {"usage": None}
-
-
-@control
-def show_counting(box: SandboxState, request: Request, body: Any) -> Any:
-    """How /stats counts."""
-    return {"counting": box.counting}
-
-
-@control
-def put_counting(box: SandboxState, request: Request, body: Any) -> Any:
-    """Let /stats count as the body says; fields left out have their defaults."""
-    box.counting = read_counting(body)
-    return {"counting": box.counting}
-
-
-@control
-def delete_counting(box: SandboxState, request: Request, body: Any) -> Any:
-    """Let /stats count normally."""
-    box.counting = Counting()
-    return {"counting": box.counting}
+    handlers = {"GET": show, "PUT": put, "DELETE": delete}
+    return [
+        Route(f"/_sandbox/{name}", control(handler), methods=[method])
+        for method, handler in handlers.items()
+    ]
 
 
 @control
@@ -245,12 +226,9 @@ ROUTES = [
     Route("/_sandbox/tokens", delete_token, methods=["DELETE"]),
     Route("/_sandbox/clock", show_clock),
     Route("/_sandbox/clock", put_clock, methods=["PUT"]),
-    Route("/_sandbox/usage", show_usage),
-    Route("/_sandbox/usage", put_usage, methods=["PUT"]),
-    Route("/_sandbox/usage", delete_usage, methods=["DELETE"]),
-    Route("/_sandbox/counting", show_counting),
-    Route("/_sandbox/counting", put_counting, methods=["PUT"]),
-    Route("/_sandbox/counting", delete_counting, methods=["DELETE"]),
+    # The load in the usage headers (per cent, minutes; null: none), and how /stats counts.
+    *_attribute("usage", lambda body: Usage(**body), lambda: None),
+    *_attribute("counting", read_counting, Counting),
     Route("/_sandbox/received", show_received),
     Route("/_sandbox/received", delete_received, methods=["DELETE"]),
     Route("/_sandbox/events", show_events),

@@ -1,6 +1,6 @@
-"""The world around the sample shop: countries and how their people write things, devices, pages.
+"""Static data of the sample shop: countries with their ways of writing, devices, pages.
 
-Nobody here exists. Phone numbers are only from ranges that regulators keep for fiction (NANPA
+All people are fictional. Phone numbers are only from ranges that regulators keep for fiction (NANPA
 555-01XX, Ofcom, ARCEP, Bundesnetzagentur, ComReg, PTS, ACMA): people of countries without such a
 range give none. Sites are under `.example` (RFC 2606).
 """

@@ -1,7 +1,7 @@
-"""The shop's pool of people: who they are, what they browse with, and how they type their data.
+"""The sample shop's customers: names, devices, and how they type their contact data.
 
-Every column follows from the seed and the person's number, so a person is the same in every hour
-without any hour knowing of another. Which visits and orders they make is decided elsewhere.
+Every column depends only on the seed and the customer's number, so a customer is the same in every
+hour. Which visits and orders they make is in visits.py and orders.py.
 """
 
 from __future__ import annotations

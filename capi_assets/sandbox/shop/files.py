@@ -1,7 +1,8 @@
 """The sample shop's landing zone: several files per hour, in every format the ingest reads.
 
-A file holds what landed in one quarter of its hour, and `shop-late` what landed after it, so a
-quarter that is over keeps its bytes. Each format writes times as its kind of system would: ISO
+A file contains the rows that landed in one quarter of its hour, `shop-late` those that landed
+after it, so the files of a past quarter do not change. Each format writes times as its kind of
+system would: ISO
 8601, epoch milliseconds, native. Only files named `shop-*` are ever replaced or removed.
 """
 
@@ -35,7 +36,7 @@ _ISO = "%Y-%m-%dT%H:%M:%S"
 
 
 class Written(NamedTuple):
-    """What a call of `write_landing` left in the landing zone."""
+    """What the landing zone contains after a call of `write_landing`."""
 
     files: int
     visits: int
@@ -54,9 +55,9 @@ def write_landing(
 ) -> Written:
     """Write `{landing}/{table}/YYYY-MM-DD/HH/shop-*` for every hour that `[start, end)` touches.
 
-    `until` leaves out what has not landed by then; called again later, the same files hold the same
-    rows and more. Files of ours that no longer belong to an hour (another format, an outage since)
-    are removed, so a call always leaves what the shop says, whatever was there.
+    `until` leaves out rows that have not landed by then; called again later, the same files have
+    the same rows and more. Own files that no longer belong to an hour (another format, a new
+    outage) are removed, so the result does not depend on earlier calls.
 
     Raises:
         ValueError: a format that is not one of FORMATS.

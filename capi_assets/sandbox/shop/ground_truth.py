@@ -1,4 +1,4 @@
-"""What a sample shop planted, counted from its rows, so that tests know what must be found."""
+"""Counts of what a sample shop planted, so that tests know what must be found."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from capi_assets.sandbox.shop.orders import MISTAKES
 
-_FATES = ["broken", "unconfirmed", "unconsented", "weak", "sound"]
-COLUMNS = ["visits", "orders", "repeats", *_FATES, *MISTAKES]
+_OUTCOMES = ["broken", "unconfirmed", "unconsented", "weak", "sound"]
+COLUMNS = ["visits", "orders", "repeats", *_OUTCOMES, *MISTAKES]
 
 
 def count(

@@ -1,8 +1,8 @@
 """Orders of the sample shop, any of them by its hour and place in it: landing columns and truth.
 
 An order comes from a visitor, minutes to days after the visit, with contact data as people type
-it. Mistakes are planted on purpose and each is named, so that tests can count what must be found.
-What outages take is the shop's business.
+it. Mistakes are planted on purpose and each is named, so that tests can count them.
+Outages are applied in shop.py.
 """
 
 from __future__ import annotations

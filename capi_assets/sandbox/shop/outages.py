@@ -1,7 +1,6 @@
-"""Outages on request: what a shop's tracking loses between two moments, as it is lost in practice.
+"""Outages of the sample shop: what its tracking loses between two moments.
 
-Here is what each kind means; the shop applies them to its rows. Faults of Meta's side are the
-sandbox server's business.
+Defines each kind; shop.py applies them to its rows. Faults of Meta are in sandbox/faults.py.
 """
 
 from __future__ import annotations
@@ -17,18 +16,18 @@ from capi_assets.sandbox.shop.keyed_random import Flags, Floats, Ints
 
 OutageKind = Literal[
     "visits_missing",  # the tracker is down: visits of that time are never stored
-    "orders_missing",  # the books' export fails: orders of that time never land
+    "orders_missing",  # the export of orders fails: orders of that time never land
     "match_keys_lost",  # a banner or tag broke: no fbc, fbp, fbclid, IP or e-mail on either side
     "broken_phones",  # a form change: what lands as phone is no number
     "late_visits",  # visits are stored, but land `delay` after they happened
-    "sales_peak",  # no outage at all: `factor` times the orders; an alarm here would be false
+    "sales_peak",  # no outage: `factor` times the orders; an alert here would be false
 ]
 KINDS: tuple[str, ...] = get_args(OutageKind)
 
 
 @dataclass(frozen=True)
 class Outage:
-    """One outage over `[start, end)`, aware datetimes; `occurred_at` decides who it hits."""
+    """One outage over `[start, end)`, aware datetimes; it affects rows by their `occurred_at`."""
 
     kind: OutageKind
     start: datetime

@@ -1,8 +1,8 @@
-"""When things happen in the sample shop: how many per hour, at which moment, and which came before.
+"""Times in the sample shop: how many visits or orders per hour, and when each happens.
 
-The n things of an hour share it evenly, each somewhere in its own n-th part. So the thing nearest
-to any moment is found without making the others. Hours count from the epoch, moments are
-milliseconds of the epoch, UTC.
+The n rows of an hour share it evenly, each at a random moment of its own n-th part. So the row
+nearest to any moment is found without generating the others. Hours count from the epoch, moments
+are milliseconds of the epoch, UTC.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _EPOCH_WEEKDAY = 3  # 1 January 1970 was a Thursday
 
 
 def rhythm(hours: Ints) -> Floats:
-    """How busy each hour is beside the average hour."""
+    """How busy each hour is, relative to the average hour."""
     busy: Floats = _DAY[hours % 24] * _WEEK[(hours // 24 + _EPOCH_WEEKDAY) % 7]
     return busy
 
 
 @dataclass(frozen=True)
 class Stream:
-    """A stream of one kind of thing: visits, or orders."""
+    """The times of one kind of row: visits, or orders."""
 
     dice: KeyedRandom
     name: str
@@ -42,7 +42,7 @@ class Stream:
     first_hour: int
 
     def counts(self, hours: Ints, factor: float | Floats = 1.0) -> Ints:
-        """How many each hour has: busy or quiet, a little luck, none before the first hour."""
+        """The number of rows per hour, with random variation; none before the first hour."""
         mood = 1.0 + 0.05 * self.dice.normal(f"{self.name}/mood", hours)
         expected = self.per_day / 24 * rhythm(hours) * mood * factor
         expected = np.where(hours < self.first_hour, 0.0, np.maximum(expected, 0.0))
@@ -50,14 +50,14 @@ class Stream:
         return np.maximum(np.rint(expected + np.sqrt(expected) * luck), 0).astype(np.int64)
 
     def at(self, hours: Ints, index: Ints, counts: Ints) -> Ints:
-        """The moment of each; `counts` belongs to `hours`, row by row."""
+        """The moment of each row; `counts` are those of `hours`."""
         place = (index + self.dice.unit(f"{self.name}/moment", hours, index)) / np.maximum(
             counts, 1
         )
         return hours * HOUR_MS + (place * HOUR_MS).astype(np.int64)
 
     def before(self, target: Ints, latest: Ints) -> tuple[Ints, Ints, Flags]:
-        """The thing nearest to each `target` moment that is not after `latest`.
+        """The row nearest to each `target` moment that is not after `latest`.
 
         Returns its hour, its index, and whether there is one (a very small shop may have none).
         """

@@ -1,8 +1,11 @@
-"""The sample shop: days of visits and orders of made-up people, of any size, always the same.
+"""The sample shop: days of visits and orders of fictional people, of any size, reproducible.
 
-A row follows from the seed, its hour and its place in the hour alone, so hours can be made in any
-order and made again. What is planted (no consent, broken rows, repeats, outages) can be counted
-with `Shop.truth`. Writing the landing zone is in `files.py`.
+A row depends only on the seed, its hour and its place in the hour, so hours can be generated in
+any order and again. What was planted (no consent, broken rows, repeats, outages) is counted by
+`Shop.truth`. files.py writes the landing files. Called by the demo, by tests and benchmarks.
+
+    shop = Shop(seed=7, visits_per_day=12_000, opened=start)
+    shop.orders(start, start + timedelta(hours=1))  # a pa.Table of landing rows
 """
 
 from __future__ import annotations
@@ -30,22 +33,22 @@ _TIME = pa.timestamp("us", tz="UTC")
 _MISSING: dict[str, OutageKind] = {"visits": "visits_missing", "orders": "orders_missing"}
 _LOST_KEYS = ("fbclid", "fbc", "fbp", "client_ip_address", "email")
 
-# What rows know beside their landing columns; never written.
+# Columns of generated rows that are never written to landing files.
 LANDS = "_lands_at"
 PLANTED = ("_hour", LANDS, "_order", "_broken", "_mistake", "_weak", "_origin")
 
-# Rows made at once: bounds memory to some 300 MB at any size of shop.
+# Rows generated at once: bounds memory to some 300 MB at any size of shop.
 _BLOCK = 200_000
 
 
 @dataclass(frozen=True)
 class Shop:
-    """A shop: who comes, who buys, what goes wrong.
+    """A shop: its traffic, its share of errors, and its outages.
 
     `opened` is an aware datetime before which the shop did not exist; without it, early orders may
-    come from visits of days that nobody made. `conversion_rate` is orders per visit; `unconsented`,
-    `mistaken` and `broken` are shares of people, orders and orders. A shop sells in one `currency`
-    of its countries, or, without it, to each in its own.
+    come from visits that are not generated. `conversion_rate` is orders per visit; `unconsented`
+    is a share of people, `mistaken` and `broken` are shares of orders. A shop sells in one
+    `currency`, or, without it, in that of each customer's country.
     """
 
     seed: int
@@ -59,7 +62,7 @@ class Shop:
     currency: str | None = None
 
     @cached_property
-    def _dice(self) -> KeyedRandom:
+    def _random(self) -> KeyedRandom:
         return KeyedRandom(self.seed)
 
     @cached_property
@@ -68,14 +71,14 @@ class Shop:
 
     @cached_property
     def _traffic(self) -> Traffic:
-        stream = Stream(self._dice, "visits", self.visits_per_day, self._first_hour)
+        stream = Stream(self._random, "visits", self.visits_per_day, self._first_hour)
         people = max(300, 6 * self.visits_per_day)
-        return Traffic(self._dice, stream, people, self.unconsented)
+        return Traffic(self._random, stream, people, self.unconsented)
 
     @cached_property
     def _order_stream(self) -> Stream:
         per_day = self.visits_per_day * self.conversion_rate
-        return Stream(self._dice, "orders", per_day, self._first_hour)
+        return Stream(self._random, "orders", per_day, self._first_hour)
 
     def visits(self, start: datetime, end: datetime, until: datetime | None = None) -> Any:
         """Landing rows of `visits` in `[start, end)` that have landed by `until`, in that order.
@@ -134,7 +137,7 @@ class Shop:
         hour, index = _places(hours, counts)
         at = self._order_stream.at(hour, index, np.repeat(counts, counts))
         orders = Orders(
-            self._dice,
+            self._random,
             self._traffic,
             hour,
             index,
@@ -162,7 +165,7 @@ class Shop:
         return pa.concat_tables([rows, later])
 
     def origins(self, start: datetime, end: datetime) -> Any:
-        """order_id and visit_id of the visit each order truly came from (null: from none)."""
+        """order_id and visit_id of the visit that each order came from (null: from none)."""
         return ground_truth.origins(self.landings("orders", start, end))
 
     def truth(self, start: datetime, end: datetime, until: datetime | None = None) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """Visits of the sample shop, any of them by its hour and place in it: the landing columns.
 
 A visit is fresh (from an ad, a search, a newsletter or directly) or a return to an earlier fresh
-one, whose person, cookies and click id it carries on. What outages take is the shop's business.
+one, whose person, cookies and click id it carries on. Outages are applied in shop.py.
 """
 
 from __future__ import annotations
