@@ -226,8 +226,8 @@ def test_hours_that_were_not_materialized_claim_no_number() -> None:
     assert gap_sentence(gap, hour(9)) == (
         "2026-11-20 13:00 to 14:00 UTC: the orders of 1 hour are not counted yet, because the"
         " hours were not materialized. Seen: attribution_health has no data for this hour. They"
-        " can be saved until 2026-11-27 12:30 UTC (in 6 d 14 h). Materialize the range. If the"
-        " schedule should have done it, see that it and the Dagster daemon run."
+        " can be saved until 2026-11-27 12:30 UTC (in 6 d 14 h). If the schedule should have"
+        " done it, check that it and the Dagster daemon run. Materialize the range."
         " Range: 2026-11-20-13:00"
     )
 
@@ -244,7 +244,7 @@ def test_an_hours_sentence_fits_its_state() -> None:
     flags = flags_of(outage())
     assert hour_sentence(H, flags, NOW) == (
         "2026-11-20-13:00: 1,206 of 1,606 eligible orders delivered (75.1 %), because the access"
-        " token is not accepted; 400 can be saved until 2026-11-27 12:30 UTC (in 6 d 20 h)."
+        " token has expired; 400 can be saved until 2026-11-27 12:30 UTC (in 6 d 20 h)."
     )
     good = flags_of(OrderRecords().order(times=3))
     assert hour_sentence(H, good, NOW) == (
@@ -303,7 +303,7 @@ def test_the_standing_list_counts_all_gaps_and_shows_the_most_urgent() -> None:
     assert sum(line.startswith(("| WARN", "| ERROR")) for line in report.splitlines()) == 20
     assert "And 10 more gaps, less urgent." in report
     assert "`2026-11-20-13:00, 2026-11-20-15:00, " in report
-    assert report.count(Cause.TOKEN.remedy) == 1
+    assert report.count(Cause.TOKEN.remedy_for(["token_expired"])) == 1
 
 
 def test_the_standing_list_admits_what_is_not_counted() -> None:

@@ -130,7 +130,7 @@ class TestRetries:
 class TestPauses:
     def test_the_whole_dataset_stays_away_as_long_as_it_is_asked(self) -> None:
         lane = lane_of(100)
-        lane.pause(timedelta(seconds=60), 0.0, DOWN.outcome, "")
+        lane.pause(timedelta(seconds=60), 0.0, DOWN.outcome)
         assert lane.next_request(59.9) is None
         assert lane.wakes_at() == 60
         assert lane.next_request(60.0) is not None
@@ -138,7 +138,7 @@ class TestPauses:
     def test_a_pause_that_is_too_long_leaves_the_rest_for_later(self) -> None:
         lane = lane_of(100)
         why = Outcome("refused", "throttled", http_status=429)
-        lane.pause(timedelta(minutes=5), 0.0, why, "Send less.")
+        lane.pause(timedelta(minutes=5), 0.0, why)
         assert lane.stop is not None
         assert lane.stop.reason == "throttled"
         assert "0:05:00" in str(lane.stop)
