@@ -20,6 +20,7 @@ from capi_assets.contracts.orders import Orders
 from capi_assets.contracts.visits import Visits
 from capi_assets.engine import Engine
 from capi_assets.meta.match_keys.click_ids import fbc_column
+from capi_assets.meta.match_keys.page_urls import has_scheme, with_scheme
 
 # What a visit lends, by order column; the visit's column where it has another name.
 VISIT_SUPPLIED_COLUMNS = {
@@ -238,12 +239,16 @@ def _lend(joined: pa.Table) -> pa.Table:
     lent: dict[str, pa.Array] = {}
     in_a_store = pc.equal(joined.column("action_source"), "physical_store")
     for column, visit_column in VISIT_SUPPLIED_COLUMNS.items():
-        own = joined.column(column)
+        own = joined.column(column).combine_chunks()
         given = joined.column(f"visit_{visit_column}")
         if column in _OF_THE_BROWSER:
             given = pc.if_else(in_a_store, pa.scalar(None, pa.string()), given)
+        if column == "event_source_url":  # a host without scheme yields to a visit's whole address
+            own, guessed = pc.if_else(has_scheme(own), own, None), with_scheme(own)
+        else:
+            guessed = own
         lent[column] = pc.and_(pc.is_null(own), pc.is_valid(given))
-        joined = _with(joined, column, pc.coalesce(own, given))
+        joined = _with(joined, column, pc.coalesce(own, given, guessed))
 
     # What the visitor agreed to or refused holds for the order, unless the order says otherwise.
     consent = pc.coalesce(joined.column("consent"), joined.column("visit_consent"))

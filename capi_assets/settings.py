@@ -105,6 +105,11 @@ class Settings(BaseModel):
     hash_external_id: bool = Field(
         True, description="Hash external_id; must equal what the browser sends."
     )
+    external_id_form: Literal["pixel", "exact"] = Field(
+        "pixel",
+        description="What of external_id is hashed. pixel: lower case without white space, as"
+        " Meta's Pixel does; exact: the text as it is.",
+    )
     consent_required: bool = Field(
         False, description="Withhold orders whose consent is not recorded (not only refused ones)."
     )

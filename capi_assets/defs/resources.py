@@ -29,6 +29,7 @@ from capi_assets.ingest.hashing import HashPolicy
 from capi_assets.ingest.sources import LandingFolder, Source, SqlModel
 from capi_assets.lake import Lake
 from capi_assets.meta.graph.client import DatasetAccess
+from capi_assets.meta.match_keys.hashed_keys import ExternalIdForm
 from capi_assets.settings import Settings, environment, split, sql_parameters, variable
 
 
@@ -194,6 +195,7 @@ class RulesResource(dg.ConfigurableResource[Any]):
     default_country: str | None = None
     date_format: str | None = None
     hash_external_id: bool = True
+    external_id_form: str = "pixel"
     consent_required: bool = False
     unknown_policy: str = "hold"
     requests_in_flight: int = 4
@@ -216,7 +218,8 @@ class RulesResource(dg.ConfigurableResource[Any]):
 
     def hashing(self) -> HashPolicy:
         """What normalisation needs to know."""
-        return HashPolicy(self.default_country, self.date_format, self.hash_external_id)
+        form: ExternalIdForm = "exact" if self.external_id_form == "exact" else "pixel"
+        return HashPolicy(self.default_country, self.date_format, self.hash_external_id, form)
 
     def delivery(self) -> Policy:
         """How far delivery goes."""

@@ -9,7 +9,7 @@ from datetime import date
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from capi_assets.meta.match_keys.hashed_keys import hash_column
+from capi_assets.meta.match_keys.hashed_keys import ExternalIdForm, hash_column
 
 # Landed column -> match key.
 CONTACT_FIELDS = {
@@ -34,6 +34,7 @@ class HashPolicy:
     default_country: str | None = None
     date_format: str | None = None
     hash_external_id: bool = True
+    external_id_form: ExternalIdForm = "pixel"
 
 
 def hash_contacts(
@@ -58,6 +59,7 @@ def hash_contacts(
             date_format=policy.date_format,
             today=today,
             hash_external_id=policy.hash_external_id,
+            external_id_form=policy.external_id_form,
         )
         digests[key] = hashed.digests
         problems[field] = hashed.problems

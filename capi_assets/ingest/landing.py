@@ -32,6 +32,7 @@ from capi_assets.ingest.concat import Stacked, stack
 from capi_assets.ingest.hashing import add_drops
 from capi_assets.ingest.quarantine import quarantine, shape_of
 from capi_assets.ingest.sources import Fetched, FileProblem, LandedTable, SourceError
+from capi_assets.meta.match_keys.placeholders import placeholders
 
 # pandera's names of checks, in the words of our reasons.
 _REASONS = {
@@ -82,7 +83,7 @@ def validate(
     wanted = columns(contract)
     files, refused, unknown = _with_needed_columns(fetched, wanted)
     stacked = stack(files, wanted, connection)
-    codes = _codes(stacked, contract, hours)
+    codes = _codes(stacked, contract, hours, id_column)
     usable = _without(stacked.typed, codes)
     costly = {c.name for c in wanted if c.required or c.metadata.get("binding")}
     at_fault = {name: code for name, code in codes.items() if name in costly}
@@ -146,13 +147,14 @@ def _shown(name: str) -> str:
 
 
 def _codes(
-    stacked: Stacked, contract: type[Contract], hours: Sequence[datetime]
+    stacked: Stacked, contract: type[Contract], hours: Sequence[datetime], id_column: str
 ) -> dict[str, pa.Array]:
     """Per column that fails anywhere: why each row's value cannot be used, null where it can."""
     found = [(n, code) for n, code in stacked.problems.items() if code.null_count < len(code)]
     codes = dict(found)
     fresh = [
         Breach("occurred_at", "outside_hour", _outside(stacked, hours)),
+        Breach(id_column, "not_nullable", _placeholder_ids(stacked, id_column)),
         *column_breaches(stacked.typed, contract),
     ]
     for column, check, rows in ((b.column, b.check, b.rows) for b in fresh):
@@ -161,6 +163,12 @@ def _codes(
             reason = pa.repeat(_REASONS.get(check, check), len(known))
             codes[column] = pc.coalesce(known, _at(rows, reason))
     return codes
+
+
+def _placeholder_ids(stacked: Stacked, id_column: str) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    """Rows whose id is a placeholder, which would make all of them one order or visit."""
+    nothing = placeholders(id_column, stacked.typed.column(id_column).combine_chunks())
+    return np.flatnonzero(nothing.to_numpy(zero_copy_only=False))
 
 
 def _at(rows: np.ndarray[tuple[int], np.dtype[np.intp]], codes: pa.Array) -> pa.Array:

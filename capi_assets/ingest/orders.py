@@ -17,7 +17,7 @@ from capi_assets.ingest.hours import Ingested, NormalisedHour, finished, ingest
 from capi_assets.ingest.landing import ValidatedRows
 from capi_assets.ingest.pii_scan import without_stray_contacts
 from capi_assets.ingest.sources import Source
-from capi_assets.meta.events.user_data import EXTRA_FIELDS
+from capi_assets.meta.events.user_data import EXTRA_FIELDS, lead_ids
 from capi_assets.meta.match_keys.click_ids import (
     fbc_column,
     fbclid_from_url_column,
@@ -25,6 +25,13 @@ from capi_assets.meta.match_keys.click_ids import (
     ip_column,
 )
 from capi_assets.meta.match_keys.columns import map_distinct
+from capi_assets.meta.match_keys.key_problems import Problem
+from capi_assets.meta.match_keys.page_urls import page_column
+from capi_assets.meta.match_keys.placeholders import (
+    PLAIN_KEYS,
+    is_placeholder,
+    without_placeholders,
+)
 
 ORDER_KEY = ["dataset_id", "event_name", "order_id"]
 _EXTRA_KEYS = frozenset(EXTRA_FIELDS)
@@ -52,7 +59,7 @@ def ingest_orders(
 def _finish(
     judged: ValidatedRows, policy: HashPolicy, today: date, default_dataset_id: str
 ) -> NormalisedHour:
-    rows = judged.rows
+    rows, nothing = without_placeholders(judged.rows, PLAIN_KEYS)
     digests, problems = hash_contacts(rows, policy, today)
     occurred = rows.column("occurred_at").combine_chunks()
     in_url = fbclid_from_url_column(rows.column("event_source_url"))
@@ -66,6 +73,8 @@ def _finish(
     no_currency = pc.and_(pc.is_valid(rows.column("value")), pc.is_null(rows.column("currency")))
     value = pc.if_else(no_currency, pa.scalar(None, pa.float64()), rows.column("value"))
     value_problems = pc.if_else(no_currency, "no_currency", pa.scalar(None, pa.string()))
+    page, page_problems = page_column(rows.column("event_source_url").combine_chunks())
+    rows = rows.set_column(rows.column_names.index("event_source_url"), "event_source_url", page)
     user_data, user_data_problems = map_distinct(rows.column("user_data"), _known_keys)
     cleaned, removed = without_stray_contacts(
         rows, ["event_source_url", "referrer_url"], ["custom_data", "contents"]
@@ -73,7 +82,9 @@ def _finish(
     drops = add_drops(
         judged.drops,
         [
+            *nothing.items(),
             *problems.items(),
+            ("event_source_url", page_problems),
             ("fbc", clicks.problems),
             ("fbp", fbp_problems),
             ("client_ip_address", ip_problems),
@@ -96,6 +107,7 @@ def _finish(
         "fbclid": clicks.fbclid,
         "fbp": fbp,
         "client_ip_address": ip,
+        "lead_id": lead_ids(rows.column("lead_id")),
         "user_data": user_data,
         "dropped_fields": drops,
     }
@@ -104,6 +116,14 @@ def _finish(
 
 def _known_keys(user_data: str) -> tuple[str | None, str | None]:
     """`user_data` if its keys may be there; any other could hold raw contact data."""
-    if orjson.loads(user_data).keys() <= _EXTRA_KEYS:
+    members = orjson.loads(user_data)
+    if not members.keys() <= _EXTRA_KEYS:
+        return None, "unknown_key"
+    given = {name: value for name, value in members.items() if not _is_nothing(value)}
+    if len(given) == len(members):
         return user_data, None
-    return None, "unknown_key"
+    return orjson.dumps(given).decode() if given else None, Problem.PLACEHOLDER.code
+
+
+def _is_nothing(value: object) -> bool:
+    return isinstance(value, str) and is_placeholder("user_data", value)

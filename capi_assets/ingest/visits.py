@@ -22,6 +22,8 @@ from capi_assets.meta.match_keys.click_ids import (
     fbp_column,
     ip_column,
 )
+from capi_assets.meta.match_keys.page_urls import page_column, with_scheme
+from capi_assets.meta.match_keys.placeholders import PLAIN_KEYS, without_placeholders
 
 
 def ingest_visits(
@@ -39,7 +41,7 @@ def ingest_visits(
 
 
 def _finish(judged: ValidatedRows, policy: HashPolicy, today: date) -> NormalisedHour:
-    rows = judged.rows
+    rows, nothing = without_placeholders(judged.rows, PLAIN_KEYS)
     digests, problems = hash_contacts(rows, policy, today)
     occurred = rows.column("occurred_at").combine_chunks()
     given = rows.column("fbclid").combine_chunks()
@@ -47,11 +49,15 @@ def _finish(judged: ValidatedRows, policy: HashPolicy, today: date) -> Normalise
     clicks = fbc_column(rows.column("fbc"), pc.coalesce(given, in_url), occurred)
     fbp, fbp_problems = fbp_column(rows.column("fbp"))
     ip, ip_problems = ip_column(rows.column("client_ip_address"))
+    page, page_problems = page_column(rows.column("page_url").combine_chunks())
+    rows = rows.set_column(rows.column_names.index("page_url"), "page_url", with_scheme(page))
     cleaned, removed = without_stray_contacts(rows, ["page_url", "referrer_url"])
     drops = add_drops(
         judged.drops,
         [
+            *nothing.items(),
             *problems.items(),
+            ("page_url", page_problems),
             ("fbc", clicks.problems),
             ("fbp", fbp_problems),
             ("client_ip_address", ip_problems),

@@ -243,14 +243,16 @@ def test_opting_out_of_optimisation_reaches_meta(door: Door) -> None:
 
 def test_an_external_id_is_hashed_unless_the_browser_sends_it_bare(door: Door) -> None:
     order = landed_order(action_source="other", external_id=' Kunde-"7\\A" ')
-    assert sent(door(order))["user_data"] == {"external_id": [digest('Kunde-"7\\A"')]}
+    assert sent(door(order))["user_data"] == {"external_id": [digest('kunde-"7\\a"')]}
+    exact = replace(POLICY, external_id_form="exact")
+    assert sent(door(order, policy=exact))["user_data"] == {"external_id": [digest('Kunde-"7\\A"')]}
     bare = replace(POLICY, hash_external_id=False)
     assert sent(door(order, policy=bare))["user_data"] == {"external_id": ['Kunde-"7\\A"']}
 
 
 def test_a_visit_lends_its_external_id_as_the_setting_has_it(door: Door) -> None:
     visit = landed_visit(external_id="Kunde-7", email=EMAIL)
-    for hashed, expected in ((True, digest("Kunde-7")), (False, "Kunde-7")):
+    for hashed, expected in ((True, digest("kunde-7")), (False, "Kunde-7")):
         policy = replace(POLICY, hash_external_id=hashed)
         event = sent(door(of("phone_call"), visits=(visit,), policy=policy))
         assert event["user_data"] == {"em": [SHA_OF_EMAIL], "external_id": [expected]}

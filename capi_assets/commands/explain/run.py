@@ -75,5 +75,10 @@ def _inquiry(
 ) -> SpellingCheck:
     if value == "-":
         value = click.prompt(key, hide_input=True, err=True)
-    policy = HashPolicy(settings.default_country, settings.date_format, settings.hash_external_id)
+    policy = HashPolicy(
+        settings.default_country,
+        settings.date_format,
+        settings.hash_external_id,
+        settings.external_id_form,
+    )
     return check_spelling(key, value, country, policy, story.digests)

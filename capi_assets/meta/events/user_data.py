@@ -131,6 +131,11 @@ def _all_hexadecimal(data: np.ndarray[Any, np.dtype[np.uint8]]) -> bool:
     return bool(digit.all())
 
 
+def lead_ids(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Lead ids without the `l:` that Meta's own export of leads writes before each."""
+    return pc.replace_substring_regex(values, r"^l:\s*([0-9]+)$", r"\1")
+
+
 def not_lead_ids(values: pa.Array) -> pa.Array:
     """True where a lead id is not 15 or 16 digits."""
     return pc.invert(pc.fill_null(pc.match_substring_regex(values, _LEAD_ID), True))
