@@ -21,6 +21,7 @@ from capi_assets.contracts.visits import Visits
 from capi_assets.engine import Engine
 from capi_assets.meta.match_keys.click_ids import fbc_column
 from capi_assets.meta.match_keys.page_urls import has_scheme, with_scheme
+from capi_assets.shared_ids import without_shared_ids
 
 # What a visit lends, by order column; the visit's column where it has another name.
 VISIT_SUPPLIED_COLUMNS = {
@@ -155,7 +156,8 @@ def match(
     `orders` conforms to the Orders contract and `visit_files` hold Visits of at least
     `[first order - lookback, last order]`. The result has the columns of `orders`, with lent
     values filled in, plus `matched_by`, `visit_age_seconds` and `lent` (text: what the visit gave,
-    separated by spaces); `visit_id` is the visit that was found.
+    separated by spaces) and `shared_keys` (keys not used, see `shared_ids`); `visit_id` is the
+    visit that was found.
     """
     numbered = _gather(orders, visit_files, lookback, engine)
     found = engine.query(best_sql())
@@ -197,10 +199,14 @@ def _gather(
 ) -> pa.Table:
     """Makes `wanted` and `near` on the engine; returns the orders with their `row_number`."""
     numbered = orders.append_column("row_number", pa.array(range(orders.num_rows), pa.int64()))
-    engine.register("wanted", _wanted(numbered, lookback), _wanted_schema())
+    wanted = _wanted(numbered, lookback)
+    engine.register("wanted", wanted, _wanted_schema())
     engine.register("visits", visit_files, arrow_schema(Visits))
     engine.materialize("near", candidate_visits_sql())
-    return numbered
+    wanted, shared_keys = without_shared_ids(wanted, engine)
+    if shared_keys.null_count < len(shared_keys):
+        engine.register("wanted", wanted, _wanted_schema())
+    return numbered.append_column("shared_keys", shared_keys)
 
 
 def _wanted(numbered: pa.Table, lookback: timedelta) -> pa.Table:
@@ -263,7 +269,7 @@ def _lend(joined: pa.Table) -> pa.Table:
     joined = _with(joined, "visit_age_seconds", age)
     joined = _with(joined, "lent", _words(lent))
     joined = _with(joined, "visit_id", joined.column("visit_id_found"))
-    kept = [*arrow_schema(Orders).names, "matched_by", "visit_age_seconds", "lent"]
+    kept = [*arrow_schema(Orders).names, "matched_by", "visit_age_seconds", "lent", "shared_keys"]
     return joined.select(kept)
 
 

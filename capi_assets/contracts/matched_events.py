@@ -46,6 +46,11 @@ class MatchedEvents(Contract):
     lent: Series[Text] = pap.Field(
         nullable=True, description="Match keys that the visit lent, separated by spaces."
     )
+    shared_keys: Series[Text] = pap.Field(
+        nullable=True,
+        description="Match keys by which no visit was looked for, because too many people share"
+        " their value; separated by spaces.",
+    )
     match_keys: Series[Text] = pap.Field(
         nullable=True,
         description="Match keys that the event carries, separated by spaces.",

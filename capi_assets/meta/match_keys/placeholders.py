@@ -43,6 +43,9 @@ PLAIN_KEYS = frozenset(
 )
 """The landed columns that are not hashed and in which a placeholder counts as no value."""
 
+COUNTED = frozenset({"order_id", "visit_id"})
+"""Ids that may be numbers counted from 0 or below."""
+
 NAME_KEYS = frozenset({"fn", "ln", "ct", "st", "country"})
 
 SHAPES = {
@@ -88,7 +91,7 @@ def is_placeholder(key: str, text: str) -> bool:
         return bool(_MAILBOX.fullmatch(bare) or _SAME_NAME.fullmatch(bare))
     if key == "ph" and _ONE_DIGIT.search("".join(filter(str.isdecimal, bare))):
         return True
-    if key == "ln" and text in SURNAMES:
+    if (key == "ln" and text in SURNAMES) or (key in COUNTED and bare in ("0", "-1")):
         return False
     return not bare or bare in words_of(key) or _SHAPE.fullmatch(bare) is not None
 
