@@ -33,7 +33,7 @@ _SHORTEST, _LONGEST = 7, 15  # E.164, and the shortest complete number of any pl
 _SHORTEST_FOREIGN = 10
 # Mobile prefixes that a plan gave up, by calling code: Mexico dropped 1, 044 and 045 in 2019.
 _RETIRED = {"52": re.compile(r"(?:1|0?4[45]|01)(?=[0-9]{10}$)")}
-_SAME_DIGITS = "(?:" + "|".join(f"{digit}{{10}}" for digit in range(10)) + ")$"
+_SAME_DIGITS = pa.array([str(digit) * 10 for digit in range(10)])
 
 _KINDS = (
     *("mobile", "fixed_line", "toll_free", "voip", "shared_cost", "premium_rate"),
@@ -235,7 +235,7 @@ def full_numbers(values: pa.Array) -> pa.Array:
     kept = pc.if_else(plain, values, pa.scalar(None, pa.string()))
     digits = pc.replace_substring_regex(kept, "[^0-9]+", "")
     long_enough = pc.greater_equal(pc.binary_length(digits), _SHORTEST)
-    placeholder = pc.match_substring_regex(digits, _SAME_DIGITS)
+    placeholder = pc.is_in(pc.utf8_slice_codeunits(digits, -10), _SAME_DIGITS)
     heads = pc.utf8_slice_codeunits(digits, 0, 3).dictionary_encode()
     plans = [head and _plan_of_number(head) for head in heads.dictionary.to_pylist()]
     plan_of = pc.fill_null(heads.indices, len(plans)).to_numpy(zero_copy_only=False)

@@ -57,7 +57,7 @@ SHAPES = {
     "`%s`, `%d`, `%id%`, `%%ID%%`": r"%(?:[sdi@]|.*%)",
     "`$user_id`": r"\$[a-z_][a-z_.]*",
     "`__CLICKID__`": r"__[a-z_]+__",
-    "`*|EMAIL|*`": r"\*\|.*\|\*",
+    r"`*\|EMAIL\|*`": r"\*\|.*\|\*",
 }
 """Forms of placeholders, as examples and patterns of the lower-case text: template variables that
 were never filled in, punctuation, zeros."""
@@ -69,7 +69,8 @@ MAILBOXES_OF_NOBODY = (
 """What stands before the @ of addresses that shops fill in for customers without one."""
 
 _LONGEST = 64  # characters; no template variable is longer, and page addresses need no check
-_LONGEST_WORD = max(map(len, IN_EVERY_KEY | NOT_IN_NAMES))
+_IN_OTHER_KEYS = IN_EVERY_KEY | NOT_IN_NAMES
+_LONGEST_WORD = max(map(len, _IN_OTHER_KEYS))
 _QUOTES = " \t\r\n\"'`"
 _SHAPE = re.compile("|".join(f"(?:{pattern})" for pattern in SHAPES.values()), re.S)
 _SAME_NAME = re.compile(r"(test|na|a|x|asdf|example|email|mail)@\1\.[a-z.]+")
@@ -79,7 +80,7 @@ _ONE_DIGIT = re.compile(r"(\d)\1{9}$")
 
 def words_of(key: str) -> frozenset[str]:
     """The words, in lower case, that stand for nothing in this key."""
-    return IN_EVERY_KEY if key in NAME_KEYS else IN_EVERY_KEY | NOT_IN_NAMES
+    return IN_EVERY_KEY if key in NAME_KEYS else _IN_OTHER_KEYS
 
 
 def is_placeholder(key: str, text: str) -> bool:
@@ -89,11 +90,14 @@ def is_placeholder(key: str, text: str) -> bool:
     bare = text.strip(_QUOTES).lower()
     if key == "em" and "@" in bare:
         return bool(_MAILBOX.fullmatch(bare) or _SAME_NAME.fullmatch(bare))
-    if key == "ph" and _ONE_DIGIT.search("".join(filter(str.isdecimal, bare))):
-        return True
+    if key == "ph" and bare.count(bare[-1:]) >= 10:
+        return _ONE_DIGIT.search("".join(filter(str.isdecimal, bare))) is not None
     if (key == "ln" and text in SURNAMES) or (key in COUNTED and bare in ("0", "-1")):
         return False
-    return not bare or bare in words_of(key) or _SHAPE.fullmatch(bare) is not None
+    if not bare or bare in words_of(key):
+        return True
+    # Every shape begins with zero or a sign.
+    return not ("a" <= bare[0] <= "z" or "1" <= bare[0] <= "9") and bool(_SHAPE.fullmatch(bare))
 
 
 def without_placeholders(
