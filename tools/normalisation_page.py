@@ -46,7 +46,8 @@ _PLACEHOLDERS = (
     "## Placeholders",
     "",
     "What systems write where a value is missing counts as no value in every key that is text,"
-    " before it can match, be supplied by a visit, be hashed or be sent. The row stays; the field is"
+    " before it can match, be supplied by a visit, be hashed or be sent. The row stays; the"
+    " field is"
     " reported as `placeholder`. An `order_id`, or a visit's `visit_id`, that is a placeholder is"
     " missing, and its row is quarantined.",
     "",
@@ -64,8 +65,10 @@ _PLACEHOLDERS = (
     " `visit_id`.",
     "",
     "What no table can know, such as the customer number of a till, is found by its company: an id"
-    f" that comes with more than {MOST_CONTACTS} e-mail addresses or phone numbers, or with more than"
-    f" {MOST_ADDRESSES} IP addresses, within one hour finds no visit for the orders of that hour, or"
+    f" that comes with more than {MOST_CONTACTS} e-mail addresses or phone numbers, or with"
+    f" more than"
+    f" {MOST_ADDRESSES} IP addresses, within one hour finds no visit for the orders of that"
+    f" hour, or"
     " for those that look back to it. `matched_events.shared_keys` names it per order. It is sent"
     " nevertheless: whether the id is right, only you can know.",
     "",
@@ -73,10 +76,12 @@ _PLACEHOLDERS = (
 _EXTERNAL_ID = (
     "## external_id and the Pixel",
     "",
-    "Meta joins browser and server by external_id only where both send the same text. So the default"
+    "Meta joins browser and server by external_id only where both send the same text. So the"
+    " default"
     " (`CAPI_EXTERNAL_ID_FORM=pixel`) is what the Pixel makes of it: lower case, no white space,"
     " SHA-256, with 64 hexadecimal digits passed as a digest and 32 passed unhashed. If your site"
-    " hashes the id itself before it gives it to the Pixel, without changing its case, set `exact`.",
+    " hashes the id itself before it gives it to the Pixel, without changing its case, set"
+    " `exact`.",
     "",
     "A change of this setting changes the digest of ids with capitals or spaces. Events that Meta"
     " accepted are not sent again: delivery goes by event_id. But Meta knows those people under the"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from datetime import date
@@ -24,6 +25,7 @@ from tests.helpers.metas_libraries import sdk
 ANY = ("fn", *(key for key in HASHED_KEYS if key not in ("fn", "external_id")))
 
 _EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+_NOTHING_HASHED = (b"undefined", b"UNDEFINED", b"N/A", b"0")
 _LIST = "Meta takes lists; the SDK hashes the whole text as if it were one value."
 _NOTHING = "Nothing is left of it; the SDK hashes the empty text."
 
@@ -106,6 +108,13 @@ DIFFERENCES = (
         matches(r"null|undefined|none|n/a|unknown|[0-]+|\W+|(none|test|noemail)@.*"),
         "What systems write for no value; hashed, it would make one person of strangers.",
         "undefined",
+    ),
+    Difference(
+        "digest of a placeholder",
+        ANY,
+        matches("|".join(rf"{hashlib.sha256(word).hexdigest()}.*" for word in _NOTHING_HASHED)),
+        "Something upstream hashed a word for no value.",
+        hashlib.sha256(b"undefined").hexdigest(),
     ),
     Difference("JSON list", ANY, matches(r"\[.*\]"), _LIST, '["Mary", "Ann"]'),
     Difference(

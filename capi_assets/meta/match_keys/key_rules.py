@@ -9,7 +9,8 @@ RULES = {
     "em": "Lower case. Dots and plus-tags stay. Several addresses may be separated by commas or"
     " semicolons. What is not one address is dropped.",
     "ph": "Digits only, country code first: symbols, letters, leading zeros, the trunk zero and"
-    " extensions (the last digits behind a word or `#`) go. National numbers are read with the row's country, or with"
+    " extensions (the last digits behind a word or `#`) go. National numbers are read with"
+    " the row's country, or with"
     " `CAPI_DEFAULT_COUNTRY` where the row has none; without a country they are dropped, since they"
     " would read as another country's. Numbers that fit no numbering plan are dropped. Full-width"
     " digits, and digits of other scripts, become 0 to 9.",
@@ -31,7 +32,8 @@ RULES = {
     " or an everyday or formal name in English or one of some fifty languages; `&` is and, `St.` is"
     " Saint, and a code or name in brackets counts unless it contradicts. UK becomes gb, EL becomes"
     " gr.",
-    "external_id": "As Meta's Pixel sends it: lower case without white space, hashed; 32 hexadecimal"
+    "external_id": "As Meta's Pixel sends it: lower case without white space, hashed; 32"
+    " hexadecimal"
     " digits in lower case and not hashed. `CAPI_EXTERNAL_ID_FORM=exact` hashes the trimmed text,"
     " `CAPI_HASH_EXTERNAL_ID=false` sends it as it is.",
     "fbc": "Unchanged. If only the click id is there, `fb.1.<milliseconds>.<click id>`"
