@@ -14,8 +14,8 @@ from capi_assets.meta.match_keys.key_problems import Problem
 from capi_assets.meta.match_keys.key_rules import RULES
 from capi_assets.meta.match_keys.placeholders import (
     IN_EVERY_KEY,
-    MAILBOXES_OF_NOBODY,
     NOT_IN_NAMES,
+    PLACEHOLDER_MAILBOXES,
     SHAPES,
 )
 from capi_assets.shared_ids import MOST_ADDRESSES, MOST_CONTACTS
@@ -32,7 +32,7 @@ ANY_HASHED_KEY = (
     "A SHA-256 digest (64 hexadecimal characters) passes in lower case, with the appendix of Meta's"
     " param builder if it has one. MD5, SHA-1, SHA-512 and base64 digests, and the digest of an"
     " empty text, are dropped.",
-    'Several values may stand in a JSON list (`["a","b"]`), several digests in a list separated by'
+    'Several values may be in a JSON list (`["a","b"]`), several digests in a list separated by'
     " spaces or commas. Each is hashed once, in the order given.",
     "A value that Meta could not match is dropped and counted with its reason; the row stays.",
 )
@@ -56,7 +56,7 @@ _PLACEHOLDERS = (
     f"| every key, in any letter case, quoted or not | {_code(IN_EVERY_KEY)} |",
     f"| every key but names, places and `country` | {_code(NOT_IN_NAMES)} |",
     *(f"| every key | {name} |" for name in SHAPES),
-    f"| `em`: before the @ | {_code(MAILBOXES_OF_NOBODY)} |",
+    f"| `em`: before the @ | {_code(PLACEHOLDER_MAILBOXES)} |",
     "| `em` | the same word before the @ and behind it, such as `test@test.com` |",
     "| `ph` | ten times the same digit |",
     "",

@@ -1,4 +1,7 @@
-"""The door: raw contact fields in, digests out. Nothing behind this file has seen a raw address."""
+"""Contact fields to digests: raw values go no further than this module.
+
+Called by `ingest.visits` and `ingest.orders` for the rows of a day, before anything is stored.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ CONTACT_FIELDS = {
 
 @dataclass(frozen=True)
 class HashPolicy:
-    """What normalisation needs to know beyond the value; see settings of the same names."""
+    """The settings of normalisation; see `settings` for their meaning."""
 
     default_country: str | None = None
     date_format: str | None = None
@@ -42,8 +45,8 @@ def hash_contacts(
 ) -> tuple[dict[str, pa.Array], dict[str, pa.Array]]:
     """Digests by match key and problems by landed column, for the contact columns of `rows`.
 
-    Nobody is born after `today`: the day of the data, not of the run, so that a re-read of an old
-    hour gives what the first gave.
+    `today` bounds dates of birth: the day of the data, not of the run, so that an old hour gives
+    the same rows whenever it is read. Problems are codes of `meta.match_keys.key_problems`.
     """
     digests: dict[str, pa.Array] = {}
     problems: dict[str, pa.Array] = {}
@@ -79,5 +82,5 @@ def add_drops(drops: pa.Array, problems: Iterable[tuple[str, pa.Array]]) -> pa.A
     joined = pc.binary_join_element_wise(
         drops, *entries, " ", null_handling="replace", null_replacement=""
     )
-    words = pc.utf8_trim(pc.replace_substring_regex(joined, " +", " "), " ")
-    return pc.if_else(pc.equal(words, ""), pa.scalar(None, pa.string()), words)
+    text = pc.utf8_trim(pc.replace_substring_regex(joined, " +", " "), " ")
+    return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)

@@ -1,4 +1,4 @@
-"""`user_data`: hashed keys as lists, the others as they are, plus what the JSON column adds.
+"""`user_data`: hashed keys as lists, the others unchanged, plus the ids of the JSON column.
 
 The columns arrive normalised and hashed; here they are only checked for shape, put in order and
 written. Rules: page "Customer information parameters"; ids of conversations: page "Conversions

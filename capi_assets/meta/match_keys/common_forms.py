@@ -12,12 +12,14 @@ import pyarrow.compute as pc
 
 from capi_assets.meta.match_keys.digests import SHORTEST
 from capi_assets.meta.match_keys.phones import full_numbers
-from capi_assets.meta.match_keys.placeholders import MAILBOXES_OF_NOBODY, words_of
+from capi_assets.meta.match_keys.placeholders import PLACEHOLDER_MAILBOXES, words_of
 
 _LONGEST = 254  # the longest e-mail address (RFC 5321); the rule decides on longer ones
 _TEXT = pa.string()
 
-_NOBODY = f"^(?:{'|'.join(MAILBOXES_OF_NOBODY)}|test|na|a|x|asdf|example|email|mail)@"
+_PLACEHOLDER_ADDRESS = (
+    f"^(?:{'|'.join(PLACEHOLDER_MAILBOXES)}|test|na|a|x|asdf|example|email|mail)@"
+)
 _WORD = f"^[a-z]{{1,{SHORTEST - 1}}}$"
 _LOWER_CASE = {
     "em": r"^[a-z0-9][a-z0-9._+'-]*@([a-z0-9-]+\.)+[a-z]{2,24}$",
@@ -47,7 +49,7 @@ def normal_forms(key: str, values: pa.Array) -> pa.Array | None:
 
 
 def _maybe_placeholder(key: str, lowered: pa.Array) -> pa.Array:
-    """Where the text might stand for nothing, which its rule then decides."""
+    """Where the text may be a placeholder, which its rule then decides."""
     if key == "em":
-        return pc.match_substring_regex(lowered, _NOBODY)
+        return pc.match_substring_regex(lowered, _PLACEHOLDER_ADDRESS)
     return pc.is_in(lowered, pa.array([*words_of(key), "00000"]))

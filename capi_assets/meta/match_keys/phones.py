@@ -144,7 +144,7 @@ def _is_assigned(digits: str) -> bool:
 
 
 def _fitting(digits: str) -> str | None:
-    """A number that begins with its calling code, if its plan has room for it."""
+    """A number that begins with its calling code, if it fits its plan."""
     plan = _plan_of_number(digits)
     if plan is None:
         return None
@@ -228,7 +228,7 @@ def phone(text: str, region: str | None) -> str | Problem:
 def full_numbers(values: pa.Array) -> pa.Array:
     """`phone` of numbers written with plus and calling code, a column at a time.
 
-    Null for all others, and for those that do not fit their plan as they stand. The row's country
+    Null for all others, and for those that do not fit their plan unchanged. The row's country
     is not asked, as `phone` does not ask it for such numbers either.
     """
     plain = pc.match_substring_regex(values, _PLAIN_AND_FULL)

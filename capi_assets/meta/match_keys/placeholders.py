@@ -1,4 +1,4 @@
-"""Words that stand for nothing: what systems write where a value is missing.
+"""Placeholders: what systems write where a value is missing.
 
 Hashed and sent, one such word would make all its strangers one person at Meta; as a key it would
 join every order to every visit. So it counts as no value in every text key of visits and orders,
@@ -62,11 +62,11 @@ SHAPES = {
 """Forms of placeholders, as examples and patterns of the lower-case text: template variables that
 were never filled in, punctuation, zeros."""
 
-MAILBOXES_OF_NOBODY = (
+PLACEHOLDER_MAILBOXES = (
     *("null", "undefined", "none", "nan", "unknown", "anonymous", "guest", "noreply", "no-reply"),
     *("donotreply", "do-not-reply", "noemail", "no-email", "nomail", "no-mail", "notprovided"),
 )
-"""What stands before the @ of addresses that shops fill in for customers without one."""
+"""Local parts of addresses that shops fill in for customers without one."""
 
 _LONGEST = 64  # characters; no template variable is longer, and page addresses need no check
 _IN_OTHER_KEYS = IN_EVERY_KEY | NOT_IN_NAMES
@@ -74,17 +74,17 @@ _LONGEST_WORD = max(map(len, _IN_OTHER_KEYS))
 _QUOTES = " \t\r\n\"'`"
 _SHAPE = re.compile("|".join(f"(?:{pattern})" for pattern in SHAPES.values()), re.S)
 _SAME_NAME = re.compile(r"(test|na|a|x|asdf|example|email|mail)@\1\.[a-z.]+")
-_MAILBOX = re.compile(rf"(?:{'|'.join(MAILBOXES_OF_NOBODY)})@.*")
+_MAILBOX = re.compile(rf"(?:{'|'.join(PLACEHOLDER_MAILBOXES)})@.*")
 _ONE_DIGIT = re.compile(r"(\d)\1{9}$")
 
 
 def words_of(key: str) -> frozenset[str]:
-    """The words, in lower case, that stand for nothing in this key."""
+    """The words, in lower case, that are placeholders in this key."""
     return IN_EVERY_KEY if key in NAME_KEYS else _IN_OTHER_KEYS
 
 
 def is_placeholder(key: str, text: str) -> bool:
-    """Whether this text stands for nothing. `key` is a match key or the name of a landed column."""
+    """Whether this text is a placeholder; `key` is a match key or the name of a landed column."""
     if len(text) > _LONGEST:
         return False
     bare = text.strip(_QUOTES).lower()
