@@ -1,4 +1,4 @@
-"""Small readers for values found inside JSON columns, shared by the modules that each read one column.
+"""Small readers for values in JSON columns, shared by the modules that each read one.
 
 For any text they return a value or `MALFORMED`, and never raise.
 """

@@ -12,14 +12,16 @@ import pyarrow.compute as pc
 
 from capi_assets.meta.match_keys.digests import SHORTEST
 from capi_assets.meta.match_keys.phones import full_numbers
-from capi_assets.meta.match_keys.placeholders import PLACEHOLDER_MAILBOXES, words_of
+from capi_assets.meta.match_keys.placeholders import (
+    PLACEHOLDER_MAILBOXES,
+    SAME_ON_BOTH_SIDES,
+    words_of,
+)
 
 _LONGEST = 254  # the longest e-mail address (RFC 5321); the rule decides on longer ones
 _TEXT = pa.string()
 
-_PLACEHOLDER_ADDRESS = (
-    f"^(?:{'|'.join(PLACEHOLDER_MAILBOXES)}|test|na|a|x|asdf|example|email|mail)@"
-)
+_PLACEHOLDER_ADDRESS = f"^(?:{'|'.join(PLACEHOLDER_MAILBOXES + SAME_ON_BOTH_SIDES)})@"
 _WORD = f"^[a-z]{{1,{SHORTEST - 1}}}$"
 _LOWER_CASE = {
     "em": r"^[a-z0-9][a-z0-9._+'-]*@([a-z0-9-]+\.)+[a-z]{2,24}$",

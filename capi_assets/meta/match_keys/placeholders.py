@@ -68,12 +68,15 @@ PLACEHOLDER_MAILBOXES = (
 )
 """Local parts of addresses that shops fill in for customers without one."""
 
+SAME_ON_BOTH_SIDES = ("test", "na", "a", "x", "asdf", "example", "email", "mail")
+"""Words that are a placeholder before the @ if the domain begins with the same one."""
+
 _LONGEST = 64  # characters; no template variable is longer, and page addresses need no check
 _IN_OTHER_KEYS = IN_EVERY_KEY | NOT_IN_NAMES
 _LONGEST_WORD = max(map(len, _IN_OTHER_KEYS))
 _QUOTES = " \t\r\n\"'`"
 _SHAPE = re.compile("|".join(f"(?:{pattern})" for pattern in SHAPES.values()), re.S)
-_SAME_NAME = re.compile(r"(test|na|a|x|asdf|example|email|mail)@\1\.[a-z.]+")
+_SAME_NAME = re.compile(rf"({'|'.join(SAME_ON_BOTH_SIDES)})@\1\.[a-z.]+")
 _MAILBOX = re.compile(rf"(?:{'|'.join(PLACEHOLDER_MAILBOXES)})@.*")
 _ONE_DIGIT = re.compile(r"(\d)\1{9}$")
 
