@@ -38,7 +38,12 @@ from capi_assets.settings import Settings, environment, split, sql_parameters
 
 def hash_policy(settings: Settings) -> HashPolicy:
     """How contact data is normalised and hashed."""
-    return HashPolicy(settings.default_country, settings.date_format, settings.hash_external_id)
+    return HashPolicy(
+        settings.default_country,
+        settings.date_format,
+        settings.hash_external_id,
+        settings.external_id_form,
+    )
 
 
 def delivery_policy(settings: Settings) -> Policy:

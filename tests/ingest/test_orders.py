@@ -292,3 +292,11 @@ def test_what_is_stored_keeps_the_contract(harness: IngestHarness) -> None:
     land(harness.landing, "orders", "a.csv", [landed_order(email="a@x.pt", fbclid="IwAR1")])
     rows = harness.hour("orders").rows
     assert conform(rows, Orders) == rows
+
+
+def test_an_order_id_that_is_a_placeholder_is_missing(door: IngestHarness) -> None:
+    rows = [landed_order(order_id=word) for word in ("null", "(not set)", "{{order.id}}", "o1")]
+    land(door.landing, "orders", "a.jsonl", rows)
+    hour = door.hour("orders")
+    assert hour.rows.column("order_id").to_pylist() == ["o1"]
+    assert hour.quarantine.column("reasons").to_pylist() == ["order_id:missing"] * 3

@@ -112,6 +112,7 @@ def _forms(key: str, typed: str, country: str | None, policy: HashPolicy) -> tup
         country,
         default_country=policy.default_country,
         date_format=policy.date_format,
+        external_id_form=policy.external_id_form,
     ).forms
 
 
