@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -19,8 +20,9 @@ from capi_assets.defs.hourly_reporting import (
     hourly_check,
     report_hours,
 )
-from capi_assets.defs.resources import LakeResource
+from capi_assets.defs.resources import LakeResource, SourcesResource
 from capi_assets.ingest.hours import Ingested, IngestedHour
+from capi_assets.ingest.landing_folder import LandingFolder, misplaced_text
 from capi_assets.lake import Lake
 from capi_assets.meta.events.event_names import meant_names
 
@@ -41,6 +43,8 @@ def report_landed(
         refused = quarantine_of(table)
         if hour.quarantine.num_rows or lake.path(refused, hour.hour).exists():
             lake.write(refused, hour.hour, hour.quarantine)
+    if ingested.misplaced:
+        context.log.warning(misplaced_text(ingested.misplaced))
     for name in ingested.unknown_columns:
         context.log.warning("Landed %s carry a column that is not known: %s", table, name)
     metadata = {hour.hour: _metadata(hour) for hour in ingested.hours}
@@ -105,15 +109,35 @@ def _unreadable(ingested: Ingested) -> list[UnfinishedHour]:
 def contract_check(table: str) -> dg.AssetChecksDefinition:
     """The check that everything that landed for `table` keeps its contract."""
 
-    def judge(hours: Sequence[datetime], lake: LakeResource) -> Mapping[datetime, HourCheckResult]:
-        return _verdicts(lake.open(), table, hours)
+    def judge(
+        hours: Sequence[datetime], lake: LakeResource, sources: SourcesResource
+    ) -> Mapping[datetime, HourCheckResult]:
+        source = sources.visits() if table == "visits" else sources.orders()
+        verdicts = _verdicts(lake.open(), table, hours)
+        if not isinstance(source, LandingFolder):
+            return verdicts
+        misplaced = source.misplaced(hours)
+        return {hour: _with_misplaced(verdicts[hour], misplaced[hour]) for hour in hours}
 
     return hourly_check(
         table,
         f"{table}_match_contract",
         f"All {table} that landed fit the contract; what does not is listed by reason.",
         judge,
-        {"lake"},
+        {"lake", "sources"},
+    )
+
+
+def _with_misplaced(verdict: HourCheckResult, names: Sequence[str]) -> HourCheckResult:
+    """The verdict, with the files that may belong to the hour and cannot be assigned to it."""
+    if not names:
+        return verdict
+    return replace(
+        verdict,
+        passed=False,
+        severity=dg.AssetCheckSeverity.WARN if verdict.passed else verdict.severity,
+        description=f"{verdict.description} {misplaced_text(names)}",
+        metadata={**verdict.metadata, "misplaced": "\n".join(names[:20])},
     )
 
 
