@@ -22,8 +22,8 @@ from capi_assets.delivery.policy import Policy
 from capi_assets.eligibility import matched_events_of
 from capi_assets.engine import DuckDBEngine
 from capi_assets.ingest.hashing import HashPolicy
+from capi_assets.ingest.landing_folder import LandingFolder
 from capi_assets.ingest.orders import ingest_orders
-from capi_assets.ingest.sources import LandingFolder
 from capi_assets.ingest.visits import ingest_visits
 from capi_assets.matching import match
 from capi_assets.sandbox.rules.validate import validate_event
