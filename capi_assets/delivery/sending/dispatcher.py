@@ -249,7 +249,7 @@ class DatasetDispatcher:
         if self._has_accepted or self._rejected_requests < self._policy.failures_before_stop:
             return
         outcome = replace(decision.outcome, state="refused", reason=reasons.REFUSED_TOGETHER)
-        self.close(outcome, decision.remedy)
+        self.close(outcome)
 
     def _count_failure(self, decision: ResponseDecision) -> None:
         """Several requests in a row without a delivery: the cause is not in the requests."""
