@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from capi_assets.contracts.base import conform
 from capi_assets.contracts.matched_events import MatchedEvents
+from capi_assets.delivery.identity import person_of
 from capi_assets.meta.events.build import build_events
 from capi_assets.meta.limits import deliver_until
 
@@ -79,6 +80,7 @@ def matched_events_of(matched: pa.Table, consent_required: bool) -> pa.Table:
         "deliver_until": deliver_until(seconds, matched.column("action_source")),
         "verdict": pc.fill_null(columns["verdict"], "withheld"),
         "reason": pc.coalesce(withheld, columns["reason"]),
+        "person": person_of(matched),
     }
     table = conform(pa.table(columns), MatchedEvents)
     return table.sort_by([(name, "ascending") for name in _ORDER])

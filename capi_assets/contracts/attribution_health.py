@@ -70,6 +70,9 @@ class AttributionHealth(Contract):
     matched_eligible: Series[Count] = optional(
         "Matched orders that are neither withheld nor quarantined.", ge=0
     )
+    value_changed: Series[Money] = optional(
+        "Change in the value of delivered orders since they were sent; in no other sum."
+    )
     match_keys: Series[Text] = optional(
         "Orders with each match key, as JSON; without withheld and quarantined orders."
     )

@@ -18,6 +18,7 @@ STATUSES = (
     "invalid",
     "covered_by_pixel",
     "future_dated",
+    "repeated",
 )
 
 
@@ -33,7 +34,9 @@ class DeliveryResults(Contract):
     )
     order_id: Series[Text] = pap.Field(description="Your id for the order.")
     occurred_at: Series[Time] = pap.Field(description="When the conversion happened.")
-    value: Series[Money] = optional("Money in `currency`.", page.CUSTOM_DATA)
+    value: Series[Money] = optional(
+        "Money in `currency`; of a delivered event as it was sent.", page.CUSTOM_DATA
+    )
     currency: Series[Text] = optional("ISO 4217 code.", page.CUSTOM_DATA)
     deliver_until: Series[Time] = pap.Field(
         description="Last moment at which Meta accepts the event.", metadata=page.WINDOW
@@ -49,4 +52,11 @@ class DeliveryResults(Contract):
     subcode: Series[Count] = optional("Meta's error subcode.")
     fbtrace_id: Series[Text] = optional("Meta's trace id.")
     api_version: Series[Text] = optional("Graph API version of the latest response.")
+    sent_event_id: Series[Text] = optional(
+        "The event_id under which Meta has the order, where it is another one."
+    )
+    sent_hour: Series[Time] = optional(
+        "Hour of the order that has the event's identity in the ledger, where it is another hour or"
+        " another order."
+    )
     payload_sha256: Series[Text] = optional("SHA-256 of the payload.")

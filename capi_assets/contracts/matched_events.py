@@ -45,6 +45,10 @@ class MatchedEvents(Contract):
     match_keys: Series[Text] = optional(
         "Match keys of the event, separated by spaces.", page.CUSTOMER
     )
+    person: Series[Text] = optional(
+        "The first characters of the person's digests (e e-mail, p phone, x external id), by which"
+        " two orders of one id are told apart."
+    )
     consent: Series[Flag] = optional(
         "Whether the person agreed to share data with Meta.", page.CONSENT
     )

@@ -16,6 +16,7 @@ from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.coverage.sql import duckdb_with, query
 from capi_assets.delivery.causes import DIAGNOSES, NOT_PLANNED, diagnose
+from capi_assets.delivery.reasons import IDENTITY_CONFLICT
 
 STAGES = (
     "quarantined",
@@ -32,6 +33,8 @@ STAGES = (
 
 ON_PURPOSE = "withheld"
 DELIVERED = "delivered"
+REPEATED = "repeated"
+"""The status of an order that is counted in another hour: it is no row of `outcomes`."""
 LOST_STAGES = tuple(s for s in STAGES if s not in (ON_PURPOSE, DELIVERED))
 
 MONEY_UNITS = 10_000
@@ -40,7 +43,7 @@ MONEY_UNITS = 10_000
 QUARANTINED_ORDERS = pa.schema(
     [
         arrow_schema(Quarantine).field(name)
-        for name in ("hour", "dataset_id", "event_name", "currency", "value", "reasons")
+        for name in ("hour", "row_id", "dataset_id", "event_name", "currency", "value", "reasons")
     ]
 )
 
@@ -53,7 +56,8 @@ _EVENT_COLUMNS = [
     *("visit_id", "match_keys", "deliver_until", "verdict", "reason", "subcode"),
 ]
 _RESULT_COLUMNS = [
-    *("order_id", "dataset_id", "event_name", "event_id", "status", "reason"),
+    *("order_id", "occurred_at", "dataset_id", "event_name", "event_id", "status", "reason"),
+    *("value", "currency"),
     *("last_attempt_at", "delivered_at", "http_status", "code", "subcode"),
 ]
 
@@ -73,7 +77,7 @@ _OUTCOMES = f"""
 CREATE TEMP TABLE staged AS
 WITH latest AS (
     SELECT *, row_number() OVER (
-        PARTITION BY order_id, dataset_id, event_name, event_id
+        PARTITION BY date_trunc('hour', occurred_at), order_id, dataset_id, event_name, event_id
         ORDER BY last_attempt_at DESC NULLS LAST, status, reason
     ) AS n
     FROM delivery_results
@@ -81,11 +85,16 @@ WITH latest AS (
 events AS (
     SELECT
         date_trunc('hour', e.occurred_at) AS hour,
-        e.dataset_id, e.event_name, e.currency,
-        {money_units("e.value")} AS units,
+        e.order_id, e.dataset_id, e.event_name,
+        CASE WHEN r.status = 'delivered' THEN r.currency ELSE e.currency END AS currency,
+        CASE WHEN r.status = 'delivered' THEN {money_units("r.value")}
+            ELSE {money_units("e.value")} END AS units,
+        CASE WHEN r.status = 'delivered' AND r.currency = e.currency
+            THEN {money_units("e.value")} - {money_units("r.value")} ELSE 0 END AS changed_units,
         e.visit_id IS NOT NULL AS matched, e.match_keys,
         CASE
             WHEN r.status = 'covered_by_pixel' THEN 'withheld'
+            WHEN r.status = '{REPEATED}' THEN '{REPEATED}'
             WHEN r.status IN ({", ".join(f"'{s}'" for s in STAGES if s != "quarantined")})
                 THEN r.status
             WHEN r.status IS NOT NULL THEN 'unknown'
@@ -102,17 +111,36 @@ events AS (
     LEFT JOIN latest AS r
         ON r.n = 1 AND r.order_id = e.order_id AND r.dataset_id = e.dataset_id
         AND r.event_name = e.event_name AND r.event_id = e.event_id
+        AND date_trunc('hour', r.occurred_at) = date_trunc('hour', e.occurred_at)
+),
+-- An order that also came as a sound row, or as several refused rows, is one order.
+refused AS (
+    SELECT *, row_number() OVER (
+        PARTITION BY date_trunc('hour', hour), row_id, dataset_id, event_name,
+            contains(reasons, '{IDENTITY_CONFLICT}')
+        ORDER BY value DESC NULLS LAST, currency, reasons
+    ) AS n
+    FROM quarantined_orders AS q
+    WHERE row_id IS NULL OR contains(reasons, '{IDENTITY_CONFLICT}') OR NOT EXISTS (
+        FROM events AS e
+        WHERE e.order_id = q.row_id AND e.hour = date_trunc('hour', q.hour)
+            AND coalesce(q.dataset_id, e.dataset_id) = e.dataset_id
+            AND coalesce(q.event_name, e.event_name) = e.event_name
+    )
 )
-SELECT * FROM events
+SELECT * EXCLUDE (order_id) FROM events WHERE stage <> '{REPEATED}'
 UNION ALL
 SELECT
     date_trunc('hour', hour), coalesce(dataset_id, ''), coalesce(left(event_name, 50), ''),
     CASE WHEN regexp_full_match(upper(trim(currency)), '[A-Z]{{3}}')
         THEN upper(trim(currency)) END,
-    {money_units("value")}, false, NULL, 'quarantined',
-    CASE WHEN starts_with(reasons, 'file:') THEN '{UNREADABLE_FILE}' ELSE 'quarantined' END,
+    {money_units("value")}, 0, false, NULL, 'quarantined',
+    CASE WHEN starts_with(reasons, 'file:') THEN '{UNREADABLE_FILE}'
+        WHEN contains(reasons, '{IDENTITY_CONFLICT}') THEN '{IDENTITY_CONFLICT}'
+        ELSE 'quarantined' END,
     NULL, NULL, NULL, NULL, NULL, NULL
-FROM quarantined_orders
+FROM refused
+WHERE n = 1 OR row_id IS NULL
 """
 
 _WITH_CAUSES = """
@@ -155,9 +183,10 @@ def outcomes(
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection whose table `outcomes` has one row per order.
 
-    Columns: hour, dataset_id, event_name, currency, units (money in ten-thousandths), matched,
-    match_keys, stage, reason, kind (a `Cause`; null when delivered or withheld), occurred_at,
-    deliver_until, delivered_at. An event without a delivery result stands at its verdict, a ready
+    Columns: hour, dataset_id, event_name, currency, units (money in ten-thousandths; of a delivered
+    order as it was sent), changed_units (what was added to it since), matched, match_keys, stage,
+    reason, kind (a `Cause`; null when delivered or withheld), occurred_at, deliver_until,
+    delivered_at. An event without a delivery result stands at its verdict, a ready
     one as pending with the reason `not_planned`; a status this version does not know counts as
     unknown.
     """

@@ -52,6 +52,7 @@ totals AS (
     {_VALUES},
     count(*) FILTER (stage <> 'withheld') AS eligible,
     {_money("sum(units) FILTER (stage <> 'withheld')")} AS value_eligible,
+    {_money("sum(changed_units)")} AS value_changed,
     min(deliver_until) FILTER (stage IN ('pending', 'unknown', 'future_dated')) AS first_deadline,
     quantile_cont(minutes, 0.5) AS freshness_p50_minutes,
     quantile_cont(minutes, 0.95) AS freshness_p95_minutes

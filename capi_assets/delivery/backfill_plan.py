@@ -15,6 +15,7 @@ OUTLOOKS = {
     "send": "recoverable",
     "claimed_elsewhere": "recoverable",
     "already_delivered": "already_delivered",
+    "repeated": "already_delivered",
     "expired": "too_late",
     "withheld": "withheld",
     "invalid": "invalid",

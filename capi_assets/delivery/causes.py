@@ -316,6 +316,14 @@ DIAGNOSES: dict[str, Diagnosis] = {
             " order its own (leave event_id out to have it made from the order_id).",
         ),
         _row(
+            reasons.IDENTITY_CONFLICT,
+            Cause.PAYLOAD,
+            "different orders have the same order_id",
+            "Another order was sent under this order_id and event_id, and Meta counts only one of"
+            " them: land an order_id that is unique across shops and years, or an event_id of its"
+            " own for each order. `capi-assets explain` shows both.",
+        ),
+        _row(
             reasons.UNSTORABLE,
             Cause.PAYLOAD,
             "ids hold a character that no database stores",
@@ -456,6 +464,14 @@ DIAGNOSES: dict[str, Diagnosis] = {
         ),
         _row(reasons.HELD, Cause.UNKNOWN_OUTCOME),
         _row(
+            reasons.HELD_FORMER_ID,
+            Cause.UNKNOWN_OUTCOME,
+            "orders may be at Meta under a former event_id",
+            "Land these orders with the event_id that they were sent with (`sent_event_id` in"
+            " delivery_results), or compare with Events Manager and decide with"
+            " `capi-assets resolve`.",
+        ),
+        _row(
             reasons.HELD_TOO_LATE,
             Cause.UNKNOWN_OUTCOME,
             "events with unknown outcome were on hold until they were too old for Meta",
@@ -526,7 +542,9 @@ def _of_refused(stage: str, reason: str | None, subcode: int | None) -> Diagnosi
     """Of an order that is settled because of its content."""
     if subcode == EXPIRED_SUBCODE:
         return DIAGNOSES["expired"]
-    words = (reason, subcode_name(subcode)) if stage != "quarantined" else ()
+    words = [reason, subcode_name(subcode)]
+    if stage == "quarantined":
+        words = [reason] if reason == reasons.IDENTITY_CONFLICT else []
     known = (DIAGNOSES.get(word or "") for word in words)
     own = replace(_OF_CAUSE[_BY_STAGE[stage]], reason=reason)
     return next((d for d in known if d and d.cause.cured_by_data), own)

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from capi_assets.contracts.base import UTC_MICROSECONDS, Contract, arrow_schema, conform
+from capi_assets.ingest.quarantine import quarantined_conflicts
 from capi_assets.ingest.sources import FileProblem, Source
 from capi_assets.ingest.validation import ValidatedRows, validate
 
@@ -59,13 +60,15 @@ def ingest(
     key: list[str],
     normalise: Callable[[ValidatedRows, date], pa.Table],
     connection: duckdb.DuckDBPyConnection,
+    is_same: Callable[[pa.Table, pa.Table], pa.ChunkedArray] | None = None,
 ) -> Ingested:
     """Reads `hours` from `source`; the rows of each hour as they are to be stored.
 
     `landing` and `stored` are the contracts of what lands and of what is stored; `key` is unique in
     an hour, the row's own id last. `normalise` gets the validated rows of one UTC day with that
     day, so that an hour gives the same rows alone and within any range, and returns the columns of
-    `stored` with `hour` and `position`.
+    `stored` with `hour` and `position`. `is_same` tells which rows of an id are the same as its
+    first row; others are quarantined, and of the same the last stands.
 
     Raises:
         SourceError: the source as a whole cannot be read.
@@ -79,15 +82,20 @@ def ingest(
         landed = validate(fetched, landing, batch, key[-1], connection)
         unknown |= set(landed.unknown_columns)
         for day, hours_of_day in groupby(batch, lambda hour: hour.astimezone(UTC).date()):
-            rows, repeats = _latest(normalise(landed.on(day), day), stored, key)
+            rows = normalise(landed.on(day), day)
+            rows = rows.select([*arrow_schema(stored).names, "hour", "position"])
+            rows, others = _without_conflicts(rows, key, is_same)
+            conflicts = quarantined_conflicts(landed.landed, others, key[-1])
+            refused = pa.concat_tables([landed.quarantine, conflicts])
+            rows, repeats = _latest(rows, key)
             for hour in hours_of_day:
                 start = pa.scalar(hour, UTC_MICROSECONDS)
-                of_hour = pc.equal(landed.quarantine.column("hour"), start)
+                of_hour = pc.equal(refused.column("hour"), start)
                 ingested.append(
                     IngestedHour(
                         hour=hour,
                         rows=conform(_of_hour(rows, hour), stored),
-                        quarantine=landed.quarantine.filter(of_hour),
+                        quarantine=refused.filter(of_hour),
                         files=fetched.files_per_hour.get(hour, 0),
                         repeats=repeats.get(hour, 0),
                         file_problems=[p for p in landed.file_problems if p.hour == hour],
@@ -96,14 +104,28 @@ def ingest(
     return Ingested(ingested, sorted(unknown), sorted(misplaced))
 
 
-def _latest(
-    rows: pa.Table, contract: type[Contract], key: list[str]
-) -> tuple[pa.Table, dict[datetime, int]]:
+def _without_conflicts(
+    rows: pa.Table,
+    key: list[str],
+    is_same: Callable[[pa.Table, pa.Table], pa.ChunkedArray] | None,
+) -> tuple[pa.Table, pa.Table]:
+    """The rows that are the same as the first row of their key in their hour, and the others."""
+    firsts = rows.group_by(["hour", *key]).aggregate([("position", "min")])
+    if is_same is None or firsts.num_rows == rows.num_rows:
+        return rows, rows.slice(0, 0)
+    wanted = pa.table({"row": pa.array(np.arange(rows.num_rows))})
+    wanted = pa.table([*wanted.columns, *(rows[n] for n in ("hour", *key))], ["row", "hour", *key])
+    position = wanted.join(firsts, ["hour", *key]).sort_by("row").column("position_min")
+    first = pc.index_in(position, value_set=rows.column("position").combine_chunks())
+    same = is_same(rows, rows.take(first))
+    return rows.filter(same), rows.filter(pc.invert(same))
+
+
+def _latest(rows: pa.Table, key: list[str]) -> tuple[pa.Table, dict[datetime, int]]:
     """The last arrived row of each key within its hour, and how many rows came before it by hour.
 
     Sorted by time and key, so that the order depends on the rows only.
     """
-    rows = rows.select([*arrow_schema(contract).names, "hour", "position"])
     last = rows.group_by(["hour", *key]).aggregate([("position", "max")]).column("position_max")
     is_last = pc.is_in(rows.column("position"), last.combine_chunks())
     repeated = rows.column("hour").filter(pc.invert(is_last)).value_counts()

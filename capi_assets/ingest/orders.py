@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from capi_assets.contracts.landing import LandedOrders
 from capi_assets.contracts.orders import Orders
+from capi_assets.delivery.identity import person_of, same_conversion
 from capi_assets.ingest.hashing import HashPolicy, add_drops
 from capi_assets.ingest.hours import Ingested, ingest
 from capi_assets.ingest.normalise import normalised_columns
@@ -39,7 +40,8 @@ def ingest_orders(
 
     The asset `orders` calls it for all hours of a run. Hours are timezone-aware starts of hours; a
     row belongs to the hour of its `occurred_at`. An order that landed several times is the row
-    that landed last (files by name, then line), so that a later status replaces an earlier one.
+    that landed last (files by name, then line), so that a later status replaces an earlier one; a
+    different order with the first one's id is quarantined as `identity_conflict`.
 
         source = LandingFolder("data/landing", "orders")
         ingested = ingest_orders(source, [hour], HashPolicy(), "1234567890", connection)
@@ -53,7 +55,18 @@ def ingest_orders(
     def normalise(landed: ValidatedRows, day: date) -> pa.Table:
         return _normalised(landed, policy, day, default_dataset_id)
 
-    return ingest(source, hours, LandedOrders, Orders, ORDER_KEY, normalise, connection)
+    return ingest(source, hours, LandedOrders, Orders, ORDER_KEY, normalise, connection, _is_same)
+
+
+def _is_same(rows: pa.Table, others: pa.Table) -> pa.ChunkedArray:
+    """Which rows are the same conversion as the row of the same place in `others`."""
+    return same_conversion(*(_conversion(table) for table in (rows, others)))
+
+
+def _conversion(rows: pa.Table) -> pa.Table:
+    seconds = pc.divide(rows.column("occurred_at").cast(pa.int64()), 1_000_000)
+    columns = {"person": person_of(rows), "event_time": seconds}
+    return pa.table({**columns, "value": rows["value"], "currency": rows["currency"]})
 
 
 def _normalised(

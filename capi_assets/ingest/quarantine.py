@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema
 from capi_assets.contracts.quarantine import Quarantine
+from capi_assets.delivery.reasons import IDENTITY_CONFLICT
 from capi_assets.ingest.concat import ConcatenatedFiles
 from capi_assets.ingest.sources import FileProblem
 
@@ -62,6 +63,28 @@ def quarantine(
         _files(problems),
     ]
     return pa.concat_tables(parts).sort_by([(n, "ascending") for n in ("hour", "source", "line")])
+
+
+def quarantined_conflicts(landed: ConcatenatedFiles, rows: pa.Table, id_column: str) -> pa.Table:
+    """Valid `rows` (with `hour`, `position`) that share their id with another order of their hour,
+    as rows of the Quarantine contract."""
+    if not rows.num_rows:
+        return _SCHEMA.empty_table()
+    positions = rows.column("position").to_numpy()
+    files = np.searchsorted(landed.starts, positions, side="right") - 1
+    inside = positions - np.asarray(landed.starts)[files]
+    columns = {name: rows.column(name) for name in _SCHEMA.names if name in rows.column_names}
+    columns |= {
+        "source": [landed.files[file].source for file in files],
+        "line": [
+            landed.files[file].rows.lines[int(line)].as_py()
+            for file, line in zip(files, inside, strict=True)
+        ],
+        "row_id": rows.column(id_column),
+        "reasons": [f"{id_column}:{IDENTITY_CONFLICT}"] * rows.num_rows,
+        "shapes": ["{}"] * rows.num_rows,
+    }
+    return pa.table([columns[name] for name in _SCHEMA.names], schema=_SCHEMA)
 
 
 def _rows(

@@ -52,7 +52,8 @@ class ValidatedRows:
 
     `rows` are the valid ones: the landing contract's columns plus `hour` (the row's partition) and
     `position` (its order of arrival). `drops` has one text per row, `column:reason` separated by
-    spaces, or null. `quarantine` conforms to the Quarantine contract.
+    spaces, or null. `quarantine` conforms to the Quarantine contract. `landed` tells the file
+    and line of a position.
     """
 
     rows: pa.Table
@@ -60,6 +61,7 @@ class ValidatedRows:
     quarantine: pa.Table
     file_problems: list[FileProblem]
     unknown_columns: list[str]
+    landed: ConcatenatedFiles
 
     def on(self, day: date) -> ValidatedRows:
         """The same with the rows of one UTC day only."""
@@ -111,6 +113,7 @@ def validate(
         quarantine(landed, usable, refusals, problems, id_column, hours),
         problems,
         unknown,
+        landed,
     )
 
 

@@ -94,7 +94,7 @@ def test_an_event_that_the_token_lost_stays_lost_to_the_token_once_it_expired() 
 
 
 def test_every_reason_of_delivery_that_waits_has_a_cause() -> None:
-    delivered = {"PIXEL_REPORTED", "PIXEL_ASSUMED", "PAYLOAD_CHANGED"}
+    delivered = {"PIXEL_REPORTED", "PIXEL_ASSUMED", "PAYLOAD_CHANGED", "FORMER_ID", "OTHER_HOUR"}
     words = {name: word for name, word in vars(reasons).items() if name.isupper()}
     assert {name for name, word in words.items() if word not in DIAGNOSES} == delivered
 

@@ -31,6 +31,7 @@ MATCHED = pa.schema(
         ("event_time", pa.int64()),
         ("value", pa.float64()),
         ("currency", pa.string()),
+        ("person", pa.string()),
         ("pixel_reported_at", _TIME),
         ("deliver_until", _TIME),
         ("verdict", pa.string()),

@@ -99,6 +99,8 @@ def _metadata(rows: pa.Table) -> dict[str, Any]:
             for name, value in (("delivered", row["value_delivered"]), ("missing", lost)):
                 at = f"{name}_{key}"
                 metadata[at] = round(metadata.get(at, 0.0) + value, 2)
+            if row["value_changed"]:
+                metadata[f"changed_after_delivery_{key}"] = round(row["value_changed"], 2)
     deadline = pc.min(rows.column("first_deadline")).as_py()
     if deadline is not None:
         metadata["can_be_saved_until"] = dg.MetadataValue.timestamp(deadline)

@@ -33,21 +33,28 @@ from capi_assets.delivery.backfill_plan import (
     duplicates_if_resent,
     requests_needed,
 )
-from capi_assets.delivery.causes import Cause, cause_of
+from capi_assets.delivery.causes import DIAGNOSES, Cause, cause_of
 from capi_assets.delivery.datasets import Datasets
 from capi_assets.delivery.hours_to_send import plan_hours, planned_hours, results_of
 from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.policy import Policy
-from capi_assets.delivery.reasons import HELD, HELD_TOO_LATE, WRITTEN_OFF
+from capi_assets.delivery.reasons import (
+    HELD,
+    HELD_FORMER_ID,
+    HELD_TOO_LATE,
+    IDENTITY_CONFLICT,
+    WRITTEN_OFF,
+)
 from capi_assets.delivery.sending.access import clients_for
 from capi_assets.delivery.sending.sender import deliver
 from capi_assets.delivery.sending.summary import DeliverySummary, Progress
+from capi_assets.hours import hour_key
 from capi_assets.lake import Lake, rows_of
 from capi_assets.policies import datasets_of, delivery_policy, open_ledger
 from capi_assets.settings import Settings
 
 # A person decides these; another materialization would not finish them.
-_HELD = pa.array([HELD, HELD_TOO_LATE])
+_HELD = pa.array([HELD, HELD_TOO_LATE, HELD_FORMER_ID])
 _OPEN = pa.array(["pending", "unknown", "future_dated"])
 
 
@@ -177,7 +184,9 @@ def _judge(lake: Lake, hours: Sequence[datetime]) -> Mapping[datetime, HourCheck
     return {
         hour: _verdict(
             lake.read("matched_events", [hour], events, ["order_id"]),
-            lake.read("delivery_results", [hour], results, ["status", "reason"]),
+            lake.read(
+                "delivery_results", [hour], results, ["order_id", "status", "reason", "sent_hour"]
+            ),
         )
         for hour in hours
     }
@@ -194,6 +203,14 @@ def _verdict(events: pa.Table, results: pa.Table) -> HourCheckResult:
                 " materialized after them. Materialize delivery_results of this hour again."
             ),
         )
+    conflicts = results.filter(pc.fill_null(pc.equal(results["reason"], IDENTITY_CONFLICT), False))
+    if conflicts.num_rows:
+        return HourCheckResult(
+            passed=False,
+            description=_conflict_text(conflicts.to_pylist(), counts),
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={IDENTITY_CONFLICT: conflicts.num_rows},
+        )
     undecided = Counter(
         results.filter(_is_undecided(results)).column("status").to_pylist(),
     )
@@ -209,6 +226,18 @@ def _verdict(events: pa.Table, results: pa.Table) -> HourCheckResult:
             metadata=dict(stuck),
         )
     return HourCheckResult(True, f"Every event has one status: {counts}.")
+
+
+def _conflict_text(rows: Sequence[Mapping[str, Any]], counts: str) -> str:
+    """Names up to three orders that share their identity with another order, and the remedy."""
+    named = ", ".join(
+        f"{row['order_id']} (another order {row['order_id']}"
+        + (f" was sent from {hour_key(row['sent_hour'])})" if row["sent_hour"] else " is sent)")
+        for row in rows[:3]
+    )
+    more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
+    remedy = DIAGNOSES[IDENTITY_CONFLICT].action
+    return f"Not sent, as their order_id is in use: {named}{more}. {remedy} In total: {counts}."
 
 
 def _is_undecided(results: pa.Table) -> pa.ChunkedArray:

@@ -169,13 +169,16 @@ class Ledger:
     def state_of(self, events: pa.Table) -> pa.Table:
         """The ledger's rows of these events, as `schema.STATE`, in no particular order.
 
-        An event that was never claimed or deferred has no row; `identity.aligned` joins the rows
-        to events.
+        An event that was never claimed or deferred has no row. Of an order that may be at Meta
+        under another event_id that row is among them; `identity.known_of` joins rows to events.
         """
         with self._reading() as connection:
             return pa.concat_tables(
                 [STATE.empty_table()]
-                + [rows.state(rows.find(connection, part)) for part in rows.chunks(events, CHUNK)]
+                + [
+                    rows.state(rows.find_with_former(connection, part))
+                    for part in rows.chunks(events, CHUNK)
+                ]
             )
 
     def attempts_for(self, events: pa.Table) -> pa.Table:

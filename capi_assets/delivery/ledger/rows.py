@@ -20,6 +20,7 @@ from capi_assets.delivery.ledger.schema import (
     ATTEMPTS,
     CHUNK,
     EVENTS,
+    MAYBE_AT_META,
     PENDING,
     STATE,
 )
@@ -35,6 +36,12 @@ _IS_ONE_OF = (
 _FIND = select(EVENTS).where(*_IS_ONE_OF).order_by(EVENTS.c.ref)
 # Locked in one order, so that two runs after the same events wait instead of deadlocking.
 _FIND_LOCKED = _FIND.with_for_update()
+_FIND_ORDERS = select(EVENTS).where(
+    EVENTS.c.dataset_id == bindparam("dataset"),
+    EVENTS.c.event_name == bindparam("name"),
+    EVENTS.c.order_id.in_(bindparam("ids", expanding=True)),
+    EVENTS.c.state.in_(MAYBE_AT_META),
+)
 _ATTEMPTS_OF = (
     select(EVENTS.c.event_name, EVENTS.c.event_id, *ATTEMPTS.c)
     .join(ATTEMPT_EVENTS, ATTEMPT_EVENTS.c.ref == EVENTS.c.ref)
@@ -50,6 +57,7 @@ _CHANGEABLE = (
     "event_time",
     "value",
     "currency",
+    "person",
     "deliver_until",
     "payload_sha256",
 )
@@ -81,6 +89,21 @@ def find(connection: Connection, events: pa.Table, *, lock: bool = False) -> lis
     """The ledger's rows of these events (a chunk), in no particular order."""
     statement = _FIND_LOCKED if lock else _FIND
     return [row for named in _named(events) for row in connection.execute(statement, named).all()]
+
+
+def find_with_former(connection: Connection, events: pa.Table) -> list[Row[Any]]:
+    """The ledger's rows of these events (a chunk), then those of the orders that have no event at
+    Meta under their present event_id, under any other."""
+    known = find(connection, events)
+    sent = pa.array([row.event_id for row in known if row.state in MAYBE_AT_META], pa.string())
+    rest = events.filter(pc.invert(pc.is_in(events["event_id"], value_set=sent)))
+    refs = {row.ref for row in known}
+    former = [
+        row
+        for named in _named(rest, "order_id")
+        for row in connection.execute(_FIND_ORDERS, named).all()
+    ]
+    return known + [row for row in former if row.ref not in refs]
 
 
 def attempts(connection: Connection, events: Iterator[pa.Table]) -> pa.Table:
@@ -142,11 +165,11 @@ def write_changes(connection: Connection, events: pa.Table, claimed: pa.Table) -
     )
 
 
-def _named(events: pa.Table) -> list[dict[str, Any]]:
+def _named(events: pa.Table, key: str = "event_id") -> list[dict[str, Any]]:
     """Parameters of a lookup for each distinct dataset and event name of the table."""
-    grouped = events.group_by(["dataset_id", "event_name"]).aggregate([("event_id", "list")])
+    grouped = events.group_by(["dataset_id", "event_name"]).aggregate([(key, "list")])
     return [
-        {"dataset": row["dataset_id"], "name": row["event_name"], "ids": row["event_id_list"]}
+        {"dataset": row["dataset_id"], "name": row["event_name"], "ids": row[f"{key}_list"]}
         for row in grouped.to_pylist()
     ]
 

@@ -38,6 +38,8 @@ REJECTED = "rejected"
 EXPIRED = "expired"
 WRITTEN_OFF = "written_off"  # by a person: the outcome will stay unknown
 
+MAYBE_AT_META = (DELIVERED, UNKNOWN, WRITTEN_OFF)
+
 EVENTS = Table(
     "events",
     METADATA,
@@ -50,6 +52,8 @@ EVENTS = Table(
     Column("event_time", BigInteger, nullable=False),
     Column("value", Float(53)),
     Column("currency", String(16)),
+    # Prefixes of contact digests (`identity.person_of`): whether two orders are one person's.
+    Column("person", Text),
     Column("deliver_until", BigInteger, nullable=False),
     # Of the bytes last sent; before the first attempt, of those to send.
     Column("payload_sha256", String(64)),
@@ -75,6 +79,7 @@ EVENTS = Table(
     Column("withheld_reason", String(128)),
     UniqueConstraint("dataset_id", "event_name", "event_id", name="events_identity"),
     Index("events_by_holder", "claimed_by"),
+    Index("events_by_order", "dataset_id", "event_name", "order_id"),
 )
 
 ATTEMPTS = Table(

@@ -27,6 +27,7 @@ COLUMNS = (
     "verdict",
     "reason",
     "pixel_reported_at",
+    "person",
     "payload_sha256",
     "payload",
 )
