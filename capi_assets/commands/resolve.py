@@ -18,7 +18,7 @@ from rich.table import Table
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.coverage.formatting import deadline, format_utc, money
-from capi_assets.delivery.identity import aligned
+from capi_assets.delivery.identity import known_of
 from capi_assets.delivery.ledger.decisions import Decision, DecisionKind, decidable, held
 from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.plan import plan
@@ -70,7 +70,7 @@ def held_events(
     chosen = decidable(rows, kind, now)
     return HeldSelection(
         events=chosen,
-        known=aligned(known, to=chosen),
+        known=known_of(known, chosen),
         too_late=rows.num_rows - chosen.num_rows,
         not_held=sorted(set(event_ids) - set(rows["event_id"].to_pylist())),
     )

@@ -43,7 +43,7 @@ _IS_LATE = """
 _LATE = f"""
 WITH per_hour AS (
     SELECT date_trunc('hour', occurred_at) AS hour,
-        count(*) FILTER (status NOT IN ('withheld', 'covered_by_pixel')) AS eligible,
+        count(*) FILTER (status NOT IN ('withheld', 'covered_by_pixel', 'repeated')) AS eligible,
         count(*) FILTER ({_IS_LATE}) AS late
     FROM delivery_results
     GROUP BY 1

@@ -52,7 +52,7 @@ ids AS (
         SELECT date_trunc('hour', min(occurred_at)) AS hour, event_id,
             count(DISTINCT order_id) AS n
         FROM delivery_results
-        WHERE status NOT IN ('withheld', 'covered_by_pixel')
+        WHERE status NOT IN ('withheld', 'covered_by_pixel', 'repeated')
         GROUP BY dataset_id, event_name, event_id
     )
     GROUP BY hour

@@ -23,6 +23,7 @@ from capi_assets.commands.explain.next_step import next_step
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.contracts.orders import Orders
+from capi_assets.delivery.hours_to_send import in_other_hours
 from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.plan import plan
 from capi_assets.delivery.policy import Policy
@@ -206,7 +207,9 @@ def _delivery(
     schema = arrow_schema(MatchedEvents)
     columns = [name for name in schema.names if name != "payload"]
     events = lake.read("matched_events", [hour], schema, columns)
-    planned = plan(events, ledger.state_of(events), now, policy).to_pylist()
+    states = ledger.state_of(events)
+    other_hour = in_other_hours(lake, events, states, now)
+    planned = plan(events, states, now, policy, other_hour=other_hour).to_pylist()
     own = [row for row in planned if all(row[name] == event[name] for name in _IDENTITY)]
     alone = pa.Table.from_pylist([{name: event[name] for name in columns}], schema=events.schema)
     return {

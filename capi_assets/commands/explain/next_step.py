@@ -63,6 +63,11 @@ def _delivered(key: str, now: datetime, event: Any, planned: Any, known: Any) ->
     if event["verdict"] == "withheld":
         words = WITHHELD_TEXTS.get(event["reason"], "It is withheld by now.")
         return f"Meta accepted it{at}, and it cannot be retracted, though since: {words}"
+    if planned["reason"] == reasons.FORMER_ID and known:
+        return (
+            f"Nothing: Meta accepted it{at} as {known['event_id']}. Keep the event_id of orders that"
+            " were sent; the Pixel's event under the present id may count once more."
+        )
     if planned["reason"] == reasons.PAYLOAD_CHANGED:
         return (
             f"Nothing: Meta accepted it{at}. The event built now differs from what was sent, and"
@@ -80,7 +85,16 @@ def _withheld(key: str, now: datetime, event: Any, planned: Any, known: Any) -> 
 
 
 def _invalid(key: str, now: datetime, event: Any, planned: Any, known: Any) -> str:
-    return _diagnosed("invalid", key, planned, None)
+    advice = _diagnosed("invalid", key, planned, None)
+    if planned["reason"] == reasons.IDENTITY_CONFLICT and known:
+        sent = f"Another order {known['order_id']} was sent from {hour_key(known['hour'])}."
+        return f"{sent} {advice}"
+    return advice
+
+
+def _repeated(key: str, now: datetime, event: Any, planned: Any, known: Any) -> str:
+    where = f" ({hour_key(known['hour'])})" if known else ""
+    return f"Nothing: the same order is counted in another hour{where}."
 
 
 def _rejected(key: str, now: datetime, event: Any, planned: Any, known: Any) -> str:
@@ -117,6 +131,7 @@ _ADVICE = {
     "already_delivered": _delivered,
     "withheld": _withheld,
     "invalid": _invalid,
+    "repeated": _repeated,
     "covered_by_pixel": _pixel,
     "hold_unknown": _held,
     "rejected": _rejected,
