@@ -93,7 +93,7 @@ class Shop:
         )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(st.one_of(LANDINGS, RUNS), min_size=2, max_size=8))
 def test_every_row_is_counted_once_and_delivered_means_this_order(history: list[Any]) -> None:
     with (

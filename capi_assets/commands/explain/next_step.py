@@ -65,8 +65,8 @@ def _delivered(key: str, now: datetime, event: Any, planned: Any, known: Any) ->
         return f"Meta accepted it{at}, and it cannot be retracted, though since: {words}"
     if planned["reason"] == reasons.FORMER_ID and known:
         return (
-            f"Nothing: Meta accepted it{at} as {known['event_id']}. Keep the event_id of orders that"
-            " were sent; the Pixel's event under the present id may count once more."
+            f"Nothing: Meta accepted it{at} as {known['event_id']}. Keep the event_id of sent"
+            " orders; the Pixel's event under the present id may count once more."
         )
     if planned["reason"] == reasons.PAYLOAD_CHANGED:
         return (
