@@ -8,6 +8,7 @@ are milliseconds of the epoch, UTC.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 
@@ -24,6 +25,11 @@ _WEEK = np.array([103.0, 100.0, 97.0, 96.0, 94.0, 99.0, 111.0])
 _DAY /= _DAY.mean()
 _WEEK /= _WEEK.mean()
 _EPOCH_WEEKDAY = 3  # 1 January 1970 was a Thursday
+
+
+def to_ms(moment: datetime) -> int:
+    """An aware datetime as milliseconds of the epoch."""
+    return int(moment.timestamp() * 1_000)
 
 
 def rhythm(hours: Ints) -> Floats:
