@@ -6,11 +6,14 @@ Formats from the Graph API's pages on error handling and rate limiting, and from
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import orjson
+from pydantic.dataclasses import dataclass as validated
 from starlette.responses import Response
+
+from capi_assets.sandbox.settings import STRICT
 
 JSON = "application/json; charset=UTF-8"
 
@@ -40,7 +43,7 @@ class GraphError(Exception):
         return error
 
 
-@dataclass(frozen=True)
+@validated(frozen=True, config=STRICT)
 class Usage:
     """The usage that Meta reports in its headers: per cent used, minutes until access returns."""
 
@@ -51,19 +54,11 @@ class Usage:
 
     def headers(self, business: str) -> dict[str, str]:
         """`X-App-Usage` and `X-Business-Use-Case-Usage` for this usage."""
-        percentages = {
-            "call_count": self.call_count,
-            "total_time": self.total_time,
-            "total_cputime": self.total_cputime,
-        }
-        case = {
-            "type": "ads_management",
-            **percentages,
-            "estimated_time_to_regain_access": self.estimated_time_to_regain_access,
-            "ads_api_access_tier": "standard_access",
-        }
+        usage = asdict(self)
+        case = {"type": "ads_management", **usage, "ads_api_access_tier": "standard_access"}
+        del usage["estimated_time_to_regain_access"]
         return {
-            "X-App-Usage": orjson.dumps(percentages).decode(),
+            "X-App-Usage": orjson.dumps(usage).decode(),
             "X-Business-Use-Case-Usage": orjson.dumps({business: [case]}).decode(),
         }
 
@@ -82,13 +77,13 @@ class GraphResponse:
     headers: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of_error(cls, error: dict[str, Any], trace: str, status: int = 400) -> GraphResponse:
+    def of_error(cls, error: GraphError, trace: str) -> GraphResponse:
         """An error response; token errors have OAuth's header, as Meta's have."""
-        headers = {}
-        if error.get("code") in (102, 104, 190):
-            text = str(error["message"]).replace('"', "'")
+        headers = dict(error.headers)
+        if error.code in (102, 104, 190):
+            text = error.message.replace('"', "'")
             headers["WWW-Authenticate"] = f'OAuth "Facebook Platform" "invalid_token" "{text}"'
-        return cls(status, {"error": {**error, "fbtrace_id": trace}}, headers)
+        return cls(error.status, {"error": {**error.error(), "fbtrace_id": trace}}, headers)
 
     def content(self) -> bytes:
         """The body's bytes."""
@@ -96,9 +91,4 @@ class GraphResponse:
 
     def to_http(self, headers: dict[str, str]) -> Response:
         """The HTTP response, with the headers of every Graph response."""
-        return Response(
-            self.content(),
-            self.status,
-            headers={**headers, **self.headers},
-            media_type=JSON,
-        )
+        return Response(self.content(), self.status, {**headers, **self.headers}, JSON)
