@@ -8,11 +8,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+import orjson
 from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
 
 from capi_assets.sandbox.close_connection import CloseConnection
 from capi_assets.sandbox.faults import Fault
-from capi_assets.sandbox.responses import JSON, GraphError, GraphResponse, Usage
+from capi_assets.sandbox.responses import JSON, GraphError, Usage, graph_response
 from capi_assets.sandbox.tokens import session_expired, unknown_token
 
 MAX_SILENCE_SECONDS = 600.0  # longer than any client waits
@@ -81,8 +82,7 @@ def throttle_headers(fault: Fault, dataset: str) -> dict[str, str]:
 
 async def faulty_response(
     fault: Fault,
-    normal: GraphResponse,
-    headers: dict[str, str],
+    normal: Response,
     is_closing: Callable[[], bool],
     is_disconnected: Callable[[], Awaitable[bool]],
 ) -> Response:
@@ -91,7 +91,8 @@ async def faulty_response(
     `normal` is the response without the fault. Delays end when the server is closing or the client
     has disconnected.
     """
-    content = normal.content()
+    content, status = bytes(normal.body), normal.status_code
+    headers = {name: v for name, v in normal.headers.items() if name != "content-length"}
     match fault.kind:
         case "html":
             return HTMLResponse(PAGE, fault.http_status or 502)
@@ -106,23 +107,23 @@ async def faulty_response(
         case "hang_up_after_accepting":
             return CloseConnection()
         case "cut_off_answer":
-            head = f"HTTP/1.1 {normal.status} \r\nContent-Type: {JSON}\r\n"
+            head = f"HTTP/1.1 {status} \r\nContent-Type: {JSON}\r\n"
             head += f"Content-Length: {len(content)}\r\n\r\n"
             return CloseConnection(sent=head.encode() + content[: len(content) // 2])
         case "truncated_json":
-            return Response(content[: len(content) // 2], normal.status, headers, JSON)
+            return Response(content[: len(content) // 2], status, headers)
         case "too_few_received":
-            body = dict(normal.body)
+            body = orjson.loads(content)
             if "events_received" in body:
                 body["events_received"] = max(0, body["events_received"] - fault.missing)
-            return replace(normal, body=body).to_http(headers)
+            return graph_response(body, headers, status)
         case "read_timeout":
             seconds = fault.latency_ms / 1000 or MAX_SILENCE_SECONDS
             await stay_silent(seconds, is_closing, is_disconnected)
             return CloseConnection()
         case "slow_drip":
             drops = drip(content, (fault.latency_ms or DRIP_PAUSE_MS) / 1000, is_closing)
-            return StreamingResponse(drops, normal.status, headers, JSON)
+            return StreamingResponse(drops, status, headers)
         case _:
             raise ValueError(f"{fault.kind} has no response of its own")
 
@@ -142,7 +143,6 @@ async def stay_silent(
 
 
 async def drip(body: bytes, pause: float, is_closing: Callable[[], bool]) -> AsyncIterator[bytes]:
-    """The body one byte at a time."""
     for position in range(len(body)):
         yield body[position : position + 1]
         if not is_closing():

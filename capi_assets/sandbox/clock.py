@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 
 def utc_now() -> datetime:
-    """The current time, aware, in UTC."""
     return datetime.now(UTC)
 
 
@@ -19,7 +18,6 @@ class SandboxClock:
         self._simulation: Callable[[], datetime] | None = None
 
     def now(self) -> datetime:
-        """The sandbox's time, aware, in UTC."""
         return (self._simulation or self._source)().astimezone(UTC)
 
     def set(self, at: datetime | None, *, ticking: bool = False) -> None:

@@ -16,7 +16,7 @@ from capi_assets.sandbox.faults import Fault
 from capi_assets.sandbox.graph import admit, common_headers, state_of, version_of
 from capi_assets.sandbox.http_requests import Call, events_of, read_call
 from capi_assets.sandbox.inbox import RequestRecord
-from capi_assets.sandbox.responses import GraphError, GraphResponse, new_trace_id
+from capi_assets.sandbox.responses import GraphError, error_response, graph_response, new_trace_id
 from capi_assets.sandbox.rules.validate import validate_events
 from capi_assets.sandbox.state import SandboxState
 from capi_assets.sandbox.versions import CURRENT
@@ -50,22 +50,20 @@ class ReceivedRequest:
             return []
 
     def event_ids(self) -> set[str]:
-        """The event ids of the request."""
         events = self.readable_events()
         return {str(event.get("event_id")) for event in events if isinstance(event, dict)}
 
     def headers(self) -> dict[str, str]:
-        """The headers of every response."""
         version = self.record.version or CURRENT
         return common_headers(self.state, version, self.trace, self.record.dataset)
 
-    def error_response(self, error: GraphError) -> GraphResponse:
+    def refuse(self, error: GraphError) -> Response:
         """The response to a call that Meta refuses, noted in the record."""
         self.record.code, self.record.subcode = error.code, error.subcode
         self.record.title = headline(error.message)
-        return GraphResponse.of_error(error, self.trace)
+        return error_response(error, self.trace, self.headers())
 
-    def normal_response(self) -> GraphResponse:
+    def normal_response(self) -> Response:
         """Meta's response without any fault; stores the events it accepts."""
         assert self.call is not None
         record, now = self.record, self.record.received_at
@@ -80,22 +78,21 @@ class ReceivedRequest:
                     100,
                 )
         except GraphError as error:
-            return self.error_response(error)
+            return self.refuse(error)
         rejected = validate_events(events, now)
         if rejected is not None:
             index, refusal = rejected
             record.code, record.subcode, record.title = 100, refusal.subcode, refusal.title
             body = {"error": {**refusal.error(index), "fbtrace_id": self.trace}}
-            return GraphResponse(400, body)
+            return graph_response(body, self.headers(), 400)
         receipt = self.state.inbox.receive(record.dataset, events, now)
         record.accepted, record.duplicates = receipt.accepted, receipt.duplicates
         record.doubled = receipt.doubled
         received = {"events_received": len(events), "messages": [], "fbtrace_id": self.trace}
-        return GraphResponse(200, received)
+        return graph_response(received, self.headers())
 
 
 async def events(request: Request) -> Response:
-    """The `/events` edge."""
     state, trace = state_of(request), new_trace_id()
     record = RequestRecord(state.clock.now(), request.path_params["dataset"], fbtrace_id=trace)
     received = ReceivedRequest(state, record, trace, request.headers.get("authorization"))
@@ -120,7 +117,7 @@ async def _respond(received: ReceivedRequest, request: Request) -> Response:
         content_type = request.headers.get("content-type", "")
         received.call = read_call(body, content_type, request.query_params)
     except GraphError as error:
-        return received.error_response(error).to_http(received.headers())
+        return received.refuse(error)
     test_event_code = received.call.params.get("test_event_code")
     record.test_event_code = test_event_code if isinstance(test_event_code, str) else None
     slow = state.faults.draw("delay", record.dataset, now, received.event_ids)
@@ -131,9 +128,9 @@ async def _respond(received: ReceivedRequest, request: Request) -> Response:
     response = received.normal_response()
     if latency_ms:
         record.fault = "slow"
-        received.log(response.status)
+        received.log(response.status_code)
         await stay_silent(latency_ms / 1000, state.is_closing)
-    return response.to_http(received.headers())
+    return response
 
 
 async def _faulty(
@@ -146,21 +143,19 @@ async def _faulty(
     if fault.is_accepting:
         normal = received.normal_response()
     else:
-        normal = GraphResponse(200, {})
+        normal = graph_response({}, received.headers())
         record.sent = len(received.readable_events())
     record.fault = fault.kind
     error = graph_error(fault, record.dataset, record.received_at)
-    refusal = None if error is None else received.error_response(error)
+    refusal = None if error is None else received.refuse(error)
     if latency_ms:
-        received.log(0 if refusal is None else refusal.status)
+        received.log(0 if refusal is None else refusal.status_code)
         await stay_silent(latency_ms / 1000, state.is_closing)
     if refusal is not None:
-        return refusal.to_http(received.headers())
+        return refusal
     if fault.kind == "read_timeout":
         received.log(0)
-    return await faulty_response(
-        fault, normal, received.headers(), state.is_closing, is_disconnected
-    )
+    return await faulty_response(fault, normal, state.is_closing, is_disconnected)
 
 
 def headline(message: str) -> str:

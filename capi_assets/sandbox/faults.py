@@ -131,11 +131,9 @@ class Fault:
 
     @property
     def used_up(self) -> bool:
-        """Whether it has hit as often as it may."""
         return self.count is not None and self.struck >= self.count
 
     def matches(self, dataset: str, now: datetime) -> bool:
-        """Whether it may hit a call for this dataset at this time."""
         return (
             not self.used_up
             and (self.dataset is None or self.dataset == dataset)

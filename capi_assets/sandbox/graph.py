@@ -15,16 +15,15 @@ from capi_assets.sandbox.apply_fault import graph_error, unknown_dataset
 from capi_assets.sandbox.faults import Stage
 from capi_assets.sandbox.field_selection import read_fields, select
 from capi_assets.sandbox.http_requests import Call, read_call
-from capi_assets.sandbox.responses import GraphError, GraphResponse, new_trace_id
+from capi_assets.sandbox.responses import GraphError, error_response, graph_response, new_trace_id
 from capi_assets.sandbox.state import SandboxState
 from capi_assets.sandbox.tokens import Token, describe, reason, unknown_token
 from capi_assets.sandbox.versions import CURRENT, responding_version
 
-Read = Callable[[SandboxState, Request, datetime], dict[str, Any]]
+Read = Callable[[SandboxState, Request, datetime], Awaitable[dict[str, Any]]]
 
 
 def state_of(request: Request) -> SandboxState:
-    """The state of the sandbox that got this request."""
     state: SandboxState = request.app.state.sandbox
     return state
 
@@ -70,15 +69,16 @@ def read_endpoint(read: Read) -> Callable[[Request], Awaitable[Response]]:
 
     @wraps(read)
     async def endpoint(request: Request) -> Response:
-        state, trace, version = state_of(request), new_trace_id(), CURRENT
+        state, trace = state_of(request), new_trace_id()
         now = state.clock.now()
-        try:
-            version = version_of(request, now)
-            response = GraphResponse(200, read(state, request, now))
-        except GraphError as wrong:
-            response = GraphResponse.of_error(wrong, trace)
         business = request.path_params.get("dataset", "0")
-        return response.to_http(common_headers(state, version, trace, business))
+        headers = common_headers(state, CURRENT, trace, business)
+        try:
+            headers = common_headers(state, version_of(request, now), trace, business)
+            body = await read(state, request, now)
+        except GraphError as error:
+            return error_response(error, trace, headers)
+        return graph_response(body, headers)
 
     return endpoint
 
@@ -95,7 +95,7 @@ def _check_access(
 
 
 @read_endpoint
-def node(state: SandboxState, request: Request, now: datetime) -> dict[str, Any]:
+async def node(state: SandboxState, request: Request, now: datetime) -> dict[str, Any]:
     """The dataset's node: id, name, last_fired_time and a few constants of a healthy one."""
     dataset = request.path_params["dataset"]
     _check_access(state, request, dataset, now, "reads")
@@ -114,7 +114,7 @@ def node(state: SandboxState, request: Request, now: datetime) -> dict[str, Any]
 
 
 @read_endpoint
-def stats(state: SandboxState, request: Request, now: datetime) -> dict[str, Any]:
+async def stats(state: SandboxState, request: Request, now: datetime) -> dict[str, Any]:
     """Hourly counts in the shape of the Pixel's /stats edge."""
     dataset = request.path_params["dataset"]
     _check_access(state, request, dataset, now)
@@ -122,7 +122,7 @@ def stats(state: SandboxState, request: Request, now: datetime) -> dict[str, Any
 
 
 @read_endpoint
-def dataset_quality(state: SandboxState, request: Request, now: datetime) -> dict[str, Any]:
+async def dataset_quality(state: SandboxState, request: Request, now: datetime) -> dict[str, Any]:
     """Match quality per event name in the shape of the Dataset Quality API."""
     dataset = request.query_params.get("dataset_id")
     if not dataset:
@@ -132,30 +132,21 @@ def dataset_quality(state: SandboxState, request: Request, now: datetime) -> dic
     return dict(select(insights.quality(state.inbox, dataset, now), fields))
 
 
-async def debug_token(request: Request) -> Response:
+@read_endpoint
+async def debug_token(state: SandboxState, request: Request, now: datetime) -> dict[str, Any]:
     """Meta's data on `input_token`; the caller uses that token, another valid one, or the app's.
 
     Meta reads it from the query of a GET, or from the form of a POST with `method=get`, as its
     JavaScript and PHP SDKs send every read. Only the second is accepted here, to prove that
     no token of ours is sent in a URL, where proxies and logs would store it.
     """
-    body = await request.body()
-
-    def read(state: SandboxState, request: Request, now: datetime) -> dict[str, Any]:
-        if "input_token" in request.query_params:
-            raise GraphError("(#100) The sandbox accepts no input_token in a URL; POST it", 100)
-        call = read_call(body, request.headers.get("content-type", ""), request.query_params)
-        if request.method != "POST" or str(call.params.get("method", "")).lower() != "get":
-            raise GraphError("Unsupported request: POST input_token with method=get", 100)
-        return _token_facts(state, call, request.headers.get("authorization"), now)
-
-    return await read_endpoint(read)(request)
-
-
-def _token_facts(
-    state: SandboxState, call: Call, authorization: str | None, now: datetime
-) -> dict[str, Any]:
-    caller = call.token(authorization)
+    if "input_token" in request.query_params:
+        raise GraphError("(#100) The sandbox accepts no input_token in a URL; POST it", 100)
+    content_type = request.headers.get("content-type", "")
+    call = read_call(await request.body(), content_type, request.query_params)
+    if request.method != "POST" or str(call.params.get("method", "")).lower() != "get":
+        raise GraphError("Unsupported request: POST input_token with method=get", 100)
+    caller = call.token(request.headers.get("authorization"))
     inspected = call.params.get("input_token")
     if not isinstance(inspected, str) or not inspected:
         raise GraphError("(#100) The parameter input_token is required", 100)
@@ -179,5 +170,4 @@ async def unknown_path(request: Request, wrong: Exception) -> Response:
     state, trace = state_of(request), new_trace_id()
     status = getattr(wrong, "status_code", 404)
     error = GraphError(f"Unknown path components: {request.url.path}", 2500, status)
-    headers = common_headers(state, CURRENT, trace, "0")
-    return GraphResponse.of_error(error, trace).to_http(headers)
+    return error_response(error, trace, common_headers(state, CURRENT, trace, "0"))

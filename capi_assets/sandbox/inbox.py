@@ -104,7 +104,6 @@ class Inbox:
         self.db.executescript("pragma journal_mode = wal; pragma synchronous = normal;" + SCHEMA)
 
     def close(self) -> None:
-        """Closes the file."""
         with self.lock:
             self.db.close()
 
@@ -115,7 +114,6 @@ class Inbox:
                 db.execute(f"delete from {table}")
 
     def log(self, record: RequestRecord) -> None:
-        """Stores the record of a call."""
         row = (micros(record.received_at), *astuple(record)[1:])
         places = ", ".join("?" * len(row))
         with self._writing() as db:
@@ -185,10 +183,8 @@ def present_keys(person: dict[str, Any]) -> str:
 
 
 def micros(at: datetime) -> int:
-    """An aware datetime as microseconds since 1970."""
     return (at - EPOCH) // MICROSECOND
 
 
 def aware(at: int) -> datetime:
-    """Microseconds since 1970 as an aware datetime in UTC."""
     return EPOCH + timedelta(microseconds=at)

@@ -15,9 +15,9 @@ from operator import itemgetter
 from typing import Any
 
 from capi_assets.sandbox.dedup import DUPLICATE
-from capi_assets.sandbox.inbox import Inbox
+from capi_assets.sandbox.inbox import Inbox, micros
 from capi_assets.sandbox.responses import GraphError
-from capi_assets.sandbox.simulated_stats import Counting, counted
+from capi_assets.sandbox.simulated_stats import Counting
 
 # The values that each aggregation counts a row of events under.
 AGGREGATIONS: dict[str, Callable[[Any], list[str]]] = {
@@ -50,6 +50,15 @@ MATCH_KEYS: dict[str, tuple[str, float]] = {
 }
 
 
+_STATS = """
+select {hour} as hour, event_name, keys, count(*) as events from events
+where dataset = ?1 and {hour} >= ?2 and {hour} < ?3 and (?4 is null or event_name = ?4)
+    and verdict <> ?5 and received_at <= ?6
+group by 1, event_name, keys"""
+
+_HOURS = {"event": "hour", "receipt": "(received_at / 3600000000 * 3600)"}
+
+
 def stats(
     inbox: Inbox,
     dataset: str,
@@ -65,7 +74,15 @@ def stats(
     start = max(_time(query, "start_time") or end - WEEK, now - WEEK)
     if query.get("event_source") == "WEB_ONLY":
         return {"data": []}
-    rows = counted(inbox, dataset, start, end, query.get("event"), counting, now)
+    rows = inbox.rows(
+        _STATS.format(hour=_HOURS[counting.basis]),
+        dataset,
+        start.timestamp() // 3600 * 3600,
+        end.timestamp(),
+        query.get("event"),
+        DUPLICATE if counting.after_dedup else "",
+        micros(now - timedelta(minutes=counting.settle_minutes)),
+    )
     buckets: defaultdict[datetime, Counter[str]] = defaultdict(Counter)
     for row in rows:
         for value in AGGREGATIONS[aggregation](row):

@@ -48,7 +48,6 @@ async def show(request: Request) -> HTMLResponse:
 
 
 def contents(box: SandboxState, url: str) -> dict[str, Any]:
-    """The variables of the templates."""
     now = box.clock.now()
     faults = box.faults.all()
     active = {fault.kind for fault in faults if not fault.used_up}
@@ -80,7 +79,6 @@ def contents(box: SandboxState, url: str) -> dict[str, Any]:
 
 @cache
 def templates() -> Environment:
-    """The templates and their filters."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,

@@ -144,6 +144,5 @@ def events(
 
 
 def last_received(inbox: Inbox, dataset: str) -> datetime | None:
-    """When the dataset last received an event."""
     [[last]] = inbox.rows("select max(received_at) from events where dataset = ?", dataset)
     return None if last is None else aware(last)

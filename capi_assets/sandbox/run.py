@@ -21,7 +21,6 @@ import uvicorn
 
 from capi_assets.sandbox.close_connection import DroppableConnectionProtocol
 from capi_assets.sandbox.faults import Fault
-from capi_assets.sandbox.inbox import Inbox
 from capi_assets.sandbox.server import create_app
 from capi_assets.sandbox.state import Options, SandboxState
 from capi_assets.sandbox.tokens import digest_of
@@ -35,21 +34,23 @@ class SandboxServer:
     """A sandbox that listens while its `with` block runs, by default on 127.0.0.1 and a free port.
 
     Arguments as in `Options`. Its faults, clock and tokens can be changed while it runs; `inbox`
-    is what it received.
+    is what it received, `url` (once started) stands for `https://graph.facebook.com`.
 
     Raises:
         OSError: on `start`, if the port is taken.
     """
 
+    url: str
+
     def __init__(
         self, *, host: str = "127.0.0.1", port: int = 0, **options: Unpack[Options]
     ) -> None:
         self.state = SandboxState(options)
+        self.inbox = self.state.inbox
         self._address = (host, port)
         self._server = _uvicorn(self.state)
         self._listener: socket.socket | None = None
         self._thread: threading.Thread | None = None
-        self._url: str | None = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -64,7 +65,7 @@ class SandboxServer:
         except OSError:
             self.stop()
             raise
-        self._url = url_of(self._listener)
+        self.url = url_of(self._listener)
         self._thread = threading.Thread(
             target=self._server.run, args=([self._listener],), name="sandbox", daemon=True
         )
@@ -78,26 +79,13 @@ class SandboxServer:
             self._thread.join(STOP_SECONDS)
         if self._listener is not None:
             self._listener.close()  # uvicorn does not, if it is stopped before it runs
-        self.state.inbox.close()
-
-    @property
-    def url(self) -> str:
-        """The URL to use in place of `https://graph.facebook.com`."""
-        if self._url is None:
-            raise RuntimeError("the sandbox is not started")
-        return self._url
-
-    @property
-    def inbox(self) -> Inbox:
-        """What it received."""
-        return self.state.inbox
+        self.inbox.close()
 
     def set_fault(self, kind: str, **settings: Any) -> Fault:
         """Switches a fault on; settings as for `Fault`."""
         return self.state.faults.put(Fault(kind, **settings))
 
     def clear_faults(self, kind: str | None = None) -> None:
-        """Switches the faults of one kind off, or all."""
         self.state.faults.remove(kind)
 
     def set_clock(self, at: datetime | None, *, ticking: bool = False) -> None:
@@ -145,7 +133,6 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 def url_of(listener: socket.socket) -> str:
-    """The http address of a listening socket."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

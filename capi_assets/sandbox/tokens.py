@@ -41,7 +41,6 @@ class Token:
         return self.digest[:8]
 
     def expired(self, now: datetime) -> bool:
-        """Whether the token has expired at `now`."""
         return self.expires_at is not None and now >= self.expires_at
 
 
@@ -99,7 +98,6 @@ class TokenStore:
         return self._tokens.get(digest)
 
     def all(self) -> list[Token]:
-        """Every known token, oldest first."""
         return list(self._tokens.values())
 
     def admit(self, token: str | None, proof: str | None, now: datetime) -> Token:

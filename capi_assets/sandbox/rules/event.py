@@ -78,14 +78,6 @@ def time(event: Event, now: datetime) -> Refusal | None:
     return None
 
 
-def too_old(event: Any, now: datetime) -> Refusal | None:
-    """The age rule alone, for an event whose neighbour was already refused."""
-    if not isinstance(event, dict) or seconds_of(event.get("event_time")) is None:
-        return None
-    refusal = time(event, now)
-    return refusal if refusal is not None and refusal.subcode == 2804003 else None
-
-
 def unknown_key(event: Event) -> Refusal | None:
     """Keys outside Meta's list are refused at event level; custom_data is free."""
     if event.keys() <= KEYS:
@@ -104,12 +96,10 @@ def identity(event: Event) -> Refusal | None:
     event_id = event.get("event_id")
     if event_id is not None and type(event_id) not in (str, int):
         return schema("{param} must be a string.", "event_id")
-    for key in TEXTS:
-        if not isinstance(event.get(key, ""), str | None):
-            return schema("{param} must be a string.", key)
-    for key in OBJECTS:
-        if not isinstance(event.get(key), dict | None):
-            return schema("{param} must be an object.", key)
+    for keys, kind, name_of_kind in ((TEXTS, str, "a string"), (OBJECTS, dict, "an object")):
+        for key in keys:
+            if not isinstance(event.get(key), kind | None):
+                return schema(f"{{param}} must be {name_of_kind}.", key)
     opt_out = event.get("opt_out")
     if opt_out is not None and opt_out not in (True, False):
         return schema("{param} must be a boolean.", "opt_out")

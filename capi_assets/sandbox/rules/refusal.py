@@ -57,7 +57,6 @@ class Refusal:
 
 
 def known(subcode: int, **details: str) -> Refusal:
-    """The refusal with this subcode."""
     title, explanation = SUBCODES[subcode]
     return Refusal(title, explanation.format(**details) if details else explanation, subcode)
 

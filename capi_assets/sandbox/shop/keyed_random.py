@@ -72,7 +72,6 @@ class KeyedRandom:
         return np.less(self.unit(name, *keys), share)
 
     def normal(self, name: str, *keys: Ints) -> Floats:
-        """Standard normal (Box-Muller)."""
         radius = np.sqrt(-2.0 * np.log1p(-self.unit(name, *keys)))
         angle = 2.0 * np.pi * self.unit(name + "/angle", *keys)
         return np.asarray(radius * np.cos(angle), dtype=np.float64)

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from capi_assets.sandbox.shop.countries import COUNTRIES, PRODUCTS, SHOP
 from capi_assets.sandbox.shop.customers import People, join, text, where
-from capi_assets.sandbox.shop.keyed_random import Flags, Floats, Ints, KeyedRandom
+from capi_assets.sandbox.shop.keyed_random import Flags, Ints, KeyedRandom
 from capi_assets.sandbox.shop.seasonality import HOUR_MS
 from capi_assets.sandbox.shop.visits import Traffic, Visits
 
@@ -84,15 +84,16 @@ class Orders:
     @cached_property
     def broken(self) -> Any:
         """Which of BROKEN each order is, or null."""
-        return _named(
-            BROKEN, self._dice.chance(self.broken_share, "broken"), self._dice.unit("broken/kind")
-        )
+        return self._one_of(BROKEN, self._dice.chance(self.broken_share, "broken"), "broken/kind")
 
     @cached_property
     def mistake(self) -> Any:
         """Which of MISTAKES each order has, or null."""
         has = self._dice.chance(self.mistaken_share, "mistake") & ~self.weak
-        return _named(MISTAKES, has, self._dice.unit("mistake/kind"))
+        return self._one_of(MISTAKES, has, "mistake/kind")
+
+    def _one_of(self, names: tuple[str, ...], chosen: Flags, name: str) -> Any:
+        return where(chosen, self._dice.pick(names, name))
 
     @cached_property
     def weak(self) -> Flags:
@@ -101,7 +102,7 @@ class Orders:
 
     @cached_property
     def _is_broken(self) -> Flags:
-        return _flags(pc.is_valid(self.broken))
+        return ~_flags(self.broken.is_null())
 
     @cached_property
     def origin(self) -> Any:
@@ -175,11 +176,9 @@ class Orders:
 
     def _typed(self, values: Any, name: str) -> Any:
         """As hands type: now and then all small, all capitals, or with a space around."""
-        style = self._dice.unit("typed/" + name)
-        values = where(style < 0.08, pc.utf8_lower(values), values)
-        values = where((style >= 0.08) & (style < 0.15), pc.utf8_upper(values), values)
-        values = where((style >= 0.15) & (style < 0.19), join(values, " "), values)
-        return where((style >= 0.19) & (style < 0.22), join(" ", values), values)
+        forms = (pc.utf8_lower(values), pc.utf8_upper(values), join(values, " "), join(" ", values))
+        style = np.searchsorted([0.08, 0.15, 0.19, 0.22], self._dice.unit("typed/" + name), "right")
+        return pc.choose(style, *forms, values)
 
     def _person(self) -> dict[str, Any]:
         people, known = self.people, ~self.weak
@@ -265,10 +264,6 @@ class Orders:
 def _flags(column: Any) -> Flags:
     flags: Flags = column.to_numpy(zero_copy_only=False)
     return flags
-
-
-def _named(names: tuple[str, ...], chosen: Flags, unit: Floats) -> Any:
-    return pa.array(names).take(pa.array((unit * len(names)).astype(np.int64), mask=~chosen))
 
 
 def _amount(minor_units: Ints, minor: Ints) -> Any:

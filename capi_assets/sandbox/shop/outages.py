@@ -43,7 +43,6 @@ class Outage:
             raise ValueError(f"outage {self.kind} needs aware datetimes with start before end")
 
     def hits(self, at_ms: Ints) -> Flags:
-        """Which moments (milliseconds of the epoch) lie inside."""
         inside: Flags = (at_ms >= to_ms(self.start)) & (at_ms < to_ms(self.end))
         return inside
 

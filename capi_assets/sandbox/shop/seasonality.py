@@ -56,7 +56,6 @@ class Stream:
         return np.maximum(np.rint(expected + np.sqrt(expected) * luck), 0).astype(np.int64)
 
     def at(self, hours: Ints, index: Ints, counts: Ints) -> Ints:
-        """The moment of each row; `counts` are those of `hours`."""
         place = (index + self.dice.unit(f"{self.name}/moment", hours, index)) / np.maximum(
             counts, 1
         )

@@ -176,7 +176,6 @@ def _blocks(counts: Ints) -> Iterator[slice]:
 
 
 def _places(hours: Ints, counts: Ints) -> tuple[Ints, Ints]:
-    """Hour and place in the hour of every row."""
     first = np.repeat(np.cumsum(counts) - counts, counts)
     return np.repeat(hours, counts), np.arange(len(first), dtype=np.int64) - first
 
