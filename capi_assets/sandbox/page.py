@@ -91,6 +91,5 @@ def templates() -> Environment:
         "money": lambda number: f"{number:,.2f}",
         "day_and_time": lambda at: f"{at:%d %b, %H:%M:%S}",
         "unix": lambda seconds: datetime.fromtimestamp(seconds, UTC),
-        "iso": lambda at: at.isoformat(),
     }
     return environment

@@ -31,7 +31,6 @@ class Token:
     issued_at: datetime
     expires_at: datetime | None = None
     datasets: frozenset[str] | None = None
-    scopes: tuple[str, ...] = SCOPES
     data_access_expires_at: datetime | None = None
     may_inspect: bool = True
 
@@ -157,8 +156,8 @@ def describe(token: Token, now: datetime) -> dict[str, Any]:
         "expires_at": _unix(token.expires_at),
         "is_valid": not token.expired(now),
         "issued_at": int(token.issued_at.timestamp()),
-        "scopes": list(token.scopes),
-        "granular_scopes": [{"scope": scope, **targets} for scope in token.scopes],
+        "scopes": list(SCOPES),
+        "granular_scopes": [{"scope": scope, **targets} for scope in SCOPES],
     }
     if token.expires_at is not None and token.expired(now):
         described["error"] = reason(session_expired(token.expires_at, now))

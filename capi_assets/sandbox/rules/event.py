@@ -8,36 +8,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from capi_assets.sandbox.rules.refusal import Refusal, known, schema
+from capi_assets.sandbox.rules.refusal import META, Refusal, known, schema
 
 Event = dict[str, Any]
 
-KEYS = frozenset(
-    {
-        "action_source", "advanced_measurement_table", "app_data", "attribution_data",
-        "custom_data", "customer_segmentation", "data_processing_options",
-        "data_processing_options_country", "data_processing_options_state", "event_id",
-        "event_name", "event_source_url", "event_time", "messaging_channel", "opt_out",
-        "original_event_data", "referrer_url", "user_data",
-    }
-)  # fmt: skip
-
-ACTION_SOURCES = frozenset(
-    {
-        "app", "business_messaging", "chat", "email", "other", "phone_call", "physical_store",
-        "system_generated", "website",
-    }
-)  # fmt: skip
-
+KEYS = frozenset(META["event_keys"])
+ACTION_SOURCES = frozenset(META["action_sources"])
 # Live-verified by third parties on v25.0; every other name, custom ones too, gives 2804066.
-MESSAGING_EVENTS = frozenset(
-    {
-        "AddToCart", "CartAbandoned", "InitiateCheckout", "LeadSubmitted", "OrderCanceled",
-        "OrderCreated", "OrderDelivered", "OrderReturned", "OrderShipped", "Purchase",
-        "QualifiedLead", "RatingProvided", "ReviewProvided", "ViewContent",
-    }
-)  # fmt: skip
-
+MESSAGING_EVENTS = frozenset(META["messaging_events"])
 WHATSAPP = "whatsapp"
 
 TEXTS = ("event_source_url", "referrer_url", "messaging_channel", "advanced_measurement_table")

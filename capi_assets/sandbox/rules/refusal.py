@@ -14,13 +14,8 @@ from typing import Any
 
 Path = tuple[str | int, ...]
 
-# Title and explanation by subcode.
-SUBCODES: dict[int, tuple[str, str]] = {
-    int(subcode): tuple(texts)
-    for subcode, texts in json.loads(
-        (pathlib.Path(__file__).parent / "subcodes.json").read_bytes()
-    ).items()
-}
+# Meta's lists of names, and title and explanation by subcode.
+META: dict[str, Any] = json.loads((pathlib.Path(__file__).parent / "meta.json").read_bytes())
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +52,7 @@ class Refusal:
 
 
 def known(subcode: int, **details: str) -> Refusal:
-    title, explanation = SUBCODES[subcode]
+    title, explanation = META["subcodes"][str(subcode)]
     return Refusal(title, explanation.format(**details) if details else explanation, subcode)
 
 

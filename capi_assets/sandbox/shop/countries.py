@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -81,51 +82,31 @@ class Country:
 _HERE = Path(__file__).parent
 COUNTRIES = TypeAdapter(tuple[Country, ...]).validate_json((_HERE / "countries.json").read_bytes())
 
+_CATALOGUE = json.loads((_HERE / "catalogue.json").read_bytes())
+CAMPAIGNS: list[str] = _CATALOGUE["campaigns"]
+MAIL_HOSTS: list[str] = _CATALOGUE["mail_hosts"]
 # Letters that decomposition leaves whole, and the Japanese names as their owners write addresses.
-ADDRESS_FORMS = {
-    "ß": "ss", "ł": "l", "ø": "o", "愛子": "aiko", "さくら": "sakura", "結衣": "yui",
-    "健太": "kenta", "大翔": "hiroto", "蓮": "ren", "佐藤": "sato", "鈴木": "suzuki",
-    "高橋": "takahashi", "田中": "tanaka",
-}  # fmt: skip
-
-MAIL_HOSTS = ("example.com", "example.com", "example.com", "example.net", "mail.example.org")
-
-
-_AGENTS = json.loads((_HERE / "user_agents.json").read_bytes())
+ADDRESS_FORMS: dict[str, str] = _CATALOGUE["address_forms"]
+# Where a visit comes from: `share` of first visits and of later ones (`again`: some come back
+# through another ad, whose newer click id must win), referrer, and query of the landing page.
+SOURCES: list[dict[str, Any]] = _CATALOGUE["sources"]
+ADS = 2  # the first sources are Meta's
+# (slug, price in euro cents): the SKU is the position.
+PRODUCTS: tuple[tuple[str, int], ...] = tuple(
+    (f"{thing}-{shade}", 890 + 730 * t + 95 * s)
+    for t, thing in enumerate(_CATALOGUE["things"])
+    for s, shade in enumerate(_CATALOGUE["shades"])
+)
+# Of each version, with the Facebook app of its time.
 USER_AGENTS: tuple[str, ...] = (
     *(
-        template.format(
-            v=version, app=version + 380
-        )  # app: version of the Facebook app of its time
+        template.format(v=version, app=version + 380)
         for version in range(144, 155)
-        for template in _AGENTS["chrome"]
+        for template in _CATALOGUE["chrome"]
     ),
     *(
         template.format(v=version, release=version.replace(".", "_"))
         for version in ("17.6", "18.5", "18.6", "26.0", "26.1")
-        for template in _AGENTS["safari"]
+        for template in _CATALOGUE["safari"]
     ),
 )
-
-# (slug, price in euro cents): the SKU is the position.
-_THINGS = ("linen-shirt", "wool-sweater", "rain-jacket", "canvas-bag", "desk-lamp", "oak-stool",
-           "tea-pot", "coffee-grinder", "notebook-a5", "fountain-pen", "running-shoe", "bike-light",
-           "yoga-mat", "water-bottle", "phone-case", "travel-pillow")  # fmt: skip
-_SHADES = ("black", "white", "olive", "navy", "rust", "sand", "plum", "sky")
-PRODUCTS: tuple[tuple[str, int], ...] = tuple(
-    (f"{thing}-{shade}", 890 + 730 * t + 95 * s)
-    for t, thing in enumerate(_THINGS)
-    for s, shade in enumerate(_SHADES)
-)
-CAMPAIGNS = ("prospecting_eu", "retargeting_30d", "lookalike_1pct", "spring_sale", "video_views")
-
-# Where a visit comes from: share, referrer, query of the landing page. The first two are Meta's.
-SOURCES: tuple[tuple[float, str | None, str], ...] = (
-    (0.26, "https://l.facebook.com/", "?utm_source=facebook&utm_medium=paid_social&utm_campaign="),
-    (0.12, "https://l.instagram.com/", "?utm_source=ig&utm_medium=paid_social&utm_campaign="),
-    (0.24, "https://www.google.com/", ""),
-    (0.04, "https://duckduckgo.com/", ""),
-    (0.08, None, "?utm_source=newsletter&utm_medium=email"),
-    (0.26, None, ""),
-)
-ADS = 2

@@ -125,10 +125,6 @@ class People:
     def woman(self) -> Flags:
         return self._dice.chance(0.54, "woman")
 
-    def consents(self, unconsented: float) -> Flags:
-        """Who agreed to share data with Meta; the answer stays a person's own."""
-        return ~self._dice.chance(unconsented, "unconsented")
-
     def has(self, share: float, what: str) -> Flags:
         """A lasting trait of about `share` of the people, such as having an account."""
         return self._dice.chance(share, what)

@@ -112,7 +112,7 @@ class Orders:
 
     @cached_property
     def consent(self) -> Flags:
-        return self.people.consents(self.traffic.unconsented)
+        return ~self.people.has(self.traffic.unconsented, "unconsented")
 
     @cached_property
     def _status(self) -> Ints:

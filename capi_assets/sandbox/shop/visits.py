@@ -6,7 +6,6 @@ one, whose person, cookies and click id it carries on. Outages are applied in sh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -24,16 +23,15 @@ _SHORTEST_RETURN_MS = 300_000
 _LONGEST_RETURN_MS = 5 * DAY_MS
 _CLICK_ID_LETTERS = 57
 
-_REFERRERS = pa.array([source[1] for source in SOURCES], pa.string())
-_QUERIES = pa.array([source[2] for source in SOURCES])
+_REFERRERS = pa.array([source["referrer"] for source in SOURCES], pa.string())
+_QUERIES = pa.array([source["query"] for source in SOURCES])
 _PATHS = pa.array(
     [f"{SHOP}/", f"{SHOP}/collections/sale", f"{SHOP}/collections/new"]
     + [f"{SHOP}/products/{slug}" for slug, _ in PRODUCTS]
 )
 _PATH_WEIGHTS = [40.0, 12.0, 12.0] + [1.0] * len(PRODUCTS)
-_FRESH: Sequence[float] = [source[0] for source in SOURCES]
-# Some come back through another ad: their newer click id must win.
-_AGAIN: Sequence[float] = [0.08, 0.04, 0.12, 0.02, 0.14, 0.60]
+_FRESH: list[float] = [source["share"] for source in SOURCES]
+_AGAIN: list[float] = [source["again"] for source in SOURCES]
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ class Visits:
 
     @cached_property
     def consent(self) -> Flags:
-        return self.people.consents(self.traffic.unconsented)
+        return ~self.people.has(self.traffic.unconsented, "unconsented")
 
     @cached_property
     def _cookies(self) -> Flags:
