@@ -16,7 +16,7 @@ from capi_assets.sandbox.faults import Fault
 from capi_assets.sandbox.graph import admit, common_headers, state_of, version_of
 from capi_assets.sandbox.http_requests import Call, events_of, read_call
 from capi_assets.sandbox.inbox import RequestRecord
-from capi_assets.sandbox.responses import GraphError, error_response, graph_response, new_trace_id
+from capi_assets.sandbox.responses import GraphError, error_response, graph_response
 from capi_assets.sandbox.rules.validate import validate_events
 from capi_assets.sandbox.state import SandboxState
 from capi_assets.sandbox.versions import CURRENT
@@ -30,7 +30,6 @@ class ReceivedRequest:
 
     state: SandboxState
     record: RequestRecord
-    trace: str
     authorization: str | None = field(repr=False)
     call: Call | None = field(default=None, repr=False)
     is_logged: bool = False
@@ -55,13 +54,13 @@ class ReceivedRequest:
 
     def headers(self) -> dict[str, str]:
         version = self.record.version or CURRENT
-        return common_headers(self.state, version, self.trace, self.record.dataset)
+        return common_headers(self.state, version, self.record.fbtrace_id, self.record.dataset)
 
     def refuse(self, error: GraphError) -> Response:
         """The response to a call that Meta refuses, noted in the record."""
         self.record.code, self.record.subcode = error.code, error.subcode
         self.record.title = headline(error.message)
-        return error_response(error, self.trace, self.headers())
+        return error_response(error, self.record.fbtrace_id, self.headers())
 
     def normal_response(self) -> Response:
         """Meta's response without any fault; stores the events it accepts."""
@@ -83,19 +82,19 @@ class ReceivedRequest:
         if rejected is not None:
             index, refusal = rejected
             record.code, record.subcode, record.title = 100, refusal.subcode, refusal.title
-            body = {"error": {**refusal.error(index), "fbtrace_id": self.trace}}
+            body = {"error": {**refusal.error(index), "fbtrace_id": record.fbtrace_id}}
             return graph_response(body, self.headers(), 400)
         receipt = self.state.inbox.receive(record.dataset, events, now)
         record.accepted, record.duplicates = receipt.accepted, receipt.duplicates
         record.doubled = receipt.doubled
-        received = {"events_received": len(events), "messages": [], "fbtrace_id": self.trace}
+        received = {"events_received": len(events), "messages": [], "fbtrace_id": record.fbtrace_id}
         return graph_response(received, self.headers())
 
 
 async def events(request: Request) -> Response:
-    state, trace = state_of(request), new_trace_id()
-    record = RequestRecord(state.clock.now(), request.path_params["dataset"], fbtrace_id=trace)
-    received = ReceivedRequest(state, record, trace, request.headers.get("authorization"))
+    state = state_of(request)
+    record = RequestRecord(state.clock.now(), request.path_params["dataset"])
+    received = ReceivedRequest(state, record, request.headers.get("authorization"))
     try:
         response = await _respond(received, request)
     except ClientDisconnect:

@@ -12,7 +12,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import RLock
@@ -21,6 +21,7 @@ from typing import Any
 import orjson
 
 from capi_assets.sandbox.dedup import ACCEPTED, DOUBLED, DUPLICATE, identity_of, verdict_of
+from capi_assets.sandbox.responses import new_trace_id
 from capi_assets.sandbox.rules.event import seconds_of
 from capi_assets.sandbox.rules.person import has_value
 
@@ -35,8 +36,7 @@ create table if not exists events (
     event_name text not null, event_id text, event_time integer not null, hour integer not null,
     action_source text not null, verdict text not null, first_received_at integer not null,
     identity text, value real, currency text, keys text not null, sha256 text not null);
-create index if not exists events_by_verdict on events (verdict, seq);
-create index if not exists events_by_hour on events (dataset, hour);
+create index if not exists counts on events (dataset, hour, verdict, currency, value);
 create index if not exists windows on events (identity) where verdict <> 'duplicate';
 attach ':memory:' as volatile;
 create table volatile.payloads (seq integer primary key, payload blob not null);
@@ -70,7 +70,7 @@ class RequestRecord:
     duplicates: int = 0
     doubled: int = 0
     token: str | None = None
-    fbtrace_id: str | None = None
+    fbtrace_id: str = field(default_factory=new_trace_id)
     test_event_code: str | None = None
 
 

@@ -58,18 +58,9 @@ def contents(box: SandboxState, url: str) -> dict[str, Any]:
         "tokens": box.tokens.all(),
         "faults": faults,
         "kinds": KINDS,
-        "groups": [
-            (
-                group,
-                hint,
-                [
-                    (name, name in active, SETTINGS.get(name, {}))
-                    for name, kind in KINDS.items()
-                    if kind.group == group
-                ],
-            )
-            for group, hint in HINTS.items()
-        ],
+        "active": active,
+        "settings": SETTINGS,
+        "hints": HINTS,
         "totals": reports.totals(box.inbox),
         "hours": reports.received(box.inbox)[: -MAX_HOURS - 1 : -1],
         "requests": reports.requests(box.inbox, MAX_ROWS),
