@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,6 +43,14 @@ def build_definitions(
 
         build_definitions(Settings(lake="lake"), {"clock": ClockResource(at="2026-11-20T14:05Z")})
     """
+    with warnings.catch_warnings():
+        # Backfill policies and partitioned checks are beta in Dagster, whose version is pinned.
+        for category in (dg.BetaWarning, dg.PreviewWarning):
+            warnings.simplefilter("ignore", category)
+        return _merged(settings, resource_overrides or {})
+
+
+def _merged(settings: Settings, resource_overrides: Mapping[str, Any]) -> dg.Definitions:
     partitions, jobs = Partitions.since(settings.start_date), build_hourly_jobs()
     return dg.Definitions.merge(
         build_visits(settings, partitions.hourly),
@@ -58,7 +67,7 @@ def build_definitions(
         build_late_files_sensor(settings, jobs),
         build_visit_retention(settings),
         dg.Definitions(
-            resources=build_resources(settings) | dict(resource_overrides or {}), executor=EXECUTOR
+            resources=build_resources(settings) | dict(resource_overrides), executor=EXECUTOR
         ),
     )
 

@@ -26,9 +26,8 @@ from capi_assets.coverage.freshness import freshness
 from capi_assets.coverage.labels import MATCH_KEY_LABELS, reason_label
 from capi_assets.coverage.late_orders import LATE
 from capi_assets.coverage.match_key_shares import match_key_counts, match_key_shares
-from capi_assets.coverage.outcomes import STAGES
-from capi_assets.coverage.waterfall import ATTRIBUTION_HEALTH
-from tests.helpers.order_records import H, OrderRecords, health_row, hour
+from tests.helpers.health_rows import any_rows, health, row
+from tests.helpers.order_records import H, OrderRecords, hour
 
 SVG = "{http://www.w3.org/2000/svg}"
 WIDTHS = pytest.mark.parametrize("width", [WIDE, NARROW])
@@ -56,35 +55,8 @@ def numbers(words: str) -> list[int]:
     return [int(n.replace(",", "")) for n in re.findall(r"\d[\d,]*", words)]
 
 
-def row(at: Any, currency: str | None = "EUR", price: float = 10.0, **stages: int) -> dict:
-    """A row that closes, with `price` for every order."""
-    orders = sum(stages.values())
-    return health_row(
-        at, currency=currency, orders=orders, value_orders=orders * price,
-        eligible=orders - stages.get("withheld", 0), **stages,
-        **{f"value_{stage}": count * price for stage, count in stages.items()},
-    )  # fmt: skip
-
-
-def health(*rows: dict) -> pa.Table:
-    return pa.Table.from_pylist(list(rows), schema=ATTRIBUTION_HEALTH)
-
-
 def late(*counts: tuple[Any, int]) -> pa.Table:
     return pa.Table.from_pylist([{"hour": h, "orders": n} for h, n in counts], schema=LATE)
-
-
-stage_counts = st.dictionaries(st.sampled_from(STAGES), st.integers(0, 10**7))
-any_rows = st.lists(
-    st.builds(
-        lambda n, currency, price, stages: row(hour(n), currency, price, **stages),
-        st.integers(0, 70),
-        st.none() | st.sampled_from(["EUR", "USD", "JPY", "KWD"]) | st.text(max_size=6),
-        st.floats(-1e6, 1e6),
-        stage_counts,
-    ),
-    max_size=12,
-)
 
 
 @WIDTHS

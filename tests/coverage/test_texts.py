@@ -232,8 +232,8 @@ def test_hours_that_were_not_materialized_claim_no_number() -> None:
     assert gap_sentence(gap, hour(9)) == (
         "2026-11-20 13:00 to 14:00 UTC: the orders of 1 hour are not counted yet, because the"
         " hours were not materialized. Evidence: attribution_health has no data for this hour. They"
-        " can be delivered until 2026-11-27 12:30 UTC (in 6 d 14 h). Materialize the range. If the"
-        " schedule should have done it, see that it and the Dagster daemon run."
+        " can be delivered until 2026-11-27 12:30 UTC (in 6 d 14 h). If the schedule should have"
+        " done it, check that it and the Dagster daemon run. Materialize the range."
         " Range: 2026-11-20-13:00"
     )
 
@@ -250,8 +250,7 @@ def test_an_hours_sentence_fits_its_state() -> None:
     flags = flags_of(outage())
     assert hour_sentence(H, flags, NOW) == (
         "2026-11-20-13:00: 1,206 of 1,606 eligible orders delivered (75.1 %), because the access"
-        " token is not accepted; 400 can still be delivered until 2026-11-27 12:30 UTC"
-        " (in 6 d 20 h)."
+        " token has expired; 400 can still be delivered until 2026-11-27 12:30 UTC (in 6 d 20 h)."
     )
     good = flags_of(OrderRecords().order(times=3))
     assert hour_sentence(H, good, NOW) == (
@@ -302,8 +301,8 @@ def test_the_list_of_open_gaps_counts_all_and_the_most_urgent_come_first() -> No
     assert starts == sorted(starts)
     assert len(starts) == 30
     ((headline, remedy, partitions),) = remedies_table(found, hour(90)).rows
-    assert headline == "The access token is not accepted"
-    assert remedy == Cause.TOKEN.remedy
+    assert headline == "The access token has expired"
+    assert remedy == Cause.TOKEN.remedy_for(["token_expired"])
     assert str(partitions).startswith("2026-11-20-13:00, 2026-11-20-15:00, ")
 
 
