@@ -312,7 +312,7 @@ def resolve(
         )
         if not yes:
             click.confirm("Continue?", abort=True)
-        changed = command.decide(ledger, held, decided, now)
+        changed = ledger.decide(held.known, decided, now)
     click.echo(f"Resolved {count(changed, 'event')}.")
     if changed < held.events.num_rows:
         click.echo("The others were sent or resolved in the meantime and are unchanged.")
@@ -336,10 +336,10 @@ _EFFECTS = {
 def report(first: str, last: str, out: Path, numbers: bool) -> None:
     """Write an HTML report on the outcome of a range of hours, for colleagues."""
     from capi_assets.commands.report.export import write_numbers
-    from capi_assets.commands.report.facts import from_settings
+    from capi_assets.commands.report.facts import gather
     from capi_assets.commands.report.page import page
 
-    facts = from_settings(_settings(), _hours(first, last))
+    facts = gather(_settings(), _hours(first, last))
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page(facts), encoding="utf-8")
     written = [out, *(write_numbers(facts, out) if numbers else [])]
