@@ -78,11 +78,17 @@ def check_totals(
     return bool(agrees and delivered and not waiting and not missing)
 
 
-def _before_and_after(before: pa.Table, after: pa.Table) -> Table:
-    table = Table(title="Orders before and after the recovery", title_justify="left")
+def _numbers_table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left")
     table.add_column("")
-    for name in ("before", f"{CURRENCY} before", "after", f"{CURRENCY} after"):
+    for name in columns:
         table.add_column(name, justify="right")
+    return table
+
+
+def _before_and_after(before: pa.Table, after: pa.Table) -> Table:
+    columns = ("before", f"{CURRENCY} before", "after", f"{CURRENCY} after")
+    table = _numbers_table("Orders before and after the recovery", *columns)
     for stage in ("orders", "delivered", *_LOST):
         numbers = [(_sum(rows, stage), _value(rows, stage)) for rows in (before, after)]
         if stage in ("orders", "delivered") or any(orders for orders, _ in numbers):
@@ -115,14 +121,11 @@ def key_shares_table(
         "during": pc.and_(started, pc.invert(ended)),
         "after": ended,
     }
-    table = Table(title="Match keys of the events, as first sent", title_justify="left")
-    table.add_column("")
+    table = _numbers_table("Match keys of the events, as first sent", *periods)
     counts: list[Counter[str | None]] = []
-    for name, is_inside in periods.items():
-        table.add_column(name, justify="right")
-        rows = match_key_counts(events.filter(is_inside)).to_pylist()
+    for is_inside in periods.values():
         counts.append(Counter())
-        for row in rows:
+        for row in match_key_counts(events.filter(is_inside)).to_pylist():
             counts[-1][row["key"]] += row["events"]
     for key in USER_DATA_FIELDS:
         if any(period[key] for period in counts):

@@ -104,22 +104,18 @@ def ours(row: Row) -> int:
 
 
 def _difference_text(row: Row) -> str:
-    side = "fewer" if row["verdict"] == "meta_has_less" else "more"
+    name, side = row["event_name"], "fewer" if row["verdict"] == "meta_has_less" else "more"
     unexplained = abs(row["unexplained"])
     lasts = ""
     if row["sustained"]:
         hour_differs = unexplained > row["tolerance"]
         lasts = ", also in neighbouring hours" if hour_differs else "; the day's total differs too"
     return (
-        f"Meta counts {row['meta_events']:,} {row['event_name']} {_events(row['meta_events'])}"
+        f"Meta counts {count(row['meta_events'], f'{name} event')}"
         f" {_BASIS[row['basis']]} where our ledger has {ours(row):,} delivered:"
         f" {unexplained:,} {side} than known reasons explain (up to {row['tolerance']:,} is"
         f" accepted){lasts}"
     )
-
-
-def _events(number: int) -> str:
-    return "event" if number == 1 else "events"
 
 
 _SHOWN = {
