@@ -21,11 +21,7 @@ from capi_assets.engine import DuckDBEngine
 from capi_assets.hours import floor_hour, hour_key
 from capi_assets.lake import Lake
 
-_CONTRACTS = {
-    "orders": Orders,
-    "quarantined_orders": Quarantine,
-    "matched_events": MatchedEvents,
-}
+_CONTRACTS = {"orders": Orders, "quarantined_orders": Quarantine, "matched_events": MatchedEvents}
 _SIMILAR = 5
 Row = dict[str, Any]
 

@@ -63,11 +63,7 @@ def key_named(name: str) -> str:
 
 
 def check_spelling(
-    key: str,
-    typed: str,
-    country: str | None,
-    policy: HashPolicy,
-    sent: Mapping[str, Sequence[str]],
+    key: str, typed: str, country: str | None, policy: HashPolicy, sent: Mapping[str, Sequence[str]]
 ) -> SpellingCheck:
     """Compares the spellings of `typed` with `sent`, the digests of the event per match key."""
     by_digest: defaultdict[str, list[str]] = defaultdict(list)

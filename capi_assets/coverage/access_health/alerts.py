@@ -10,12 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from capi_assets.coverage.access_health.findings import (
-    STEPS,
-    AccessStatus,
-    Finding,
-    findings_of,
-)
+from capi_assets.coverage.access_health.findings import STEPS, AccessStatus, Finding, findings_of
 from capi_assets.coverage.alerting.alert_message import note
 from capi_assets.coverage.alerting.channels import Message
 
