@@ -18,7 +18,7 @@ from capi_assets.coverage.reconciliation.text import (
     fit_sentence,
     hour_off,
     hour_sentence,
-    ours,
+    totals,
     unknown_events_text,
     verdict_words,
 )
@@ -98,8 +98,8 @@ _SUMS = {
 
 
 def _sums(rows: Sequence[Row]) -> list[str]:
-    totals = _totals(rows)
-    return ["–" if totals[name] is None else f"{totals[name]:,}" for name in _SUMS.values()]
+    sums = totals(rows)
+    return ["–" if sums[name] is None else f"{sums[name]:,}" for name in _SUMS.values()]
 
 
 def as_json(told: ComparisonResult) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def as_json(told: ComparisonResult) -> dict[str, Any]:
     return {
         "agrees": not told.off,
         "hours_off": [hour_key(hour) for hour in told.off],
-        "total": _totals(told.rows),
+        "total": totals(told.rows),
         "basis": {
             dataset: {
                 "basis": fit.basis,
@@ -126,25 +126,10 @@ def as_json(told: ComparisonResult) -> dict[str, Any]:
     }
 
 
-def _totals(rows: Sequence[Row]) -> dict[str, int | None]:
-    """Sums; Meta's side and the difference only over what could be read."""
-    read = [row for row in rows if row["meta_events"] is not None]
-    totals: dict[str, int | None] = {
-        name: sum(row[name] for row in rows)
-        for name in ("our_delivered_by_event_time", "our_delivered_by_receipt_time")
-    }
-    totals["our_delivered"] = sum(ours(row) for row in rows)
-    for name in ("meta_events", "difference", "unexplained"):
-        totals[name] = sum(row[name] or 0 for row in read) if read else None
-    return totals
-
-
 def _sentences(told: ComparisonResult) -> list[str]:
-    fits, foreign = told.found.fits, told.found.foreign
-    said = [f"Dataset {dataset}: {fit_sentence(fit)}" for dataset, fit in fits.items()]
-    said += [
-        f"Dataset {dataset}: {unknown_events_text(names)}" for dataset, names in foreign.items()
-    ]
+    fits, foreign = told.found.fits.items(), told.found.foreign.items()
+    said = [f"Dataset {dataset}: {fit_sentence(fit)}" for dataset, fit in fits]
+    said += [f"Dataset {dataset}: {unknown_events_text(names)}" for dataset, names in foreign]
     unread = [row["why"] for row in told.rows if row["verdict"] == "cannot_read"]
     said += [f"{why}; no comparison possible." for why in dict.fromkeys(unread)]
     off = told.off
