@@ -3,7 +3,8 @@ object storage."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -23,23 +24,87 @@ class FoundFile:
     changed_at: datetime | None
 
 
-def files_below(folder: UPath, depth: int) -> Iterator[FoundFile]:
-    """Every file at most `depth` levels below `folder`; none if the folder does not exist.
+def names_in(folder: UPath) -> list[tuple[str, bool]]:
+    """The names directly in `folder` in order, and whether each is a folder; none if it is absent.
 
     Raises:
         OSError: the folder exists and cannot be listed.
     """
+    try:
+        if _is_local(folder):
+            with os.scandir(folder.path) as found:
+                return sorted((entry.name, entry.is_dir()) for entry in found)
+        folder.fs.invalidate_cache(folder.path)
+        listing = folder.fs.ls(folder.path, detail=True)
+    except FileNotFoundError:
+        return []
+    own = _parts(folder.fs._strip_protocol(folder.path))
+    named = ((_parts(info["name"]), info.get("type") == "directory") for info in listing)
+    return sorted((parts[-1], is_folder) for parts, is_folder in named if parts != own)
+
+
+def files_below(
+    folder: UPath,
+    depth: int,
+    on_error: Callable[[tuple[str, ...], OSError], None] | None = None,
+) -> Iterator[FoundFile]:
+    """Every file at most `depth` levels below `folder`; none if the folder does not exist.
+
+    `on_error` gets the path below `folder` that cannot be listed; the rest is listed all the same.
+
+    Raises:
+        OSError: a folder exists and cannot be listed, and there is no `on_error`.
+    """
     files = folder.fs
+    if _is_local(folder):
+        yield from _local_files(folder.path, (), depth, on_error)
+        return
     # A long-lived process would otherwise see an object store as at its first listing.
     files.invalidate_cache(folder.path)
     try:
         listing = files.find(folder.path, maxdepth=depth, detail=True)
     except FileNotFoundError:
         return
+    except OSError as error:
+        if on_error is None:
+            raise
+        on_error((), error)
+        return
     above = len(_parts(files._strip_protocol(folder.path)))
     for path, info in listing.items():
         if info.get("type") != "directory":
             yield FoundFile(_parts(path)[above:], int(info.get("size") or 0), _changed_at(info))
+
+
+def _local_files(
+    folder: str,
+    parts: tuple[str, ...],
+    depth: int,
+    on_error: Callable[[tuple[str, ...], OSError], None] | None,
+) -> Iterator[FoundFile]:
+    """As `files_below`; fsspec would omit what cannot be listed, and not follow links."""
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if on_error is None:
+            raise
+        on_error(parts, error)
+        return
+    for entry in entries:
+        path = (*parts, entry.name)
+        if entry.is_dir():
+            if depth > 1:
+                yield from _local_files(entry.path, path, depth - 1, on_error)
+        elif entry.is_file():
+            about = entry.stat()
+            yield FoundFile(path, about.st_size, datetime.fromtimestamp(about.st_mtime, UTC))
+
+
+def _is_local(folder: UPath) -> bool:
+    return "local" in getattr(folder.fs, "protocol", ())
 
 
 def _parts(path: str) -> tuple[str, ...]:

@@ -20,6 +20,8 @@ from capi_assets.contracts.orders import Orders
 from capi_assets.contracts.visits import Visits
 from capi_assets.engine import DuckDBEngine
 from capi_assets.meta.match_keys.click_ids import fbc_column
+from capi_assets.meta.match_keys.page_urls import has_scheme, with_scheme
+from capi_assets.shared_ids import without_shared_ids
 
 # The visit's column that fills a missing value, by the order's column.
 VISIT_SUPPLIED_COLUMNS = {
@@ -157,8 +159,9 @@ def match(
     The asset `matched_events` calls it once for all hours of a run. `orders` conforms to the Orders
     contract; `visit_files` are Visits of at least `[first order - lookback, last order]`. The
     result has the columns of `orders`, missing values filled in, plus `matched_by` (a match key),
-    `visit_age_seconds` and `lent` (the columns that the visit supplied, separated by spaces);
-    `visit_id` is the matched visit. All are null for an order without a visit.
+    `visit_age_seconds`, `lent` (the columns that the visit supplied, separated by spaces) and
+    `shared_keys` (keys not used, see `shared_ids`); `visit_id` is the matched visit. All but
+    `shared_keys` are null for an order without a visit.
 
         match(orders, lake.paths("visits", hours), timedelta(days=7), DuckDBEngine(connection))
     """
@@ -207,10 +210,14 @@ def _register(
 ) -> pa.Table:
     """Registers `wanted` and `near` on the engine; returns the orders with their `row_number`."""
     numbered = orders.append_column("row_number", pa.array(range(orders.num_rows), pa.int64()))
-    engine.register("wanted", _wanted(numbered, lookback), _wanted_schema())
+    wanted = _wanted(numbered, lookback)
+    engine.register("wanted", wanted, _wanted_schema())
     engine.register("visits", visit_files, arrow_schema(Visits))
     engine.materialize("near", candidate_visits_sql())
-    return numbered
+    wanted, shared_keys = without_shared_ids(wanted, engine)
+    if shared_keys.null_count < len(shared_keys):
+        engine.register("wanted", wanted, _wanted_schema())
+    return numbered.append_column("shared_keys", shared_keys)
 
 
 def _wanted(numbered: pa.Table, lookback: timedelta) -> pa.Table:
@@ -249,12 +256,15 @@ def _with_visit_values(joined: pa.Table) -> pa.Table:
     supplied: dict[str, pa.Array] = {}
     in_a_store = pc.equal(joined.column("action_source"), "physical_store")
     for column, visit_column in VISIT_SUPPLIED_COLUMNS.items():
-        own = joined.column(column)
+        own = joined.column(column).combine_chunks()
         of_visit = joined.column(f"visit_{visit_column}")
         if column in _BROWSER_COLUMNS:
             of_visit = pc.if_else(in_a_store, pa.scalar(None, pa.string()), of_visit)
+        fallback = own
+        if column == "event_source_url":  # a host without scheme yields to a visit's whole address
+            own, fallback = pc.if_else(has_scheme(own), own, None), with_scheme(own)
         supplied[column] = pc.and_(pc.is_null(own), pc.is_valid(of_visit))
-        joined = _with(joined, column, pc.coalesce(own, of_visit))
+        joined = _with(joined, column, pc.coalesce(own, of_visit, fallback))
 
     # The visitor's consent or refusal applies to the order, unless the order has its own.
     consent = pc.coalesce(joined.column("consent"), joined.column("visit_consent"))
@@ -268,7 +278,8 @@ def _with_visit_values(joined: pa.Table) -> pa.Table:
     joined = _with(joined, "visit_age_seconds", age)
     joined = _with(joined, "lent", _joined_names(supplied))
     joined = _with(joined, "visit_id", joined.column("visit_id_matched"))
-    return joined.select([*arrow_schema(Orders).names, "matched_by", "visit_age_seconds", "lent"])
+    added = ["matched_by", "visit_age_seconds", "lent", "shared_keys"]
+    return joined.select([*arrow_schema(Orders).names, *added])
 
 
 def _latest_click(joined: pa.Table) -> tuple[pa.Array, pa.Array]:

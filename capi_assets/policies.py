@@ -31,14 +31,20 @@ from capi_assets.delivery.datasets import Datasets, read_datasets, secret_in
 from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.policy import Policy
 from capi_assets.ingest.hashing import HashPolicy
-from capi_assets.ingest.sources import LandingFolder, Source, SqlModel
+from capi_assets.ingest.landing_folder import LandingFolder
+from capi_assets.ingest.sources import Source, SqlModel
 from capi_assets.meta.graph.client import DatasetAccess
 from capi_assets.settings import Settings, environment, split, sql_parameters
 
 
 def hash_policy(settings: Settings) -> HashPolicy:
     """How contact data is normalised and hashed."""
-    return HashPolicy(settings.default_country, settings.date_format, settings.hash_external_id)
+    return HashPolicy(
+        settings.default_country,
+        settings.date_format,
+        settings.hash_external_id,
+        settings.external_id_form,
+    )
 
 
 def delivery_policy(settings: Settings) -> Policy:

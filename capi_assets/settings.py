@@ -130,6 +130,11 @@ class Settings(BaseSettings):
     hash_external_id: bool = Field(
         True, description="Hash external_id; must match the value the Pixel sends."
     )
+    external_id_form: Literal["pixel", "exact"] = Field(
+        "pixel",
+        description="What of external_id is hashed. pixel: lower case without white space, as"
+        " Meta's Pixel does; exact: the text as it is.",
+    )
     consent_required: bool = Field(
         False,
         description="Also withhold orders without recorded consent, not only those whose"

@@ -134,10 +134,10 @@ def test_without_orders_or_visits_there_is_nothing_to_find(
     assert all(row["visit_id"] is None and row["lent"] is None for row in found)
 
 
-def test_the_result_has_the_columns_of_orders_and_three_more(matcher: Matcher) -> None:
+def test_the_result_has_the_columns_of_orders_and_four_more(matcher: Matcher) -> None:
     for table in (orders({"em": EM}), orders()):
         found = match(table, visits({"em": EM}), LOOKBACK, matcher.engine)
-        more = ["matched_by", "visit_age_seconds", "lent"]
+        more = ["matched_by", "visit_age_seconds", "lent", "shared_keys"]
         assert found.column_names == [*arrow_schema(Orders).names, *more]
         for field in arrow_schema(Orders):
             assert found.schema.field(field.name).type == field.type

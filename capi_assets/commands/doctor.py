@@ -25,6 +25,8 @@ from upath import UPath
 from capi_assets.coverage.alerting.channels import smtp_address
 from capi_assets.coverage.formatting import format_duration
 from capi_assets.delivery.datasets import read_datasets, secret_in
+from capi_assets.hours import HOUR, hours_between
+from capi_assets.ingest.landing_folder import LandingFolder, misplaced_text
 from capi_assets.meta.graph.versions import NEWEST, version_outlook
 from capi_assets.meta.limits import WINDOW
 from capi_assets.meta.match_keys.hashed_keys import hash_column
@@ -138,7 +140,15 @@ def _landing(s: Settings) -> Verdict | None:
     missing = [name for name in from_files if not (UPath(s.landing) / name).exists()]
     if missing:
         return "warning", f"has no {' and no '.join(missing)}/ folder: those hours will be empty"
-    return None
+    now = s.now or datetime.now(UTC)
+    hours = hours_between(now - WINDOW, now + HOUR)
+    misplaced = {
+        name
+        for table in from_files
+        for names in LandingFolder(s.landing, table).misplaced(hours).values()
+        for name in names
+    }
+    return ("warning", misplaced_text(sorted(misplaced))) if misplaced else None
 
 
 def _model(path: str | None) -> Verdict | None:

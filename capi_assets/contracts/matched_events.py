@@ -38,6 +38,10 @@ class MatchedEvents(Contract):
     )
     visit_age_seconds: Series[Count] = optional("Seconds from the visit to the order.", ge=0)
     lent: Series[Text] = optional("Columns that the visit supplied, separated by spaces.")
+    shared_keys: Series[Text] = optional(
+        "Match keys not used to find a visit, because too many people share their value; separated"
+        " by spaces."
+    )
     match_keys: Series[Text] = optional(
         "Match keys of the event, separated by spaces.", page.CUSTOMER
     )

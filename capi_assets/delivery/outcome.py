@@ -7,6 +7,14 @@ from typing import Literal
 
 State = Literal["delivered", "rejected", "expired", "unknown", "refused"]
 
+_MAX_LENGTH = {"reason": 128, "fbtrace_id": 128, "api_version": 32}  # of the ledger's columns
+
+
+def printable(text: str, max_length: int | None = None) -> str:
+    """The text with U+FFFD in place of NUL and of lone surrogates, cut to `max_length`."""
+    valid = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return valid.replace("\0", "\ufffd")[:max_length]
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -26,6 +34,13 @@ class Outcome:
     message: str | None = None
     fbtrace_id: str | None = None
     api_version: str | None = None
+
+    def __post_init__(self) -> None:
+        # A database and a log accept neither half an emoji nor a NUL, whatever Meta sends.
+        for name in ("reason", "message", "fbtrace_id", "api_version"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, printable(value, _MAX_LENGTH.get(name)))
 
     def answer(self) -> dict[str, str | int | None]:
         """The columns that say what Meta answered."""

@@ -24,6 +24,14 @@ WHOLE = r"^[+-]?\d{1,18}(\.0*)?$"
 TRUE_VALUES = ["true", "t", "yes", "y", "1", "granted"]
 FALSE_VALUES = ["false", "f", "no", "n", "0", "denied"]
 
+# Before 1973 is no order: 46353.29 is the serial number of a day in Excel, 20261127 a date.
+_FIRST_EPOCH = 1e8
+_EXCEL_SERIALS = (1.0, 80_000.0)  # to the year 2119
+# The only abbreviations that mean one zone everywhere: BST, CST, IST and others mean several.
+_UTC_NAME = r"(?i)([\d.]) ?(?:UTC|GMT|Z)$"
+_ABBREVIATION = r"(?i)^\d{4}-\d{2}-\d{2}[ T]\d{2}:[\d:.]+ ?[A-Z]{2,5}$"
+_AM_PM = r"(?i) ?[AP]M$"
+
 # The unit of an epoch number follows from its size: 1e11 seconds is the year 5138, 1e11
 # milliseconds is 1973.
 _SECONDS_BELOW, _MILLISECONDS_BELOW, _MICROSECONDS_BELOW = 1e11, 1e14, 1e17
@@ -145,7 +153,8 @@ def _flag(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> CastColumn
     if pa.types.is_boolean(values.type):
         return CastColumn(values, pa.nulls(len(values), pa.string()))
     text = to_text(values, connection)
-    word = pc.utf8_lower(text)
+    # 1.0 is a flag that a null in its column made a float.
+    word = pc.utf8_lower(pc.replace_substring_regex(text, r"^([01])\.0+$", r"\1"))
     no = pc.is_in(word, pa.array(FALSE_VALUES))
     known = pc.or_(no, pc.is_in(word, pa.array(TRUE_VALUES)))
     flag = _where(known, pc.invert(no))
@@ -180,14 +189,42 @@ def _time(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> CastColumn
     if pa.types.is_date(kind):
         return _bounded(values, values.cast(pa.timestamp("us")).cast(UTC_MICROSECONDS))
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return _bounded(values, _epoch(values.cast(pa.float64(), safe=False)))
+        return _from_epoch(values.cast(pa.float64(), safe=False))
     text = to_text(values, connection)
     numeric = pc.fill_null(pc.match_substring_regex(text, r"^\d{1,18}(\.\d+)?$"), False)
-    epoch = _epoch(_where(numeric, text).cast(pa.float64()))
+    of_number = _from_epoch(_where(numeric, text).cast(pa.float64()))
     # Text such as 'now' or 'infinity' is a time to DuckDB, and must not be one here.
     dated = pc.match_substring_regex(text, r"^\d{4}-\d{2}-\d{2}([ T]|$)")
-    written = _in_duckdb(_where(dated, text), "try_cast(v AS TIMESTAMPTZ)", connection)
-    return _bounded(text, pc.if_else(numeric, epoch, written.cast(UTC_MICROSECONDS)))
+    iso = _iso(_where(dated, text))
+    ambiguous = pc.and_(
+        pc.match_substring_regex(iso, _ABBREVIATION),
+        pc.invert(pc.match_substring_regex(iso, _AM_PM)),
+    )
+    ambiguous = pc.fill_null(ambiguous, False)
+    readable = _where(pc.invert(ambiguous), iso)
+    moment = _in_duckdb(readable, "try_cast(v AS TIMESTAMPTZ)", connection).cast(UTC_MICROSECONDS)
+    of_text = _bounded(text, moment)
+    problems = pc.if_else(ambiguous, "ambiguous_zone", of_text.problems)
+    return CastColumn(
+        pc.if_else(numeric, of_number.values, of_text.values),
+        pc.if_else(numeric, of_number.problems, problems),
+    )
+
+
+def _iso(text: pa.Array) -> pa.Array:
+    """The same times with offsets as ISO 8601 writes them.
+
+    A space may come before the zone (Shopify, Snowflake, BigQuery, SQL Server), the offset may be
+    without a colon, and a fraction may have more than six digits (SQL Server, Snowflake).
+    """
+    for pattern, replacement in (
+        (r"(\.\d{6})\d+", r"\1"),
+        (_UTC_NAME, r"\1Z"),
+        (r"(:\d{2}(?:\.\d+)?) ?([+-]\d{2}):?(\d{2})$", r"\1\2:\3"),
+        (r"(:\d{2}(?:\.\d+)?) ([+-]\d{2})$", r"\1\2"),
+    ):
+        text = pc.replace_substring_regex(text, pattern, replacement)
+    return text
 
 
 def _bounded(landed: pa.Array, moment: pa.Array) -> CastColumn:
@@ -195,6 +232,27 @@ def _bounded(landed: pa.Array, moment: pa.Array) -> CastColumn:
     known = pc.and_(pc.greater_equal(ticks, 0), pc.less_equal(ticks, _LAST_MICROSECOND))
     moment = _where(known, moment)
     return CastColumn(moment, _misfit(landed, moment, "not_a_time"))
+
+
+def _from_epoch(number: pa.Array) -> CastColumn:
+    """Epoch numbers to times; the problem names what a number that is too small may be."""
+    plausible = pc.fill_null(pc.greater_equal(number, _FIRST_EPOCH), False)
+    cast = _bounded(number, _epoch(_where(plausible, number)))
+    is_serial = pc.and_(
+        pc.greater_equal(number, _EXCEL_SERIALS[0]), pc.less_equal(number, _EXCEL_SERIALS[1])
+    )
+    is_date = pc.match_substring_regex(
+        pc.round(_where(pc.and_(pc.greater(number, 1.9e7), pc.less(number, 2.2e7)), number))
+        .cast(pa.int64())
+        .cast(pa.string()),
+        r"^(19|20|21)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$",
+    )
+    named = pc.if_else(
+        pc.fill_null(is_serial, False),
+        "not_a_time_excel_serial",
+        pc.if_else(pc.fill_null(is_date, False), "not_a_time_date_only", cast.problems),
+    )
+    return CastColumn(cast.values, named)
 
 
 def _epoch(number: pa.Array) -> pa.Array:

@@ -1,4 +1,7 @@
-"""Raw contact columns to digests, by the rules of `meta/match_keys/`."""
+"""Contact fields to digests: raw values go no further than this module.
+
+Called by `ingest.visits` and `ingest.orders` for the rows of a day, before anything is stored.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from datetime import date
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from capi_assets.meta.match_keys.hashed_keys import hash_column
+from capi_assets.meta.match_keys.hashed_keys import ExternalIdForm, hash_column
 
 # Landed column -> match key.
 CONTACT_FIELDS = {
@@ -29,11 +32,12 @@ CONTACT_FIELDS = {
 
 @dataclass(frozen=True)
 class HashPolicy:
-    """Settings of normalisation: CAPI_DEFAULT_COUNTRY, CAPI_DATE_FORMAT, CAPI_HASH_EXTERNAL_ID."""
+    """The settings of normalisation; see `settings` for their meaning."""
 
     default_country: str | None = None
     date_format: str | None = None
     hash_external_id: bool = True
+    external_id_form: ExternalIdForm = "pixel"
 
 
 def hash_contacts(
@@ -41,8 +45,8 @@ def hash_contacts(
 ) -> tuple[dict[str, pa.Array], dict[str, pa.Array]]:
     """Digests by match key and problems by landed column, for the contact columns of `rows`.
 
-    `today` bounds dates of birth. It is the day of the data, not of the run, so that an old hour
-    gives the same digests whenever it is read.
+    `today` bounds dates of birth: the day of the data, not of the run, so that an old hour gives
+    the same rows whenever it is read. Problems are codes of `meta.match_keys.key_problems`.
     """
     digests: dict[str, pa.Array] = {}
     problems: dict[str, pa.Array] = {}
@@ -58,6 +62,7 @@ def hash_contacts(
             date_format=policy.date_format,
             today=today,
             hash_external_id=policy.hash_external_id,
+            external_id_form=policy.external_id_form,
         )
         digests[key] = hashed.digests
         problems[field] = hashed.problems

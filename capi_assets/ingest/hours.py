@@ -40,10 +40,15 @@ class IngestedHour:
 
 @dataclass(frozen=True)
 class Ingested:
-    """All hours of a range, and the names of landed columns that no contract has."""
+    """All hours of a range.
+
+    `unknown_columns` are names of landed columns that the contract does not have; `misplaced` are
+    paths in the landing folder that fit no hour.
+    """
 
     hours: list[IngestedHour]
     unknown_columns: list[str]
+    misplaced: list[str]
 
 
 def ingest(
@@ -67,8 +72,10 @@ def ingest(
     """
     ingested: list[IngestedHour] = []
     unknown: set[str] = set()
+    misplaced: set[str] = set()
     for batch in source.batches(hours):
         fetched = source.fetch(batch)
+        misplaced |= set(fetched.misplaced)
         landed = validate(fetched, landing, batch, key[-1], connection)
         unknown |= set(landed.unknown_columns)
         for day, hours_of_day in groupby(batch, lambda hour: hour.astimezone(UTC).date()):
@@ -86,7 +93,7 @@ def ingest(
                         file_problems=[p for p in landed.file_problems if p.hour == hour],
                     )
                 )
-    return Ingested(ingested, sorted(unknown))
+    return Ingested(ingested, sorted(unknown), sorted(misplaced))
 
 
 def _latest(

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from capi_assets.hours import floor_hour
-from capi_assets.ingest.sources import LandingFolder, is_landed
-from capi_assets.listing import files_below
+from capi_assets.ingest.landing_folder import LandingFolder
 
 SETTLE_TIME = timedelta(minutes=1)
 """A file that changed more recently than this may still be being written."""
@@ -56,20 +55,17 @@ def landed_files(source: LandingFolder, hours: Sequence[datetime]) -> list[Lande
     Raises:
         OSError: a folder cannot be listed.
     """
-    requested = {hour.astimezone(UTC) for hour in hours}
-    files = []
-    for day in sorted({hour.date() for hour in requested}):
-        start = datetime(day.year, day.month, day.day, tzinfo=UTC)
-        for file in files_below(source.folder(start).parent, depth=2):
-            if len(file.parts) != 2 or not is_landed(file.parts[1]) or not file.changed_at:
-                continue
-            folder, name = file.parts
-            if not (len(folder) == 2 and folder.isdigit() and int(folder) < 24):
-                continue
-            hour = start + timedelta(hours=int(folder))
-            if hour in requested:
-                files.append(LandedFile(source.table, hour, name, file.size, file.changed_at))
-    return files
+    landing = source.listing(hours)
+    for _, error in landing.errors.values():
+        raise error
+    return [
+        LandedFile(
+            source.table, hour.astimezone(UTC), "/".join(file.parts), file.size, file.changed_at
+        )
+        for hour, files in sorted(landing.files.items())
+        for _, file in files
+        if file.changed_at
+    ]
 
 
 def late_hours(

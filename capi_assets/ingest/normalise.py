@@ -20,6 +20,8 @@ from capi_assets.meta.match_keys.click_ids import (
     fbp_column,
     ip_column,
 )
+from capi_assets.meta.match_keys.page_urls import page_column
+from capi_assets.meta.match_keys.placeholders import PLAIN_KEYS, without_placeholders
 
 
 def normalised_columns(
@@ -38,6 +40,7 @@ def normalised_columns(
     its cookie was first seen, null where unknown. `json_texts` are columns with JSON that may
     contain contact data. A problem is a code, null where there is none.
     """
+    rows, placeholders = without_placeholders(rows, PLAIN_KEYS)
     digests, problems = hash_contacts(rows, policy, today)
     fbclid = pc.coalesce(
         rows.column("fbclid").combine_chunks(), fbclid_from_url_column(rows.column(page_url))
@@ -46,6 +49,8 @@ def normalised_columns(
     clicks = fbc_column(rows.column("fbc"), fbclid, click_seen_at, row_time=occurred)
     fbp, fbp_problems = fbp_column(rows.column("fbp"))
     ip, ip_problems = ip_column(rows.column("client_ip_address"))
+    page, page_problems = page_column(rows.column(page_url).combine_chunks())
+    rows = rows.set_column(rows.column_names.index(page_url), page_url, page)
     cleaned, removed = without_stray_contacts(rows, [page_url, "referrer_url"], json_texts)
     columns = {
         **{name: rows.column(name) for name in rows.column_names},
@@ -57,7 +62,9 @@ def normalised_columns(
         "client_ip_address": ip,
     }
     return columns, [
+        *placeholders.items(),
         *problems.items(),
+        (page_url, page_problems),
         ("fbc", clicks.problems),
         ("fbp", fbp_problems),
         ("client_ip_address", ip_problems),

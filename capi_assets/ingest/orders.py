@@ -17,8 +17,12 @@ from capi_assets.ingest.hours import Ingested, ingest
 from capi_assets.ingest.normalise import normalised_columns
 from capi_assets.ingest.sources import Source
 from capi_assets.ingest.validation import ValidatedRows
-from capi_assets.meta.events.user_data import EXTRA_FIELDS
+from capi_assets.meta.events.user_data import EXTRA_FIELDS, lead_ids
 from capi_assets.meta.match_keys.columns import map_distinct
+from capi_assets.meta.match_keys.key_problems import Problem
+from capi_assets.meta.match_keys.placeholders import (
+    is_placeholder,
+)
 
 ORDER_KEY = ["dataset_id", "event_name", "order_id"]
 _EXTRA_KEYS = frozenset(EXTRA_FIELDS)
@@ -78,6 +82,7 @@ def _normalised(
     return pa.table(
         {
             **columns,
+            "lead_id": lead_ids(rows.column("lead_id")),
             "event_id": pc.coalesce(rows.column("event_id"), default_id),
             "dataset_id": pc.fill_null(rows.column("dataset_id"), default_dataset_id),
             "value": pc.if_else(no_currency, pa.scalar(None, pa.float64()), rows.column("value")),
@@ -89,6 +94,14 @@ def _normalised(
 
 def _known_keys(user_data: str) -> tuple[str | None, str | None]:
     """`user_data` if its keys may be there; any other could hold raw contact data."""
-    if orjson.loads(user_data).keys() <= _EXTRA_KEYS:
+    members = orjson.loads(user_data)
+    if not members.keys() <= _EXTRA_KEYS:
+        return None, "unknown_key"
+    given = {name: value for name, value in members.items() if not _is_nothing(value)}
+    if len(given) == len(members):
         return user_data, None
-    return None, "unknown_key"
+    return orjson.dumps(given).decode() if given else None, Problem.PLACEHOLDER.code
+
+
+def _is_nothing(value: object) -> bool:
+    return isinstance(value, str) and is_placeholder("user_data", value)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import zlib
 from dataclasses import dataclass, field
 from functools import cache
@@ -22,7 +23,8 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-EXTENSIONS = (".parquet", ".csv", ".csv.gz", ".jsonl", ".jsonl.gz")
+_JSON = (".json", ".jsonl", ".ndjson")
+EXTENSIONS = (".parquet", ".csv", ".csv.gz", *_JSON, *(f"{name}.gz" for name in _JSON))
 NULL_VALUES = ["", "\\N"]
 
 MAX_BYTES = 2**31 - 2
@@ -56,7 +58,10 @@ class BadLine:
 
 @dataclass(frozen=True)
 class RawRows:
-    """Rows of one file; `lines` holds each row's line in the file, from 1 (Parquet: row number)."""
+    """Rows of one file; `lines` has each row's line in the file, from 1.
+
+    In Parquet files and JSON arrays it is the number of the row.
+    """
 
     table: pa.Table
     lines: pa.Array
@@ -96,7 +101,7 @@ def read_rows(name: str, data: bytes) -> RawRows:
         # Bytes that are not UTF-8 are marked, so that they cost a value or a line, not the file.
         data = data.decode(errors="replace").encode()
         whole = False
-    return _read_csv(data, whole) if name.endswith(".csv") else _read_jsonl(data, whole)
+    return _read_csv(data, whole) if name.endswith(".csv") else _read_json(data, whole)
 
 
 def _unpacked(data: bytes) -> bytes:
@@ -255,11 +260,14 @@ def _without_blank_rows(rows: RawRows) -> RawRows:
     )
 
 
-def _read_jsonl(data: bytes, whole: bool) -> RawRows:
-    lines = pa.array(data.split(b"\n"), pa.string())
-    numbered = pa.table({"line": np.arange(1, len(lines) + 1), "text": lines})
-    numbered = numbered.filter(pc.not_equal(pc.utf8_trim(lines, " \r\t"), ""))
+def _read_json(data: bytes, whole: bool) -> RawRows:
+    """One object per line, or one array of objects."""
     with _duckdb().cursor() as connection:
+        objects = _elements(data, connection)
+        if objects is None:
+            objects = pa.array(data.split(b"\n"), pa.string())
+        numbered = pa.table({"line": np.arange(1, len(objects) + 1), "text": objects})
+        numbered = numbered.filter(pc.not_equal(pc.utf8_trim(objects, " \r\t"), ""))
         connection.register("numbered", numbered)
         connection.execute(
             "CREATE TEMP TABLE objects AS SELECT line, text, CASE WHEN json_valid(text)"
@@ -293,6 +301,25 @@ def _read_jsonl(data: bytes, whole: bool) -> RawRows:
     table = rows.select(range(1, rows.num_columns)).rename_columns(names)
     raw = RawRows(table, rows.column("line").combine_chunks(), bad_lines)
     return raw if whole else _without_broken_text(raw)
+
+
+def _elements(data: bytes, connection: duckdb.DuckDBPyConnection) -> pa.Array | None:
+    """The elements of a JSON array as text, None for any other file."""
+    if not re.match(rb"\s*\[\s*[{\]]", data):
+        return None
+    try:
+        found = connection.sql(
+            "SELECT unnest(CAST($text AS JSON)::JSON[])::VARCHAR AS text",
+            params={"text": data.decode()},
+        )
+        elements = found.to_arrow_table().column("text").combine_chunks()
+        return pc.fill_null(elements, "null")
+    except duckdb.Error:
+        raise UnreadableFile(
+            "broken_json",
+            "begins as a JSON array and is not a valid one; write a whole array, or one object"
+            " per line",
+        ) from None
 
 
 @cache

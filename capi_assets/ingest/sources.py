@@ -1,15 +1,15 @@
-"""Sources of visits and orders: the landing folders of hours, or a SQL model for a range.
+"""What a source of visits and orders gives, and the source that is a SQL model.
 
 A source only fetches: files that cannot be read become `FileProblem`s, the others raw tables. Their
-columns and rows are checked in `validation.py`.
+columns and rows are checked in `validation.py`. The other source is in `landing_folder.py`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,15 +17,10 @@ import duckdb
 import orjson
 import pyarrow as pa
 import sqlalchemy as sa
-from upath import UPath
 
 from capi_assets.hours import hour_range
-from capi_assets.ingest.readers import EXTENSIONS, RawRows, UnreadableFile, read_rows
+from capi_assets.ingest.readers import RawRows
 from capi_assets.ingest.sql_text import parameters_of, with_colons
-
-BATCH_BYTES = 256 * 2**20
-"""Files of several hours are read together up to this size: enough to spread the fixed cost of a
-batch, and far below Arrow's limit of 2 GB per text column."""
 
 # The first line of these errors quotes the model's text; other database errors may quote a row.
 _WITHOUT_ROWS = (
@@ -61,11 +56,12 @@ class FileProblem:
 
 @dataclass(frozen=True)
 class Fetched:
-    """What a source has for some hours."""
+    """What a source has for some hours; `misplaced` names files that fit no hour."""
 
     landed: list[LandedTable]
     problems: list[FileProblem]
     files_per_hour: dict[datetime, int]
+    misplaced: list[str] = field(default_factory=list)
 
 
 class Source(Protocol):
@@ -79,105 +75,6 @@ class Source(Protocol):
 
     def fetch(self, hours: Sequence[datetime]) -> Fetched:
         """Everything that landed for `hours`; `SourceError` if the source cannot be read."""
-
-
-def is_landed(name: str) -> bool:
-    """Whether a file of this name is complete, not one that is still being written."""
-    return not name.startswith((".", "_")) and not name.endswith(".tmp")
-
-
-class LandingFolder:
-    """Files at `{root}/{table}/YYYY-MM-DD/HH/`, in any mix of Parquet, CSV and JSON lines.
-
-    `root` is a local folder or any fsspec URL; day and hour are UTC. Names that begin with a dot or
-    an underscore, or end in `.tmp`, are files being written and are not read.
-
-        LandingFolder("s3://bucket/landing", "orders").fetch([hour]).landed
-    """
-
-    def __init__(
-        self, root: str | Path | UPath, table: str, batch_bytes: int = BATCH_BYTES
-    ) -> None:
-        self.root = UPath(root)
-        self.table = table
-        self.batch_bytes = batch_bytes
-
-    def folder(self, hour: datetime) -> UPath:
-        """The folder of an hour."""
-        hour = hour.astimezone(UTC)
-        return self.root / self.table / f"{hour:%Y-%m-%d}" / f"{hour:%H}"
-
-    def files(self, hour: datetime) -> list[UPath]:
-        """The files of an hour, by name."""
-        folder = self.folder(hour)
-        if not folder.exists():
-            return []
-        return sorted(
-            (path for path in folder.iterdir() if is_landed(path.name) and path.is_file()),
-            key=lambda path: path.name,
-        )
-
-    def batches(self, hours: Sequence[datetime]) -> Iterator[list[datetime]]:
-        """Consecutive hours with up to `batch_bytes` of files, at least one hour each."""
-        batch: list[datetime] = []
-        total = 0
-        for hour in hours:
-            size = self._size(hour)
-            if batch and total + size > self.batch_bytes:
-                yield batch
-                batch, total = [], 0
-            batch.append(hour)
-            total += size
-        if batch:
-            yield batch
-
-    def _size(self, hour: datetime) -> int:
-        try:
-            return sum(path.stat().st_size for path in self.files(hour))
-        except OSError:
-            return 0  # `fetch` reports the error
-
-    def fetch(self, hours: Sequence[datetime]) -> Fetched:
-        """Reads every file of `hours`.
-
-        Raises:
-            SourceError: the landing folder itself does not exist.
-        """
-        if not self.root.exists():
-            raise SourceError(
-                f"The landing folder {self.root} does not exist. Create it, or set CAPI_LANDING to"
-                f" the folder of {self.table}."
-            )
-        landed, problems, counts = [], [], {}
-        for hour in hours:
-            try:
-                files = self.files(hour)
-            except OSError as error:
-                name = self.folder(hour).relative_to(self.root).as_posix()
-                problems.append(_unreadable(hour, name, error))
-                files = []
-            counts[hour] = len(files)
-            for path in files:
-                name = path.relative_to(self.root).as_posix()
-                try:
-                    landed.append(LandedTable(hour, name, _read(path)))
-                except UnreadableFile as error:
-                    problems.append(FileProblem(hour, name, error.reason, str(error)))
-                except OSError as error:
-                    problems.append(_unreadable(hour, name, error))
-        return Fetched(landed, problems, counts)
-
-
-def _unreadable(hour: datetime, name: str, error: OSError) -> FileProblem:
-    return FileProblem(hour, name, "unreadable", error.strerror or type(error).__name__)
-
-
-def _read(path: UPath) -> RawRows:
-    if not path.name.endswith(EXTENSIONS):
-        raise UnreadableFile(
-            "unknown_format", f"its name ends in none of {', '.join(EXTENSIONS)}; rename it"
-        )
-    return read_rows(path.name, path.read_bytes())
 
 
 class SqlModel:

@@ -32,6 +32,7 @@ from capi_assets.ingest.concat import ConcatenatedFiles, concat_files
 from capi_assets.ingest.hashing import add_drops
 from capi_assets.ingest.quarantine import quarantine, shape_of
 from capi_assets.ingest.sources import Fetched, FileProblem, LandedTable, SourceError
+from capi_assets.meta.match_keys.placeholders import placeholders
 
 # Reason codes by pandera's name of the check.
 _REASONS = {
@@ -84,7 +85,7 @@ def validate(
     wanted = columns(contract)
     files, refused, unknown = _with_needed_columns(fetched, wanted)
     landed = concat_files(files, wanted, connection)
-    codes = _codes(landed, contract, hours)
+    codes = _codes(landed, contract, hours, id_column)
     usable = _without(landed.typed, codes)
     # A problem in one of these refuses the row; in any other it costs the value.
     needed = {c.name for c in wanted if c.required or c.metadata.get("binding")}
@@ -149,12 +150,16 @@ def _shown(name: str) -> str:
 
 
 def _codes(
-    landed: ConcatenatedFiles, contract: type[Contract], hours: Sequence[datetime]
+    landed: ConcatenatedFiles,
+    contract: type[Contract],
+    hours: Sequence[datetime],
+    id_column: str,
 ) -> dict[str, pa.Array]:
     """Why each row's value cannot be used, null where it can, by column with any such row."""
     codes = {n: code for n, code in landed.problems.items() if code.null_count < len(code)}
     for breach in (
         Breach("occurred_at", "outside_hour", _outside(landed, hours)),
+        Breach(id_column, "not_nullable", _placeholder_ids(landed, id_column)),
         *column_breaches(landed.typed, contract),
     ):
         if len(breach.rows):
@@ -162,6 +167,14 @@ def _codes(
             reason = pa.repeat(_REASONS.get(breach.check, breach.check), len(known))
             codes[breach.column] = pc.coalesce(known, _at(breach.rows, reason))
     return codes
+
+
+def _placeholder_ids(
+    landed: ConcatenatedFiles, id_column: str
+) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    """Rows whose id is a placeholder, which would make all of them one order or visit."""
+    nothing = placeholders(id_column, landed.typed.column(id_column).combine_chunks())
+    return np.flatnonzero(nothing.to_numpy(zero_copy_only=False))
 
 
 def _at(rows: np.ndarray[tuple[int], np.dtype[np.intp]], codes: pa.Array) -> pa.Array:

@@ -15,6 +15,7 @@ from capi_assets.ingest.hours import Ingested, ingest
 from capi_assets.ingest.normalise import normalised_columns
 from capi_assets.ingest.sources import Source
 from capi_assets.ingest.validation import ValidatedRows
+from capi_assets.meta.match_keys.page_urls import with_scheme
 
 
 def ingest_visits(
@@ -34,6 +35,8 @@ def ingest_visits(
         columns, problems = normalised_columns(
             landed.rows, policy, day, page_url="page_url", click_seen_at=clicked_at
         )
+        # Nobody knows better than the visit: a host without a scheme gets https.
+        columns["page_url"] = with_scheme(columns["page_url"])
         return pa.table({**columns, "dropped_fields": add_drops(landed.drops, problems)})
 
     return ingest(source, hours, LandedVisits, Visits, ["visit_id"], normalise, connection)

@@ -6,7 +6,7 @@
 --
 -- The shift is the log's, taken from the log: an order must stay where it was beside its visit.
 WITH log_times AS (
-    SELECT strptime(
+    SELECT try_strptime(
         regexp_extract(line, '\[([^\]]+)\]', 1), '%d/%b/%Y:%H:%M:%S %z'
     ) AT TIME ZONE 'UTC' AS logged_at
     FROM read_csv(

@@ -16,16 +16,18 @@ WITH lines AS (
     )
 ),
 requests AS MATERIALIZED (
-    -- The last quote is optional: a crawler's cut-off user agent lost its own.
+    -- The last quote is optional: a crawler's cut-off user agent lost its own. More fields may
+    -- follow, as in nginx's `main` format. A line that is no request (a port scan's
+    -- "\x16\x03\x01") has no time here and is left out; README.md counts such lines.
     SELECT
         line,
         regexp_extract(
             line,
-            '^(\S+) \S+ \S+ \[([^\]]+)\] "(\S+) (\S+)[^"]*" (\d{3}) \S+ "([^"]*)" "([^"]*)"?$',
+            '^(\S+) \S+ \S+ \[([^\]]+)\] "(\S+) (\S+)[^"]*" (\d{3}) \S+ "([^"]*)" "([^"]*)(?:"(?: .*)?)?$',
             ['ip', 'time', 'method', 'target', 'status', 'referrer', 'agent']
         ) AS r,
         -- Naive UTC from here on: no result may depend on the session's time zone.
-        strptime(r['time'], '%d/%b/%Y:%H:%M:%S %z') AT TIME ZONE 'UTC' AS logged_at
+        try_strptime(r['time'], '%d/%b/%Y:%H:%M:%S %z') AT TIME ZONE 'UTC' AS logged_at
     FROM lines
 ),
 clock AS (

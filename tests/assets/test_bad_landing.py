@@ -82,6 +82,23 @@ def test_a_missing_landing_folder_is_named_with_its_remedy(world: AssetHarness) 
     assert "CAPI_LANDING" in words
 
 
+def test_a_file_that_fits_no_hour_is_named_by_the_check_of_every_hour_it_may_belong_to(
+    world: AssetHarness,
+) -> None:
+    hour = world.hour(3)
+    world.land_orders(hour)
+    stray = world.root / "landing" / "orders" / f"{hour:%Y-%m-%d}" / "export.csv"
+    stray.write_text("order_id\n")
+    assert world.run(hour)
+    check = dg.AssetCheckKey(dg.AssetKey("orders"), "orders_match_contract")
+    (record,) = world.instance.event_log_storage.get_asset_check_execution_history(check, limit=1)
+    evaluation = record.evaluation
+    assert isinstance(evaluation, dg.AssetCheckEvaluation)
+    assert not evaluation.passed
+    assert evaluation.description is not None
+    assert f"orders/{hour:%Y-%m-%d}/export.csv" in evaluation.description
+
+
 def test_quarantined_orders_are_counted_with_their_money(world: AssetHarness) -> None:
     hour = world.hour(3)
     world.land_orders(hour, count=1)

@@ -111,7 +111,7 @@ def test_a_failed_run_for_late_files_is_not_the_last(world: AssetHarness) -> Non
 
 
 def test_an_hour_that_has_just_settled_is_left_to_its_own_run(world: AssetHarness) -> None:
-    hour = world.hour(3)
+    hour = world.hour(0)  # settles an hour from now at the earliest, after the file has landed
     landed_and_read(world, hour)
     land(world, hour, "late.jsonl", later(world, 1))
     looks = SensorTicks(world, "late_files_sensor", settle_minutes=55)

@@ -32,6 +32,17 @@ def test_environment_and_dotenv_that_agree_are_fine(env: dict[str, str]) -> None
     assert found("CAPI_DATASET_ID", env, {"CAPI_DATASET_ID": "2"}).verdict == "ok"
 
 
+def test_files_that_fit_no_hour_are_named(tmp_path: Path) -> None:
+    for table in ("visits", "orders"):
+        (tmp_path / table).mkdir()
+    assert found("CAPI_LANDING", {"CAPI_LANDING": str(tmp_path)}).verdict == "ok"
+    (tmp_path / "orders" / "o.csv").write_text("order_id\n")
+    landing = found("CAPI_LANDING", {"CAPI_LANDING": str(tmp_path)})
+    assert landing.verdict == "warning"
+    assert "orders/o.csv" in landing.words
+    assert "date=2026-11-20/hour=13/" in landing.words
+
+
 def test_a_secret_that_disagrees_is_not_shown() -> None:
     env, dotenv = {"CAPI_ACCESS_TOKEN": "one-token"}, {"CAPI_ACCESS_TOKEN": "other-token"}
     both = found("CAPI_ACCESS_TOKEN", env, dotenv)

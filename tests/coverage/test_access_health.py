@@ -149,7 +149,6 @@ def test_the_worst_is_said_first_and_fits_the_contract() -> None:
     assert stored["verdict"] == "error"
     assert stored["days_left"] == 2
     assert stored["preflight"] == "ok"
-    assert stored["words"] == words_of(found)
     (none,) = table([row(outlook(None, missing="gone"))]).to_pylist()
     assert none["token_accepted"] is False
     assert none["expires_at"] is None

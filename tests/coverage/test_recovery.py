@@ -290,7 +290,7 @@ def test_a_blocked_dataset_is_left_alone_until_a_later_delivery_succeeded() -> N
         assert {hour.cause for hour in found} == {Cause.BLOCKED, Cause.NOT_MATERIALIZED}
         assert datasets_to_ask(state, found, now, ()) == []
         assert decide_recovery(state, found, now, {}, ()).launches == ()
-        state = RecoveryState.from_json(state.to_json())
+        state = SensorState.from_json(SensorState(recovery=state).to_json()).recovery
     state, found = seen(blocked_then(delivered=20), hour(31), state)
     assert datasets_to_ask(state, found, hour(31), ()) == ["d1"]
     assert len(decide_recovery(state, found, hour(31), UP, ()).launches) == 2

@@ -119,7 +119,7 @@ def test_good_news_names_the_cause() -> None:
     _, state = decide(AlertState(), gaps(flags_of(outage())), NOW)
     ((alert,), _) = decide(state, [], NOW)
     assert alert_text(alert, NOW) == (
-        "Recovered: the access token is not accepted (2026-11-20 13:00 to 15:00 UTC)."
+        "Recovered: the access token has expired (2026-11-20 13:00 to 15:00 UTC)."
         " Peak: 413 orders (EUR 12,340.00 and JPY 5,000) missing. Coverage of these hours is good"
         " again."
     )
@@ -140,7 +140,7 @@ def test_recovery_is_reported_from_its_launch_to_its_end() -> None:
     ranges = (gap.partition_range,)
     launched = Alert("recovery_launched", gap.id, gap, ranges, automatic=True)
     assert alert_text(launched, NOW) == (
-        "Recovery launched: the access token is not accepted (2026-11-20 13:00 to 15:00 UTC)."
+        "Recovery launched: the access token has expired (2026-11-20 13:00 to 15:00 UTC)."
         " 413 orders (EUR 12,340.00 and JPY 5,000) can still be delivered, the first until"
         " 2026-11-27 12:30 UTC (in 6 d 20 h). These hours are being materialized, most urgent"
         " first: [2026-11-20-13:00...2026-11-20-14:00]"
@@ -149,7 +149,7 @@ def test_recovery_is_reported_from_its_launch_to_its_end() -> None:
     stopped = alert_text(Alert("recovery_stopped", gap.id, gap, ranges), NOW)
     assert stopped.startswith(
         "Automatic recovery stopped (error), 2026-11-20 13:00 to 15:00 UTC: its last runs delivered"
-        " nothing more, because the access token is not accepted. Reasons: token_expired."
+        " nothing more, because the access token has expired. Reasons: token_expired."
     )
     _, state = decide(AlertState(), [gap], NOW)
     ((over,), _) = decide(state.launched({gap.id}), [], NOW)

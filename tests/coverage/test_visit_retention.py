@@ -151,7 +151,7 @@ def test_every_text_says_until_when_and_what_is_lost() -> None:
     assert (
         "They can be delivered until 2026-11-27 12:30 UTC (in 6 d 19 h). The oldest visits that"
         " could supply match keys are deleted from 2026-11-23 03:30 UTC (in 2 d 10 h) on"
-        " (CAPI_RETENTION_DAYS). Materialize the range."
+        " (CAPI_RETENTION_DAYS)."
     ) in gap_sentence(gap, now)
     assert hour_sentence(H, flags, now).endswith(
         "; the oldest of their visits are deleted 2026-11-23 03:30 UTC (in 2 d 10 h)."

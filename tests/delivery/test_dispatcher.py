@@ -14,7 +14,7 @@ from capi_assets.delivery.outcome import Outcome
 from capi_assets.delivery.policy import Policy
 from capi_assets.delivery.sending.access import DatasetAccess
 from capi_assets.delivery.sending.dispatcher import DatasetDispatcher
-from capi_assets.delivery.sending.request import BisectionBudget, Request
+from capi_assets.delivery.sending.request import CLAIM_COLUMNS, Request
 from capi_assets.delivery.sending.responses import NextStep, ResponseDecision
 from capi_assets.meta.graph.client import Answer, RequestOutcome
 from tests.helpers.delivery_harness import DATASET, QUICK, ids, orders
@@ -60,8 +60,10 @@ def start(dispatcher: DatasetDispatcher, clock: float = 0.0) -> Request:
     dispatcher.count_started(clock)
     if request.is_claimed:
         return request
-    refs = pa.array(range(len(request)), pa.int64())
-    return replace(request, events=request.events.append_column("ref", refs))
+    events, numbers = request.events, pa.array(range(len(request)), pa.int64())
+    for name in CLAIM_COLUMNS:
+        events = events.append_column(name, numbers)
+    return replace(request, events=events)
 
 
 def test_each_delivery_doubles_the_concurrency_and_a_failure_resets_it() -> None:
@@ -131,6 +133,7 @@ def test_a_stop_ends_retries_and_its_first_cause_stays() -> None:
 
 def test_the_event_that_meta_blames_is_tried_alone_first() -> None:
     dispatcher = dispatcher_of(9)
+    dispatcher.is_source_empty = True
     dispatcher.settle(start(dispatcher), replace(BAD, suspect_index=4), 0.0)
     suspect = start(dispatcher)
     assert ids(suspect.events) == ["order-0004"]
@@ -140,13 +143,14 @@ def test_the_event_that_meta_blames_is_tried_alone_first() -> None:
 
 def test_a_hint_outside_the_request_is_ignored() -> None:
     dispatcher = dispatcher_of(9)
+    dispatcher.is_source_empty = True
     dispatcher.settle(start(dispatcher), replace(BAD, suspect_index=999), 0.0)
     assert len(start(dispatcher)) == 4
 
 
 def test_claims_of_other_runs_are_checked_repeatedly_but_not_for_ever() -> None:
     dispatcher = dispatcher_of(0, replace(POLICY, claim_patience=timedelta(seconds=10)))
-    request = Request(orders(3), BisectionBudget(5))
+    request = Request(orders(3))
     clock, checks = 100.0, 0
     while dispatcher.wait_for_claims(request.events, request, clock):
         wakes_at = dispatcher.wakes_at()
@@ -163,5 +167,5 @@ def test_claims_of_other_runs_are_checked_repeatedly_but_not_for_ever() -> None:
 def test_claims_of_other_runs_do_not_delay_other_requests() -> None:
     dispatcher = dispatcher_of(1_000)
     for _ in range(10):
-        dispatcher.wait_for_claims(orders(3), Request(orders(3), BisectionBudget(5)), 0.0)
+        dispatcher.wait_for_claims(orders(3), Request(orders(3)), 0.0)
     assert dispatcher.next_request(0.0) is not None

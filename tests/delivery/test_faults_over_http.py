@@ -5,13 +5,17 @@ nothing lost, nothing doubled, and in between every event says why it waits.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
+from capi_assets.delivery.hours_to_send import plan_hours
 from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.plan import plan, to_send
 from capi_assets.delivery.policy import Policy
@@ -19,6 +23,8 @@ from capi_assets.delivery.results import fold
 from capi_assets.delivery.sending.access import DatasetAccess, EventsClient, open_clients
 from capi_assets.delivery.sending.sender import deliver
 from capi_assets.delivery.sending.summary import DeliverySummary
+from capi_assets.hours import HOUR, floor_hour
+from capi_assets.lake import Lake
 from capi_assets.meta.graph.client import MetaClient
 from capi_assets.sandbox.run import SandboxServer
 from tests.helpers.delivery_harness import (
@@ -49,7 +55,9 @@ class DeliveryHarness:
     def materialize(self, events: pa.Table) -> DeliverySummary:
         """What the asset does: plan, deliver what is to be sent."""
         planned = plan(events, self.ledger.state_of(events), self.clock(), self.policy)
-        sends = to_send(events, planned)
+        return self.deliver(to_send(events, planned))
+
+    def deliver(self, sends: pa.Table | Iterator[pa.Table]) -> DeliverySummary:
         return deliver(sends, self.ledger, self.clients, self.clock, self.policy, run_id="run")
 
     def results(self, events: pa.Table) -> pa.Table:
@@ -197,6 +205,10 @@ def test_a_token_that_dies_in_the_middle_stops_at_once_and_the_rest_recovers(
 
 
 class TestPoison:
+    @pytest.fixture
+    def lake(self, tmp_path: Path) -> Lake:
+        return Lake(tmp_path / "lake")
+
     @pytest.mark.parametrize("position", [0, 1, 499, 500, 998, 999])
     def test_one_bad_event_never_costs_its_neighbours(
         self, harness: DeliveryHarness, position: int
@@ -274,6 +286,44 @@ class TestPoison:
         assert [stop.reason for stop in summary.stops] == ["refused_together"]
         harness.sandbox.clear_faults()
         assert harness.materialize(events).delivered == 1_000 - summary.rejected
+
+    @pytest.mark.parametrize("sick_hours", [1, 4])
+    def test_healthy_hours_are_sent_in_the_first_run_whatever_hours_meta_rejects(
+        self, harness: DeliveryHarness, lake: Lake, sick_hours: int
+    ) -> None:
+        harness.policy = replace(QUICK, events_per_request=100, bisection_requests=120)
+        first = floor_hour(harness.clock()) - 12 * HOUR
+        events = table(
+            event(
+                f"o-{hour}-{n}",
+                occurred_at=(at := first + hour * HOUR + n * timedelta(seconds=35)),
+                deliver_until=at + timedelta(days=7) - timedelta(minutes=30),
+                value=float(n * 7 % 50),
+                custom_data={"currency": None} if hour < sick_hours else {},
+            )
+            for hour in range(6)
+            for n in range(100)
+        )
+        healthy = events.filter(pc.greater_equal(events["occurred_at"], first + sick_hours * HOUR))
+        for hour in range(6):
+            at = first + hour * HOUR
+            is_of_hour = pc.equal(pc.floor_temporal(events["occurred_at"], unit="hour"), at)
+            lake.write("matched_events", at, events.filter(is_of_hour))
+        hours = [first + hour * HOUR for hour in range(6)]
+        rejected = 0
+        for run in range(2):
+            before = harness.requests()
+            pending = plan_hours(lake, harness.ledger, hours, harness.clock(), harness.policy)
+            summary = harness.deliver(pending.tables(lake))
+            assert harness.statuses(healthy) == {("delivered", None): healthy.num_rows}
+            assert harness.requests() - before <= 7 + 120
+            assert run or summary.stops == []  # the second has only events that Meta rejects
+            assert summary.rejected > 0
+            rejected += summary.rejected
+        sick = events.filter(pc.less(events["occurred_at"], first + sick_hours * HOUR))
+        statuses = harness.statuses(sick)
+        assert statuses["rejected", "missing_currency"] == rejected
+        assert {status for status, _ in statuses} <= {"rejected", "pending"}
 
     def test_a_corrected_event_is_sent(self, harness: DeliveryHarness) -> None:
         bad = table([event("a", custom_data={"currency": None})])

@@ -162,6 +162,23 @@ class TestIntentAndOutcome:
         assert (row["state"], row["reason"], row["attempts"]) == ("unknown", "in_flight", 1)
         assert row["unknown_since"] == row["first_attempt_at"] == NOW
 
+    def test_a_response_with_any_characters_is_recorded(
+        self, any_ledger: Ledger, clock: Clock
+    ) -> None:
+        events = orders(1)
+        number = attempt(any_ledger, events, clock)
+        odd = Outcome(
+            "rejected", "x\0", message="half \ud83d, NUL \0, whole \U0001f600", fbtrace_id="A" * 500
+        )
+        any_ledger.record(number, odd, "run-1/a", NOW, keep_claim=False)
+        row = one(any_ledger, events)
+        assert row["message"] == "half \ufffd, NUL \ufffd, whole \U0001f600"
+        assert (row["state"], row["reason"], row["fbtrace_id"]) == (
+            "rejected",
+            "x\ufffd",
+            "A" * 128,
+        )
+
     def test_delivered_is_final(self, any_ledger: Ledger, clock: Clock) -> None:
         events = orders(2)
         number = attempt(any_ledger, events, clock)

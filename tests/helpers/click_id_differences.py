@@ -82,9 +82,10 @@ DIFFERENCES = (
     Difference(
         "placeholder, or no click id",
         ("fbclid", "fbc"),
-        contains(r"(^|\.)(null|undefined)(\.|$)|[^!-~]|\.$|\.\.|^$"),
-        "Such are no click ids; the param builder writes them behind the time.",
-        "undefined",
+        contains(r"(^|\.)(null|undefined|-)(\.|$)|[^\w.-]|[^\x00-\x7f]|\.$|\.\.|^$"),
+        "Click ids have letters, digits, `_` and `-` only, or Meta refuses the whole request"
+        " (2804001). The param builder writes anything behind the time.",
+        "IwAR0abc%2Fdef",
     ),
     Difference(
         "click id with a dot",

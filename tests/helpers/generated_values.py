@@ -8,7 +8,18 @@ import unicodedata
 from collections.abc import Callable
 
 _FIRST = ["Mary", "José", "Zoë", "정", "Анна", "Łukasz", "Jean-Luc", "Mary Ann", "D'Arcy", "Åsa"]
-_LAST = ["Smith", "O'Brien", "O’Neill", "Müller", "de la Cruz", "STRAßE", "Nguyễn", "Иванов", "王"]
+_LAST = [
+    "undefined",
+    "Smith",
+    "O'Brien",
+    "O’Neill",
+    "Müller",
+    "de la Cruz",
+    "STRAßE",
+    "Nguyễn",
+    "Иванов",
+    "王",
+]
 _CITIES = ["New York", "St. Louis", "Saint-Denis", "São Paulo", "L'Aquila", "Москва", "Paris 15"]
 _CITIES += ["Washington, D.C.", "Frankfurt (Main)", "東京", "Aix-en-Provence", "Köln", "123"]
 _STATES = ["CA", "ny", "California", "N.Y.", "Ontario", "Bayern", "New South Wales", "Québec", "75"]
@@ -45,6 +56,7 @@ _PHONES = [
     lambda r: f"+33.6.{r.randrange(10**8):08}",
     lambda r: f"33 6{r.randrange(10**8):08}",
     lambda r: f"+55 11 9{r.randrange(10**8):08}",
+    lambda r: f"+52 1 55 {r.randrange(10**8):08}",
     lambda r: f"+1 650 555 {r.randrange(10**4):04} x{r.randrange(1000)}",
     lambda r: str(r.randrange(10 ** r.randrange(3, 20))),
 ]

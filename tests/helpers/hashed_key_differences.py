@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from datetime import date
@@ -24,6 +25,7 @@ from tests.helpers.metas_libraries import sdk
 ANY = ("fn", *(key for key in HASHED_KEYS if key not in ("fn", "external_id")))
 
 _EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+_NOTHING_HASHED = (b"undefined", b"UNDEFINED", b"N/A", b"0")
 _LIST = "Meta takes lists; the SDK hashes the whole text as if it were one value."
 _NOTHING = "Nothing is left of it; the SDK hashes the empty text."
 
@@ -100,6 +102,20 @@ DIFFERENCES = (
         "The form Meta's param builder writes, which Meta asks to pass on unchanged.",
         "62a14e44f765419d10fea99367361a727c12365e2520f32218d505ed9aa0f62f.AQQCAQIB",
     ),
+    Difference(
+        "placeholder",
+        (*ANY, "external_id"),
+        matches(r"null|undefined|none|n/a|unknown|[0-]+|\W+|(none|test|noemail)@.*"),
+        "What systems write for no value; hashed, it would make one person of strangers.",
+        "undefined",
+    ),
+    Difference(
+        "digest of a placeholder",
+        ANY,
+        matches("|".join(rf"{hashlib.sha256(word).hexdigest()}.*" for word in _NOTHING_HASHED)),
+        "Something upstream hashed a word for no value.",
+        hashlib.sha256(b"undefined").hexdigest(),
+    ),
     Difference("JSON list", ANY, matches(r"\[.*\]"), _LIST, '["Mary", "Ann"]'),
     Difference(
         "decomposed characters",
@@ -112,8 +128,8 @@ DIFFERENCES = (
         "external id",
         ("external_id",),
         lambda value, country: True,
-        "Meta recommends hashing; the SDK sends the id as it is. `hash_external_id=False` does the"
-        " same.",
+        "As the Pixel, the Node SDK and the param builder send it; the Python SDK sends the id as"
+        " it is. `CAPI_HASH_EXTERNAL_ID=false` does the same.",
         "ABC-123 ",
     ),
     # em
@@ -149,6 +165,13 @@ DIFFERENCES = (
         lambda value, country: re.match(r"\D*(\+|00)[1-9]\d{0,2}\D*0", value) is not None,
         "The zero in +44 (0)7700 is dialled only inside the country.",
         "+44 (0)7700 900123",
+    ),
+    Difference(
+        "retired mobile prefix",
+        ("ph",),
+        matches(r"\D*52\D*1(\D*\d){10}"),
+        "Mexico dropped the 1 behind +52 in 2019; a number that still has it is the same one.",
+        "+52 1 55 5123 4567",
     ),
     Difference(
         "dots, slashes, letters, extension",

@@ -11,8 +11,9 @@ import duckdb
 
 from capi_assets.ingest.hashing import HashPolicy
 from capi_assets.ingest.hours import Ingested, IngestedHour
+from capi_assets.ingest.landing_folder import LandingFolder
 from capi_assets.ingest.orders import ingest_orders
-from capi_assets.ingest.sources import LandingFolder, Source
+from capi_assets.ingest.sources import Source
 from capi_assets.ingest.visits import ingest_visits
 from tests.helpers.factories import DATASET, H
 

@@ -6,10 +6,15 @@ What the column builder must equal, byte for byte, on every order it calls ready
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import orjson
 
+# Meta refuses a request with any other click id; an appendix has two or eight characters.
+CLICK = re.compile(
+    r"fb\.[0-9]\.[0-9]+\.(?=[\w-]*[A-Za-z0-9])[\w-]+(?:\.[\w-]{8}|\.[\w-]{2})?", re.ASCII
+)
 HASHED = ("em", "ph", "fn", "ln", "db", "ge", "ct", "st", "zp", "country", "external_id")
 PLAIN = (
     "client_ip_address",
@@ -107,6 +112,8 @@ def user_data(given: dict[str, Any]) -> dict[str, Any]:
     extra = read(given.get("user_data"), {})
     sent: dict[str, Any] = {name: given[name].split(" ") for name in HASHED if name in given}
     sent |= {name: given[name] for name in PLAIN if name in given}
+    if not CLICK.fullmatch(sent.get("fbc", "")):
+        sent.pop("fbc", None)
     return sent | {
         name: identity(extra[name]) for name in CONVERSATION if not blank(extra.get(name))
     }

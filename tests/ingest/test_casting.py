@@ -102,6 +102,7 @@ def test_flags_are_booleans_numbers_or_text(cast: Caster) -> None:
     assert cast.values("flag", [True, False, None]) == [True, False, None]
     assert cast.values("flag", [1, 0, None]) == [True, False, None]
     assert cast.values("flag", [1.0, float("nan")]) == [True, None]
+    assert cast.values("flag", ["1.0", "0.0", "1.00"]) == [True, False, True]
     assert cast.values("flag", pa.array(["yes", "no"]).dictionary_encode()) == [True, False]
     assert cast.problems("flag", ["maybe", "2", "", None]) == [
         *("not_true_or_false", "not_true_or_false", None, None)

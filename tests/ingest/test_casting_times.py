@@ -35,8 +35,17 @@ WRITTEN = [
     "2026-11-20 13:05:06.000",
     "2026-11-20T13:05:06.000000Z",
     "2026-11-20T13:05:06.000000000Z",
-    "2026-11-20 13:05:06 UTC",
+    "2026-11-20 13:05:06 UTC",  # BigQuery
+    "2026-11-20 13:05:06.000000 UTC",
+    "2026-11-20 13:05:06 gmt",
+    "2026-11-20 08:05:06 -0500",  # Shopify
+    "2026-11-20 08:05:06.000 -0500",  # Snowflake
+    "2026-11-20 14:05:06.0000000 +01:00",  # SQL Server
+    "2026-11-20 05:05:06 -08",
+    "2026-11-20T18:35:06.000+0530",
     "2026-11-20 08:05:06 America/New_York",
+    "2026-11-20 09:05:06 America/La_Paz",
+    "2026-11-20 13:05:06 Etc/GMT",
     " 2026-11-20T13:05:06Z ",
     str(int(MOMENT.timestamp())),
     f"{MOMENT.timestamp():.3f}",
@@ -111,14 +120,42 @@ def test_what_is_no_time_is_a_problem(cast: Caster, text: str) -> None:
     assert cast.problems("time", [text, WRITTEN[0]]) == ["not_a_time", None]
 
 
+@pytest.mark.parametrize("zone", ["BST", "IST", "CST", "EST", "AST", "est", "CEST"])
+@pytest.mark.parametrize("space", ["", " "])
+def test_a_zone_abbreviation_of_several_zones_is_never_guessed(
+    cast: Caster, zone: str, space: str
+) -> None:
+    texts = [f"2026-11-20 13:05:06{space}{zone}", f"2026-11-20T13:05:06.5{space}{zone}"]
+    assert cast.problems("time", texts) == ["ambiguous_zone"] * 2
+
+
+@pytest.mark.parametrize(
+    ("number", "problem"),
+    [
+        ("46353.29", "not_a_time_excel_serial"),
+        ("46353", "not_a_time_excel_serial"),
+        ("20261127", "not_a_time_date_only"),
+        ("19991231", "not_a_time_date_only"),
+        ("20261327", "not_a_time"),
+        ("0", "not_a_time"),
+        ("99999999", "not_a_time"),
+    ],
+)
+def test_a_number_that_is_no_epoch_time_is_named_for_what_it_may_be(
+    cast: Caster, number: str, problem: str
+) -> None:
+    assert cast.problems("time", [number]) == [problem]
+    assert cast.problems("time", [float(number)]) == [problem]
+
+
 def test_times_beyond_the_years_of_python_are_none(cast: Caster) -> None:
     for far in (
         pa.array([2**62, 0], pa.timestamp("us")),
         pa.array([-(2**62), 0], pa.timestamp("us", tz="UTC")),
         pa.array([2**55, 0], pa.timestamp("s")),
-        pa.array([-1, 0], pa.int64()),
-        pa.array([2**63 - 1, 0], pa.int64()),
-        pa.array([float("inf"), 0.0]),
+        pa.array([-1, EPOCH], pa.int64()),
+        pa.array([2**63 - 1, EPOCH], pa.int64()),
+        pa.array([float("inf"), float(EPOCH)]),
     ):
         assert cast.problems("time", far) == ["not_a_time", None]
 

@@ -6,12 +6,14 @@ import gzip
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 from upath import UPath
 
-from capi_assets.ingest.sources import LandingFolder, SourceError
+from capi_assets.ingest.landing_folder import LandingFolder
+from capi_assets.ingest.sources import SourceError
 from tests.helpers.factories import HOUR, H, at, encoded, land, landed_order, landed_visit
 from tests.helpers.ingest_harness import IngestHarness
 
@@ -250,15 +252,35 @@ def test_nul_bytes_cost_the_field(harness: IngestHarness) -> None:
     assert order["dropped_fields"].startswith("email:")
 
 
-def test_a_folder_that_cannot_be_listed_costs_its_hour(harness: IngestHarness) -> None:
+def test_a_file_in_the_place_of_an_hours_folder_costs_its_hour(harness: IngestHarness) -> None:
     day = harness.landing / "orders/2026-11-20"
     day.mkdir(parents=True)
     (day / "13").write_text("a file where the hour's folder should be")
     other = landed_order(occurred_at=at(5, H + HOUR).isoformat())
     land(harness.landing, "orders", "a.csv", [other], H + HOUR)
     first, second = harness.ingest("orders", [H, H + HOUR]).hours
-    assert [p.reason for p in first.file_problems] == ["unreadable"]
+    assert [p.reason for p in first.file_problems] == ["unknown_format"]
     assert second.rows.num_rows == 1
+
+
+def test_a_folder_that_cannot_be_listed_costs_its_hour(
+    harness: IngestHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land(harness.landing, "orders", "a.csv", [landed_order()])
+    other = landed_order(occurred_at=at(5, H + HOUR).isoformat())
+    land(harness.landing, "orders", "a.csv", [other], H + HOUR)
+    scandir = os.scandir
+
+    def refused(path: str) -> Any:
+        if str(path).endswith("2026-11-20/13"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    first, second = harness.ingest("orders", [H, H + HOUR]).hours
+    (problem,) = first.file_problems
+    assert (problem.source, problem.reason) == ("orders/2026-11-20/13", "unreadable")
+    assert (second.rows.num_rows, second.file_problems) == (1, [])
 
 
 def test_a_file_that_cannot_be_read_costs_itself(

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from upath import UPath
 
+from capi_assets.ingest.landing_folder import LandingFolder
 from capi_assets.ingest.late_files import LandedFile, landed_files, late_hours
-from capi_assets.ingest.sources import LandingFolder
 from capi_assets.listing import files_below
 
 H = datetime(2026, 11, 20, 13, tzinfo=UTC)
@@ -70,7 +70,8 @@ def test_only_whole_files_of_the_hours_asked_for_are_listed(tmp_path: Path) -> N
         "orders/2026-11-20/13/_b.csv",
         "orders/2026-11-20/13/.c.csv",
         "orders/2026-11-20/13/d.csv.tmp",
-        "orders/2026-11-20/13/deep/e.csv",
+        "orders/2026-11-20/13/e.csv/part-0.csv",
+        "orders/2026-11-20/13/e.csv/_SUCCESS",
         "orders/2026-11-20/14/f.csv",
         "orders/2026-11-20/99/g.csv",
         "orders/2026-11-20/h.csv",
@@ -79,7 +80,11 @@ def test_only_whole_files_of_the_hours_asked_for_are_listed(tmp_path: Path) -> N
     ):
         put(tmp_path, name, READ)
     found = landed_files(LandingFolder(tmp_path, "orders"), [H, H + 11 * HOUR])
-    assert [(f.hour, f.name) for f in found] == [(H, "a.csv"), (H + 11 * HOUR, "i.csv")]
+    assert [(f.hour, f.name) for f in found] == [
+        (H, "a.csv"),
+        (H, "e.csv/part-0.csv"),
+        (H + 11 * HOUR, "i.csv"),
+    ]
     assert {f.changed_at for f in found} == {READ}
     assert {f.size for f in found} == {11}
 

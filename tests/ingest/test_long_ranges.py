@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capi_assets.ingest.sources import LandingFolder
+from capi_assets.ingest.landing_folder import LandingFolder
 from tests.helpers.factories import HOUR, H, at, land, landed_order
 from tests.helpers.ingest_harness import IngestHarness
 

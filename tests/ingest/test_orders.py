@@ -108,6 +108,52 @@ def test_identical_repeats_are_counted_and_not_kept(harness: IngestHarness) -> N
     assert (hour.rows.num_rows, hour.repeats) == (1, 4)
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "2026-11-20 08:05:00 -0500",
+        "2026-11-20 13:05:00 +00:00",
+        "2026-11-20 14:05:00.0000000 +01:00",
+        "2026-11-20 13:05:00 UTC",
+    ],
+)
+def test_times_as_shops_and_warehouses_write_them_are_read(
+    harness: IngestHarness, written: str
+) -> None:
+    land(harness.landing, "orders", "a.csv", [landed_order(occurred_at=written)])
+    (order,) = harness.rows("orders")
+    assert order["occurred_at"] == at(5)
+
+
+@pytest.mark.parametrize(
+    ("written", "reason"),
+    [
+        ("2026-11-20 13:05:00 BST", "ambiguous_zone"),
+        ("2026-11-20 13:05:00 CST", "ambiguous_zone"),
+        ("20261120", "not_a_time_date_only"),
+        ("46353.29", "not_a_time_excel_serial"),
+    ],
+)
+def test_a_time_that_would_be_guessed_is_refused_with_its_reason(
+    harness: IngestHarness, written: str, reason: str
+) -> None:
+    land(harness.landing, "orders", "a.csv", [landed_order(occurred_at=written)])
+    (refused,) = harness.refused("orders")
+    assert refused["reasons"] == f"occurred_at:{reason}"
+
+
+def test_a_flag_that_a_spreadsheet_made_a_number_is_read(harness: IngestHarness) -> None:
+    land(harness.landing, "orders", "a.csv", [landed_order(consent="1.0", opt_out="0.0")])
+    (order,) = harness.rows("orders")
+    assert (order["consent"], order["opt_out"]) == (True, False)
+
+
+def test_a_json_array_is_read(harness: IngestHarness) -> None:
+    rows = [landed_order(order_id="o1"), landed_order(order_id="o2")]
+    land(harness.landing, "orders", "a.json", json.dumps(rows).encode())
+    assert [row["order_id"] for row in harness.rows("orders")] == ["o1", "o2"]
+
+
 def test_events_and_datasets_keep_their_own_orders(harness: IngestHarness) -> None:
     rows = [landed_order(), landed_order(event_name="Lead"), landed_order(dataset_id="999")]
     land(harness.landing, "orders", "a.csv", rows)
@@ -292,3 +338,11 @@ def test_what_is_stored_keeps_the_contract(harness: IngestHarness) -> None:
     land(harness.landing, "orders", "a.csv", [landed_order(email="a@x.pt", fbclid="IwAR1")])
     rows = harness.hour("orders").rows
     assert conform(rows, Orders) == rows
+
+
+def test_an_order_id_that_is_a_placeholder_is_missing(door: IngestHarness) -> None:
+    rows = [landed_order(order_id=word) for word in ("null", "(not set)", "{{order.id}}", "o1")]
+    land(door.landing, "orders", "a.jsonl", rows)
+    hour = door.hour("orders")
+    assert hour.rows.column("order_id").to_pylist() == ["o1"]
+    assert hour.quarantine.column("reasons").to_pylist() == ["order_id:missing"] * 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import json
 from itertools import accumulate
 from typing import Any
 
@@ -47,6 +48,29 @@ def test_every_format_gives_the_same_rows(name: str) -> None:
         {"order_id": "o3", "email": "c@x.pt", "note": None},
     ]
     assert rows_of(name, encoded(name, rows)) == rows
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.json.gz"])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_json_array_gives_the_rows_of_json_lines(name: str, indent: int | None) -> None:
+    rows = [{"order_id": "o1", "items": [{"id": "ção"}], "n": 2**80}, {"order_id": "o2"}]
+    array = json.dumps(rows, indent=indent).encode()
+    packed = gzip.compress(array) if name.endswith(".gz") else array
+    assert rows_of(name, packed) == rows_of("a.jsonl", encoded("a.jsonl", rows))
+    assert lines_of(name, packed) == [1, 2]
+
+
+def test_an_element_that_is_no_object_costs_only_itself() -> None:
+    found = read_rows("a.json", b'[{"order_id": "o1"}, null, 5, {"order_id": "o2"}]')
+    assert found.lines.to_pylist() == [1, 4]
+    assert [(bad.line, bad.reason) for bad in found.bad_lines] == [(2, "not_json"), (3, "not_json")]
+    assert rows_of("a.json", b" [ ] ") == []
+
+
+def test_an_array_that_was_cut_off_is_refused_with_the_remedy() -> None:
+    reason, message = refusal("a.json", b'[{"order_id": "o1"},\n{"order_id": "o')
+    assert reason == "broken_json"
+    assert "one object per line" in message
 
 
 values = st.text(st.characters(codec="utf-8", exclude_characters="\0\r\ufeff"), max_size=20)

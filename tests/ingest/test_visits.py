@@ -35,7 +35,7 @@ def test_a_click_id_is_stamped_with_the_time_of_the_visit(harness: IngestHarness
         landed_visit(visit_id="in url", page_url="https://shop.example/?x=1&fbclid=IwAR2#top"),
         landed_visit(visit_id="both", fbclid="IwAR3", page_url="https://s.example/?fbclid=IwAR4"),
         landed_visit(visit_id="cookie", fbc=fbc("IwAR5", at(-60))),
-        landed_visit(visit_id="none", page_url="https://shop.example/"),
+        landed_visit(visit_id="bare", page_url="https://shop.example/"),
     ]
     land(harness.landing, "visits", "a.jsonl", rows)
     clicks = {row["visit_id"]: (row["fbclid"], row["fbc"]) for row in harness.rows("visits")}
@@ -44,7 +44,7 @@ def test_a_click_id_is_stamped_with_the_time_of_the_visit(harness: IngestHarness
         "in url": ("IwAR2", fbc("IwAR2", at())),
         "both": ("IwAR3", fbc("IwAR3", at())),
         "cookie": ("IwAR5", fbc("IwAR5", at(-60))),
-        "none": (None, None),
+        "bare": (None, None),
     }
 
 

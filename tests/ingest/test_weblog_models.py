@@ -39,12 +39,13 @@ def run(
     *,
     shift_to: str = "2026-11-20T10:00Z",
     session: str = "UTC",
+    folder: Path = WEBLOG / "data",
 ) -> Any:
     """What the model returns, as a pyarrow table, by bound parameters only."""
     parameters = {
         "hour_start": start,
         "hour_end": end,
-        "weblog_dir": str(WEBLOG / "data"),
+        "weblog_dir": str(folder),
         "shift_to": shift_to,
     }
     sql = (WEBLOG / f"{model}.sql").read_text()
@@ -165,6 +166,31 @@ def test_the_ingest_binds_all_four_parameters(visits: Any, orders: Any) -> None:
     for model, table in (("visits", visits), ("orders", orders)):
         fetched = SqlModel(WEBLOG / f"{model}.sql", parameters=bound).fetch(hours)
         assert fetched.landed[0].rows.table.to_pylist() == table.to_pylist()
+
+
+REQUEST = '203.0.113.7 - - [20/May/2015:21:05:00 +0000] "GET /shoes HTTP/1.1" 200 512 "-" "Firefox"'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '198.51.100.1 - - [20/May/2015:21:06:00 +0000] "\\x16\\x03\\x01" 400 226 "-" "-"',
+        '198.51.100.1 - - [20/May/2015:21:06:00 +0000] "" 400 0 "-" "-"',
+        '198.51.100.1 - - [20/May/2015:21:06:00 +0000] "-" 408 0 "-" "-"',
+        "nothing like a line of a log",
+        "",
+    ],
+)
+def test_a_line_that_is_no_request_costs_only_itself(tmp_path: Path, line: str) -> None:
+    (tmp_path / "access.log.gz").write_bytes(gzip.compress(f"{line}\n{REQUEST}\n".encode()))
+    assert run("visits", folder=tmp_path)["page_url"].to_pylist() == ["https://shop.example/shoes"]
+
+
+def test_fields_after_the_user_agent_are_left_out(tmp_path: Path) -> None:
+    nginx = f'{REQUEST} "198.51.100.9" rt=0.004'
+    (tmp_path / "access.log.gz").write_bytes(gzip.compress(f"{nginx}\n".encode()))
+    (visit,) = run("visits", folder=tmp_path).to_pylist()
+    assert (visit["client_user_agent"], visit["client_ip_address"]) == ("Firefox", "203.0.113.7")
 
 
 def test_the_example_stays_small() -> None:

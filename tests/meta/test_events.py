@@ -176,7 +176,8 @@ def test_conversations_carry_their_ids_as_text() -> None:
 
 def test_hashed_keys_are_lists_and_the_others_are_not() -> None:
     values = dict.fromkeys(HASHED_FIELDS, digest("x")) | dict.fromkeys(PLAIN_FIELDS, "v")
-    sent = event(purchase(**values | {"lead_id": "525645896321548"}))["user_data"]
+    values |= {"lead_id": "525645896321548", "fbc": "fb.1.1554763741205.AbCdEfGh"}
+    sent = event(purchase(**values))["user_data"]
     assert list(sent) == [*HASHED_FIELDS, *PLAIN_FIELDS]
     assert all(isinstance(sent[name], list) for name in HASHED_FIELDS)
     assert all(isinstance(sent[name], str) for name in PLAIN_FIELDS)

@@ -22,8 +22,8 @@ from capi_assets.delivery.policy import Policy
 from capi_assets.eligibility import matched_events_of
 from capi_assets.engine import DuckDBEngine
 from capi_assets.ingest.hashing import HashPolicy
+from capi_assets.ingest.landing_folder import LandingFolder
 from capi_assets.ingest.orders import ingest_orders
-from capi_assets.ingest.sources import LandingFolder
 from capi_assets.ingest.visits import ingest_visits
 from capi_assets.matching import match
 from capi_assets.sandbox.rules.validate import validate_event
@@ -243,14 +243,16 @@ def test_opting_out_of_optimisation_reaches_meta(door: Door) -> None:
 
 def test_an_external_id_is_hashed_unless_the_browser_sends_it_bare(door: Door) -> None:
     order = landed_order(action_source="other", external_id=' Kunde-"7\\A" ')
-    assert sent(door(order))["user_data"] == {"external_id": [digest('Kunde-"7\\A"')]}
+    assert sent(door(order))["user_data"] == {"external_id": [digest('kunde-"7\\a"')]}
+    exact = replace(POLICY, external_id_form="exact")
+    assert sent(door(order, policy=exact))["user_data"] == {"external_id": [digest('Kunde-"7\\A"')]}
     bare = replace(POLICY, hash_external_id=False)
     assert sent(door(order, policy=bare))["user_data"] == {"external_id": ['Kunde-"7\\A"']}
 
 
 def test_a_visit_lends_its_external_id_as_the_setting_has_it(door: Door) -> None:
     visit = landed_visit(external_id="Kunde-7", email=EMAIL)
-    for hashed, expected in ((True, digest("Kunde-7")), (False, "Kunde-7")):
+    for hashed, expected in ((True, digest("kunde-7")), (False, "Kunde-7")):
         policy = replace(POLICY, hash_external_id=hashed)
         event = sent(door(of("phone_call"), visits=(visit,), policy=policy))
         assert event["user_data"] == {"em": [SHA_OF_EMAIL], "external_id": [expected]}
@@ -358,3 +360,153 @@ def test_an_order_confirmed_again_is_sent_after_all(door: Door) -> None:
     events = door(of("email"))
     (planned,) = plan(events, STATE.empty_table(), NOW, Policy()).to_pylist()
     assert planned["action"] == "send"
+
+
+# Placeholders and click ids
+
+SITE = {
+    "page_url": "https://shop.example/shoes",
+    "client_ip_address": "203.0.113.7",
+    "client_user_agent": "Mozilla/5.0",
+}
+NOTHING = ("-", "null", "undefined", "anon", "(not set)", "{{user_id}}", "\\N", "0" * 32)
+
+
+def dropped(landing: Path, connection: duckdb.DuckDBPyConnection, **values: Any) -> str | None:
+    """`dropped_fields` of an order that landed with these values."""
+    land(landing, "orders", "shop.jsonl", [landed_order(**values)])
+    (hour,) = ingest_orders(
+        LandingFolder(landing, "orders"), [H], POLICY, DATASET, connection
+    ).hours
+    (found,) = hour.rows.column("dropped_fields").to_pylist()
+    return found
+
+
+@pytest.mark.parametrize("key", ["fbclid", "fbp", "external_id", "visit_id", "email", "phone"])
+def test_strangers_with_a_placeholder_are_not_one_person(door: Door, key: str) -> None:
+    visits = [
+        landed_visit(**{**SITE, "email": "ann@example.com", "visit_id": f"v{n}", key: nothing})
+        for n, nothing in enumerate(NOTHING if key != "visit_id" else [])
+    ]
+    lead = {"action_source": "other", "lead_id": "525645896321548"}
+    orders = [landed_order(**lead, order_id=f"o{n}", **{key: x}) for n, x in enumerate(NOTHING)]
+    events = door(*orders, visits=tuple(visits))
+    assert set(events["matched_by"].to_pylist()) == {None}
+    for event in all_sent(events):
+        assert event["user_data"] == {"lead_id": "525645896321548"}
+
+
+def test_a_placeholder_is_named_and_the_row_stays(
+    landing: Path, connection: duckdb.DuckDBPyConnection
+) -> None:
+    found = dropped(
+        landing,
+        connection,
+        fbclid="-",
+        external_id="{{user_id}}",
+        client_user_agent="undefined",
+        event_source_url="(not set)",
+        first_name="None",
+        country="N/A",
+        madid="00000000-0000-0000-0000-000000000000",
+        user_data={"page_id": "null", "ctwa_clid": "ARAk"},
+    )
+    fields = ("client_user_agent", "country", "event_source_url", "external_id", "fbclid")
+    assert sorted(found.split()) == [
+        f"{name}:placeholder" for name in (*fields, "first_name", "madid", "user_data")
+    ]
+
+
+def test_an_event_id_that_is_a_placeholder_gives_way_to_the_default(door: Door) -> None:
+    orders = [of("email", order_id=name, event_id="undefined") for name in ("o1", "o2")]
+    assert [event["event_id"] for event in all_sent(door(*orders))] == [
+        "Purchase:o1",
+        "Purchase:o2",
+    ]
+
+
+def test_a_visit_gives_its_browser_and_page_where_the_order_has_none(door: Door) -> None:
+    agents = ("null", "undefined", "None", "-", "unknown")
+    pages = ("null", "(not set)", "/checkout/thank-you", "shop.example/thanks", "thanks")
+    orders = [
+        landed_order(
+            order_id=f"o{page}", visit_id="v1", client_user_agent=agent, event_source_url=page
+        )
+        for agent, page in zip(agents, pages, strict=True)
+    ]
+    for event in all_sent(door(*orders, visits=(landed_visit(**SITE),))):
+        assert event["user_data"]["client_user_agent"] == "Mozilla/5.0"
+        assert event["event_source_url"] == "https://shop.example/shoes"
+
+
+def test_a_host_without_scheme_gets_https_if_nothing_better_is_known(door: Door) -> None:
+    order = of("website", client_user_agent="Mozilla/5.0", event_source_url="shop.example/thanks")
+    assert sent(door(order))["event_source_url"] == "https://shop.example/thanks"
+
+
+def test_an_unread_country_does_not_keep_the_default_from_reading_phone_and_zip(door: Door) -> None:
+    order = of("email", country="N/A", phone="(650)555-1212", zip="94035-1234")
+    event = sent(door(order, policy=HashPolicy(default_country="US")))
+    assert event["user_data"] == {
+        "em": [SHA_OF_EMAIL],
+        "ph": [SHA_OF_PHONE],
+        "zp": [digest("94035")],
+    }
+
+
+@pytest.mark.parametrize(
+    "click",
+    [
+        {"page_url": "https://shop.example/?fbclid=IwAR0abc%2Fdef%2BGHI"},
+        {"page_url": "https://shop.example/?fbclid={{fbclid}}"},
+        {"fbclid": "IwAR0abc%2Fdef"},
+        {"fbc": "fb.1.1795179900000.IwAR0%20abc"},
+        {"fbclid": "fb.1.1795179900000.IwAR0%20abc"},
+    ],
+)
+def test_a_click_id_outside_metas_alphabet_is_named_and_never_sent(
+    door: Door, landing: Path, connection: duckdb.DuckDBPyConnection, click: Row
+) -> None:
+    visit = landed_visit(**{**SITE, **click})
+    event = sent(door(landed_order(visit_id="v1"), visits=(visit,)))
+    assert "fbc" not in event["user_data"]
+    (hour,) = ingest_visits(LandingFolder(landing, "visits"), [H], POLICY, connection).hours
+    assert hour.rows.column("dropped_fields").to_pylist() == ["fbc:not_a_click_id"]
+
+
+def test_the_sandbox_refuses_what_must_never_be_sent(door: Door) -> None:
+    event = sent(door(of("phone_call", fbc=fbc("IwAR1", at(-9)))))
+    assert event["user_data"]["fbc"] == fbc("IwAR1", at(-9))
+    for click in ("IwAR0%20abc", "{{fbclid}}", "-", "Iw/AR", ""):
+        event["user_data"]["fbc"] = fbc(click, at(-9))
+        refusal = validate_event(event, H + HOUR)
+        assert refusal is not None
+        assert refusal.subcode == 2804001
+
+
+def test_a_click_id_column_may_hold_the_whole_cookie(door: Door) -> None:
+    cookie = fbc("IwAR2F4-dbP0", at(-30))
+    event = sent(door(landed_order(visit_id="v1"), visits=(landed_visit(**SITE, fbclid=cookie),)))
+    assert event["user_data"]["fbc"] == cookie
+
+
+def test_a_lead_id_may_come_as_metas_own_export_writes_it(door: Door) -> None:
+    event = sent(door(of("system_generated", lead_id="l:525645896321548")))
+    assert event["user_data"]["lead_id"] == "525645896321548"
+
+
+def test_a_negative_refund_goes_without_its_value_and_names_it(
+    door: Door, landing: Path, connection: duckdb.DuckDBPyConnection
+) -> None:
+    refund = {"event_name": "Refund", "value": -20}
+    assert "value" not in sent(door(of("email", **refund)))["custom_data"]
+    assert dropped(landing, connection, **refund) == "value:negative"
+
+
+def test_an_accepted_event_is_not_sent_again_because_its_digest_changed(door: Door) -> None:
+    order = of("email", external_id="ABC-123")
+    before = door(order, policy=replace(POLICY, external_id_form="exact"))
+    now = door(order)
+    assert before["payload"] != now["payload"]
+    (planned,) = plan(now, known(before, "delivered"), NOW, Policy()).to_pylist()
+    assert planned["action"] == "already_delivered"

@@ -17,6 +17,7 @@ from capi_assets.meta.match_keys.hashed_keys import (
     problem_text,
 )
 from capi_assets.meta.match_keys.key_problems import Problem
+from tests.helpers.factories import digest
 from tests.helpers.match_key_vectors import DIGESTS, DROPPED, EMPTY, JOHN, KEPT, MARY, TODAY
 
 
@@ -83,7 +84,7 @@ class TestSeveralValues:
             ("em", '["A@b.co", "c@d.ee"]', ("a@b.co", "c@d.ee")),
             ("fn", '["Mary", "Mary Ann", "mary"]', ("mary", "maryann")),
             ("zp", '["94035", 75018, null, true]', ("94035", "75018")),
-            ("external_id", '["A", "b c"]', ("A", "b c")),
+            ("external_id", '["A", "b c"]', ("a", "bc")),
         ],
     )
     def test_a_json_list_holds_several_values_of_any_key(self, key, value, forms):
@@ -209,6 +210,20 @@ class TestDates:
         assert normalise("db", "2026-11-21", today=TODAY).problem is None
         assert normalise("db", "2026-11-22", today=TODAY).problem == "year_out_of_range"
         assert normalise("db", "2026-11-22").problem is None
+
+
+class TestExternalId:
+    def test_it_takes_the_form_that_the_pixel_hashes(self):
+        assert one("external_id", "ABC-123") == (digest("abc-123"), None)
+        assert one("external_id", "a b") == (digest("ab"), None)
+
+    def test_32_hexadecimal_digits_are_sent_unhashed_as_the_pixel_does(self):
+        found = one("external_id", "3469A92B54B28A6DC1FC923950D99BE6")
+        assert found == ("3469a92b54b28a6dc1fc923950d99be6", None)
+
+    @pytest.mark.parametrize("value", ["ABC-123", "a b", "3469A92B54B28A6DC1FC923950D99BE6"])
+    def test_a_setting_keeps_the_text_as_it_is(self, value):
+        assert one("external_id", f" {value} ", external_id_form="exact") == (digest(value), None)
 
 
 class TestUnhashedExternalId:

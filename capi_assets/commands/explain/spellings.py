@@ -100,8 +100,14 @@ def _digests(
 
 
 def _normalised(key: str, typed: str, country: str | None, policy: HashPolicy) -> Normalised:
-    home, dates = policy.default_country, policy.date_format
-    return normalise(key, typed, country, default_country=home, date_format=dates)
+    return normalise(
+        key,
+        typed,
+        country,
+        default_country=policy.default_country,
+        date_format=policy.date_format,
+        external_id_form=policy.external_id_form,
+    )
 
 
 def _ours(key: str, country: str | None, policy: HashPolicy) -> str:

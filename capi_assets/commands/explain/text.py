@@ -24,6 +24,12 @@ _REFUSED_WORDS = {
     "nul_character": "The text holds a NUL character, which no database keeps; write it without.",
     "not_a_number": "The value is no number; write 1234.56, without thousands or currency signs.",
     "not_a_time": "The value is no time; write ISO 8601 with its zone, or epoch seconds.",
+    "not_a_time_excel_serial": "The value looks like an Excel serial number; export it as text with"
+    " its zone, such as 2026-11-20 13:05:06+01:00.",
+    "not_a_time_date_only": "The value looks like a date without a time; export the time with its"
+    " zone, such as 2026-11-20 13:05:06+01:00.",
+    "ambiguous_zone": "Several time zones have this abbreviation; write UTC or an offset, such as"
+    " +01:00.",
     "outside_hour": "The row's time lies in another hour than its file; land it in its own hour.",
     "negative": "The value is below zero; a refund is a status of its own.",
     "too_large": "The value is larger than any order; check its unit.",

@@ -17,6 +17,7 @@ class OpenGap:
     """A gap that was reported and is not over. Once it is over, this is all that is known of it.
 
     Attributes:
+        headline: what happened, as a clause in lower case without a full stop.
         severity: the worst that was reported.
         first_hour, last_hour: all hours that it ever covered.
         reported_orders, reported_hours: the size in the last alert: orders, and hours whose orders
@@ -32,6 +33,7 @@ class OpenGap:
 
     id: str
     cause: Cause
+    headline: str
     severity: str
     first_hour: datetime
     last_hour: datetime
@@ -45,11 +47,6 @@ class OpenGap:
     fewer_visits: int
     gone_since: datetime | None = None
     recovery_launched: bool = False
-
-    @property
-    def headline(self) -> str:
-        """What happened, as a clause in lower case without a full stop."""
-        return self.cause.headline
 
 
 @dataclass(frozen=True, slots=True)

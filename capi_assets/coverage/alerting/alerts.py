@@ -155,6 +155,7 @@ def _open(gap: Gap, parts: Sequence[Gap], now: datetime) -> tuple[Alert, OpenGap
     remembered = OpenGap(
         id=gap.id,
         cause=gap.cause,
+        headline=gap.headline,
         severity=gap.severity,
         first_hour=gap.first_hour,
         last_hour=gap.last_hour,
@@ -187,6 +188,7 @@ def _update_open_gap(
     at_its_worst = gap.orders >= known.orders
     remembered = replace(
         known,
+        headline=gap.headline,
         severity=gap.severity if kind and gap.severity == ERROR else known.severity,
         first_hour=max(first, watched_from) if watched_from else first,
         last_hour=max(known.last_hour, gap.last_hour),

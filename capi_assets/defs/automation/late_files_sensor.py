@@ -29,8 +29,8 @@ from capi_assets.defs.automation.schedules import HourlyJobs
 from capi_assets.defs.autostart import sensor_status
 from capi_assets.defs.resources import ClockResource
 from capi_assets.hours import HOUR, floor_hour, hour_key, hours_between, key_hour, key_ranges
+from capi_assets.ingest.landing_folder import LandingFolder
 from capi_assets.ingest.late_files import LandedFile, LateHour, landed_files, late_hours
-from capi_assets.ingest.sources import LandingFolder
 from capi_assets.lake import Lake
 from capi_assets.policies import alert_channels, orders_source, visits_source
 from capi_assets.settings import Settings

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -22,8 +23,11 @@ from capi_assets.defs.hourly_reporting import (
 )
 from capi_assets.defs.metadata import table_metadata
 from capi_assets.ingest.hours import Ingested, IngestedHour
+from capi_assets.ingest.landing_folder import LandingFolder, misplaced_text
 from capi_assets.lake import Lake
 from capi_assets.meta.events.event_names import meant_names
+from capi_assets.policies import orders_source, visits_source
+from capi_assets.settings import Settings
 
 _CONTRACTS: dict[str, type[Contract]] = {"visits": Visits, "orders": Orders}
 
@@ -42,6 +46,8 @@ def report_landed(
         quarantine = quarantine_of(table)
         if hour.quarantine.num_rows or lake.path(quarantine, hour.hour).exists():
             lake.write(quarantine, hour.hour, hour.quarantine)
+    if ingested.misplaced:
+        context.log.warning(misplaced_text(ingested.misplaced))
     for name in ingested.unknown_columns:
         context.log.warning("Landed %s have an unknown column: %s", table, name)
     metadata = {hour.hour: _metadata(hour) for hour in ingested.hours}
@@ -103,15 +109,37 @@ def _unreadable(ingested: Ingested) -> list[UnfinishedHour]:
 
 
 def contract_check(
-    table: str, lake: str, hourly: dg.HourlyPartitionsDefinition
+    table: str, settings: Settings, hourly: dg.HourlyPartitionsDefinition
 ) -> dg.AssetChecksDefinition:
     """The check that all landed rows of `table` match its contract."""
+
+    def judge(hours: Sequence[datetime], now: datetime) -> Mapping[datetime, HourCheckResult]:
+        source = visits_source(settings) if table == "visits" else orders_source(settings)
+        verdicts = _verdicts(Lake(settings.lake), table, hours)
+        if not isinstance(source, LandingFolder):
+            return verdicts
+        misplaced = source.misplaced(hours)
+        return {hour: _with_misplaced(verdicts[hour], misplaced[hour]) for hour in hours}
+
     return hourly_check(
         table,
         f"{table}_match_contract",
         f"All landed {table} match the contract; those that do not are listed by reason.",
         hourly,
-        lambda hours, now: _verdicts(Lake(lake), table, hours),
+        judge,
+    )
+
+
+def _with_misplaced(verdict: HourCheckResult, names: Sequence[str]) -> HourCheckResult:
+    """The verdict, with the files that may belong to the hour and cannot be assigned to it."""
+    if not names:
+        return verdict
+    return replace(
+        verdict,
+        passed=False,
+        severity=dg.AssetCheckSeverity.WARN if verdict.passed else verdict.severity,
+        description=f"{verdict.description} {misplaced_text(names)}",
+        metadata={**verdict.metadata, "misplaced": "\n".join(names[:20])},
     )
 
 

@@ -53,6 +53,11 @@ def _metadata(rows: pa.Table) -> dict[str, Any]:
         carried = Counter(key for entry in keys for key in (entry or "").split())
         for key in PLOTTED_KEYS:
             metadata[f"share_{key}"] = round(carried[key] / ready.num_rows, 4)
+    shared = Counter(
+        key for entry in rows.column("shared_keys").to_pylist() for key in (entry or "").split()
+    )
+    if shared:
+        metadata["orders_with_shared_ids"] = ", ".join(f"{key}: {n}" for key, n in shared.items())
     by_key = Counter(rows.column("matched_by").to_pylist())
     counts = [[key or "no visit found", count] for key, count in by_key.most_common()]
     return metadata | table_metadata("matched_by", Table(["matched by", "orders"], counts))

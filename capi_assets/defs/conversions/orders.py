@@ -51,5 +51,5 @@ def build_orders(settings: Settings, hourly: dg.HourlyPartitionsDefinition) -> d
         yield from report_landed(context, "orders", Lake(settings.lake), ingested)
 
     return dg.Definitions(
-        assets=[orders], asset_checks=[contract_check("orders", settings.lake, hourly)]
+        assets=[orders], asset_checks=[contract_check("orders", settings, hourly)]
     )

@@ -45,5 +45,5 @@ def build_visits(settings: Settings, hourly: dg.HourlyPartitionsDefinition) -> d
         yield from report_landed(context, "visits", Lake(settings.lake), ingested)
 
     return dg.Definitions(
-        assets=[visits], asset_checks=[contract_check("visits", settings.lake, hourly)]
+        assets=[visits], asset_checks=[contract_check("visits", settings, hourly)]
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from capi_assets.delivery.outcome import printable
 from capi_assets.meta.graph.client import Answer, DatasetAccess
 from capi_assets.meta.graph.errors import Body
 
@@ -27,5 +28,5 @@ def warnings_in(access: DatasetAccess, response: Answer, sent: int) -> Iterator[
         confirmed = "an unknown number" if received is None else received
         yield (
             f"{dataset}: Meta confirmed {confirmed} of {sent} events (trace "
-            f"{response.error.fbtrace_id}); the outcome of all of them is unknown."
+            f"{printable(str(response.error.fbtrace_id))}); the outcome of all of them is unknown."
         )

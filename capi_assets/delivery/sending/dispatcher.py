@@ -18,8 +18,9 @@ from capi_assets.delivery import reasons
 from capi_assets.delivery.outcome import Outcome
 from capi_assets.delivery.policy import Policy
 from capi_assets.delivery.sending.access import EventsClient
+from capi_assets.delivery.sending.bisection import Bisection
 from capi_assets.delivery.sending.queue import Queue
-from capi_assets.delivery.sending.request import BisectionBudget, Request
+from capi_assets.delivery.sending.request import Request
 from capi_assets.delivery.sending.responses import NextStep, ResponseDecision
 from capi_assets.delivery.sending.summary import Stop
 
@@ -29,6 +30,9 @@ from capi_assets.delivery.sending.summary import Stop
 _FIRST_CLAIM_CHECK_SECONDS = 0.25
 _MAX_CLAIM_CHECK_SECONDS = 2.0
 
+# Rejected requests held in memory until everything else was sent: some 75 MB.
+_MAX_REJECTED_REQUESTS = 50
+
 
 class DatasetDispatcher:
     """The requests of one dataset: `next_request`, then `count_started`, then `settle`.
@@ -36,6 +40,9 @@ class DatasetDispatcher:
     The sender asks each dispatcher in turn for a request, tells it when that has left and what Meta
     answered, and sleeps until the earliest `wakes_at`. A dispatcher that is closed (`stop`) gives
     no more requests; `take_unsent` and `queue.drain` give back what it holds.
+
+    A rejected request waits until everything else of the dataset was sent (`is_source_empty` is
+    set by the sender at the end of the events); then its invalid events are searched for.
 
     Times (`clock`) are seconds of the sender's monotonic clock; `jitter` gives numbers from 0 to 1.
     """
@@ -54,7 +61,12 @@ class DatasetDispatcher:
         self._client = client
         self._policy = policy
         self._jitter = jitter
-        self._ready: list[Request] = []  # halves; the last in is the next to go
+        self.is_source_empty = False
+        self._ready: list[Request] = []  # parts of rejected requests
+        self._bisection = Bisection(policy.bisection_requests)
+        self._left: list[tuple[Request, Outcome]] = []
+        self._rejected_requests = 0
+        self._has_accepted = False
         self._later: list[tuple[float, int, Request]] = []
         self._count = itertools.count()
         rate = policy.requests_per_second_of.get(dataset_id)
@@ -74,33 +86,38 @@ class DatasetDispatcher:
         return self._client
 
     def next_request(self, clock: float) -> Request | None:
-        """The request to send now: halves and retries before new ones."""
+        """The request to send now: retries before new ones, parts of rejected ones last."""
         if self.stop or self.in_flight >= self._concurrency or clock < self._not_before:
             return None
         if self._ready:
-            return self._halve_unsent(self._ready.pop())
+            return self._ready.pop()
         if self._later and self._later[0][0] <= clock:
             return heapq.heappop(self._later)[2]
-        if not self._has_slot():
-            return None
-        events = self.queue.next_request(self._policy)
-        if events is None:
-            return None
-        return Request(events, BisectionBudget(self._policy.bisection_requests))
+        if self._has_slot():
+            events = self.queue.next_request(self._policy)
+            if events is not None:
+                return Request(events)
+        return self._next_part() if self._only_rejected_remain() else None
 
     def wakes_at(self) -> float | None:
         """When there may be something to send, if nothing else happens until then."""
         if self.stop or self.in_flight >= self._concurrency:
             return None
         due = [self._later[0][0]] if self._later else []
-        if self._ready or (self.queue.waiting and self._has_slot()):
+        if self._ready or (self.queue.waiting and self._has_slot()) or self._only_rejected_remain():
             due.append(self._not_before)
         return max(min(due), self._not_before) if due else None
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing waits and nothing is in flight."""
-        return not (self.in_flight or self._ready or self._later or self.queue.waiting)
+        return not (
+            self.in_flight
+            or self._ready
+            or self._later
+            or self.queue.waiting
+            or len(self._bisection)
+        )
 
     def count_started(self, clock: float) -> None:
         """Counts a request that just left; the next one waits for the dataset's rate."""
@@ -114,15 +131,15 @@ class DatasetDispatcher:
         again."""
         self.in_flight -= 1
         outcome, is_sent_again = self._settle(request, decision, clock)
-        if not is_sent_again:
+        if not is_sent_again or decision.then is NextStep.SPLIT:
             self.finish(request, is_accepted=decision.then is NextStep.DONE)
         return outcome, is_sent_again
 
     def finish(self, request: Request, *, is_accepted: bool = False) -> None:
-        """Lets go what waited behind a request that is over."""
-        if request.behind is not None:
-            request.behind.is_surely_invalid = is_accepted and request.has_twin_behind
-            self._ready.append(request.behind)
+        """Lets the sibling of a request go that is over, or not sent at all."""
+        sibling = self._bisection.sibling_to_send(request, is_accepted=is_accepted)
+        if sibling is not None:
+            self._ready.append(sibling)
 
     def pause(self, wait: timedelta, clock: float, why: Outcome) -> None:
         """Sends nothing for as long as Meta asked; a wait that is too long closes."""
@@ -141,7 +158,7 @@ class DatasetDispatcher:
             return False
         wait = min(_FIRST_CLAIM_CHECK_SECONDS * 2**request.claim_checks, _MAX_CLAIM_CHECK_SECONDS)
         checks = request.claim_checks + 1
-        again = Request(events, request.budget, claim_checks=checks, waiting_since=since)
+        again = Request(events, claim_checks=checks, waiting_since=since)
         self._schedule(again, clock + wait)
         return True
 
@@ -152,10 +169,17 @@ class DatasetDispatcher:
 
     def take_unsent(self) -> list[Request]:
         """Takes out the requests that a closed dispatcher will not send again."""
-        first = [*self._ready, *(request for _, _, request in self._later)]
+        unsent = [*self._ready, *(request for _, _, request in self._later)]
+        unsent += [request.sibling for request in unsent if request.sibling is not None]
+        unsent += [rejected.request for rejected in self._bisection.take()]
         self._ready.clear()
         self._later.clear()
-        return [request for head in first for request in head.with_followers()]
+        return unsent
+
+    def take_left(self) -> list[tuple[Request, Outcome]]:
+        """Takes out the rejected requests that wait for the next run, with their outcomes."""
+        left, self._left = self._left, []
+        return left
 
     def _settle(
         self, request: Request, decision: ResponseDecision, clock: float
@@ -163,6 +187,7 @@ class DatasetDispatcher:
         match decision.then:
             case NextStep.DONE:
                 self._failures = 0
+                self._has_accepted = True
                 self._concurrency = min(self._concurrency * 2, self._policy.requests_in_flight)
             case NextStep.RETRY:
                 return decision.outcome, self._retry(request, decision, clock)
@@ -191,29 +216,47 @@ class DatasetDispatcher:
     def _split(self, request: Request, decision: ResponseDecision) -> tuple[Outcome, bool]:
         if len(request) == 1:
             return decision.alone or decision.outcome, False
-        if request.budget.remaining < 2:
-            if not request.budget.is_spent:
-                request.budget.is_spent = True  # one failure, however many parts remain
-                self._count_failure(decision)
-            return replace(decision.outcome, reason=reasons.BISECTION_BUDGET), False
-        self._ready.append(request.halved(decision.suspect_index))
+        if request.parent is None:
+            self._rejected_requests += 1
+            if len(self._bisection) >= _MAX_REJECTED_REQUESTS:
+                self._close_if_none_accepted(decision)
+                return replace(decision.outcome, reason=reasons.BISECTION_BUDGET), False
+        self._bisection.add(request, decision)
         return decision.outcome, True
 
-    def _halve_unsent(self, request: Request) -> Request:
-        """A request that would surely be rejected is halved without sending it."""
-        while request.is_surely_invalid and len(request) > 1 and request.budget.remaining >= 2:
-            request.budget.remaining += 1  # it was counted when its parent was halved
-            request = request.halved(None)
-        return request
+    def _only_rejected_remain(self) -> bool:
+        is_rest_sent = self.is_source_empty and not self.queue.waiting
+        return bool(
+            is_rest_sent and not self._later and not self.in_flight and len(self._bisection)
+        )
+
+    def _next_part(self) -> Request | None:
+        part = self._bisection.next_part()
+        if part is None:
+            rejected = self._bisection.take()
+            self._close_if_none_accepted(rejected[0].decision)
+            if self.stop:
+                self._ready += [one.request for one in rejected]
+            else:
+                self._left += [
+                    (one.request, replace(one.decision.outcome, reason=reasons.BISECTION_BUDGET))
+                    for one in rejected
+                ]
+        return part
+
+    def _close_if_none_accepted(self, decision: ResponseDecision) -> None:
+        """Several requests rejected and no event accepted: the cause is not in the events."""
+        if self._has_accepted or self._rejected_requests < self._policy.failures_before_stop:
+            return
+        outcome = replace(decision.outcome, state="refused", reason=reasons.REFUSED_TOGETHER)
+        self.close(outcome)
 
     def _count_failure(self, decision: ResponseDecision) -> None:
         """Several requests in a row without a delivery: the cause is not in the requests."""
         self._failures += 1
         if self._failures >= self._policy.failures_before_stop:
             outcome = decision.outcome
-            if decision.then is NextStep.SPLIT:
-                outcome = replace(outcome, reason=reasons.REFUSED_TOGETHER)
-            elif outcome.reason == reasons.NO_ANSWER:
+            if outcome.reason == reasons.NO_ANSWER:
                 outcome = replace(outcome, reason=reasons.META_DOWN)
             self.close(replace(outcome, state="refused"))
 

@@ -28,7 +28,7 @@ from capi_assets.delivery.sending.access import EventsClient
 from capi_assets.delivery.sending.api_warnings import warnings_in
 from capi_assets.delivery.sending.dispatcher import DatasetDispatcher
 from capi_assets.delivery.sending.rate_limit_usage import load, requested_wait
-from capi_assets.delivery.sending.request import Request
+from capi_assets.delivery.sending.request import CLAIM_COLUMNS, Request
 from capi_assets.delivery.sending.responses import NextStep, ResponseDecision, decide
 from capi_assets.delivery.sending.summary import DeliverySummary, Progress, Stop
 from capi_assets.meta.graph.client import Answer
@@ -119,7 +119,7 @@ class _Delivery:
             try:
                 while True:
                     self._start_requests(pool)
-                    self._defer_closed()
+                    self._defer_unsent()
                     if self._is_done():
                         break
                     self._wait()
@@ -148,11 +148,13 @@ class _Delivery:
             events = next(self._source, None)
             if events is None:
                 self._is_source_empty = True
+                for dispatcher in self._dispatchers.values():
+                    dispatcher.is_source_empty = True
                 return
             for dataset in pc.unique(events["dataset_id"]).to_pylist():
                 rows = events.filter(pc.equal(events["dataset_id"], dataset))
                 self._dispatcher_for(dataset).queue.add(rows)
-            self._defer_closed()
+            self._defer_unsent()
 
     def _dispatcher_for(self, dataset: str) -> DatasetDispatcher:
         if dataset not in self._dispatchers:
@@ -202,7 +204,9 @@ class _Delivery:
             self._wait_for_claims(dispatcher, request, events)
             dispatcher.finish(request)
             return
-        claimed_request = replace(request, events=events.append_column("ref", state["ref"]))
+        for name in CLAIM_COLUMNS:
+            events = events.append_column(name, state[name])
+        claimed_request = replace(request, events=events)
         future = pool.submit(dispatcher.client.post, body)
         self._in_flight[future] = _RequestInFlight(dispatcher, claimed_request, attempt)
         dispatcher.count_started(self._monotonic())
@@ -215,7 +219,9 @@ class _Delivery:
         self, dispatcher: DatasetDispatcher, request: Request
     ) -> tuple[pa.Table, pa.Table] | None:
         """Claims the events and plans them again; those to send, with their state, if any."""
-        events = request.events.drop_columns("ref") if request.is_claimed else request.events
+        events = request.events
+        if request.is_claimed:
+            events = events.drop_columns(list(CLAIM_COLUMNS))
         now = self._now()
         state = self._ledger.claim(
             events, self._holder, now, self._policy.lease, renew=request.is_claimed
@@ -309,9 +315,12 @@ class _Delivery:
 
     # Leave
 
-    def _defer_closed(self) -> None:
-        """Notes in the ledger why the events of closed dispatchers wait, and drops them."""
+    def _defer_unsent(self) -> None:
+        """Notes in the ledger why events wait that are not sent in this run, and drops them."""
         for dispatcher in self._dispatchers.values():
+            for request, outcome in dispatcher.take_left():
+                self._ledger.release(self._holder, request.events["ref"], outcome)
+                self.summary.count(outcome, len(request))
             stop = dispatcher.stop
             if stop is None:
                 continue

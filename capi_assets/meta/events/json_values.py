@@ -1,6 +1,6 @@
-"""Small readers for values found inside JSON columns, shared by the rooms that read one column.
+"""Small readers for values in JSON columns, shared by the modules that each read one.
 
-Total: whatever the text, they answer with a value or with `MALFORMED`, and never raise.
+For any text they return a value or `MALFORMED`, and never raise.
 """
 
 from __future__ import annotations

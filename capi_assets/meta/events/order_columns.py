@@ -1,7 +1,7 @@
 """From ORDER columns to the columns that rules and payloads read: typed, blanks null, JSON parsed.
 
-Nothing is decided here. What a JSON column got wrong stands beside it as `<column>_problem`, in
-the word of the refusal.
+No rule is applied here, except that an `fbc` Meta would refuse is left out. A fault of a JSON
+column is in `<column>_problem`, as the reason of its refusal.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from capi_assets.meta.events.json_text import text_bytes, text_offsets
 from capi_assets.meta.events.limited_data_use import read_privacy
 from capi_assets.meta.events.user_data import HASHED_FIELDS, PLAIN_FIELDS, read_user_data
 from capi_assets.meta.limits import UTC_MICROSECONDS
+from capi_assets.meta.match_keys.click_ids import with_click_id
 
 _TEXT = pa.string()
 _TEXTS = (
@@ -70,6 +71,7 @@ def read_rows(orders: pa.RecordBatch) -> dict[str, pa.Array]:
         if name == "external_id":
             values = _single_spaced(values)  # no digests, where the setting leaves them raw
         columns[name] = values
+    columns["fbc"] = with_click_id(columns["fbc"])
     columns["event_time"] = _unix_seconds(columns["occurred_at"])
     columns["damaged_text"] = pa.array(damaged)
     columns |= read_custom_data(columns)

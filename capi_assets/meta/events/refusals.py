@@ -57,7 +57,7 @@ REFUSALS: tuple[Refusal, ...] = (
     Refusal(
         "missing_order_id",
         missing("order_id"),
-        "The order has no order_id. Give every order the id it has in your books.",
+        "The order has no order_id. Give every order the id it has in your shop.",
     ),
     Refusal(
         "missing_event_name",

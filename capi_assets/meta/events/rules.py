@@ -1,7 +1,7 @@
 """The rules that refuse, as functions of whole columns: true where an order breaks the rule.
 
 Null means not broken. Which rule has which reason, subcode and place in the order is in
-`refusals.py`; rules with a room of their own are there (`privacy`, `messaging`, `weak_keys`).
+`refusals.py`; more rules are in `limited_data_use`, `messaging` and `weak_keys`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`user_data`: hashed keys as lists, the others as they are, plus what the JSON column adds.
+"""`user_data`: hashed keys as lists, the others unchanged, plus the ids of the JSON column.
 
 The columns arrive normalised and hashed; here they are only checked for shape, put in order and
 written. Rules: page "Customer information parameters"; ids of conversations: page "Conversions
@@ -129,6 +129,11 @@ def _all_hexadecimal(data: np.ndarray[Any, np.dtype[np.uint8]]) -> bool:
     digit = (data - np.uint8(ord("0"))) < 10
     digit |= (data - np.uint8(ord("a"))) < 6
     return bool(digit.all())
+
+
+def lead_ids(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Lead ids without the `l:` that Meta's own export of leads writes before each."""
+    return pc.replace_substring_regex(values, r"^l:\s*([0-9]+)$", r"\1")
 
 
 def not_lead_ids(values: pa.Array) -> pa.Array:

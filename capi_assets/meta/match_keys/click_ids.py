@@ -19,6 +19,7 @@ from capi_assets.meta.match_keys.columns import as_text, map_distinct
 from capi_assets.meta.match_keys.digests import APPENDIX
 from capi_assets.meta.match_keys.ip_addresses import CheckedColumn, ip_column
 from capi_assets.meta.match_keys.key_problems import Problem
+from capi_assets.meta.match_keys.placeholders import is_placeholder
 
 __all__ = [
     "CheckedColumn",
@@ -27,6 +28,7 @@ __all__ = [
     "fbclid_from_url_column",
     "fbp_column",
     "ip_column",
+    "with_click_id",
 ]
 
 COOKIE_LIFETIME_MS = 7_776_000_000
@@ -35,14 +37,17 @@ COOKIE_LIFETIME_MS = 7_776_000_000
 CLOCK_SKEW_MS = 300_000
 """A browser's clock stamps the cookie, a server's the row: five minutes are forgiven."""
 
-_MAX_LENGTH = 2_048
-_CLICK_ID = r"[!-\-/-~]+"  # printable ASCII without the dot, which separates the parts
+_MAX_LENGTH = 2_048  # characters; the longest click ids seen have some 250
+# Meta's alphabet. With any other character Meta refuses the whole request (2804001).
+_CLICK_ID = "[_-]*[A-Za-z0-9][A-Za-z0-9_-]*"
 _FBC = re.compile(rf"fb\.([0-9])\.([0-9]{{10}}|[0-9]{{13}})\.({_CLICK_ID})((?:{APPENDIX})?)")
 _FBP = re.compile(rf"fb\.[0-9]\.[0-9]{{13}}\.[0-9]{{1,20}}(?:{APPENDIX})?")
+_OTHER_CLICK_ID = re.compile(rf"fb\.[0-9]\.[0-9]{{10,13}}\.[^.]+(?:{APPENDIX})?")
+_COOKIE = r"^\s*fb\.[0-9]\."
+_SENDABLE = rf"^fb\.[0-9]\.[0-9]+\.{_CLICK_ID}(?:{APPENDIX})?$"
 _BARE = re.compile(_CLICK_ID)
 _IN_QUERY = re.compile(r"(?:^|&)fbclid=([^&]+)")
-_PLACEHOLDERS = frozenset({"null", "undefined", "none", "nan", "(none)", "n/a", "na"})
-# How Meta's click ids begin, as far as seen. One that begins so in another case has lost its own.
+# How Meta's click ids begin, as far as seen; one that begins so in another case was changed.
 _BEGINNINGS = {beginning.lower(): beginning for beginning in ("IwAR", "IwY2", "IwZX")}
 
 _TEXT, _NUMBER = pa.string(), pa.int64()
@@ -95,8 +100,12 @@ def fbc_column(
     """
     seen = _milliseconds(first_seen)
     now = seen if row_time is None else _milliseconds(row_time)
-    cookie = _Cookies(*map_distinct(as_text(fbc), _cookie, _COOKIE_TYPES))
-    click, click_problem = map_distinct(as_text(fbclid), _click)
+    named = as_text(fbclid)
+    # Some trackers store the whole cookie as the click id.
+    is_cookie = pc.fill_null(pc.match_substring_regex(named, _COOKIE), False)
+    cookies = pc.coalesce(as_text(fbc), _only(named, is_cookie))
+    cookie = _Cookies(*map_distinct(cookies, _cookie, _COOKIE_TYPES))
+    click, click_problem = map_distinct(_only(named, pc.invert(is_cookie)), _click)
     click = pc.coalesce(click, cookie.bare)
 
     cookie_age = _age_problem(cookie.made, now)
@@ -127,7 +136,10 @@ def fbp_column(fbp: pa.Array | pa.ChunkedArray) -> CheckedColumn:
 
 
 def fbclid_from_url_column(url: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """The click id in each address's query string, decoded once, its case kept; null if none."""
+    """The click id in each address's query string, decoded once, its case kept; null if none.
+
+    Not checked: `fbc_column` does that, and reports what is no click id.
+    """
     urls = as_text(url)
     (clicks,) = map_distinct(
         pc.if_else(pc.match_substring(urls, "fbclid="), urls, pa.scalar(None, _TEXT)),
@@ -135,6 +147,14 @@ def fbclid_from_url_column(url: pa.Array | pa.ChunkedArray) -> pa.Array:
         [_TEXT],
     )
     return clicks
+
+
+def with_click_id(fbc: pa.Array) -> pa.Array:
+    """The column with null where Meta would refuse the click id (2804001).
+
+    Called for every event before it is built: rows stored by earlier versions were not checked.
+    """
+    return _only(fbc, pc.match_substring_regex(fbc, _SENDABLE))
 
 
 def _milliseconds(times: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -171,10 +191,12 @@ def _cookie(text: str) -> tuple[str | int | bool | None, ...]:
         return (None, None, None, None, bare, problem)
     match = _FBC.fullmatch(value)
     if match is None:
-        shouted = _FBC.fullmatch(value.lower())
-        return _refused(Problem.CASE_LOST if shouted else Problem.NOT_FBC)
+        if _FBC.fullmatch(value.lower()):
+            return _refused(Problem.CASE_LOST)
+        has_time = _OTHER_CLICK_ID.fullmatch(value)
+        return _refused(Problem.NOT_A_CLICK_ID if has_time else Problem.NOT_FBC)
     index, stamp, click, appendix = match.groups()
-    if click.lower() in _PLACEHOLDERS:
+    if is_placeholder("fbclid", click):
         return _refused(Problem.PLACEHOLDER)
     if _has_lost_case(click):
         return _refused(Problem.CASE_LOST)
@@ -200,10 +222,10 @@ def _click(text: str) -> tuple[str | None, str | None]:
         return None, None
     if len(value) > _MAX_LENGTH:
         return None, Problem.TOO_LONG.code
-    if value.lower() in _PLACEHOLDERS:
-        return None, Problem.PLACEHOLDER.code
     if not _BARE.fullmatch(value):
         return None, Problem.NOT_A_CLICK_ID.code
+    if is_placeholder("fbclid", value):
+        return None, Problem.PLACEHOLDER.code
     if _has_lost_case(value):
         return None, Problem.CASE_LOST.code
     return value, None
@@ -212,7 +234,7 @@ def _click(text: str) -> tuple[str | None, str | None]:
 def _click_of_url(address: str) -> str | None:
     query = address.partition("#")[0].partition("?")[2]
     found = _IN_QUERY.search(query)
-    return _click(unquote_plus(found[1]))[0] if found else None
+    return unquote_plus(found[1]) if found else None
 
 
 def _browser(text: str) -> tuple[str | None, str | None]:

@@ -27,6 +27,7 @@ _YEAR_LAST = re.compile(r"(\d{1,2})([-/. ])(\d{1,2})\2(\d{4})")
 _DAY_NAMED_MONTH = re.compile(r"(\d{1,2})(?:st|nd|rd|th)?[-/. ]*([a-z]+)[-/., ]*(\d{4})")
 _NAMED_MONTH_DAY = re.compile(r"([a-z]+)[-/. ]*(\d{1,2})(?:st|nd|rd|th)?[-/., ]+(\d{4})")
 _OLDEST_YEAR = 1900
+_ZERO_DATE = date(1900, 1, 1)  # what spreadsheets and SQL Server make of no date
 
 
 def check_format(date_format: str) -> None:
@@ -59,6 +60,8 @@ def date_of_birth(text: str, date_format: str | None, today: date | None) -> str
         born = date(*parts)
     except ValueError:
         return Problem.YEAR_OUT_OF_RANGE if parts[0] < _OLDEST_YEAR else Problem.IMPOSSIBLE_DATE
+    if born == _ZERO_DATE:
+        return Problem.PLACEHOLDER
     if born.year < _OLDEST_YEAR or (today is not None and born > today):
         return Problem.YEAR_OUT_OF_RANGE
     return born.strftime("%Y%m%d")

@@ -14,12 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from capi_assets.meta.match_keys.key_problems import Problem
+from capi_assets.meta.match_keys.placeholders import IN_EVERY_KEY, NOT_IN_NAMES
 
 APPENDIX = r"\.(?:[A-Za-z0-9_-]{8}|[A-Za-z0-9_-]{2})"
 """What the param builder adds behind a value, as a pattern."""
 
 SHORTEST = 32
-"""No text shorter than this can be a digest; spares most values the test."""
+"""Characters; no shorter text can be a digest, which spares most values the check."""
 
 _SHA256 = re.compile(rf"([0-9a-fA-F]{{64}})((?:{APPENDIX})?)")
 _SEVERAL = re.compile(
@@ -33,7 +34,7 @@ _OTHER_DIGESTS = {
     128: Problem.SHA512_DIGEST,
 }
 _OF_EMPTY = frozenset(
-    # MD5 and SHA-1 are recognised here, never used to hash.
+    # MD5 and SHA-1 are only recognised, never used to hash.
     [
         hashlib.sha256(b"").hexdigest(),
         hashlib.md5(b"", usedforsecurity=False).hexdigest(),
@@ -45,6 +46,15 @@ _OF_EMPTY = frozenset(
 def sha256(text: str) -> str:
     """The lower-case hexadecimal SHA-256 of the text's UTF-8 bytes."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+# What an upstream system that hashes everything makes of a missing value.
+_OF_PLACEHOLDERS = frozenset(
+    sha256(spelling)
+    for word in {*IN_EVERY_KEY, *NOT_IN_NAMES, "-", "0", "nan"}
+    for spelling in (word, word.upper(), word.title(), "NaN")
+)
+_MD5 = re.compile(r"[0-9a-f]{32}")
 
 
 def sha256_column(texts: pa.Array) -> pa.Array:
@@ -60,8 +70,12 @@ def sha256_column(texts: pa.Array) -> pa.Array:
 
 
 def digest(form: str) -> str:
-    """What is sent for a normal form: the form itself if it is a digest, else its SHA-256."""
-    if len(form) >= SHORTEST and _SHA256.fullmatch(form):
+    """What is sent for a normal form: the form itself if it is a digest, else its SHA-256.
+
+    32 hexadecimal digits are an external id, which the Pixel does not hash; no other key has such
+    a form, see `given`.
+    """
+    if len(form) >= SHORTEST and (_SHA256.fullmatch(form) or _MD5.fullmatch(form)):
         return form
     return sha256(form)
 
@@ -74,6 +88,8 @@ def given(text: str) -> str | Problem | None:
     match = _SHA256.fullmatch(text)
     if match:
         digest = match[1].lower()
+        if digest in _OF_PLACEHOLDERS:
+            return Problem.PLACEHOLDER
         return Problem.DIGEST_OF_EMPTY if digest in _OF_EMPTY else digest + match[2]
     if len(text) in _OTHER_DIGESTS and _HEXADECIMAL.fullmatch(text):
         return _OTHER_DIGESTS[len(text)]
@@ -83,16 +99,11 @@ def given(text: str) -> str | Problem | None:
 
 
 def given_id(text: str) -> str | Problem | None:
-    """Like `given`, for ids that may be anything: 32 hexadecimal digits are often a plain UUID.
-
-    Only a SHA-256 counts as hashed, and the digests of nothing are refused.
-    """
+    """Like `given`, for external ids, of which only a SHA-256 counts as hashed: 32 hexadecimal
+    digits are often a UUID."""
     if text.lower() in _OF_EMPTY:
         return Problem.DIGEST_OF_EMPTY
-    found = given(text)
-    if isinstance(found, Problem) and found is not Problem.DIGEST_OF_EMPTY:
-        return None
-    return found
+    return given(text) if _SHA256.fullmatch(text) else None
 
 
 def several(text: str) -> list[str] | None:

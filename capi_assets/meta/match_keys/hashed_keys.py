@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import orjson
 import pyarrow as pa
@@ -32,10 +32,12 @@ from capi_assets.meta.match_keys.emails import email
 from capi_assets.meta.match_keys.key_problems import Problem, problem_text
 from capi_assets.meta.match_keys.names import gender, name
 from capi_assets.meta.match_keys.phones import phone
+from capi_assets.meta.match_keys.placeholders import SURNAMES, is_placeholder
 from capi_assets.meta.match_keys.places import city, postcode, state
 
 __all__ = [
     "HASHED_KEYS",
+    "ExternalIdForm",
     "HashedColumn",
     "Normalised",
     "hash_column",
@@ -46,7 +48,11 @@ __all__ = [
 HASHED_KEYS = ("em", "ph", "fn", "ln", "db", "ge", "ct", "st", "zp", "country", "external_id")
 
 MAX_LENGTH = 4_096
-"""Characters; anything longer is no contact field but a mistaken column."""
+"""Characters; a longer text is not a contact field but another column."""
+
+ExternalIdForm: TypeAlias = Literal["pixel", "exact"]
+"""What of an external id is hashed. `pixel`: lower case without white space, 32 hexadecimal digits
+not hashed at all, as Meta's Pixel, Node SDK and param builder do. `exact`: the trimmed text."""
 
 _ALONE: dict[str, Callable[[str], str | Problem]] = {
     "em": email,
@@ -61,12 +67,6 @@ _BY_COUNTRY: dict[str, Callable[[str, str | None], str | Problem]] = {
     "st": state,
     "zp": postcode,
 }
-
-# What systems write for nobody. One such id, hashed, would tie all its strangers together.
-_NOBODY = frozenset(
-    {"null", "undefined", "none", "nan", "n/a", "(null)", "(none)", "(not set)", "unknown"}
-    | {"[object object]", "anonymous", "guest", "0", "-1", "00000000-0000-0000-0000-000000000000"}
-)
 
 
 class Normalised(NamedTuple):
@@ -89,12 +89,13 @@ class HashedColumn(NamedTuple):
 
 @dataclass(frozen=True)
 class _Reading:
-    """How the values of one key are read: its rule and what the rule has to know."""
+    """How the values of one key are read: its rule and the settings of the rule."""
 
     key: str
     date_format: str | None = None
     today: date | None = None
     hash_external_id: bool = True
+    external_id_form: ExternalIdForm = "pixel"
 
     def __post_init__(self) -> None:
         if self.key not in HASHED_KEYS:
@@ -141,6 +142,8 @@ class _Reading:
         return lambda value, region: rule(value)
 
     def _form(self, value: str, region: str | None) -> str | Problem:
+        if is_placeholder(self.key, value):
+            return Problem.PLACEHOLDER
         if self.key == "external_id":
             return self._external_id(value)
         if len(value) >= digests.SHORTEST:
@@ -148,21 +151,23 @@ class _Reading:
             if given is not None:
                 return given
         form = self._rule(value, region)
-        if isinstance(form, str) and len(form) >= digests.SHORTEST:
-            # A digest written with spaces or dashes in it.
-            return digests.given(form) or form
-        return form
+        if isinstance(form, Problem) or form == value or value in SURNAMES:
+            return form
+        if is_placeholder(self.key, form):
+            return Problem.PLACEHOLDER
+        # A digest may be written with spaces or dashes in it.
+        return (digests.given(form) if len(form) >= digests.SHORTEST else None) or form
 
     def _external_id(self, value: str) -> str | Problem:
-        """An id is opaque: case and inner spaces are the advertiser's, equal to the browser's."""
-        if value.lower() in _NOBODY:
-            return Problem.PLACEHOLDER
+        """The form that equals the browser's, which depends on how the site's Pixel sends it."""
         given = digests.given_id(value)
         if isinstance(given, Problem):
             return given
-        if self.hash_external_id:
-            return given or value
-        return value if len(value.split()) == 1 else Problem.HAS_SPACE
+        if not self.hash_external_id:
+            return value if len(value.split()) == 1 else Problem.HAS_SPACE
+        if given or self.external_id_form == "pixel":
+            return given or "".join(value.split()).lower()
+        return value if digests.digest(value) != value else digests.sha256(value)
 
 
 def _several(key: str, text: str) -> list[str] | None:
@@ -203,9 +208,10 @@ def normalise(
     default_country: str | None = None,
     date_format: str | None = None,
     today: date | None = None,
+    external_id_form: ExternalIdForm = "pixel",
 ) -> Normalised:
     """The normal forms of one value, as `hash_column` makes them before hashing."""
-    reading = _Reading(key, date_format, today)
+    reading = _Reading(key, date_format, today, external_id_form=external_id_form)
     region = _default_region(default_country) if country is None else region_of(country)
     forms = reading.forms(value, region)
     if isinstance(forms, Problem):
@@ -222,18 +228,20 @@ def hash_column(
     date_format: str | None = None,
     today: date | None = None,
     hash_external_id: bool = True,
+    external_id_form: ExternalIdForm = "pixel",
 ) -> HashedColumn:
     """Normalises and hashes one column of any type.
 
     `country`: each row's country as in the data (code, name, or hashed code), used by `ph`, `st`
     and `zp`; `default_country` replaces it where it is absent, not where it is unreadable.
     `date_format`: the `strptime` format of `db`. `today`: the latest possible `db`.
-    `hash_external_id=False` keeps external ids as they are, for pixels that send them unhashed.
+    `external_id_form`: what of an external id is hashed; `hash_external_id=False` keeps external
+    ids as they are, for pixels that send them unhashed.
 
     Raises ValueError for an unknown key or default country, an incomplete date format or a country
     column of another length; never for a value.
     """
-    reading = _Reading(key, date_format, today, hash_external_id)
+    reading = _Reading(key, date_format, today, hash_external_id, external_id_form)
     default = _default_region(default_country)
     texts = as_text(values)
     if country is not None and key in _BY_COUNTRY and len(country) != len(texts):
@@ -279,7 +287,7 @@ def _regions(country: pa.Array | pa.ChunkedArray, default: str | None) -> pa.Arr
     """Upper-case codes: the default where the country is absent, null where it is unreadable."""
     (regions,) = map_distinct(
         pc.fill_null(as_text(country), ""),
-        lambda text: (region_of(text) if text.strip() else default,),
+        lambda text: (default if is_placeholder("country", text) else region_of(text),),
         [pa.string()],
     )
     return regions

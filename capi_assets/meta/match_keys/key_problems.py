@@ -197,6 +197,13 @@ class Problem(Enum):
         " address of X-Forwarded-For.",
     )
 
+    # event_source_url, page_url
+    NOT_A_PAGE = (
+        "not_a_page",
+        "The address has no host, such as /thank-you; store the whole address of the page, with"
+        " https:// and the host.",
+    )
+
     # addresses of pages, custom_data, contents
     CONTACT_REMOVED = (
         "contact_removed",

@@ -22,12 +22,18 @@ from phonenumbers import PhoneMetadata, PhoneNumberDesc
 from capi_assets.meta.match_keys.key_problems import Problem
 from capi_assets.meta.match_keys.text import ascii_digits, whole_number
 
-_EXTENSION = re.compile(r"(?:;?\s*ext(?:ension|n)?[.:=\s]*|(?<![a-z])[x#][.:\s]*)\d{1,7}\s*$", re.I)
+# The last digits behind a word: ext., x, ramal, int., poste, Durchwahl, доб., 内線 or any other.
+_EXTENSION = re.compile(r"(?:[^\W\d_]|#)[^\d#]*\d{1,7}\D*$")
 _SCIENTIFIC = re.compile(r"\d(?:[.,]\d+)?e\+?\d{1,2}", re.I)
 _NOT_DIGITS = re.compile(r"[^0-9]+")
 _PLAIN_AND_FULL = r"^\+[1-9][0-9 -]{6,24}$"
 _SHORTEST, _LONGEST = 7, 15  # E.164, and the shortest complete number of any plan
-
+# Digits of a number without plus that is read as another country's than the row's. Full numbers of
+# nearly all plans have ten or more; with fewer, a local number of an odd form is the likelier.
+_SHORTEST_FOREIGN = 10
+# Mobile prefixes that a plan gave up, by calling code: Mexico dropped 1, 044 and 045 in 2019.
+_RETIRED = {"52": re.compile(r"(?:1|0?4[45]|01)(?=[0-9]{10}$)")}
+_SAME_DIGITS = pa.array([str(digit) * 10 for digit in range(10)])
 
 _KINDS = (
     *("mobile", "fixed_line", "toll_free", "voip", "shared_cost", "premium_rate"),
@@ -78,6 +84,9 @@ class _Plan:
 
     def without_trunk(self, number: str) -> str | None:
         """What follows the trunk prefix; None where there is none, or a carrier code as well."""
+        retired = _RETIRED.get(self.calling_code)
+        if retired and retired.match(number):
+            return retired.sub("", number)
         match = self.trunk.match(number) if self.trunk else None
         if match is None or not match.end() or any(match.groups()):
             return None
@@ -135,7 +144,7 @@ def _is_assigned(digits: str) -> bool:
 
 
 def _fitting(digits: str) -> str | None:
-    """A number that begins with its calling code, if its plan has room for it."""
+    """A number that begins with its calling code, if it fits its plan."""
     plan = _plan_of_number(digits)
     if plan is None:
         return None
@@ -168,22 +177,27 @@ def _national(digits: str, plan: _Plan) -> str | None:
     for number in (without, digits):
         if number and plan.fits(number):
             return plan.calling_code + number
-    return None
+    # Some islands share a calling code, and people keep the number of the next one.
+    shared = _plan_of_calling_code(plan.calling_code)
+    fits_shared = shared is not None and len(shared.regions) > 1 and shared.fits(digits)
+    return plan.calling_code + digits if fits_shared else None
 
 
 def _in_region(digits: str, region: str, plan: _Plan) -> str | Problem:
-    """A number without plus, in a row whose country is known: national, or full all the same."""
+    """A number without plus, in a row whose country is known: national, else full."""
     national = _national(digits, plan)
     own = digits.startswith(plan.calling_code)
     if national is not None and not own and (digits[0] == "0" or not plan.dials_zero):
         return national
     full = None if digits[0] == "0" else _fitting(digits)
+    if full and not own and len(full) < _SHORTEST_FOREIGN:
+        full = None
     if national is None and full is None:
         return _parsed(digits, region) or _refusal(digits, Problem.NOT_A_NUMBER)
     if national is None or full is None or national == full:
         return full or national or Problem.NOT_A_NUMBER
-    # Both readings fit. A number that begins like the country's own calling code is rather full,
-    # any other rather national, unless only the other reading is given out to anybody.
+    # Both readings fit. A number that begins with the country's own calling code is taken as full,
+    # any other as national, unless only the other reading is assigned to anybody.
     first, second = (full, national) if own else (national, full)
     return second if not _is_assigned(first) and _is_assigned(second) else first
 
@@ -191,8 +205,8 @@ def _in_region(digits: str, region: str, plan: _Plan) -> str | Problem:
 def phone(text: str, region: str | None) -> str | Problem:
     """The full number in digits.
 
-    `region` is the row's country (ISO 3166-1 alpha-2, upper case) and decides for national
-    numbers; a number with + or 00 in front does not need it.
+    `region` is the row's country (ISO 3166-1 alpha-2, upper case), in which national numbers are
+    read; a number with + or 00 in front does not need it.
     """
     number = _number(whole_number(ascii_digits(text)))
     if isinstance(number, Problem):
@@ -214,13 +228,14 @@ def phone(text: str, region: str | None) -> str | Problem:
 def full_numbers(values: pa.Array) -> pa.Array:
     """`phone` of numbers written with plus and calling code, a column at a time.
 
-    Null for all others, and for those that do not fit their plan as they stand. The row's country
+    Null for all others, and for those that do not fit their plan unchanged. The row's country
     is not asked, as `phone` does not ask it for such numbers either.
     """
     plain = pc.match_substring_regex(values, _PLAIN_AND_FULL)
     kept = pc.if_else(plain, values, pa.scalar(None, pa.string()))
     digits = pc.replace_substring_regex(kept, "[^0-9]+", "")
     long_enough = pc.greater_equal(pc.binary_length(digits), _SHORTEST)
+    placeholder = pc.is_in(pc.utf8_slice_codeunits(digits, -10), _SAME_DIGITS)
     heads = pc.utf8_slice_codeunits(digits, 0, 3).dictionary_encode()
     plans = [head and _plan_of_number(head) for head in heads.dictionary.to_pylist()]
     plan_of = pc.fill_null(heads.indices, len(plans)).to_numpy(zero_copy_only=False)
@@ -229,17 +244,20 @@ def full_numbers(values: pa.Array) -> pa.Array:
         if plan:
             rows = np.flatnonzero(plan_of == number)
             fits[rows] = plan.fit(digits.take(pa.array(rows)))
-    return pc.if_else(pc.and_(pa.array(fits), long_enough), digits, pa.scalar(None, pa.string()))
+    kept = pc.and_not(pc.and_(pa.array(fits), long_enough), placeholder)
+    return pc.if_else(kept, digits, pa.scalar(None, pa.string()))
 
 
 def _number(written: str) -> tuple[str, str] | Problem:
-    """What stands before the first digit, and the digits without those of an extension."""
+    """The text before the first digit, and the digits without those of an extension."""
     if written.isdecimal():
         return "", written
     if _SCIENTIFIC.fullmatch(written):
         return Problem.SCIENTIFIC_NOTATION
-    if "x" in written.lower() or "#" in written:
-        written = _EXTENSION.sub("", written)
+    extension = _EXTENSION.search(written)
+    if extension:
+        before = _NOT_DIGITS.sub("", written[: extension.start()])
+        written = written[: extension.start()] if len(before) >= _SHORTEST else written
     digits = _NOT_DIGITS.sub("", written)
     if not digits:
         return Problem.NO_DIGITS

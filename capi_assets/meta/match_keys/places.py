@@ -24,13 +24,23 @@ from capi_assets.meta.match_keys.text import (
 
 # Meta asks for codes in the United States; its param builder maps Canada's provinces as well.
 _CODED = ("US", "CA")
-_US_STATE_ALIASES = {"washingtondc": "dc", "newyorkstate": "ny", "washingtonstate": "wa"}
-_ARMED_FORCES = ("aa", "ae", "ap")  # post offices of the United States abroad, not in ISO 3166-2
+# What ISO 3166-2 does not list under the United States, but its post office does: everyday names,
+# military post offices, and the three freely associated states.
+_US_STATE_ALIASES = {
+    **{"washingtondc": "dc", "newyorkstate": "ny", "washingtonstate": "wa"},
+    **{code: code for code in ("aa", "ae", "ap", "fm", "mh", "pw")},
+    **{"armedforcesamericas": "aa", "armedforcespacific": "ap"},
+    **{f"armedforces{area}": "ae" for area in ("africa", "canada", "europe", "middleeast")},
+    **{"micronesia": "fm", "federatedstatesofmicronesia": "fm"},
+    **{"marshallislands": "mh", "palau": "pw"},
+    **{"virginislands": "vi", "usvirginislands": "vi", "northernmarianaislands": "mp"},
+}
 # Addresses of these territories carry ZIP codes though ISO 3166-1 counts them as countries.
-_ZIP_REGIONS = frozenset({"US", "PR", "GU", "VI", "AS", "MP", "UM"})
+_ZIP_REGIONS = frozenset({"US", "PR", "GU", "VI", "AS", "MP", "UM", "FM", "MH", "PW"})
 _ZIP = re.compile(r"(\d{5})(?:[^a-z0-9]+.*|\d{4})?")
+_GROUPED = re.compile(r"\W*[0-9](?:\W?[0-9]){4}(?:\W?[0-9]){0,4}\W*")  # 98 121-9431, '97317
 _ZIP_PLUS_4 = re.compile(r"(\d{5})-\d{4}")
-_LONGEST_POSTCODE = 12
+_LONGEST_POSTCODE = 12  # letters and digits; the longest postcode in use has ten
 
 
 @cache
@@ -49,7 +59,7 @@ def _states(region: str) -> dict[str, str]:
         if region == "CA":
             states |= {lookup_key(french.gettext(subdivision.name)): code}
     if region == "US":
-        states |= _US_STATE_ALIASES | {code: code for code in _ARMED_FORCES}
+        states |= _US_STATE_ALIASES
     return states
 
 
@@ -94,6 +104,8 @@ def postcode(text: str, region: str | None) -> str | Problem:
 
 def _zip(written: str) -> str | Problem:
     """Five digits, the leading zeros restored that a column of numbers has lost."""
+    if _GROUPED.fullmatch(written):
+        written = letters_and_digits(written)
     if written.isdecimal() and len(written) in (3, 4, 7, 8):
         written = f"0{written}" if len(written) in (4, 8) else f"00{written}"
     match = _ZIP.fullmatch(written)

@@ -39,6 +39,8 @@ STRONG = (LISTS | SINGLE) - frozenset().union(*TOO_WEAK)
 
 # 64 hex digits, with or without the 2 or 8 characters that Meta's parameter builder appends.
 is_digest = re.compile(r"[0-9a-f]{64}(?:\.[A-Za-z0-9_-]{2}|\.[A-Za-z0-9_-]{8})?").fullmatch
+# fb, subdomain index, milliseconds, click id; Meta's parameter builder may add a fifth part.
+is_click = re.compile(r"[^.]*\.[^.]*\.[^.]*\.(?=[-_]*[0-9A-Za-z])[-0-9A-Z_a-z]+(?:\..*)?").fullmatch
 is_lead_id = re.compile(r"[0-9]{15,16}").fullmatch
 
 
@@ -63,7 +65,8 @@ def shapes(event: Event) -> Refusal | None:
 
 
 def hashed(event: Event) -> Refusal | None:
-    """Contact fields are SHA-256 in lower-case hex (2804016); a lead id has 15 or 16 digits."""
+    """Contact fields are SHA-256 in lower-case hex (2804016); a lead id has 15 or 16 digits; the
+    click id in fbc is of letters, digits, _ and - (2804001)."""
     person = event["user_data"]
     for key in HASHED:
         values = person.get(key)
@@ -75,6 +78,9 @@ def hashed(event: Event) -> Refusal | None:
     lead_id = person.get("lead_id")
     if lead_id is not None and is_lead_id(str(lead_id)) is None:
         return known(2804036)
+    click = person.get("fbc")
+    if type(click) is str and click and is_click(click) is None:
+        return known(2804001)
     return None
 
 

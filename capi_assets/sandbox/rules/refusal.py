@@ -13,6 +13,11 @@ from typing import Any
 Path = tuple[str | int, ...]
 
 SUBCODES: dict[int, tuple[str, str]] = {
+    2804001: (
+        "Click ID Incorrectly Formatted",
+        "The click id in fbc may only have letters, digits, underscores and dashes. Send the "
+        "fbclid of the landing page's address as it is.",
+    ),
     2804003: (
         "Event Timestamp Too Old",
         "The event happened too long ago. Send events within 7 days of their event_time, "
