@@ -148,7 +148,7 @@ def doctor() -> None:
         verdict = f"[{colours[finding.verdict]}]{text}[/]"
         table.add_row(finding.name, finding.value, finding.origin, verdict)
     Console().print(table)
-    raise SystemExit(any(finding.verdict == "error" for finding in findings))
+    raise SystemExit(1 if any(finding.verdict == "error" for finding in findings) else 0)
 
 
 @main.command()
@@ -173,7 +173,7 @@ def preflight(datasets: tuple[str, ...], for_programs: bool) -> None:
         click.echo(json.dumps(as_json(statuses), indent=2))
     else:
         Console().print(as_table(statuses))
-    raise SystemExit(any(status.stops_delivery for status in statuses))
+    raise SystemExit(1 if any(status.stops_delivery for status in statuses) else 0)
 
 
 @main.command()
