@@ -362,6 +362,28 @@ def reconcile(first: str, last: str, for_programs: bool) -> None:
 
 
 @main.command()
+@click.argument("hours_range", metavar="RANGE")
+@click.option("--table", type=click.Choice(["visits", "orders"]), required=True)
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+def forget(hours_range: str, table: str, yes: bool) -> None:
+    """Delete the stored hours of RANGE from a table, with their quarantined rows.
+
+    For rows that were removed at the source on purpose: an absent source alone removes nothing.
+    Events that Meta already has stay delivered. RANGE is as in `capi-assets plan`.
+    """
+    from capi_assets.commands.plan import range_ends
+    from capi_assets.coverage.formatting import count
+    from capi_assets.lake import Lake
+
+    hours, lake = _hours(*range_ends(hours_range)), Lake(_settings().lake)
+    if not yes:
+        click.confirm(f"Delete up to {count(len(hours), 'hour')} of {table}?", abort=True)
+    removed = lake.remove(table, hours)
+    lake.remove(f"quarantined_{table}", hours)
+    click.echo(f"Deleted {count(len(removed), 'hour')} of {table}; now materialize {hours_range}.")
+
+
+@main.command()
 def views() -> None:
     """Rebuild the DuckDB file with views over all tables, for `select * from orders`."""
     from capi_assets.commands.views import build_views
