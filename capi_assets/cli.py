@@ -361,6 +361,27 @@ def reconcile(first: str, last: str, for_programs: bool) -> None:
     raise SystemExit(1 if result.off else 0)
 
 
+@main.group()
+def ledger() -> None:
+    """Maintain the ledger of what was sent."""
+
+
+@ledger.command()
+def rebuild() -> None:
+    """Restore a lost or outdated ledger from all stored delivery_results. Sends nothing."""
+    from capi_assets.coverage.formatting import count
+    from capi_assets.delivery.ledger_from_lake import restore
+    from capi_assets.lake import Lake
+    from capi_assets.policies import open_ledger
+
+    settings = _settings()
+    lake = Lake(settings.lake)
+    with open_ledger(settings) as opened:
+        now = settings.now or datetime.now(UTC)
+        restored = restore(lake, opened, lake.hours("delivery_results"), now)
+    click.echo(f"Restored {count(restored, 'event')} in the ledger.")
+
+
 @main.command()
 @click.argument("hours_range", metavar="RANGE")
 @click.option("--table", type=click.Choice(["visits", "orders"]), required=True)

@@ -188,6 +188,15 @@ class HourCheckResult:
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
+    def warned(self, text: str, metadata: Mapping[str, Any]) -> "HourCheckResult":
+        """The same, failed as a warning at least, with a further text and further metadata."""
+        return HourCheckResult(
+            passed=False,
+            severity=dg.AssetCheckSeverity.WARN if self.passed else self.severity,
+            description=f"{self.description} {text}",
+            metadata={**self.metadata, **metadata},
+        )
+
 
 def hourly_check(
     asset: str,

@@ -172,24 +172,14 @@ def _with_kept(verdict: HourCheckResult, metadata: Mapping[str, Any]) -> HourChe
     if _KEPT not in metadata:
         return verdict
     kept = metadata[_KEPT].value
-    return _warned(verdict, _kept_text(kept), {_KEPT: kept})
-
-
-def _warned(verdict: HourCheckResult, text: str, metadata: Mapping[str, Any]) -> HourCheckResult:
-    return replace(
-        verdict,
-        passed=False,
-        severity=dg.AssetCheckSeverity.WARN if verdict.passed else verdict.severity,
-        description=f"{verdict.description} {text}",
-        metadata={**verdict.metadata, **metadata},
-    )
+    return verdict.warned(_kept_text(kept), {_KEPT: kept})
 
 
 def _with_misplaced(verdict: HourCheckResult, names: Sequence[str]) -> HourCheckResult:
     """The verdict, with the files that may belong to the hour and cannot be assigned to it."""
     if not names:
         return verdict
-    return _warned(verdict, misplaced_text(names), {"misplaced": "\n".join(names[:20])})
+    return verdict.warned(misplaced_text(names), {"misplaced": "\n".join(names[:20])})
 
 
 def _verdicts(
