@@ -55,8 +55,8 @@ _OPEN = pa.array(["pending", "unknown", "future_dated"])
 _RESTORED = "events_restored_to_ledger"
 _RESTORED_TEXT = (
     "The ledger had lost %d events of which delivery_results knows the attempts, as after a"
-    " restore from an older backup. They were restored; nothing is sent again. Check CAPI_LEDGER_URL"
-    " and the backup of the ledger."
+    " restore from an older backup. They were restored; nothing is sent again. Check its backup and"
+    " CAPI_LEDGER_URL."
 )
 
 
