@@ -149,6 +149,17 @@ class Ledger:
         for chunk in rows.chunks(events, CHUNK):
             self._write(partial(writes.defer, events=chunk, why=why, now=now))
 
+    def restore(self, lost: pa.Table, now: datetime) -> int:
+        """Inserts or updates events as another witness knows them; returns how many.
+
+        `lost` has columns of `schema.STATE`, as `ledger_from_lake.lost_events` returns them. What
+        is delivered, claimed by a run, or sent for another order is unchanged.
+        """
+        return sum(
+            self._write(partial(writes.restore, lost=chunk, now=now))
+            for chunk in rows.chunks(lost, CHUNK)
+        )
+
     def decide(self, known: pa.Table, decision: Decision, now: datetime) -> int:
         """Records a person's decision about events with unknown outcome, in one transaction.
 
