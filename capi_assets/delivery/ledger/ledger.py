@@ -189,6 +189,11 @@ class Ledger:
                 + [rows.state(rows.find(connection, part)) for part in rows.chunks(events, CHUNK)]
             )
 
+    def last_accepted_at(self, dataset_id: str) -> datetime | None:
+        """When the latest request of the dataset left of which Meta accepted the events."""
+        with self._reading() as connection:
+            return rows.last_accepted_at(connection, dataset_id)
+
     def attempts_for(self, events: pa.Table) -> pa.Table:
         """Every attempt to send any of these events, as `schema.ATTEMPT`: one row per event and
         attempt."""
