@@ -16,8 +16,9 @@ import pyarrow.compute as pc
 
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.delivery_results import DeliveryResults
+from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.delivery import reasons
-from capi_assets.delivery.identity import aligned, storable
+from capi_assets.delivery.identity import IDENTITY, aligned, storable
 from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.ledger.schema import (
     DELIVERED,
@@ -32,6 +33,8 @@ from capi_assets.lake import Lake, in_batches
 
 _TABLE = "delivery_results"
 _SCHEMA = arrow_schema(DeliveryResults)
+_EVENT = (*IDENTITY, "order_id", "occurred_at")
+_EVENTS = pa.schema([arrow_schema(MatchedEvents).field(name) for name in (*_EVENT, "person")])
 
 _WITNESS_HOURS = 24  # the newest stored hours, of which the first with attempts is compared, too
 
@@ -75,13 +78,28 @@ def lost_events(lake: Lake, ledger: Ledger, hours: Sequence[datetime]) -> Iterat
         LakeError: an hour cannot be read.
         LedgerError: the ledger cannot be read.
     """
-    for _, results in in_batches((hour, lake.read(_TABLE, [hour], _SCHEMA)) for hour in hours):
+    for batch, results in in_batches((hour, lake.read(_TABLE, [hour], _SCHEMA)) for hour in hours):
         attempted = results.filter(pc.and_(pc.greater(results["attempts"], 0), storable(results)))
+        attempted = _as_sent(attempted, lake.read("matched_events", batch, _EVENTS))
         known = aligned(ledger.state_of(attempted), to=attempted)
         has_more = pc.greater(attempted["attempts"], pc.fill_null(known["attempts"], 0))
         undelivered = pc.fill_null(pc.not_equal(known["state"], DELIVERED), True)
         is_ahead = pc.or_(has_more, pc.and_(pc.is_valid(attempted["delivered_at"]), undelivered))
         yield _ledger_rows(attempted.filter(pc.and_(is_ahead, undelivered)))
+
+
+def _as_sent(results: pa.Table, events: pa.Table) -> pa.Table:
+    """The results under the event_id that Meta has, with the person of the same order's event."""
+    row = pc.index_in(_keys(results), value_set=_keys(events).combine_chunks())
+    event_id = pc.coalesce(results["sent_event_id"], results["event_id"])
+    at = results.schema.get_field_index("event_id")
+    results = results.set_column(at, "event_id", event_id)
+    return results.append_column("person", events["person"].take(row))
+
+
+def _keys(table: pa.Table) -> pa.ChunkedArray:
+    parts = (table[name].cast(pa.string()) for name in _EVENT)
+    return pc.binary_join_element_wise(*parts, "\x1f")
 
 
 def _ledger_rows(results: pa.Table) -> pa.Table:
@@ -90,7 +108,7 @@ def _ledger_rows(results: pa.Table) -> pa.Table:
     moment = results["occurred_at"]
     columns = {
         **{name: results[name] for name in results.column_names if name in STATE.names},
-        "hour": pc.floor_temporal(moment, unit="hour"),
+        "hour": pc.coalesce(results["sent_hour"], pc.floor_temporal(moment, unit="hour")),
         "event_time": pc.divide(moment.cast(pa.int64()), 1_000_000),
         "state": state,
         # The lake has no time of the first unknown outcome; this one is never too late.

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from capi_assets.contracts.base import UTC_MICROSECONDS
-from capi_assets.delivery.identity import aligned, identity_of
+from capi_assets.delivery.identity import aligned, identity_of, same_conversion
 from capi_assets.delivery.ledger.schema import UNKNOWN
 from capi_assets.delivery.policy import Policy
 
@@ -21,7 +21,7 @@ from capi_assets.delivery.policy import Policy
 def keep_sent_payloads(
     new: pa.Table, stored: pa.Table, state: pa.Table, now: datetime, policy: Policy
 ) -> pa.Table:
-    """`new` with the rows of `stored` in place of those that were sent with unknown outcome.
+    """`new` with the rows of `stored` in place of the same orders, if they were sent with unknown outcome.
 
     Called by `matched_events` before an hour is replaced. `new` and `stored` have the columns of
     `matched_events`, of the same hours; `state` is `Ledger.state_of(stored)`; `now` is aware UTC.
@@ -40,7 +40,9 @@ def keep_sent_payloads(
     if not sent.num_rows:
         return new
     position = pc.index_in(_keys(new), value_set=_keys(sent).combine_chunks())
-    is_kept = pc.and_(pc.is_valid(position), pc.not_equal(new["verdict"], "withheld"))
+    is_kept = pc.and_(
+        same_conversion(new, sent.take(position)), pc.not_equal(new["verdict"], "withheld")
+    )
     own = pa.array(np.arange(new.num_rows, dtype=np.int64))
     rows = pc.if_else(is_kept, pc.add(position.cast(pa.int64()), new.num_rows), own)
     return pa.concat_tables([new, sent.cast(new.schema)]).take(rows)

@@ -174,8 +174,13 @@ def restore(connection: Connection, lost: pa.Table, now: datetime) -> int:
     moment = rows.micros(now)
     known = {_identity(row._asdict()): row for row in rows.find(connection, lost, lock=True)}
     new, changed = [], []
-    for values in sorted(_values(lost), key=_identity):
-        row = known.get(_identity(values))
+    # An order that came again may be in the results of two hours: its delivery stands.
+    values_of = {
+        _identity(values): values
+        for values in sorted(_values(lost), key=lambda values: values["state"] == DELIVERED)
+    }
+    for identity, values in sorted(values_of.items()):
+        row = known.get(identity)
         if row is None:
             new.append(values)
             continue
