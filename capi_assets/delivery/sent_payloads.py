@@ -21,7 +21,7 @@ from capi_assets.delivery.policy import Policy
 def keep_sent_payloads(
     new: pa.Table, stored: pa.Table, state: pa.Table, now: datetime, policy: Policy
 ) -> pa.Table:
-    """`new` with the rows of `stored` in place of the same orders, if they were sent with unknown outcome.
+    """`new` with stored rows of the same orders, if they were sent with unknown outcome.
 
     Called by `matched_events` before an hour is replaced. `new` and `stored` have the columns of
     `matched_events`, of the same hours; `state` is `Ledger.state_of(stored)`; `now` is aware UTC.
