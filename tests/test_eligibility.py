@@ -31,6 +31,7 @@ def matched(*rows: Row) -> pa.Table:
             ("matched_by", pa.string()),
             ("visit_age_seconds", pa.int64()),
             ("lent", pa.string()),
+            ("shared_keys", pa.string()),
         ]
     )
     found = [{name: row.pop(name, None) for name in extra.names} for row in rows]
