@@ -369,6 +369,49 @@ def reconcile(first: str, last: str, for_programs: bool) -> None:
     raise SystemExit(1 if result.off else 0)
 
 
+@main.group()
+def ledger() -> None:
+    """Maintain the ledger of what was sent."""
+
+
+@ledger.command()
+def rebuild() -> None:
+    """Restore a lost or outdated ledger from all stored delivery_results. Sends nothing."""
+    from capi_assets.coverage.formatting import count
+    from capi_assets.delivery.ledger_from_lake import restore
+    from capi_assets.lake import Lake
+    from capi_assets.policies import open_ledger
+
+    settings = _settings()
+    lake = Lake(settings.lake)
+    with open_ledger(settings) as opened:
+        now = settings.now or datetime.now(UTC)
+        restored = restore(lake, opened, lake.hours("delivery_results"), now)
+    click.echo(f"Restored {count(restored, 'event')} in the ledger.")
+
+
+@main.command()
+@click.argument("hours_range", metavar="RANGE")
+@click.option("--table", type=click.Choice(["visits", "orders"]), required=True)
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+def forget(hours_range: str, table: str, yes: bool) -> None:
+    """Delete the stored hours of RANGE from a table, with their quarantined rows.
+
+    For rows that were removed at the source on purpose: an absent source alone removes nothing.
+    Events that Meta already has stay delivered. RANGE is as in `capi-assets plan`.
+    """
+    from capi_assets.commands.plan import range_ends
+    from capi_assets.coverage.formatting import count
+    from capi_assets.lake import Lake
+
+    hours, lake = _hours(*range_ends(hours_range)), Lake(_settings().lake)
+    if not yes:
+        click.confirm(f"Delete up to {count(len(hours), 'hour')} of {table}?", abort=True)
+    removed = lake.remove(table, hours)
+    lake.remove(f"quarantined_{table}", hours)
+    click.echo(f"Deleted {count(len(removed), 'hour')} of {table}; now materialize {hours_range}.")
+
+
 @main.command()
 def views() -> None:
     """Rebuild the DuckDB file with views over all tables, for `select * from orders`."""

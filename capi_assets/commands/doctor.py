@@ -25,12 +25,15 @@ from upath import UPath
 from capi_assets.coverage.alerting.channels import smtp_address
 from capi_assets.coverage.formatting import format_duration
 from capi_assets.delivery.datasets import read_datasets, secret_in
+from capi_assets.delivery.ledger.ledger import LedgerError
+from capi_assets.delivery.ledger_from_lake import lost_events
 from capi_assets.hours import HOUR, hours_between
 from capi_assets.ingest.landing_folder import LandingFolder, misplaced_text
+from capi_assets.lake import Lake, LakeError
 from capi_assets.meta.graph.versions import NEWEST, version_outlook
 from capi_assets.meta.limits import WINDOW
 from capi_assets.meta.match_keys.hashed_keys import hash_column
-from capi_assets.policies import secret
+from capi_assets.policies import open_ledger, secret
 from capi_assets.settings import (
     Settings,
     environment,
@@ -160,6 +163,24 @@ def _model(path: str | None) -> Verdict | None:
     return "ok", f"parameters from CAPI_SQL_*: {', '.join(names)}" if names else ""
 
 
+def _ledger(s: Settings) -> Verdict | None:
+    lake, now = Lake(s.lake), s.now or datetime.now(UTC)
+    hours = [hour for hour in lake.hours("delivery_results") if hour >= now - WINDOW]
+    if not hours:
+        return None
+    try:
+        with open_ledger(s) as ledger:
+            lost = sum(rows.num_rows for rows in lost_events(lake, ledger, hours))
+    except (LakeError, LedgerError) as error:
+        return "error", str(error)
+    if not lost:
+        return None
+    return "warning", (
+        f"does not know the attempts of {lost} events of the last 7 days that delivery_results"
+        " knows; `capi-assets ledger rebuild` or the next run restores them"
+    )
+
+
 def _datasets(s: Settings) -> Verdict | None:
     if s.datasets is None:
         return None
@@ -286,6 +307,7 @@ _CHECKS: dict[str, Callable[[Settings], Verdict | None]] = {
         "warning", "default; set it to the first hour that you have data for",
     ),
     "retention_days": _retention,
+    "ledger_url": _ledger,
     "dataset_id": lambda s: _unless(
         s.dataset_id, "error", "set it: orders without a dataset stay pending"
     ),
