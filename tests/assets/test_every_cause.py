@@ -67,7 +67,11 @@ class Staging:
         self.faulty(Cause.META_DOWN, "server_error")
 
     def payload(self) -> None:
-        self.faulty(Cause.PAYLOAD, "error", http_status=400, code=100, subcode=2804008)
+        hour = self.hour(Cause.PAYLOAD)
+        refused = f"Purchase:o-{hour:%d%H}-orders-0"
+        self.faulty(
+            Cause.PAYLOAD, "error", http_status=400, code=100, subcode=2804008, event_id=refused
+        )
 
     def unexplained(self) -> None:
         """Meta answers with a code that nobody has seen before."""
