@@ -68,10 +68,8 @@ class Staging:
 
     def payload(self) -> None:
         hour = self.hour(Cause.PAYLOAD)
-        refused = f"Purchase:o-{hour:%d%H}-orders-0"
-        self.faulty(
-            Cause.PAYLOAD, "error", http_status=400, code=100, subcode=2804008, event_id=refused
-        )
+        self.world.land_orders(hour, count=4, contents=[{"quantity": 1}])  # an item without id
+        self.world.run(hour)
 
     def unexplained(self) -> None:
         """Meta answers with a code that nobody has seen before."""
