@@ -74,7 +74,7 @@ def test_a_shop_of_two_orders_a_day_is_told_of_their_loss_until_they_are_deliver
     assert not verdicts[hour_key(hours[0])].passed
     assert "is inconclusive: 0 of 1" in verdicts[hour_key(hours[0])].description
 
-    world.run(hours[0], world.hour(2))
+    world.run(hours[0], world.hour(1))
     verdicts = _evaluations(world, "attribution_health", "coverage_above_threshold")
     failed = [key for key, verdict in verdicts.items() if not verdict.passed]
     assert sorted(map(str, failed)) == [hour_key(hour) for hour in hours]
@@ -84,7 +84,7 @@ def test_a_shop_of_two_orders_a_day_is_told_of_their_loss_until_they_are_deliver
 
     for hour in hours:
         world.land_orders(hour, count=1)
-    world.run(hours[0], world.hour(2))
+    world.run(hours[0], world.hour(1))
     assert find_gaps(world.lake, policy, world.now).gaps == []
     assert world.received()["accepted"] == 4
 

@@ -104,7 +104,7 @@ def test_the_doctor_names_the_dataset_without_a_token(
         findings = examine({"CAPI_DATASETS": str(file), "CAPI_GRAPH_URL": world.meta.url}, {})
         return next((f.verdict, f.text) for f in findings if f.name == "CAPI_DATASETS")
 
-    assert told() == ("ok", "2 with their tokens")
+    assert told() == ("ok", "2 datasets with tokens")
     monkeypatch.delenv("SHOP_A_TOKEN")
     verdict, words = told()
     assert verdict == "error"
