@@ -112,6 +112,12 @@ def _verdict(history: OrderHistory) -> Iterator[RenderableType]:
     if history.event and history.order["consent"] is None and row["consent"] is not None:
         consent += " (from the visit)"
     yield Text(f"Status {history.order['status']}, consent {consent}: {_verdict_text(history)}")
+    if history.event and history.event["without_browser"]:
+        yield Text(
+            "The event has no user agent or no page (without_browser): Meta may not use it for"
+            " optimisation, targeting or measurement.",
+            "yellow",
+        )
 
 
 def _verdict_text(history: OrderHistory) -> str:
