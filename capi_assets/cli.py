@@ -6,8 +6,10 @@ Modules are imported inside the commands, so that `--help` does not load Dagster
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -17,7 +19,32 @@ from capi_assets.commands.demo.scenarios import DEMO, DRILLS, Scenario
 from capi_assets.settings import Settings, SettingsError, read_settings
 
 DEMO_FOLDER = Path("data/demo")
-_WORST_EXIT = {"ok": 0, "warning": 0, "error": 1}
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+
+_json_option = click.option("--json", "for_programs", is_flag=True, help="Print JSON.")
+
+
+def _range_options(*, required: bool) -> Decorator:
+    first = click.option(
+        "--from", "first", required=required, metavar="HOUR", help="e.g. 2026-11-19-19:00"
+    )
+    last = click.option(
+        "--to", "last", required=required, metavar="HOUR", help="The last hour (inclusive)."
+    )
+    return lambda command: first(last(command))
+
+
+def _folder_option(default: Path) -> Decorator:
+    folder = click.Path(path_type=Path)
+    return click.option("--folder", type=folder, default=default, show_default=True)
+
+
+def _shop_options(visits_per_day: int) -> Decorator:
+    seed = click.option(
+        "--seed", default=7, show_default=True, help="Another seed generates another shop."
+    )
+    visits = click.option("--visits-per-day", default=visits_per_day, show_default=True)
+    return lambda command: seed(visits(command))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,17 +66,16 @@ def main(context: click.Context, stage: Path | None) -> None:
 
 
 @main.command()
-@click.option("--folder", type=click.Path(path_type=Path), default=DEMO_FOLDER, show_default=True)
+@_folder_option(DEMO_FOLDER)
 @click.option("--hours", default=72, show_default=True, type=click.IntRange(4, 160))
-@click.option("--seed", default=7, show_default=True, help="Another seed generates another shop.")
-@click.option("--visits-per-day", default=12_000, show_default=True)
-def demo(folder: Path, hours: int, seed: int, visits_per_day: int) -> None:
+@_shop_options(visits_per_day=12_000)
+def demo(**options: Any) -> None:
     """Play three days of a sample shop with an outage in the middle, and its recovery."""
-    _play(DEMO, folder, hours, seed, visits_per_day)
+    _play(DEMO, **options)
 
 
 @main.command()
-@click.option("--folder", type=click.Path(path_type=Path), default=DEMO_FOLDER, show_default=True)
+@_folder_option(DEMO_FOLDER)
 @click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI.")
 def ui(folder: Path, port: int) -> None:
     """Open the demo in the Dagster UI, with daemon, sandbox and sample shop running."""
@@ -84,8 +110,7 @@ def sandbox(host: str, port: int, tokens: tuple[str, ...], state: Path | None) -
 @main.command()
 @click.option("--landing", type=click.Path(path_type=Path), required=True)
 @click.option("--hours", default=72, show_default=True, help="Number of hours, up to now.")
-@click.option("--visits-per-day", default=12_000, show_default=True)
-@click.option("--seed", default=7, show_default=True)
+@_shop_options(visits_per_day=12_000)
 def shop(landing: Path, hours: int, visits_per_day: int, seed: int) -> None:
     """Write landing files with visits and orders of a sample shop, up to now."""
     from capi_assets.hours import HOUR, floor_hour
@@ -106,7 +131,7 @@ def shop(landing: Path, hours: int, visits_per_day: int, seed: int) -> None:
 @main.command()
 def doctor() -> None:
     """Show every setting with its value, its source and any problem."""
-    from capi_assets.commands.doctor import examine, examine_here, worst
+    from capi_assets.commands.doctor import examine, examine_here
 
     workspace = click.get_current_context().find_root().obj
     try:
@@ -123,14 +148,14 @@ def doctor() -> None:
         verdict = f"[{colours[finding.verdict]}]{text}[/]"
         table.add_row(finding.name, finding.value, finding.origin, verdict)
     Console().print(table)
-    raise SystemExit(_WORST_EXIT[worst(findings)])
+    raise SystemExit(1 if any(finding.verdict == "error" for finding in findings) else 0)
 
 
 @main.command()
 @click.option(
     "--dataset", "datasets", multiple=True, metavar="ID", help="Only this dataset (repeatable)."
 )
-@click.option("--json", "for_programs", is_flag=True, help="Print JSON.")
+@_json_option
 def preflight(datasets: tuple[str, ...], for_programs: bool) -> None:
     """Check that Meta would accept events now: token, permission, and when they expire.
 
@@ -182,9 +207,8 @@ def gaps() -> None:
 
 @main.command()
 @click.argument("hours_range", metavar="[RANGE]", required=False)
-@click.option("--from", "first", metavar="HOUR", help="e.g. 2026-11-19-19:00")
-@click.option("--to", "last", metavar="HOUR", help="The last hour (inclusive).")
-@click.option("--json", "for_programs", is_flag=True, help="Print JSON.")
+@_range_options(required=False)
+@_json_option
 def plan(hours_range: str | None, first: str | None, last: str | None, for_programs: bool) -> None:
     """Show what materializing a range of hours would send, and what it cannot recover.
 
@@ -202,12 +226,12 @@ def plan(hours_range: str | None, first: str | None, last: str | None, for_progr
         first, last = range_ends(hours_range)
     if first is None or last is None:
         raise click.UsageError("use --from and --to together")
-    settings = _settings()
-    hours = _hours(first, last)
+    settings, hours = _settings(), _hours(first, last)
     now = settings.now or datetime.now(UTC)
-    policy = delivery_policy(settings)
     with open_ledger(settings) as ledger:
-        backfill = backfill_plan_for(Lake(settings.lake), ledger, hours, now, policy)
+        backfill = backfill_plan_for(
+            Lake(settings.lake), ledger, hours, now, delivery_policy(settings)
+        )
     if for_programs:
         click.echo(json.dumps(as_json(backfill), indent=2))
         return
@@ -228,13 +252,8 @@ def plan(hours_range: str | None, first: str | None, last: str | None, for_progr
     console.print(summary)
     if backfill.ranges:
         # Not wrapped and without markup, so that it can be copied.
-        console.print(
-            "To launch in the UI, as custom partitions:",
-            backfill.ranges,
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+        text = f"To launch in the UI, as custom partitions: {backfill.ranges}"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
     if backfill.not_materialized:
         console.print(
             f"matched_events of {count(len(backfill.not_materialized), 'hour')} is not materialized"
@@ -243,14 +262,11 @@ def plan(hours_range: str | None, first: str | None, last: str | None, for_progr
 
 
 @main.command()
-@click.option("--from", "first", required=True, metavar="HOUR", help="e.g. 2026-11-19-19:00")
-@click.option("--to", "last", required=True, metavar="HOUR", help="The last hour (inclusive).")
+@_range_options(required=True)
 @click.option(
-    "--decision",
-    type=click.Choice(["resend", "write-off"]),
-    required=True,
+    "--decision", type=click.Choice(["resend", "write-off"]), required=True,
     help="Resend them, at the risk of counting twice; or write them off as lost.",
-)
+)  # fmt: skip
 @click.option("--who", required=True, metavar="NAME", help="Your name, recorded in the ledger.")
 @click.option("--why", required=True, metavar="TEXT", help='e.g. "not in Events Manager"')
 @click.option(
@@ -258,13 +274,7 @@ def plan(hours_range: str | None, first: str | None, last: str | None, for_progr
 )
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def resolve(
-    first: str,
-    last: str,
-    decision: str,
-    who: str,
-    why: str,
-    event_ids: tuple[str, ...],
-    yes: bool,
+    first: str, last: str, decision: str, who: str, why: str, event_ids: tuple[str, ...], yes: bool
 ) -> None:
     """Resolve events whose outcome is still unknown after 48 hours. This cannot be undone."""
     from capi_assets.commands import resolve as command
@@ -302,7 +312,7 @@ def resolve(
         )
         if not yes:
             click.confirm("Continue?", abort=True)
-        changed = command.decide(ledger, held, decided, now)
+        changed = ledger.decide(held.known, decided, now)
     click.echo(f"Resolved {count(changed, 'event')}.")
     if changed < held.events.num_rows:
         click.echo("The others were sent or resolved in the meantime and are unchanged.")
@@ -317,8 +327,7 @@ _EFFECTS = {
 
 
 @main.command()
-@click.option("--from", "first", required=True, metavar="HOUR", help="e.g. 2026-11-19-19:00")
-@click.option("--to", "last", required=True, metavar="HOUR", help="The last hour (inclusive).")
+@_range_options(required=True)
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("report.html"),
     show_default=True, help="HTML file to write.",
@@ -327,10 +336,10 @@ _EFFECTS = {
 def report(first: str, last: str, out: Path, numbers: bool) -> None:
     """Write an HTML report on the outcome of a range of hours, for colleagues."""
     from capi_assets.commands.report.export import write_numbers
-    from capi_assets.commands.report.facts import from_settings
+    from capi_assets.commands.report.facts import gather
     from capi_assets.commands.report.page import page
 
-    facts = from_settings(_settings(), _hours(first, last))
+    facts = gather(_settings(), _hours(first, last))
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page(facts), encoding="utf-8")
     written = [out, *(write_numbers(facts, out) if numbers else [])]
@@ -338,9 +347,8 @@ def report(first: str, last: str, out: Path, numbers: bool) -> None:
 
 
 @main.command()
-@click.option("--from", "first", required=True, metavar="HOUR", help="e.g. 2026-11-19-19:00")
-@click.option("--to", "last", required=True, metavar="HOUR", help="The last hour (inclusive).")
-@click.option("--json", "for_programs", is_flag=True, help="Print JSON.")
+@_range_options(required=True)
+@_json_option
 def reconcile(first: str, last: str, for_programs: bool) -> None:
     """Show Meta's event counts compared with the ledger's. Stores nothing.
 
@@ -361,6 +369,49 @@ def reconcile(first: str, last: str, for_programs: bool) -> None:
     raise SystemExit(1 if result.off else 0)
 
 
+@main.group()
+def ledger() -> None:
+    """Maintain the ledger of what was sent."""
+
+
+@ledger.command()
+def rebuild() -> None:
+    """Restore a lost or outdated ledger from all stored delivery_results. Sends nothing."""
+    from capi_assets.coverage.formatting import count
+    from capi_assets.delivery.ledger_from_lake import restore
+    from capi_assets.lake import Lake
+    from capi_assets.policies import open_ledger
+
+    settings = _settings()
+    lake = Lake(settings.lake)
+    with open_ledger(settings) as opened:
+        now = settings.now or datetime.now(UTC)
+        restored = restore(lake, opened, lake.hours("delivery_results"), now)
+    click.echo(f"Restored {count(restored, 'event')} in the ledger.")
+
+
+@main.command()
+@click.argument("hours_range", metavar="RANGE")
+@click.option("--table", type=click.Choice(["visits", "orders"]), required=True)
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+def forget(hours_range: str, table: str, yes: bool) -> None:
+    """Delete the stored hours of RANGE from a table, with their quarantined rows.
+
+    For rows that were removed at the source on purpose: an absent source alone removes nothing.
+    Events that Meta already has stay delivered. RANGE is as in `capi-assets plan`.
+    """
+    from capi_assets.commands.plan import range_ends
+    from capi_assets.coverage.formatting import count
+    from capi_assets.lake import Lake
+
+    hours, lake = _hours(*range_ends(hours_range)), Lake(_settings().lake)
+    if not yes:
+        click.confirm(f"Delete up to {count(len(hours), 'hour')} of {table}?", abort=True)
+    removed = lake.remove(table, hours)
+    lake.remove(f"quarantined_{table}", hours)
+    click.echo(f"Deleted {count(len(removed), 'hour')} of {table}; now materialize {hours_range}.")
+
+
 @main.command()
 def views() -> None:
     """Rebuild the DuckDB file with views over all tables, for `select * from orders`."""
@@ -378,54 +429,38 @@ def views() -> None:
 @click.option("--hour", metavar="HOUR", help="e.g. 2026-11-19-19:00; default: the newest.")
 @click.option("--event-name", metavar="NAME", help="If several events have the order id.")
 @click.option(
-    "--hash",
-    "typed",
-    nargs=2,
-    metavar="KEY VALUE",
+    "--hash", "typed", nargs=2, metavar="KEY VALUE",
     help="Show which normalisation of VALUE produces the digest sent as KEY (em, ph ...). Use - to"
     " be prompted, so that VALUE stays out of your shell's history.",
-)
+)  # fmt: skip
 @click.option("--country", metavar="CC", help="Country of VALUE, e.g. DE.")
-@click.option("--json", "for_programs", is_flag=True, help="Print JSON.")
-def explain(
-    order_id: str,
-    hour: str | None,
-    event_name: str | None,
-    typed: tuple[str, str] | None,
-    country: str | None,
-    for_programs: bool,
-) -> None:
+@_json_option
+def explain(order_id: str, hour: str | None, **options: Any) -> None:
     """Show the full history of one order: its row, visit, event and attempts, and what to do."""
     from capi_assets.commands.explain.run import explain_here
 
     at = _hours(hour, hour)[0] if hour else None
-    explain_here(_settings(), order_id, at, event_name, typed, country, for_programs=for_programs)
+    explain_here(_settings(), order_id, at, **options)
 
 
 @main.command()
 @click.option("--kind", required=True, type=click.Choice(list(DRILLS)), help="What breaks.")
-@click.option(
-    "--folder", type=click.Path(path_type=Path), default=Path("data/drill"), show_default=True
-)
+@_folder_option(Path("data/drill"))
 @click.option("--hours", default=12, show_default=True, type=click.IntRange(8, 160))
-@click.option("--seed", default=7, show_default=True, help="Another seed generates another shop.")
-@click.option("--visits-per-day", default=24_000, show_default=True)
-def drill(kind: str, folder: Path, hours: int, seed: int, visits_per_day: int) -> None:
+@_shop_options(visits_per_day=24_000)
+def drill(kind: str, **options: Any) -> None:
     """Practise an outage on sample data: alert, plan, backfill, and how long each took.
 
     Exits with 0 if the outage was detected and the ledger agrees with the sandbox.
     """
-    _play(DRILLS[kind], folder, hours, seed, visits_per_day)
+    _play(DRILLS[kind], **options)
 
 
-def _play(scenario: Scenario, folder: Path, hours: int, seed: int, visits_per_day: int) -> None:
+def _play(scenario: Scenario, folder: Path, **options: int) -> None:
     from capi_assets.commands.demo.play import play
 
-    console = Console()
     try:
-        passed = play(
-            scenario, folder, console, hours=hours, seed=seed, visits_per_day=visits_per_day
-        )
+        passed = play(scenario, folder, Console(), **options)
     except FileExistsError as error:
         raise click.ClickException(str(error)) from None
     raise SystemExit(0 if passed else 1)

@@ -197,7 +197,11 @@ class Lake:
 
     def expire(self, table: str, before: datetime) -> list[datetime]:
         """Delete the hours of a table that begin before `before`; returns them."""
-        gone = [hour for hour in self.hours(table) if hour < before]
+        return self.remove(table, (hour for hour in self.hours(table) if hour < before))
+
+    def remove(self, table: str, hours: Iterable[datetime]) -> list[datetime]:
+        """Delete the stored hours of a table among `hours`; returns them in time order."""
+        gone = [hour for hour in sorted(set(hours)) if self.path(table, hour).exists()]
         for hour in gone:
             self.path(table, hour).unlink(missing_ok=True)
         return gone

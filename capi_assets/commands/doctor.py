@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,12 +25,15 @@ from upath import UPath
 from capi_assets.coverage.alerting.channels import smtp_address
 from capi_assets.coverage.formatting import format_duration
 from capi_assets.delivery.datasets import read_datasets, secret_in
+from capi_assets.delivery.ledger.ledger import LedgerError
+from capi_assets.delivery.ledger_from_lake import lost_events
 from capi_assets.hours import HOUR, hours_between
 from capi_assets.ingest.landing_folder import LandingFolder, misplaced_text
+from capi_assets.lake import Lake, LakeError
 from capi_assets.meta.graph.versions import NEWEST, version_outlook
 from capi_assets.meta.limits import WINDOW
 from capi_assets.meta.match_keys.hashed_keys import hash_column
-from capi_assets.policies import secret
+from capi_assets.policies import open_ledger, secret
 from capi_assets.settings import (
     Settings,
     environment,
@@ -124,9 +127,8 @@ def _disagreement(
     theirs, ours = (dotenv.get(name) or "").strip(), env.get(name, "").strip()
     if not theirs or not ours or theirs == ours:
         return None
-    return (
-        "warning",
-        ".env differs: here the environment wins, under `dagster dev` .env does; keep one",
+    return "warning", (
+        ".env differs: here the environment wins, under `dagster dev` .env does; keep one"
     )
 
 
@@ -134,22 +136,18 @@ def _landing(s: Settings) -> Verdict | None:
     if s.visits_sql and s.orders_sql:
         return "ok", "not used: both tables come from SQL models"
     if not UPath(s.landing).exists():
-        return (
-            "error",
-            "does not exist; create it, or set CAPI_LANDING to the folder where files land",
+        return "error", (
+            "does not exist; create it, or set CAPI_LANDING to the folder where files land"
         )
-    models = {"visits": s.visits_sql, "orders": s.orders_sql}
-    missing = [
-        t for t, model in models.items() if not model and not (UPath(s.landing) / t).exists()
-    ]
+    from_files = [name for name in ("visits", "orders") if not getattr(s, f"{name}_sql")]
+    missing = [name for name in from_files if not (UPath(s.landing) / name).exists()]
     if missing:
         return "warning", f"has no {' and no '.join(missing)}/ folder: those hours will be empty"
     now = s.now or datetime.now(UTC)
     hours = hours_between(now - WINDOW, now + HOUR)
     misplaced = {
         name
-        for table, model in models.items()
-        if not model
+        for table in from_files
         for names in LandingFolder(s.landing, table).misplaced(hours).values()
         for name in names
     }
@@ -165,8 +163,22 @@ def _model(path: str | None) -> Verdict | None:
     return "ok", f"parameters from CAPI_SQL_*: {', '.join(names)}" if names else ""
 
 
-def _dataset(s: Settings) -> Verdict | None:
-    return None if s.dataset_id else ("error", "set it: orders without a dataset stay pending")
+def _ledger(s: Settings) -> Verdict | None:
+    lake, now = Lake(s.lake), s.now or datetime.now(UTC)
+    hours = [hour for hour in lake.hours("delivery_results") if hour >= now - WINDOW]
+    if not hours:
+        return None
+    try:
+        with open_ledger(s) as ledger:
+            lost = sum(rows.num_rows for rows in lost_events(lake, ledger, hours))
+    except (LakeError, LedgerError) as error:
+        return "error", str(error)
+    if not lost:
+        return None
+    return "warning", (
+        f"does not know the attempts of {lost} events of the last 7 days that delivery_results"
+        " knows; `capi-assets ledger rebuild` or the next run restores them"
+    )
 
 
 def _datasets(s: Settings) -> Verdict | None:
@@ -212,24 +224,6 @@ def _version(s: Settings) -> Verdict | None:
     return outlook.verdict, outlook.words
 
 
-def _preflight(s: Settings) -> Verdict | None:
-    if s.preflight == "on":
-        return "ok", "one event a day that Meta rejects; it may appear in Diagnostics (unverified)"
-    return None
-
-
-def _test_code(s: Settings) -> Verdict | None:
-    if s.test_event_code:
-        return "warning", "events still count for targeting and measurement; unset in production"
-    return None
-
-
-def _country(s: Settings) -> Verdict | None:
-    if s.default_country and not pycountry.countries.get(alpha_2=s.default_country):
-        return "error", "not an ISO 3166-1 alpha-2 code, such as DE"
-    return None
-
-
 def _date_format(s: Settings) -> Verdict | None:
     try:
         hash_column("db", pa.array([], pa.string()), date_format=s.date_format)
@@ -245,16 +239,6 @@ def _graph(s: Settings) -> Verdict | None:
     except requests.RequestException as error:
         return "warning", f"does not respond from here ({type(error).__name__})"
     return "ok", "responds"
-
-
-def _clock(s: Settings) -> Verdict | None:
-    return ("warning", "fixed time; for demos and tests only") if s.now else None
-
-
-def _start(s: Settings) -> Verdict | None:
-    if "start_date" not in s.model_fields_set:
-        return "warning", "default; set it to the first hour that you have data for"
-    return None
 
 
 def _retention(s: Settings) -> Verdict | None:
@@ -283,12 +267,6 @@ def _email(s: Settings) -> Verdict | None:
     return None
 
 
-def _email_from(s: Settings) -> Verdict | None:
-    if s.alert_email_from and not _MAIL.fullmatch(s.alert_email_from):
-        return "error", "not an e-mail address"
-    return None
-
-
 def _smtp(s: Settings) -> Verdict | None:
     if s.smtp_url is None:
         return None
@@ -301,41 +279,55 @@ def _smtp(s: Settings) -> Verdict | None:
     return "ok", f"{server.host}, port {server.port}"
 
 
-def _ui(s: Settings) -> Verdict | None:
-    if s.ui_url and not re.fullmatch(r"https?://[^\s?#]+", s.ui_url):
-        return "error", "must look like http://127.0.0.1:3000"
-    return None
-
-
 _MAIL = re.compile(r"[^@\s,<>]+@[^@\s,<>]+")
+
+
+def _unless(is_good: object, verdict: str, text: str) -> Verdict | None:
+    return None if is_good else (verdict, text)
+
 
 _CHECKS: dict[str, Callable[[Settings], Verdict | None]] = {
     "alert_webhook": lambda s: _addresses(secret(s.alert_webhook)),
     "alert_json_url": lambda s: _addresses(secret(s.alert_json_url)),
     "alert_email_to": _email,
-    "alert_email_from": _email_from,
+    "alert_email_from": lambda s: _unless(
+        not s.alert_email_from or _MAIL.fullmatch(s.alert_email_from),
+        "error", "not an e-mail address",
+    ),
     "smtp_url": _smtp,
-    "ui_url": _ui,
+    "ui_url": lambda s: _unless(
+        not s.ui_url or re.fullmatch(r"https?://[^\s?#]+", s.ui_url),
+        "error", "must look like http://127.0.0.1:3000",
+    ),
     "landing": _landing,
     "visits_sql": lambda s: _model(s.visits_sql),
     "orders_sql": lambda s: _model(s.orders_sql),
-    "start_date": _start,
+    "start_date": lambda s: _unless(
+        "start_date" in s.model_fields_set,
+        "warning", "default; set it to the first hour that you have data for",
+    ),
     "retention_days": _retention,
-    "dataset_id": _dataset,
+    "ledger_url": _ledger,
+    "dataset_id": lambda s: _unless(
+        s.dataset_id, "error", "set it: orders without a dataset stay pending"
+    ),
     "datasets": _datasets,
     "access_token": _token,
     "access_token_file": _token_file,
     "graph_url": _graph,
     "graph_version": _version,
-    "preflight": _preflight,
-    "test_event_code": _test_code,
-    "default_country": _country,
+    "preflight": lambda s: _unless(
+        s.preflight != "on",
+        "ok", "one event a day that Meta rejects; it may appear in Diagnostics (unverified)",
+    ),
+    "test_event_code": lambda s: _unless(
+        not s.test_event_code,
+        "warning", "events still count for targeting and measurement; unset in production",
+    ),
+    "default_country": lambda s: _unless(
+        not s.default_country or pycountry.countries.get(alpha_2=s.default_country),
+        "error", "not an ISO 3166-1 alpha-2 code, such as DE",
+    ),
     "date_format": _date_format,
-    "now": _clock,
-}
-
-
-def worst(findings: Iterable[Finding]) -> str:
-    """The worst verdict among findings."""
-    verdicts = {finding.verdict for finding in findings}
-    return next((v for v in ("error", "warning") if v in verdicts), "ok")
+    "now": lambda s: _unless(not s.now, "warning", "fixed time; for demos and tests only"),
+}  # fmt: skip

@@ -71,17 +71,13 @@ def backfill_plan_for(
     """
     stored = {path.parent for path in lake.paths("matched_events", hours)}
     missing = [h for h in hours if lake.path("matched_events", h).parent not in stored]
-    return outlook_of(planned_hours(lake, ledger, hours, now, policy), missing)
-
-
-def outlook_of(planned: pa.Table, not_materialized: Sequence[datetime] = ()) -> BackfillPlan:
-    """The totals of a plan."""
+    planned = planned_hours(lake, ledger, hours, now, policy)
     return BackfillPlan(
         backfill_plan(planned),
         requests_needed(planned),
         pc.sum(pc.equal(planned["action"], "claimed_elsewhere")).as_py() or 0,
         duplicates_if_resent(planned),
-        list(not_materialized),
+        missing,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from capi_assets.coverage.reconciliation.compare import Fit, Reconciliation
+from capi_assets.coverage.reconciliation.compare import Reconciliation
 from capi_assets.coverage.reconciliation.stored import compare_counts
 from capi_assets.coverage.reconciliation.text import (
     OFF,
@@ -18,7 +18,7 @@ from capi_assets.coverage.reconciliation.text import (
     fit_sentence,
     hour_off,
     hour_sentence,
-    ours,
+    totals,
     unknown_events_text,
     verdict_words,
 )
@@ -68,7 +68,7 @@ def show(told: ComparisonResult, console: Console) -> None:
     table.add_column("hour", no_wrap=True)
     if several:
         table.add_column("dataset", no_wrap=True)
-    for name in ("Meta", "by event", "by receipt", "differ"):
+    for name in _SUMS:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict")
     groups: dict[tuple[datetime, str], list[Row]] = {}
@@ -89,14 +89,17 @@ def show(told: ComparisonResult, console: Console) -> None:
 _WORST = (*OFF, "too_early", "not_materialized", "cannot_read", "agree")
 
 
+_SUMS = {
+    "Meta": "meta_events",
+    "by event": "our_delivered_by_event_time",
+    "by receipt": "our_delivered_by_receipt_time",
+    "differ": "difference",
+}
+
+
 def _sums(rows: Sequence[Row]) -> list[str]:
-    totals = _totals(rows)
-    return [
-        _number(totals["meta_events"]),
-        _number(totals["our_delivered_by_event_time"]),
-        _number(totals["our_delivered_by_receipt_time"]),
-        _number(totals["difference"]),
-    ]
+    sums = totals(rows)
+    return ["–" if sums[name] is None else f"{sums[name]:,}" for name in _SUMS.values()]
 
 
 def as_json(told: ComparisonResult) -> dict[str, Any]:
@@ -104,48 +107,29 @@ def as_json(told: ComparisonResult) -> dict[str, Any]:
     return {
         "agrees": not told.off,
         "hours_off": [hour_key(hour) for hour in told.off],
-        "total": _totals(told.rows),
-        "basis": {dataset: _fit(fit) for dataset, fit in told.found.fits.items()},
+        "total": totals(told.rows),
+        "basis": {
+            dataset: {
+                "basis": fit.basis,
+                "unexplained_by_event_time": fit.by_event_time,
+                "unexplained_by_receipt_time": fit.by_receipt_time,
+                "settled_hours": fit.hours,
+            }
+            for dataset, fit in told.found.fits.items()
+        },
         "not_ours": {dataset: list(names) for dataset, names in told.found.foreign.items()},
         "hours": [
-            {
-                name: value.isoformat() if isinstance(value, datetime) else value
-                for name, value in row.items()
-            }
+            {k: v.isoformat() if isinstance(v, datetime) else v for k, v in row.items()}
             for row in told.rows
         ],
         "said": _sentences(told),
     }
 
 
-def _fit(fit: Fit) -> dict[str, Any]:
-    return {
-        "basis": fit.basis,
-        "unexplained_by_event_time": fit.by_event_time,
-        "unexplained_by_receipt_time": fit.by_receipt_time,
-        "settled_hours": fit.hours,
-    }
-
-
-def _totals(rows: Sequence[Row]) -> dict[str, int | None]:
-    """Sums; Meta's side and the difference only over what could be read."""
-    read = [row for row in rows if row["meta_events"] is not None]
-    totals: dict[str, int | None] = {
-        name: sum(row[name] for row in rows)
-        for name in ("our_delivered_by_event_time", "our_delivered_by_receipt_time")
-    }
-    totals["our_delivered"] = sum(ours(row) for row in rows)
-    for name in ("meta_events", "difference", "unexplained"):
-        totals[name] = sum(row[name] or 0 for row in read) if read else None
-    return totals
-
-
 def _sentences(told: ComparisonResult) -> list[str]:
-    fits, foreign = told.found.fits, told.found.foreign
-    said = [f"Dataset {dataset}: {fit_sentence(fit)}" for dataset, fit in fits.items()]
-    said += [
-        f"Dataset {dataset}: {unknown_events_text(names)}" for dataset, names in foreign.items()
-    ]
+    fits, foreign = told.found.fits.items(), told.found.foreign.items()
+    said = [f"Dataset {dataset}: {fit_sentence(fit)}" for dataset, fit in fits]
+    said += [f"Dataset {dataset}: {unknown_events_text(names)}" for dataset, names in foreign]
     unread = [row["why"] for row in told.rows if row["verdict"] == "cannot_read"]
     said += [f"{why}; no comparison possible." for why in dict.fromkeys(unread)]
     off = told.off
@@ -159,7 +143,3 @@ def _sentences(told: ComparisonResult) -> list[str]:
     elif not off and not unread:
         said.append("No lasting unexplained difference.")
     return said
-
-
-def _number(value: int | None) -> str:
-    return "–" if value is None else f"{value:,}"

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,8 +17,9 @@ from rich.table import Table
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.coverage.formatting import deadline, format_utc, money
+from capi_assets.coverage.gaps import total_money
 from capi_assets.delivery.identity import aligned
-from capi_assets.delivery.ledger.decisions import Decision, DecisionKind, decidable, held
+from capi_assets.delivery.ledger.decisions import DecisionKind, decidable, held
 from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.plan import plan
 from capi_assets.delivery.policy import Policy
@@ -76,11 +76,6 @@ def held_events(
     )
 
 
-def decide(ledger: Ledger, choice: HeldSelection, decision: Decision, now: datetime) -> int:
-    """Records the decision; returns how many events had not changed since and are resolved."""
-    return ledger.decide(choice.known, decision, now)
-
-
 def as_table(choice: HeldSelection, now: datetime) -> Table:
     """The events, the oldest first: up to `MAX_ROWS`, and a line for the rest."""
     table = Table(title="Events with unknown outcome", title_justify="left")
@@ -90,7 +85,15 @@ def as_table(choice: HeldSelection, now: datetime) -> Table:
     rows = choice.events.slice(0, MAX_ROWS).to_pylist()
     since = choice.known["unknown_since"].slice(0, MAX_ROWS).to_pylist()
     for row, first_sent_at in zip(rows, since, strict=True):
-        table.add_row(*_cells(row, first_sent_at, now))
+        until = row["deliver_until"]
+        table.add_row(
+            hour_key(row["occurred_at"]),
+            row["event_id"],
+            row["reason"].replace("_", " "),
+            format_utc(first_sent_at) if first_sent_at else "",
+            money(row["currency"], row["value"]) if row["value"] is not None else "",
+            deadline(until, now) if until > now else "no longer",
+        )
     more = choice.events.num_rows - len(rows)
     if more:
         table.add_section()
@@ -100,21 +103,6 @@ def as_table(choice: HeldSelection, now: datetime) -> Table:
 
 def sums(choice: HeldSelection) -> dict[str, float]:
     """The value of the events per currency."""
-    totals: dict[str, float] = {}
-    for row in choice.events.select(["currency", "value"]).to_pylist():
-        if row["currency"] and row["value"] is not None:
-            totals[row["currency"]] = totals.get(row["currency"], 0.0) + row["value"]
-    return totals
-
-
-def _cells(row: dict[str, Any], first_sent_at: datetime | None, now: datetime) -> list[str]:
-    value = money(row["currency"], row["value"]) if row["value"] is not None else ""
-    until = row["deliver_until"]
-    return [
-        hour_key(row["occurred_at"]),
-        row["event_id"],
-        row["reason"].replace("_", " "),
-        format_utc(first_sent_at) if first_sent_at else "",
-        value,
-        deadline(until, now) if until > now else "no longer",
-    ]
+    rows = choice.events.select(["currency", "value"]).to_pylist()
+    priced = [row for row in rows if row["currency"] and row["value"] is not None]
+    return total_money({row["currency"]: row["value"]} for row in priced)

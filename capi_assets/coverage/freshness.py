@@ -15,15 +15,11 @@ META_LIMITS = {"1 h": 60, "2 h": 120, "24 h": 1440}
 """Meta's limits in minutes, by label."""
 
 FRESHNESS = pa.schema(
-    [
-        ("bucket", pa.int64()),
-        ("delivered", pa.int64()),
-        ("p50_minutes", pa.float64()),
-        ("p95_minutes", pa.float64()),
-        ("within_1h", pa.int64()),
-        ("within_2h", pa.int64()),
-        ("within_24h", pa.int64()),
-    ]
+    {
+        **dict.fromkeys(("bucket", "delivered"), pa.int64()),
+        **dict.fromkeys(("p50_minutes", "p95_minutes"), pa.float64()),
+        **dict.fromkeys(("within_1h", "within_2h", "within_24h"), pa.int64()),
+    }
 )
 
 _FRESHNESS = """
@@ -54,5 +50,4 @@ def freshness(delivery_results: pa.Table, buckets: Buckets) -> pa.Table:
     """
     read = delivery_results.select(["occurred_at", "delivered_at", "status"])
     with duckdb_with(delivery_results=read) as connection:
-        rows = query(connection, _FRESHNESS, buckets.parameters)
-    return rows.select(FRESHNESS.names).cast(FRESHNESS)
+        return query(connection, _FRESHNESS, buckets.parameters, FRESHNESS)

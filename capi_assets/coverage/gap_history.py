@@ -10,7 +10,7 @@ the report; reads nothing itself.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from capi_assets.coverage.flags import FLAGS, WARN
-from capi_assets.coverage.gaps import Gap, gaps
+from capi_assets.coverage.gaps import Gap, gaps, total_money
 from capi_assets.coverage.late_orders import LateCause
 from capi_assets.delivery.causes import Cause
 
@@ -68,13 +68,8 @@ class GapHistory:
     def is_over(self) -> bool:
         """Whether nothing is missing any more, and no order has fewer match keys than usual."""
         gap = self.gap
-        return not (
-            gap.orders
-            or gap.unknown_hours
-            or gap.unmatched
-            or gap.orders_expected_missing
-            or gap.orders_with_fewer_keys
-        )
+        missing = gap.orders or gap.unknown_hours or gap.orders_expected_missing
+        return not (missing or gap.unmatched or gap.orders_with_fewer_keys)
 
 
 def gap_histories(
@@ -92,7 +87,7 @@ def gap_histories(
     causes |= {late_cause.cause for late_cause in late_causes.values()}
     histories = []
     for cause in causes:
-        of_cause = [_as_of(r, cause, late_causes.get(r["hour"].astimezone(UTC))) for r in rows]
+        of_cause = [_as_of(r, cause, late_causes.get(r["hour"])) for r in rows]
         flagged = pa.Table.from_pylist(of_cause, schema=FLAGS)
         histories += [_history(gap, late, late_causes) for gap in gaps(flagged)]
     return sorted(histories, key=lambda history: (history.gap.first_hour, history.gap.cause))
@@ -109,23 +104,17 @@ def _as_of(row: Mapping[str, Any], cause: Cause, late: LateCause | None) -> dict
 
 
 def _history(gap: Gap, late: pa.Table, late_causes: Mapping[datetime, LateCause]) -> GapHistory:
-    rows = [
-        row
-        for row in late.to_pylist()
-        if (hour := row["hour"].astimezone(UTC)) in gap.missing
-        and late_causes[hour].cause is gap.cause
-    ]
-    money: defaultdict[str, float] = defaultdict(float)
-    for row in rows:
-        money[row["currency"]] += row["value"]
+    hours = {h for h in gap.missing if h in late_causes and late_causes[h].cause is gap.cause}
+    rows = [row for row in late.to_pylist() if row["hour"] in hours]
+    money = total_money({row["currency"]: row["value"]} for row in rows)
     reasons = Counter(gap.reasons)
-    for hour in {row["hour"].astimezone(UTC) for row in rows}:
+    for hour in hours:
         reasons.update(late_causes[hour].reasons)
     seconds_left = [row["least_seconds_left"] for row in rows]
     return GapHistory(
         gap=gap,
         recovered=sum(row["orders"] for row in rows),
-        recovered_money={c: round(v, 4) for c, v in sorted(money.items()) if round(v, 4)},
+        recovered_money={currency: value for currency, value in money.items() if value},
         recovered_at=max((row["last_delivered_at"].astimezone(UTC) for row in rows), default=None),
         least_time_left=timedelta(seconds=min(seconds_left)) if rows else None,
         reasons=dict(reasons.most_common()),

@@ -6,7 +6,7 @@ and the ledger's attempts say why they were late. gap_history.py makes histories
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,16 +23,12 @@ from capi_assets.hours import HOUR
 SAMPLED_EVENTS = 200
 """Events per hour whose attempts are read: enough to find the hour's main cause."""
 
-
 LATE = pa.schema(
-    [
-        ("hour", UTC_MICROSECONDS),
-        ("currency", pa.string()),
-        ("orders", pa.int64()),
-        ("value", pa.float64()),
-        ("last_delivered_at", UTC_MICROSECONDS),
-        ("least_seconds_left", pa.int64()),
-    ]
+    {
+        **{"hour": UTC_MICROSECONDS, "currency": pa.string()},
+        **{"orders": pa.int64(), "value": pa.float64()},
+        **{"last_delivered_at": UTC_MICROSECONDS, "least_seconds_left": pa.int64()},
+    }
 )
 
 _IS_LATE = """
@@ -99,8 +95,9 @@ def late_orders(delivery_results: pa.Table, policy: CoveragePolicy) -> pa.Table:
         Columns of `LATE`: orders and value per hour and currency (`""` where there is none), when
         the last of them was delivered, and the shortest time to a deadline then, in seconds.
     """
-    rows = _query(_LATE, policy, {"threshold": policy.threshold}, delivery_results=delivery_results)
-    return rows.select(LATE.names).cast(LATE)
+    limits = {"threshold": policy.threshold, "due": _due(policy)}
+    with duckdb_with(delivery_results=delivery_results) as connection:
+        return query(connection, _LATE, limits, LATE)
 
 
 def late_events(delivery_results: pa.Table, late: pa.Table, policy: CoveragePolicy) -> pa.Table:
@@ -108,7 +105,8 @@ def late_events(delivery_results: pa.Table, late: pa.Table, policy: CoveragePoli
 
     Columns: dataset_id, event_name, event_id, order_id, hour.
     """
-    return _query(_EVENTS, policy, {}, delivery_results=delivery_results, late=late)
+    with duckdb_with(delivery_results=delivery_results, late=late) as connection:
+        return query(connection, _EVENTS, {"due": _due(policy)})
 
 
 def late_causes(late: pa.Table, events: pa.Table, attempts: pa.Table) -> dict[datetime, LateCause]:
@@ -123,19 +121,17 @@ def late_causes(late: pa.Table, events: pa.Table, attempts: pa.Table) -> dict[da
     """
     with duckdb_with(events=events, attempts=attempts) as connection:
         failures = query(connection, _FAILURES).to_pylist()
-    causes: dict[datetime, Counter[Cause]] = {}
-    reasons: dict[datetime, Counter[str]] = {}
+    causes: defaultdict[datetime, Counter[Cause]] = defaultdict(Counter)
+    reasons: defaultdict[datetime, Counter[str]] = defaultdict(Counter)
     for row in failures:
         hour, number = row.pop("hour").astimezone(UTC), row.pop("events")
         stage = "rejected" if row.pop("outcome") == "rejected" else "pending"
-        causes.setdefault(hour, Counter())[cause_of(stage=stage, **row)] += number
-        reasons.setdefault(hour, Counter())[row["reason"] or ""] += number
+        causes[hour][cause_of(stage=stage, **row)] += number
+        reasons[hour][row["reason"] or ""] += number
+    hours = [hour.astimezone(UTC) for hour in late["hour"].unique().to_pylist()]
     return {
-        hour: LateCause(
-            _most_frequent(causes.get(hour, Counter())),
-            dict(reasons.get(hour, Counter()).most_common()),
-        )
-        for hour in (h.astimezone(UTC) for h in late["hour"].unique().to_pylist())
+        hour: LateCause(_most_frequent(causes[hour]), dict(reasons[hour].most_common()))
+        for hour in hours
     }
 
 
@@ -143,9 +139,6 @@ def _most_frequent(causes: Counter[Cause]) -> Cause:
     return min(causes, key=lambda c: (-causes[c], c)) if causes else Cause.NOT_MATERIALIZED
 
 
-def _query(
-    sql: str, policy: CoveragePolicy, parameters: Mapping[str, float], **tables: pa.Table
-) -> pa.Table:
-    due = (HOUR + policy.settle + policy.grace) // timedelta(microseconds=1)
-    with duckdb_with(**tables) as connection:
-        return query(connection, sql, {**parameters, "due": due})
+def _due(policy: CoveragePolicy) -> int:
+    """Microseconds from the start of an hour until it is evaluated."""
+    return (HOUR + policy.settle + policy.grace) // timedelta(microseconds=1)

@@ -8,17 +8,10 @@ from capi_assets.contracts.base import UTC_MICROSECONDS
 from capi_assets.coverage.buckets import Buckets
 from capi_assets.coverage.sql import duckdb_with, query
 
-MATCH_KEY_COUNTS = pa.schema(
-    [("hour", UTC_MICROSECONDS), ("key", pa.string()), ("events", pa.int64())]
-)
+MATCH_KEY_COUNTS = pa.schema({"hour": UTC_MICROSECONDS, "key": pa.string(), "events": pa.int64()})
 
 MATCH_KEY_SHARES = pa.schema(
-    [
-        ("bucket", pa.int64()),
-        ("key", pa.string()),
-        ("events", pa.int64()),
-        ("carried", pa.int64()),
-    ]
+    {"bucket": pa.int64(), "key": pa.string(), "events": pa.int64(), "carried": pa.int64()}
 )
 
 # Few combinations of keys exist, however many events there are: only those are taken apart.
@@ -64,7 +57,7 @@ def match_key_counts(matched_events: pa.Table) -> pa.Table:
     """
     read = matched_events.select(["occurred_at", "verdict", "match_keys"])
     with duckdb_with(matched_events=read) as connection:
-        return query(connection, _COUNTS).select(MATCH_KEY_COUNTS.names).cast(MATCH_KEY_COUNTS)
+        return query(connection, _COUNTS, schema=MATCH_KEY_COUNTS)
 
 
 def match_key_shares(counts: pa.Table, buckets: Buckets) -> pa.Table:
@@ -79,5 +72,4 @@ def match_key_shares(counts: pa.Table, buckets: Buckets) -> pa.Table:
         row in every bucket that has events.
     """
     with duckdb_with(counts=counts) as connection:
-        rows = query(connection, _SHARES, buckets.parameters)
-    return rows.select(MATCH_KEY_SHARES.names).cast(MATCH_KEY_SHARES)
+        return query(connection, _SHARES, buckets.parameters, MATCH_KEY_SHARES)

@@ -18,15 +18,8 @@ from capi_assets.coverage.sql import duckdb_with, query
 from capi_assets.delivery.causes import DIAGNOSES, NOT_PLANNED, diagnose
 
 STAGES = (
-    "quarantined",
-    "withheld",
-    "invalid",
-    "delivered",
-    "pending",
-    "unknown",
-    "rejected",
-    "expired",
-    "future_dated",
+    *("quarantined", "withheld", "invalid", "delivered", "pending", "unknown", "rejected"),
+    *("expired", "future_dated"),
 )
 """Where an order can end; `orders` is their sum."""
 
@@ -37,12 +30,8 @@ LOST_STAGES = tuple(s for s in STAGES if s not in (ON_PURPOSE, DELIVERED))
 MONEY_UNITS = 10_000
 """Money is added up as whole ten-thousandths: sums are exact, and equal in any order of rows."""
 
-QUARANTINED_ORDERS = pa.schema(
-    [
-        arrow_schema(Quarantine).field(name)
-        for name in ("hour", "dataset_id", "event_name", "currency", "value", "reasons")
-    ]
-)
+_QUARANTINED = ("hour", "dataset_id", "event_name", "currency", "value", "reasons")
+QUARANTINED_ORDERS = pa.schema([arrow_schema(Quarantine).field(name) for name in _QUARANTINED])
 
 UNREADABLE_FILE = "unreadable_file"
 """The reason of a whole file that could not be read. It counts as one order, and nobody knows how
@@ -138,15 +127,12 @@ ORDER BY hour, stage, reason, kind NULLS FIRST, currency NULLS FIRST
 """
 
 LOSSES = pa.schema(
-    [
-        pa.field("hour", UTC_MICROSECONDS),
-        pa.field("stage", pa.string()),
-        pa.field("reason", pa.string()),
-        pa.field("orders", pa.int64()),
-        pa.field("value", pa.float64()),
-        pa.field("currency", pa.string()),
-        pa.field("kind", pa.string()),
-    ]
+    {
+        "hour": UTC_MICROSECONDS,
+        **dict.fromkeys(("stage", "reason"), pa.string()),
+        **{"orders": pa.int64(), "value": pa.float64()},
+        **dict.fromkeys(("currency", "kind"), pa.string()),
+    }
 )
 
 
@@ -182,7 +168,7 @@ def losses(
     `Cause`; null for what is withheld on purpose).
     """
     with outcomes(matched_events, delivery_results, quarantined_orders) as connection:
-        return query(connection, _LOSSES).select(LOSSES.names).cast(LOSSES)
+        return query(connection, _LOSSES, schema=LOSSES)
 
 
 def _kinds(connection: duckdb.DuckDBPyConnection) -> pa.Table:

@@ -15,22 +15,14 @@ from capi_assets.coverage.freshness import freshness
 from capi_assets.coverage.sql import duckdb_with, query
 from capi_assets.hours import HOUR
 
+_SHARES = ("coverage", "match_rate", "order_supplied_event_ids")
+_FRESHNESS = ("freshness_p50_minutes", "freshness_p95_minutes", "within_1h", "within_2h")
 SIGNALS = pa.schema(
-    [
-        ("hour", UTC_MICROSECONDS),
-        ("visits", pa.int64()),
-        ("orders", pa.int64()),
-        ("eligible", pa.int64()),
-        ("delivered", pa.int64()),
-        ("coverage", pa.float64()),
-        ("match_rate", pa.float64()),
-        ("order_supplied_event_ids", pa.float64()),
-        ("freshness_p50_minutes", pa.float64()),
-        ("freshness_p95_minutes", pa.float64()),
-        ("within_1h", pa.float64()),
-        ("within_2h", pa.float64()),
-        ("within_24h", pa.float64()),
-    ]
+    {
+        "hour": UTC_MICROSECONDS,
+        **dict.fromkeys(("visits", "orders", "eligible", "delivered"), pa.int64()),
+        **dict.fromkeys((*_SHARES, *_FRESHNESS, "within_24h"), pa.float64()),
+    }
 )
 
 _SIGNALS = """
@@ -92,8 +84,7 @@ def signals(health: pa.Table, delivery_results: pa.Table) -> pa.Table:
         delivery_results=delivery_results,
         fresh=freshness(delivery_results, _hours(health)),
     ) as connection:
-        rows = query(connection, _SIGNALS, {"first": _hours(health).first})
-    return rows.select(SIGNALS.names).cast(SIGNALS)
+        return query(connection, _SIGNALS, {"first": _hours(health).first}, SIGNALS)
 
 
 def _hours(health: pa.Table) -> Buckets:

@@ -21,8 +21,13 @@ def duckdb_with(**tables: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def query(
-    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, Any] | None = None
+    connection: duckdb.DuckDBPyConnection,
+    sql: str,
+    parameters: Mapping[str, Any] | None = None,
+    schema: pa.Schema | None = None,
 ) -> pa.Table:
-    """The result of `sql`, with `$name` bound from `parameters`."""
-    result = connection.sql(sql, params=dict(parameters or {}))
-    return cast(pa.Table, result.to_arrow_table())
+    """The result of `sql`, with `$name` bound from `parameters`; with a schema, its columns."""
+    table = connection.sql(sql, params=dict(parameters or {})).to_arrow_table()
+    if schema is not None:
+        table = table.select(schema.names).cast(schema)
+    return cast(pa.Table, table)

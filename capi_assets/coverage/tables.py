@@ -14,13 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from capi_assets.coverage.formatting import (
-    amount,
-    deadline,
-    format_amounts,
-    format_utc,
-    percent,
-)
+from capi_assets.coverage.formatting import amount, deadline, format_amounts, format_utc, percent
 from capi_assets.coverage.gap_text import visits_text
 from capi_assets.coverage.gaps import Gap, total_money
 from capi_assets.coverage.links import backfill_link, partition_ranges_text

@@ -188,6 +188,15 @@ class HourCheckResult:
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
+    def warned(self, text: str, metadata: Mapping[str, Any]) -> "HourCheckResult":
+        """The same, failed as a warning at least, with a further text and further metadata."""
+        return HourCheckResult(
+            passed=False,
+            severity=dg.AssetCheckSeverity.WARN if self.passed else self.severity,
+            description=f"{self.description} {text}",
+            metadata={**self.metadata, **metadata},
+        )
+
 
 def hourly_check(
     asset: str,
@@ -195,10 +204,12 @@ def hourly_check(
     description: str,
     hourly: dg.HourlyPartitionsDefinition,
     judge: Callable[[Sequence[datetime], datetime], Mapping[datetime, HourCheckResult]],
+    amend: Callable[[HourCheckResult, Mapping[str, Any]], HourCheckResult] | None = None,
 ) -> dg.AssetChecksDefinition:
     """A check with a verdict per hour, also in a run over a range.
 
-    `judge(hours, now)` returns the verdicts. In a range run Dagster's own check result loses
+    `judge(hours, now)` returns the verdicts; `amend(verdict, metadata)` corrects one by the
+    metadata of the hour's latest materialization. In a range run Dagster's own check result loses
     its partition, so one evaluation per hour is recorded with the materialization it speaks of.
     """
 
@@ -210,6 +221,9 @@ def hourly_check(
     )
     def check(context: dg.AssetCheckExecutionContext, clock: ClockResource) -> Any:
         for hour, verdict in judge(hours_of(context), clock.now()).items():
+            record = _latest_record(context.instance, asset, hour_key(hour))
+            if amend and record and record.asset_materialization:
+                verdict = amend(verdict, record.asset_materialization.metadata)
             yield dg.AssetCheckEvaluation(
                 asset_key=dg.AssetKey(asset),
                 check_name=name,
@@ -218,7 +232,7 @@ def hourly_check(
                 description=verdict.description,
                 metadata=dict(verdict.metadata),
                 partition=hour_key(hour),
-                target_materialization_data=latest_materialization(context.instance, asset, hour),
+                target_materialization_data=_target(record),
             )
         yield dg.Output(None, output_name=context.op_execution_context.op_def.output_defs[0].name)
 
@@ -235,13 +249,24 @@ def latest_materialization(
     """The materialization that a check of an asset, or of one of its partitions, is about; None
     before the first."""
     key = hour_key(hour) if hour is not None else partition
+    return _target(_latest_record(instance, asset, key))
+
+
+def _latest_record(
+    instance: dg.DagsterInstance, asset: str, key: str | None
+) -> dg.EventLogRecord | None:
     keys = [key] if key is not None else None
     records = instance.fetch_materializations(
         dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=keys), limit=1
     ).records
-    if not records:
+    return records[0] if records else None
+
+
+def _target(
+    record: dg.EventLogRecord | None,
+) -> AssetCheckEvaluationTargetMaterializationData | None:
+    if record is None:
         return None
-    record = records[0]
     return AssetCheckEvaluationTargetMaterializationData(
         storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
     )

@@ -324,7 +324,7 @@ DIAGNOSES: dict[str, Diagnosis] = {
             "events are larger than Meta accepts",
             "Shorten the order's contents at their source.",
         ),
-        _row(reasons.REFUSED_TOGETHER, Cause.PAYLOAD, "Meta refuses events together"),
+        _row("refused_together", Cause.PAYLOAD, "Meta refuses events together"),  # until 2026
         _row(
             reasons.BISECTION_BUDGET,
             Cause.PAYLOAD,
@@ -405,6 +405,15 @@ DIAGNOSES: dict[str, Diagnosis] = {
             "Meta's answer does not confirm the events that were sent",
             "Check that CAPI_GRAPH_URL is Meta's, and compare with Events Manager.",
             ended_by=EndedBy.SETUP,
+        ),
+        _row(
+            reasons.NOTHING_ACCEPTED,
+            Cause.META_DOWN,
+            "Meta refuses every event that is sent, so the events are not settled as rejected",
+            "Read Meta's message in delivery_results, and check CAPI_GRAPH_URL and any proxy in"
+            " between. The events stay pending until their deadline; once another event of the"
+            " dataset is accepted, those that Meta still refuses count as rejected.",
+            then=_AGAIN,
         ),
         _row(
             reasons.UNRECOGNISED,

@@ -7,7 +7,7 @@ modules. Nothing here writes: the assets write each hour to the lake.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from itertools import groupby
 
@@ -27,7 +27,8 @@ class IngestedHour:
 
     `rows` conforms to the table's contract, `quarantine` to the quarantine's. `repeats` counts
     rows whose id came again, whether identical or with another status. An hour with
-    `file_problems` is incomplete: a file that landed for it could not be read.
+    `file_problems` is incomplete: a file that landed for it could not be read. `kept` counts stored
+    rows that `keep_stored` added.
     """
 
     hour: datetime
@@ -36,6 +37,13 @@ class IngestedHour:
     files: int
     repeats: int
     file_problems: list[FileProblem] = field(default_factory=list)
+    kept: int = 0
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether the source has neither a file nor a row for the hour, so that nothing says that
+        the hour is empty."""
+        return not (self.files or self.rows.num_rows or self.quarantine.num_rows)
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,27 @@ def ingest(
                     )
                 )
     return Ingested(ingested, sorted(unknown), sorted(misplaced))
+
+
+def keep_stored(
+    hour: IngestedHour, stored: pa.Table, quarantined: pa.Table, key: list[str]
+) -> IngestedHour:
+    """The hour with the stored rows that its source no longer shows.
+
+    An absent source removes nothing: `stored` and `quarantined`, the hour as it is in the lake, are
+    kept as they are. With a file that cannot be read, the stored rows are kept whose `key` no other
+    file has. Any other hour is returned unchanged, also one whose files have no rows: such a file
+    says that the hour is empty.
+    """
+    if hour.is_absent:
+        count = stored.num_rows + quarantined.num_rows
+        return replace(hour, rows=stored, quarantine=quarantined, kept=count)
+    if not hour.file_problems:
+        return hour
+    others = stored.join(hour.rows.select(key), key, join_type="left anti")
+    rows = pa.concat_tables([hour.rows, others.select(stored.column_names).cast(stored.schema)])
+    rows = rows.sort_by([(name, "ascending") for name in ("occurred_at", *key)])
+    return replace(hour, rows=rows, kept=others.num_rows)
 
 
 def _latest(

@@ -56,7 +56,10 @@ class FileProblem:
 
 @dataclass(frozen=True)
 class Fetched:
-    """What a source has for some hours; `misplaced` names files that fit no hour."""
+    """What a source has for some hours; `misplaced` names files that fit no hour.
+
+    `files_per_hour` is empty for a SQL model: no row then means an absent hour, as no file does.
+    """
 
     landed: list[LandedTable]
     problems: list[FileProblem]
@@ -115,7 +118,7 @@ class SqlModel:
             raise SourceError(f"The SQL model {self.path} failed: {_error_text(error)}") from None
         lines = pa.nulls(table.num_rows, pa.int64())
         landed = LandedTable(None, str(self.path), RawRows(table, lines))
-        return Fetched([landed], [], dict.fromkeys(hours, 1))
+        return Fetched([landed], [], {})
 
     def _bind(self, start: datetime, end: datetime) -> tuple[str, dict[str, Any]]:
         try:

@@ -17,6 +17,8 @@ from capi_assets.ingest.sources import Source
 from capi_assets.ingest.validation import ValidatedRows
 from capi_assets.meta.match_keys.page_urls import with_scheme
 
+VISIT_KEY = ["visit_id"]
+
 
 def ingest_visits(
     source: Source,
@@ -39,4 +41,4 @@ def ingest_visits(
         columns["page_url"] = with_scheme(columns["page_url"])
         return pa.table({**columns, "dropped_fields": add_drops(landed.drops, problems)})
 
-    return ingest(source, hours, LandedVisits, Visits, ["visit_id"], normalise, connection)
+    return ingest(source, hours, LandedVisits, Visits, VISIT_KEY, normalise, connection)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime
-from threading import Event
+from typing import Any
 
 import orjson
 from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
 
 from capi_assets.sandbox.close_connection import CloseConnection
 from capi_assets.sandbox.faults import Fault
-from capi_assets.sandbox.responses import JSON, GraphError, GraphResponse, Usage
-from capi_assets.sandbox.tokens import session_expired
+from capi_assets.sandbox.responses import JSON, GraphError, Usage, graph_response
+from capi_assets.sandbox.tokens import session_expired, unknown_token
 
 MAX_SILENCE_SECONDS = 600.0  # longer than any client waits
 DRIP_PAUSE_MS = 50  # a response of 100 bytes takes five seconds
@@ -30,9 +31,7 @@ def graph_error(fault: Fault, dataset: str, now: datetime) -> GraphError | None:
         case "expired_token":
             error = session_expired(fault.after or now, now)
         case "invalid_token":
-            error = GraphError(
-                "Invalid OAuth access token - Cannot parse access token", 190, status=401
-            )
+            error = unknown_token()
         case "permission_lost":
             error = GraphError("(#200) Permissions error", 200, status=403)
         case "unknown_dataset":
@@ -51,11 +50,13 @@ def graph_error(fault: Fault, dataset: str, now: datetime) -> GraphError | None:
             error = GraphError("Invalid parameter", 100)
         case _:
             return None
-    error.status = fault.http_status or error.status
-    error.code = fault.code if fault.code is not None else error.code
-    error.subcode = fault.subcode if fault.subcode is not None else error.subcode
-    error.is_transient = error.is_transient if fault.is_transient is None else fault.is_transient
-    return error
+    changes: dict[str, Any] = {
+        "status": fault.http_status,
+        "code": fault.code,
+        "subcode": fault.subcode,
+        "is_transient": fault.is_transient,
+    }
+    return replace(error, **{name: v for name, v in changes.items() if v is not None})
 
 
 def unknown_dataset(dataset: str) -> GraphError:
@@ -81,17 +82,17 @@ def throttle_headers(fault: Fault, dataset: str) -> dict[str, str]:
 
 async def faulty_response(
     fault: Fault,
-    normal: GraphResponse,
-    headers: dict[str, str],
-    closing: Event,
+    normal: Response,
+    is_closing: Callable[[], bool],
     is_disconnected: Callable[[], Awaitable[bool]],
 ) -> Response:
     """The response of a fault that is no Graph error.
 
-    `normal` is the response without the fault; `closing` is set when the server stops, which ends
-    delays; `is_disconnected` tells whether the client has disconnected.
+    `normal` is the response without the fault. Delays end when the server is closing or the client
+    has disconnected.
     """
-    body = normal.content()
+    content, status = bytes(normal.body), normal.status_code
+    headers = {name: v for name, v in normal.headers.items() if name != "content-length"}
     match fault.kind:
         case "html":
             return HTMLResponse(PAGE, fault.http_status or 502)
@@ -106,50 +107,43 @@ async def faulty_response(
         case "hang_up_after_accepting":
             return CloseConnection()
         case "cut_off_answer":
-            head = f"HTTP/1.1 {normal.status} \r\nContent-Type: {JSON}\r\n"
-            head += f"Content-Length: {len(body)}\r\n\r\n"
-            return CloseConnection(sent=head.encode() + body[: len(body) // 2])
+            head = f"HTTP/1.1 {status} \r\nContent-Type: {JSON}\r\n"
+            head += f"Content-Length: {len(content)}\r\n\r\n"
+            return CloseConnection(sent=head.encode() + content[: len(content) // 2])
         case "truncated_json":
-            return Response(body[: len(body) // 2], normal.status, headers, JSON)
+            return Response(content[: len(content) // 2], status, headers)
         case "too_few_received":
-            document = dict(normal.body)
-            if "events_received" in document:
-                confirmed = document["events_received"] - fault.missing
-                document["events_received"] = max(0, confirmed)
-            return Response(orjson.dumps(document), normal.status, headers, JSON)
+            body = orjson.loads(content)
+            if "events_received" in body:
+                body["events_received"] = max(0, body["events_received"] - fault.missing)
+            return graph_response(body, headers, status)
         case "read_timeout":
-            await stay_silent(
-                fault.latency_ms / 1000 or MAX_SILENCE_SECONDS, closing, is_disconnected
-            )
+            seconds = fault.latency_ms / 1000 or MAX_SILENCE_SECONDS
+            await stay_silent(seconds, is_closing, is_disconnected)
             return CloseConnection()
         case "slow_drip":
-            return StreamingResponse(
-                drip(body, (fault.latency_ms or DRIP_PAUSE_MS) / 1000, closing),
-                normal.status,
-                headers,
-                JSON,
-            )
+            drops = drip(content, (fault.latency_ms or DRIP_PAUSE_MS) / 1000, is_closing)
+            return StreamingResponse(drops, status, headers)
         case _:
             raise ValueError(f"{fault.kind} has no response of its own")
 
 
 async def stay_silent(
     seconds: float,
-    closing: Event,
+    is_closing: Callable[[], bool],
     is_disconnected: Callable[[], Awaitable[bool]] | None = None,
 ) -> None:
     """Waits until the time is over, the server stops, or the client has disconnected."""
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
-    while (remaining := end - loop.time()) > 0 and not closing.is_set():
+    while (remaining := end - loop.time()) > 0 and not is_closing():
         if is_disconnected is not None and await is_disconnected():
             return
         await asyncio.sleep(min(remaining, 0.05))
 
 
-async def drip(body: bytes, pause: float, closing: Event) -> AsyncIterator[bytes]:
-    """The body one byte at a time."""
+async def drip(body: bytes, pause: float, is_closing: Callable[[], bool]) -> AsyncIterator[bytes]:
     for position in range(len(body)):
         yield body[position : position + 1]
-        if not closing.is_set():
+        if not is_closing():
             await asyncio.sleep(pause)

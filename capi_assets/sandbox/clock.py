@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from threading import Lock
+from datetime import UTC, datetime
 
 
 def utc_now() -> datetime:
-    """The current time, aware, in UTC."""
     return datetime.now(UTC)
 
 
@@ -17,35 +15,25 @@ class SandboxClock:
 
     def __init__(self, source: Callable[[], datetime] = utc_now) -> None:
         self._source = source
-        self._lock = Lock()
-        self._at: datetime | None = None
-        self._offset: timedelta | None = None
+        self._simulation: Callable[[], datetime] | None = None
 
     def now(self) -> datetime:
-        """The sandbox's time, aware, in UTC."""
-        with self._lock:
-            if self._at is not None:
-                return self._at
-            offset = self._offset
-        moment = self._source().astimezone(UTC)
-        return moment if offset is None else moment + offset
+        return (self._simulation or self._source)().astimezone(UTC)
 
     def set(self, at: datetime | None, *, ticking: bool = False) -> None:
         """Stops at `at` (aware), or with `ticking` runs on from it; None follows the source."""
-        with self._lock:
-            self._at = self._offset = None
-            if at is None:
-                return
-            if ticking:
-                self._offset = at.astimezone(UTC) - self._source().astimezone(UTC)
-            else:
-                self._at = at.astimezone(UTC)
+        if at is None:
+            self._simulation = None
+        elif ticking:
+            offset = at - self._source()
+            self._simulation = lambda: self._source() + offset
+        else:
+            self._simulation = lambda: at
 
     @property
     def simulated(self) -> bool:
         """Whether the clock was set and no longer shows its source's time."""
-        with self._lock:
-            return self._at is not None or self._offset is not None
+        return self._simulation is not None
 
 
 def parse_utc(text: str) -> datetime:

@@ -8,7 +8,6 @@ as doubled what came later, because Meta would count it twice.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -27,28 +26,15 @@ ONLINE = "online"
 STORE = "store"
 
 
-class Dedup:
-    """When each identity was first received in its current window (microseconds since 1970)."""
+def verdict_of(identity: str | None, first: int | None, now: int) -> str:
+    """accepted, duplicate or doubled, when the identity's current window began at `first`.
 
-    def __init__(self, received: Iterable[tuple[str, int]] = ()) -> None:
-        self._first: dict[str, int] = dict(received)
-
-    def verdict(self, identity: str | None, now: int) -> tuple[str, int]:
-        """accepted, duplicate or doubled; and when the identity was first received.
-
-        A doubled event begins a new window.
-        """
-        if identity is None:
-            return ACCEPTED, now
-        first = self._first.get(identity)
-        if first is None:
-            self._first[identity] = now
-            return ACCEPTED, now
-        window = STORE_WINDOW if identity.startswith(STORE) else WINDOW
-        if now - first <= window:
-            return DUPLICATE, first
-        self._first[identity] = now
-        return DOUBLED, first
+    Both times are microseconds since 1970. An accepted or doubled event begins a new window.
+    """
+    if identity is None or first is None:
+        return ACCEPTED
+    window = STORE_WINDOW if identity.startswith(STORE) else WINDOW
+    return DUPLICATE if now - first <= window else DOUBLED
 
 
 def identity_of(dataset: str, event: dict[str, Any]) -> str | None:

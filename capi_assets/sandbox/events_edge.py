@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -17,7 +16,7 @@ from capi_assets.sandbox.faults import Fault
 from capi_assets.sandbox.graph import admit, common_headers, state_of, version_of
 from capi_assets.sandbox.http_requests import Call, events_of, read_call
 from capi_assets.sandbox.inbox import RequestRecord
-from capi_assets.sandbox.responses import GraphError, GraphResponse, new_trace_id
+from capi_assets.sandbox.responses import GraphError, error_response, graph_response
 from capi_assets.sandbox.rules.validate import validate_events
 from capi_assets.sandbox.state import SandboxState
 from capi_assets.sandbox.versions import CURRENT
@@ -30,26 +29,16 @@ class ReceivedRequest:
     """One call: what is known of it so far, for its response and its record."""
 
     state: SandboxState
-    now: datetime
-    dataset: str
+    record: RequestRecord
     authorization: str | None = field(repr=False)
-    version: str = CURRENT
-    trace: str = field(default_factory=new_trace_id)
     call: Call | None = field(default=None, repr=False)
     is_logged: bool = False
-    record: RequestRecord = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.record = RequestRecord(self.now, self.dataset, None, 0, fbtrace_id=self.trace)
-
-    def note(self, **known: object) -> None:
-        """Adds to the record."""
-        self.record = replace(self.record, **known)  # type: ignore[arg-type]
 
     def log(self, status: int) -> None:
         """Puts the record into the inbox, once: before a delay, not after it."""
         if not self.is_logged:
-            self.state.inbox.log(replace(self.record, status=status))
+            self.record.status = status
+            self.state.inbox.log(self.record)
             self.is_logged = True
 
     def readable_events(self) -> list[Any]:
@@ -60,86 +49,87 @@ class ReceivedRequest:
             return []
 
     def event_ids(self) -> set[str]:
-        """The event ids of the request."""
         events = self.readable_events()
         return {str(event.get("event_id")) for event in events if isinstance(event, dict)}
 
-    def error_response(self, error: GraphError) -> GraphResponse:
-        """The response to a call that Meta refuses, noted in the record."""
-        self.note(code=error.code, subcode=error.subcode, title=headline(error.message))
-        response = GraphResponse.of_error(error.error(), self.trace, error.status)
-        response.headers |= error.headers
-        return response
+    def headers(self) -> dict[str, str]:
+        version = self.record.version or CURRENT
+        return common_headers(self.state, version, self.record.fbtrace_id, self.record.dataset)
 
-    def normal_response(self) -> GraphResponse:
+    def refuse(self, error: GraphError) -> Response:
+        """The response to a call that Meta refuses, noted in the record."""
+        self.record.code, self.record.subcode = error.code, error.subcode
+        self.record.title = headline(error.message)
+        return error_response(error, self.record.fbtrace_id, self.headers())
+
+    def normal_response(self) -> Response:
         """Meta's response without any fault; stores the events it accepts."""
         assert self.call is not None
+        record, now = self.record, self.record.received_at
         try:
-            token = admit(self.state, self.call, self.authorization, self.dataset, self.now)
-            self.note(token=token.fingerprint)
+            token = admit(self.state, self.call, self.authorization, record.dataset, now)
+            record.token = token.fingerprint
             events = events_of(self.call)
-            self.note(sent=len(events))
+            record.sent = len(events)
             if len(events) > MAX_EVENTS:
                 raise GraphError(
                     f"(#100) Too many events: {len(events)}; at most {MAX_EVENTS} in a request",
                     100,
                 )
         except GraphError as error:
-            return self.error_response(error)
-        rejected = validate_events(events, self.now)
+            return self.refuse(error)
+        rejected = validate_events(events, now)
         if rejected is not None:
             index, refusal = rejected
-            self.note(code=100, subcode=refusal.subcode, title=refusal.title)
-            return GraphResponse.of_error(refusal.error(index), self.trace)
-        receipt = self.state.inbox.receive(self.dataset, events, self.now)
-        self.note(accepted=receipt.accepted, duplicates=receipt.duplicates, doubled=receipt.doubled)
-        received = {"events_received": len(events), "messages": [], "fbtrace_id": self.trace}
-        return GraphResponse(200, received)
+            record.code, record.subcode, record.title = 100, refusal.subcode, refusal.title
+            body = {"error": {**refusal.error(index), "fbtrace_id": record.fbtrace_id}}
+            return graph_response(body, self.headers(), 400)
+        receipt = self.state.inbox.receive(record.dataset, events, now)
+        record.accepted, record.duplicates = receipt.accepted, receipt.duplicates
+        record.doubled = receipt.doubled
+        received = {"events_received": len(events), "messages": [], "fbtrace_id": record.fbtrace_id}
+        return graph_response(received, self.headers())
 
 
 async def events(request: Request) -> Response:
-    """The `/events` edge."""
     state = state_of(request)
-    received = ReceivedRequest(
-        state,
-        state.clock.now(),
-        request.path_params["dataset"],
-        request.headers.get("authorization"),
-    )
+    record = RequestRecord(state.clock.now(), request.path_params["dataset"])
+    received = ReceivedRequest(state, record, request.headers.get("authorization"))
     try:
-        response, status = await _respond(received, request)
+        response = await _respond(received, request)
     except ClientDisconnect:
-        received.note(title="The client disconnected before it had sent everything")
-        response, status = CloseConnection(), 0
-    received.log(status)
+        record.title = "The client disconnected before it had sent everything"
+        response = CloseConnection()
+    received.log(0 if isinstance(response, CloseConnection) else response.status_code)
     return response
 
 
-async def _respond(received: ReceivedRequest, request: Request) -> tuple[Response, int]:
-    state, dataset, now = received.state, received.dataset, received.now
-    fault = state.faults.before_reading(dataset, now)
+async def _respond(received: ReceivedRequest, request: Request) -> Response:
+    state, record, now = received.state, received.record, received.record.received_at
+    fault = state.faults.draw("connection", record.dataset, now)
     if fault is not None:
-        received.note(fault=fault.kind)
-        return CloseConnection(abruptly=True), 0
+        record.fault = fault.kind
+        return CloseConnection(abruptly=True)
     body = await request.body()
     try:
-        received.version = version_of(request, now)
-        received.note(version=received.version)
-        received.call = read_call(
-            body, request.headers.get("content-type", ""), request.query_params
-        )
-        received.note(test_event_code=_text(received.call.params.get("test_event_code")))
+        record.version = version_of(request, now)
+        content_type = request.headers.get("content-type", "")
+        received.call = read_call(body, content_type, request.query_params)
     except GraphError as error:
-        return _to_http(received, received.error_response(error))
-    fault, latency_ms = state.faults.on_events(dataset, now, received.event_ids)
+        return received.refuse(error)
+    test_event_code = received.call.params.get("test_event_code")
+    record.test_event_code = test_event_code if isinstance(test_event_code, str) else None
+    slow = state.faults.draw("delay", record.dataset, now, received.event_ids)
+    latency_ms = 0 if slow is None else slow.latency_ms
+    fault = state.faults.draw("events", record.dataset, now, received.event_ids)
     if fault is not None:
         return await _faulty(received, fault, latency_ms, request.is_disconnected)
     response = received.normal_response()
     if latency_ms:
-        received.note(fault="slow")
-        received.log(response.status)
-        await stay_silent(latency_ms / 1000, state.closing)
-    return _to_http(received, response)
+        record.fault = "slow"
+        received.log(response.status_code)
+        await stay_silent(latency_ms / 1000, state.is_closing)
+    return response
 
 
 async def _faulty(
@@ -147,38 +137,26 @@ async def _faulty(
     fault: Fault,
     latency_ms: int,
     is_disconnected: Callable[[], Awaitable[bool]],
-) -> tuple[Response, int]:
-    state = received.state
+) -> Response:
+    state, record = received.state, received.record
     if fault.is_accepting:
         normal = received.normal_response()
     else:
-        normal = GraphResponse(200, {})
-        received.note(sent=len(received.readable_events()))
-    received.note(fault=fault.kind)
-    error = graph_error(fault, received.dataset, received.now)
-    refusal = None if error is None else received.error_response(error)
+        normal = graph_response({}, received.headers())
+        record.sent = len(received.readable_events())
+    record.fault = fault.kind
+    error = graph_error(fault, record.dataset, record.received_at)
+    refusal = None if error is None else received.refuse(error)
     if latency_ms:
-        received.log(0 if refusal is None else refusal.status)
-        await stay_silent(latency_ms / 1000, state.closing)
+        received.log(0 if refusal is None else refusal.status_code)
+        await stay_silent(latency_ms / 1000, state.is_closing)
     if refusal is not None:
-        return _to_http(received, refusal)
+        return refusal
     if fault.kind == "read_timeout":
         received.log(0)
-    headers = common_headers(state, received.version, received.trace, received.dataset)
-    response = await faulty_response(fault, normal, headers, state.closing, is_disconnected)
-    has_responded = not isinstance(response, CloseConnection)
-    return response, response.status_code if has_responded else 0
+    return await faulty_response(fault, normal, state.is_closing, is_disconnected)
 
 
 def headline(message: str) -> str:
     """A message of Meta's without its number and its details."""
     return re.sub(r"^\(#[0-9]+\) ", "", message).partition(":")[0].partition(".")[0]
-
-
-def _to_http(received: ReceivedRequest, response: GraphResponse) -> tuple[Response, int]:
-    headers = common_headers(received.state, received.version, received.trace, received.dataset)
-    return response.to_http(headers), response.status
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from capi_assets.sandbox.responses import GraphError
 
 Selection = dict[str, "Selection"]
 
-token = re.compile(r"\s*([A-Za-z0-9_.]+|[{},])").match
+is_name = re.compile(r"[A-Za-z0-9_.]+").fullmatch
+tokens = re.compile(r"[A-Za-z0-9_.]+|\S").findall
 
 
 def read_fields(text: str) -> Selection:
@@ -19,7 +19,23 @@ def read_fields(text: str) -> Selection:
     Raises:
         GraphError: 2500 for a syntax error.
     """
-    return _names(_tokens(text), closing=None)
+    open_braces: list[Selection] = [{}]
+    last: Selection | None = None  # what a brace now would open
+    for token in tokens(text):
+        if token == ",":
+            last = None
+        elif token == "{" and last is not None:
+            open_braces.append(last)
+            last = None
+        elif token == "}" and len(open_braces) > 1:
+            last = open_braces.pop()
+        elif is_name(token) and last is None:
+            last = open_braces[-1][token] = {}
+        else:
+            raise GraphError(f"Syntax error at {token} in the fields parameter", 2500)
+    if len(open_braces) > 1:
+        raise GraphError("Syntax error at end of string in the fields parameter", 2500)
+    return open_braces[0]
 
 
 def select(value: Any, selection: Selection) -> Any:
@@ -31,40 +47,3 @@ def select(value: Any, selection: Selection) -> Any:
     if not isinstance(value, dict):
         return value
     return {name: select(value[name], inner) for name, inner in selection.items() if name in value}
-
-
-def _names(tokens: Iterator[str], closing: str | None) -> Selection:
-    names: Selection = {}
-    last: str | None = None
-    for one in tokens:
-        if one == closing:
-            return names
-        if one == ",":
-            last = None
-        elif one == "{":
-            if last is None:
-                raise _broken(one)
-            names[last] = _names(tokens, closing="}")
-        elif one == "}" or last is not None:
-            raise _broken(one)
-        else:
-            names[one] = {}
-            last = one
-    if closing is not None:
-        raise _broken("end of string")
-    return names
-
-
-def _tokens(text: str) -> Iterator[str]:
-    position = 0
-    text = text.rstrip()
-    while position < len(text):
-        found = token(text, position)
-        if found is None:
-            raise _broken(text[position])
-        yield found[1]
-        position = found.end()
-
-
-def _broken(at: str) -> GraphError:
-    return GraphError(f"Syntax error at {at} in the fields parameter", 2500)

@@ -9,29 +9,23 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from capi_assets.sandbox import insights, reports
 from capi_assets.sandbox.apply_fault import graph_error, unknown_dataset
+from capi_assets.sandbox.faults import Stage
 from capi_assets.sandbox.field_selection import read_fields, select
 from capi_assets.sandbox.http_requests import Call, read_call
-from capi_assets.sandbox.responses import GraphError, GraphResponse, new_trace_id
+from capi_assets.sandbox.responses import GraphError, error_response, graph_response, new_trace_id
 from capi_assets.sandbox.state import SandboxState
-from capi_assets.sandbox.tokens import Token, describe
+from capi_assets.sandbox.tokens import Token, describe, reason, unknown_token
 from capi_assets.sandbox.versions import CURRENT, responding_version
 
-Read = Callable[[SandboxState, Request, datetime], dict[str, Any]]
+Read = Callable[[SandboxState, Request, datetime], Awaitable[dict[str, Any]]]
 
 
 def state_of(request: Request) -> SandboxState:
-    """The state of the sandbox that got this request."""
     state: SandboxState = request.app.state.sandbox
     return state
-
-
-def call_of(request: Request) -> Call:
-    """A read as a call: its query, no body."""
-    return Call(dict(request.query_params), None)
 
 
 def version_of(request: Request, now: datetime) -> str:
@@ -75,36 +69,36 @@ def read_endpoint(read: Read) -> Callable[[Request], Awaitable[Response]]:
 
     @wraps(read)
     async def endpoint(request: Request) -> Response:
-        state, trace, version = state_of(request), new_trace_id(), CURRENT
+        state, trace = state_of(request), new_trace_id()
         now = state.clock.now()
-        try:
-            version = version_of(request, now)
-            response = GraphResponse(200, read(state, request, now))
-        except GraphError as wrong:
-            response = GraphResponse.of_error(wrong.error(), trace, wrong.status)
-            response.headers |= wrong.headers
         business = request.path_params.get("dataset", "0")
-        return response.to_http(common_headers(state, version, trace, business))
+        headers = common_headers(state, CURRENT, trace, business)
+        try:
+            headers = common_headers(state, version_of(request, now), trace, business)
+            body = await read(state, request, now)
+        except GraphError as error:
+            return error_response(error, trace, headers)
+        return graph_response(body, headers)
 
     return endpoint
 
 
 def _check_access(
-    state: SandboxState, request: Request, dataset: str, now: datetime, *, is_insights: bool = False
+    state: SandboxState, request: Request, dataset: str, now: datetime, stage: Stage = "insights"
 ) -> None:
-    draw = state.faults.on_insights if is_insights else state.faults.on_read
-    fault = draw(dataset, now)
+    fault = state.faults.draw(stage, dataset, now)
     error = None if fault is None else graph_error(fault, dataset, now)
     if error is not None:
         raise error
-    admit(state, call_of(request), request.headers.get("authorization"), dataset, now)
+    call = Call(dict(request.query_params), None)
+    admit(state, call, request.headers.get("authorization"), dataset, now)
 
 
 @read_endpoint
-def node(state: SandboxState, request: Request, now: datetime) -> dict[str, Any]:
+async def node(state: SandboxState, request: Request, now: datetime) -> dict[str, Any]:
     """The dataset's node: id, name, last_fired_time and a few constants of a healthy one."""
     dataset = request.path_params["dataset"]
-    _check_access(state, request, dataset, now)
+    _check_access(state, request, dataset, now, "reads")
     last = reports.last_received(state.inbox, dataset)
     whole: dict[str, Any] = {
         "id": dataset,
@@ -120,85 +114,60 @@ def node(state: SandboxState, request: Request, now: datetime) -> dict[str, Any]
 
 
 @read_endpoint
-def stats(state: SandboxState, request: Request, now: datetime) -> dict[str, Any]:
+async def stats(state: SandboxState, request: Request, now: datetime) -> dict[str, Any]:
     """Hourly counts in the shape of the Pixel's /stats edge."""
     dataset = request.path_params["dataset"]
-    _check_access(state, request, dataset, now, is_insights=True)
+    _check_access(state, request, dataset, now)
     return insights.stats(state.inbox, dataset, request.query_params, now, state.counting)
 
 
 @read_endpoint
-def dataset_quality(state: SandboxState, request: Request, now: datetime) -> dict[str, Any]:
+async def dataset_quality(state: SandboxState, request: Request, now: datetime) -> dict[str, Any]:
     """Match quality per event name in the shape of the Dataset Quality API."""
     dataset = request.query_params.get("dataset_id")
     if not dataset:
         raise GraphError("(#100) The parameter dataset_id is required", 100)
-    _check_access(state, request, dataset, now, is_insights=True)
+    _check_access(state, request, dataset, now)
     fields = read_fields(request.query_params.get("fields", "web"))
     return dict(select(insights.quality(state.inbox, dataset, now), fields))
 
 
-async def debug_token(request: Request) -> Response:
+@read_endpoint
+async def debug_token(state: SandboxState, request: Request, now: datetime) -> dict[str, Any]:
     """Meta's data on `input_token`; the caller uses that token, another valid one, or the app's.
 
     Meta reads it from the query of a GET, or from the form of a POST with `method=get`, as its
     JavaScript and PHP SDKs send every read. Only the second is accepted here, to prove that
     no token of ours is sent in a URL, where proxies and logs would store it.
     """
-    body = await request.body()
-
-    def read(state: SandboxState, request: Request, now: datetime) -> dict[str, Any]:
-        if "input_token" in request.query_params:
-            raise GraphError("(#100) The sandbox accepts no input_token in a URL; POST it", 100)
-        call = read_call(body, request.headers.get("content-type", ""), request.query_params)
-        if request.method != "POST" or str(call.params.get("method", "")).lower() != "get":
-            raise GraphError("Unsupported request: POST input_token with method=get", 100)
-        return _token_facts(state, call, request.headers.get("authorization"), now)
-
-    return await read_endpoint(read)(request)
-
-
-def _token_facts(
-    state: SandboxState, call: Call, authorization: str | None, now: datetime
-) -> dict[str, Any]:
-    caller = call.token(authorization)
+    if "input_token" in request.query_params:
+        raise GraphError("(#100) The sandbox accepts no input_token in a URL; POST it", 100)
+    content_type = request.headers.get("content-type", "")
+    call = read_call(await request.body(), content_type, request.query_params)
+    if request.method != "POST" or str(call.params.get("method", "")).lower() != "get":
+        raise GraphError("Unsupported request: POST input_token with method=get", 100)
+    caller = call.token(request.headers.get("authorization"))
     inspected = call.params.get("input_token")
     if not isinstance(inspected, str) or not inspected:
         raise GraphError("(#100) The parameter input_token is required", 100)
-    if (
-        not state.tokens.is_app_token(caller)
-        and not state.tokens.admit(caller, call.proof, now).may_inspect
-    ):
-        raise GraphError(
-            "(#100) You must provide an app access token, or a user access token that is an owner"
-            " or developer of the app",
-            100,
-        )
+    is_app = state.tokens.is_app_token(caller)
+    if not is_app and not state.tokens.admit(caller, call.proof, now).may_inspect:
+        message = "an app access token, or a user access token that is an owner or developer"
+        raise GraphError(f"(#100) You must provide {message} of the app", 100)
     token = state.tokens.find(inspected, now)
     if token is None:
-        error = {"code": 190, "message": "Invalid OAuth access token - Cannot parse access token"}
-        return {"data": {"error": error, "is_valid": False, "scopes": []}}
+        return {"data": {"error": reason(unknown_token()), "is_valid": False, "scopes": []}}
     data = describe(token, now)
-    fault = state.faults.on_read("", now)
-    if fault is not None and data["is_valid"]:
-        refusal = graph_error(fault, "", now)
-        if refusal is not None and refusal.code == 190:
-            error = {"code": 190, "message": refusal.message, "subcode": refusal.subcode}
-            data |= {"is_valid": False, "error": error}
+    fault = state.faults.draw("reads", "", now)
+    refusal = None if fault is None else graph_error(fault, "", now)
+    if refusal is not None and refusal.code == 190 and data["is_valid"]:
+        data |= {"is_valid": False, "error": reason(refusal)}
     return {"data": data}
 
 
 async def unknown_path(request: Request, wrong: Exception) -> Response:
     """Rejects any other path or method as the Graph API does."""
     state, trace = state_of(request), new_trace_id()
-    error = GraphError(f"Unknown path components: {request.url.path}", 2500).error()
-    response = GraphResponse.of_error(error, trace, getattr(wrong, "status_code", 404))
-    return response.to_http(common_headers(state, CURRENT, trace, "0"))
-
-
-def with_and_without_version(path: str, endpoint: Any, method: str) -> list[Route]:
-    """A Graph route with a version, and without, where the newest version responds."""
-    return [
-        Route("/{version:graph_version}" + path, endpoint, methods=[method]),
-        Route(path, endpoint, methods=[method]),
-    ]
+    status = getattr(wrong, "status_code", 404)
+    error = GraphError(f"Unknown path components: {request.url.path}", 2500, status)
+    return error_response(error, trace, common_headers(state, CURRENT, trace, "0"))

@@ -31,7 +31,6 @@ class Call:
 
     @property
     def proof(self) -> str | None:
-        """The appsecret_proof, if one was sent."""
         proof = self.params.get("appsecret_proof")
         return proof if isinstance(proof, str) else None
 

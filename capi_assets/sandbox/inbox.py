@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import RLock
@@ -20,7 +20,8 @@ from typing import Any
 
 import orjson
 
-from capi_assets.sandbox.dedup import ACCEPTED, DOUBLED, DUPLICATE, Dedup, identity_of
+from capi_assets.sandbox.dedup import ACCEPTED, DOUBLED, DUPLICATE, identity_of, verdict_of
+from capi_assets.sandbox.responses import new_trace_id
 from capi_assets.sandbox.rules.event import seconds_of
 from capi_assets.sandbox.rules.person import has_value
 
@@ -35,41 +36,31 @@ create table if not exists events (
     event_name text not null, event_id text, event_time integer not null, hour integer not null,
     action_source text not null, verdict text not null, first_received_at integer not null,
     identity text, value real, currency text, keys text not null, sha256 text not null);
-create index if not exists events_by_verdict on events (verdict, seq);
-create table if not exists tally (
-    dataset text not null, hour integer not null, event_name text not null,
-    action_source text not null, verdict text not null, currency text not null,
-    keys text not null, with_id integer not null, events integer not null, value real not null,
-    in_ten_minutes integer not null, in_two_hours integer not null, in_a_day integer not null,
-    primary key (dataset, hour, event_name, action_source, verdict, currency, keys, with_id)
-) without rowid;
+create index if not exists counts on events (dataset, hour, verdict, currency, value);
+create index if not exists windows on events (identity) where verdict <> 'duplicate';
+attach ':memory:' as volatile;
+create table volatile.payloads (seq integer primary key, payload blob not null);
 """
 
-INSERT_EVENT = f"insert into events values ({', '.join('?' * 15)})"
-ADD_TO_TALLY = f"""insert into tally values ({", ".join("?" * 13)})
-    on conflict do update set
-        events = events + excluded.events, value = value + excluded.value,
-        in_ten_minutes = in_ten_minutes + excluded.in_ten_minutes,
-        in_two_hours = in_two_hours + excluded.in_two_hours,
-        in_a_day = in_a_day + excluded.in_a_day"""
+FIRST_RECEIPT = """
+select received_at from events where identity = ? and verdict <> 'duplicate'
+order by seq desc limit 1"""
+INSERT_EVENT = f"insert into events values (null, {', '.join('?' * 14)})"
 
-TEN_MINUTES = 600
 HOUR = 3600
-TWO_HOURS = 2 * HOUR
-DAY = 24 * HOUR
 MAX_PAYLOADS = 20_000  # some 30 MB
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
 
-@dataclass(frozen=True)
+@dataclass
 class RequestRecord:
     """One call of `/events` and its response; `status` 0 means that there was none."""
 
     received_at: datetime
     dataset: str
-    version: str | None
-    status: int
+    version: str | None = None
+    status: int = 0
     code: int | None = None
     subcode: int | None = None
     title: str | None = None
@@ -79,7 +70,7 @@ class RequestRecord:
     duplicates: int = 0
     doubled: int = 0
     token: str | None = None
-    fbtrace_id: str | None = None
+    fbtrace_id: str = field(default_factory=new_trace_id)
     test_event_code: str | None = None
 
 
@@ -111,25 +102,18 @@ class Inbox:
         self.db.row_factory = sqlite3.Row
         # A sandbox that is killed may lose its last requests, not its file.
         self.db.executescript("pragma journal_mode = wal; pragma synchronous = normal;" + SCHEMA)
-        self._payloads: OrderedDict[int, bytes] = OrderedDict()
-        self._next = self._last_seq() + 1
-        self._dedup = Dedup(self._identities())
 
     def close(self) -> None:
-        """Closes the file."""
         with self.lock:
             self.db.close()
 
     def clear(self) -> None:
-        """Deletes all that was received, and the identities to deduplicate by."""
+        """Deletes all that was received, and with it the identities to deduplicate by."""
         with self._writing() as db:
-            for table in ("requests", "events", "tally"):
+            for table in ("requests", "events", "payloads"):
                 db.execute(f"delete from {table}")
-            self._payloads.clear()
-            self._dedup = Dedup()
 
     def log(self, record: RequestRecord) -> None:
-        """Stores the record of a call."""
         row = (micros(record.received_at), *astuple(record)[1:])
         places = ", ".join("?" * len(row))
         with self._writing() as db:
@@ -138,69 +122,33 @@ class Inbox:
     def receive(self, dataset: str, events: Sequence[dict[str, Any]], at: datetime) -> Receipt:
         """Stores valid events, received at `at`; all of them or none."""
         now = micros(at)
-        with self._writing() as db:
-            try:
-                return self._store(db, dataset, events, now)
-            except BaseException:
-                # The tables are rolled back; so must be what is in memory.
-                for seq in [seq for seq in self._payloads if seq >= self._next]:
-                    del self._payloads[seq]
-                self._dedup = Dedup(self._identities())
-                raise
-
-    def _store(
-        self, db: sqlite3.Connection, dataset: str, events: Sequence[dict[str, Any]], now: int
-    ) -> Receipt:
-        now_s = now // 1_000_000
-        rows: list[tuple[Any, ...]] = []
-        tally: dict[tuple[Any, ...], list[float]] = {}
         verdicts: Counter[str] = Counter()
-        for seq, event in enumerate(events, self._next):
-            happened = seconds_of(event["event_time"]) or 0
-            hour = happened - happened % HOUR
-            name, source, event_id = (
-                event["event_name"],
-                event["action_source"],
-                event.get("event_id"),
+        with self._writing() as db:
+            for event in events:
+                verdicts[self._store(db, dataset, event, now)] += 1
+            db.execute(
+                "delete from payloads where seq <= (select max(seq) from payloads) - ?",
+                (MAX_PAYLOADS,),
             )
-            identity = identity_of(dataset, event)
-            verdict, first = self._dedup.verdict(identity, now)
-            verdicts[verdict] += 1
-            value, currency = value_of(event)
-            keys = present_keys(event["user_data"])
-            body = self._payloads[seq] = orjson.dumps(event)
-            digest = hashlib.sha256(body).hexdigest()
-            rows.append(
-                (seq, now, dataset, name, None if event_id is None else str(event_id), happened,
-                 hour, source, verdict, first, identity, value, currency, keys, digest)
-            )  # fmt: skip
-            group = (
-                dataset,
-                hour,
-                name,
-                source,
-                verdict,
-                currency or "",
-                keys,
-                event_id is not None,
-            )
-            sums = tally.setdefault(group, [0, 0.0, 0, 0, 0])
-            delay = now_s - happened
-            sums[0] += 1
-            sums[1] += value or 0.0
-            sums[2] += delay <= TEN_MINUTES
-            sums[3] += delay <= TWO_HOURS
-            sums[4] += delay <= DAY
-        db.executemany(INSERT_EVENT, rows)
-        db.executemany(ADD_TO_TALLY, [(*group, *sums) for group, sums in tally.items()])
-        self._next += len(rows)
-        while len(self._payloads) > MAX_PAYLOADS:
-            self._payloads.popitem(last=False)
         return Receipt(verdicts[ACCEPTED], verdicts[DUPLICATE], verdicts[DOUBLED])
 
-    def payload(self, seq: int) -> bytes | None:
-        """The JSON of an event as received, while it is in memory."""
-        return self._payloads.get(seq)
+    def _store(self, db: sqlite3.Connection, dataset: str, event: dict[str, Any], now: int) -> str:
+        happened = seconds_of(event["event_time"]) or 0
+        event_id = event.get("event_id")
+        identity = identity_of(dataset, event)
+        window = db.execute(FIRST_RECEIPT, (identity,)).fetchone()
+        first = None if window is None else window["received_at"]
+        verdict = verdict_of(identity, first, now)
+        body = orjson.dumps(event)
+        row = (
+            now, dataset, event["event_name"], None if event_id is None else str(event_id),
+            happened, happened - happened % HOUR, event["action_source"], verdict,
+            now if first is None else first, identity, *value_of(event),
+            present_keys(event["user_data"]), hashlib.sha256(body).hexdigest(),
+        )  # fmt: skip
+        seq = db.execute(INSERT_EVENT, row).lastrowid
+        db.execute("insert into payloads values (?, ?)", (seq, body))
+        return verdict
 
     def rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
         """The rows of a query over the tables above."""
@@ -217,17 +165,6 @@ class Inbox:
                 self.db.execute("rollback")
                 raise
             self.db.execute("commit")
-
-    def _last_seq(self) -> int:
-        return int(self.rows("select coalesce(max(seq), 0) from events")[0][0])
-
-    def _identities(self) -> Iterator[tuple[str, int]]:
-        rows = self.rows(
-            """select identity, received_at from events
-            where verdict <> ? and identity is not null order by seq""",
-            DUPLICATE,
-        )
-        yield from map(tuple, rows)
 
 
 def value_of(event: dict[str, Any]) -> tuple[float | None, str | None]:
@@ -246,10 +183,8 @@ def present_keys(person: dict[str, Any]) -> str:
 
 
 def micros(at: datetime) -> int:
-    """An aware datetime as microseconds since 1970."""
     return (at - EPOCH) // MICROSECOND
 
 
 def aware(at: int) -> datetime:
-    """Microseconds since 1970 as an aware datetime in UTC."""
     return EPOCH + timedelta(microseconds=at)

@@ -8,16 +8,24 @@ the sandbox does: buckets are hours of event_time, and counts are after deduplic
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from capi_assets.sandbox.dedup import DUPLICATE
-from capi_assets.sandbox.inbox import Inbox
+from capi_assets.sandbox.inbox import Inbox, micros
 from capi_assets.sandbox.responses import GraphError
-from capi_assets.sandbox.simulated_stats import Counting, counted
+from capi_assets.sandbox.simulated_stats import Counting
 
-AGGREGATIONS = ("event", "event_total_counts", "event_source", "match_keys")
+# The values that each aggregation counts a row of events under.
+AGGREGATIONS: dict[str, Callable[[Any], list[str]]] = {
+    "event": lambda row: [row["event_name"]],
+    "event_total_counts": lambda row: ["event_total_counts"],
+    "event_source": lambda row: ["SERVER"],
+    "match_keys": lambda row: row["keys"].split(),
+}
 WEEK = timedelta(days=7)
 TOP_EVENTS = 100
 EVENT_COVERAGE_GOAL = 75
@@ -42,15 +50,23 @@ MATCH_KEYS: dict[str, tuple[str, float]] = {
 }
 
 
+_STATS = """
+select {hour} as hour, event_name, keys, count(*) as events from events
+where dataset = ?1 and {hour} >= ?2 and {hour} < ?3 and (?4 is null or event_name = ?4)
+    and verdict <> ?5 and received_at <= ?6
+group by 1, event_name, keys"""
+
+_HOURS = {"event": "hour", "receipt": "(received_at / 3600000000 * 3600)"}
+
+
 def stats(
     inbox: Inbox,
     dataset: str,
     query: Mapping[str, str],
     now: datetime,
-    counting: Counting | None = None,
+    counting: Counting,
 ) -> dict[str, Any]:
     """The response of `/{dataset}/stats`: one item per hour with events."""
-    counting = counting or Counting()
     aggregation = query.get("aggregation", "event")
     if aggregation not in AGGREGATIONS:
         raise GraphError(f"(#100) aggregation must be one of {', '.join(AGGREGATIONS)}", 100)
@@ -58,30 +74,26 @@ def stats(
     start = max(_time(query, "start_time") or end - WEEK, now - WEEK)
     if query.get("event_source") == "WEB_ONLY":
         return {"data": []}
-    rows = counted(inbox, dataset, start, end, query.get("event"), counting, now)
-    buckets: defaultdict[int, Counter[str]] = defaultdict(Counter)
+    rows = inbox.rows(
+        _STATS.format(hour=_HOURS[counting.basis]),
+        dataset,
+        start.timestamp() // 3600 * 3600,
+        end.timestamp(),
+        query.get("event"),
+        DUPLICATE if counting.after_dedup else "",
+        micros(now - timedelta(minutes=counting.settle_minutes)),
+    )
+    buckets: defaultdict[datetime, Counter[str]] = defaultdict(Counter)
     for row in rows:
-        match aggregation:
-            case "event":
-                values = [row["event_name"]]
-            case "match_keys":
-                values = row["keys"].split()
-            case "event_source":
-                values = ["SERVER"]
-            case _:
-                values = ["event_total_counts"]
-        for value in values:
-            buckets[row["hour"]][value] += row["events"]
+        for value in AGGREGATIONS[aggregation](row):
+            buckets[datetime.fromtimestamp(row["hour"], UTC)][value] += row["events"]
     return {
         "data": [
             {
                 "aggregation": aggregation,
-                "start_time": graph_time(datetime.fromtimestamp(hour, UTC)),
+                "start_time": graph_time(hour),
                 "data": [
-                    {
-                        "value": value,
-                        "count": counting.reported(datetime.fromtimestamp(hour, UTC), count),
-                    }
+                    {"value": value, "count": counting.reported(hour, count)}
                     for value, count in counts.most_common(TOP_EVENTS)
                 ],
             }
@@ -93,20 +105,18 @@ def stats(
 def quality(inbox: Inbox, dataset: str, now: datetime) -> dict[str, Any]:
     """The `web` part of `/dataset_quality`: one item per event name of the last seven days."""
     rows = inbox.rows(
-        """select event_name, keys, with_id, sum(events) as events,
-            sum(in_ten_minutes) as in_ten_minutes, sum(in_two_hours) as in_two_hours,
-            sum(in_a_day) as in_a_day
-        from tally
+        """select event_name, keys, count(*) as events, count(event_id) as with_id,
+            sum(delay <= 600) as in_ten_minutes, sum(delay <= 7200) as in_two_hours,
+            sum(delay <= 86400) as in_a_day
+        from (select *, received_at / 1000000 - event_time as delay from events)
         where dataset = ? and hour >= ? and action_source = 'website' and verdict <> ?
-        group by event_name, keys, with_id""",
+        group by event_name, keys order by event_name""",
         dataset,
         (now - WEEK).timestamp(),
         DUPLICATE,
     )
-    names: defaultdict[str, list[Any]] = defaultdict(list)
-    for row in rows:
-        names[row["event_name"]].append(row)
-    return {"web": [_quality_of(name, rows) for name, rows in sorted(names.items())]}
+    by_name = groupby(rows, key=itemgetter("event_name"))
+    return {"web": [_quality_of(name, list(of_name)) for name, of_name in by_name]}
 
 
 def _quality_of(name: str, rows: list[Any]) -> dict[str, Any]:
@@ -116,16 +126,17 @@ def _quality_of(name: str, rows: list[Any]) -> dict[str, Any]:
         having.update(dict.fromkeys(row["keys"].split(), row["events"]))
     shares = {key: having[key] / total for key in MATCH_KEYS if having[key]}
     score = sum(share * MATCH_KEYS[key][1] for key, share in shares.items())
-    with_id = sum(row["events"] for row in rows if row["with_id"]) / total
+    dedupe_shares = {
+        "event_id": sum(row["with_id"] for row in rows) / total,
+        "external_id": shares.get("external_id", 0.0),
+        "fbp": shares.get("fbp", 0.0),
+    }
     return {
         "event_name": name,
         "event_match_quality": {
             "composite_score": round(min(score, 10.0), 1),
             "match_key_feedback": [
-                {
-                    "identifier": MATCH_KEYS[key][0],
-                    "coverage": {"percentage": _percent(share)},
-                }
+                {"identifier": MATCH_KEYS[key][0], "coverage": {"percentage": _percent(share)}}
                 for key, share in shares.items()
             ],
             "diagnostics": [],
@@ -140,11 +151,7 @@ def _quality_of(name: str, rows: list[Any]) -> dict[str, Any]:
                 "browser_events_with_dedupe_key": {"percentage": 0},
                 "server_events_with_dedupe_key": {"percentage": _percent(share)},
             }
-            for key, share in (
-                ("event_id", with_id),
-                ("external_id", shares.get("external_id", 0.0)),
-                ("fbp", shares.get("fbp", 0.0)),
-            )
+            for key, share in dedupe_shares.items()
         ],
         "data_freshness": {
             "upload_frequency": _frequency(rows, total),

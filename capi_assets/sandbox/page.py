@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from capi_assets.sandbox import reports
-from capi_assets.sandbox.faults import KINDS
+from capi_assets.sandbox.faults import ACCESS, CLOSED, COUNTS, ERRORS, KINDS, SLOW
 from capi_assets.sandbox.graph import state_of
 from capi_assets.sandbox.state import SandboxState
 
@@ -29,36 +29,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "slow": {"latency_ms": 2000},
 }
 
-GROUPS = (
-    (
-        "Access",
-        "Rejected until a person acts",
-        ("expired_token", "invalid_token", "permission_lost", "unknown_dataset"),
-    ),
-    (
-        "Meta returns errors",
-        "Errors, or responses not from Meta",
-        ("throttled", "server_error", "html", "unavailable_text", "redirect"),
-    ),
-    (
-        "Connection closed",
-        "The sender cannot know what was accepted",
-        (
-            "hang_up_before_reading",
-            "hang_up_after_accepting",
-            "cut_off_answer",
-            "truncated_json",
-            "too_few_received",
-            "read_timeout",
-        ),
-    ),
-    ("Slow", "Accepted, but slowly", ("slow", "slow_drip")),
-    (
-        "Counts",
-        "Events are accepted; Meta’s counts cannot be read",
-        ("insights_refused", "insights_throttled"),
-    ),
-)
+# What each group of faults means to the sender.
+HINTS = {
+    ACCESS: "Rejected until a person acts",
+    ERRORS: "Errors, or responses not from Meta",
+    CLOSED: "The sender cannot know what was accepted",
+    SLOW: "Accepted, but slowly",
+    COUNTS: "Events are accepted; Meta’s counts cannot be read",
+}
 
 
 async def show(request: Request) -> HTMLResponse:
@@ -70,7 +48,6 @@ async def show(request: Request) -> HTMLResponse:
 
 
 def contents(box: SandboxState, url: str) -> dict[str, Any]:
-    """The variables of the templates."""
     now = box.clock.now()
     faults = box.faults.all()
     active = {fault.kind for fault in faults if not fault.used_up}
@@ -81,10 +58,9 @@ def contents(box: SandboxState, url: str) -> dict[str, Any]:
         "tokens": box.tokens.all(),
         "faults": faults,
         "kinds": KINDS,
-        "groups": [
-            (title, hint, [(kind, kind in active, SETTINGS.get(kind, {})) for kind in kinds])
-            for title, hint, kinds in GROUPS
-        ],
+        "active": active,
+        "settings": SETTINGS,
+        "hints": HINTS,
         "totals": reports.totals(box.inbox),
         "hours": reports.received(box.inbox)[: -MAX_HOURS - 1 : -1],
         "requests": reports.requests(box.inbox, MAX_ROWS),
@@ -94,7 +70,6 @@ def contents(box: SandboxState, url: str) -> dict[str, Any]:
 
 @cache
 def templates() -> Environment:
-    """The templates and their filters."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -107,6 +82,5 @@ def templates() -> Environment:
         "money": lambda number: f"{number:,.2f}",
         "day_and_time": lambda at: f"{at:%d %b, %H:%M:%S}",
         "unix": lambda seconds: datetime.fromtimestamp(seconds, UTC),
-        "iso": lambda at: at.isoformat(),
     }
     return environment

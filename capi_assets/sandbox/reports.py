@@ -10,28 +10,34 @@ from typing import Any
 
 import orjson
 
+from capi_assets.hours import floor_hour, hour_key, key_hour
+from capi_assets.sandbox.clock import parse_utc
 from capi_assets.sandbox.dedup import ACCEPTED, DOUBLED, DUPLICATE
 from capi_assets.sandbox.inbox import Inbox, aware
 
-HOUR_FORMAT = "%Y-%m-%d-%H:00"
-VERDICTS = (ACCEPTED, DUPLICATE, DOUBLED)
+# The name of each verdict's count.
+COUNTS = {ACCEPTED: "accepted", DUPLICATE: "duplicates", DOUBLED: "doubled"}
+
+# How the filters of `events` narrow it.
+FILTERS = {
+    "before": "seq < ?",
+    "after": "seq > ?",
+    "verdict": "verdict = ?",
+    "dataset": "dataset = ?",
+    "event_id": "event_id = ?",
+}
 
 
-def hour_key(hour: int) -> str:
-    """An hour (Unix seconds of its start) as a partition key: `2026-11-20-13:00`, UTC."""
-    return datetime.fromtimestamp(hour, UTC).strftime(HOUR_FORMAT)
+def _key(hour: int) -> str:
+    return hour_key(datetime.fromtimestamp(hour, UTC))
 
 
-def hour_of(text: str) -> int:
+def _start_of(text: str) -> float:
     """The start, in Unix seconds, of the hour a partition key or an ISO 8601 time names."""
     try:
-        at = datetime.strptime(text, "%Y-%m-%d-%H:%M").replace(tzinfo=UTC)
+        return key_hour(text).timestamp()
     except ValueError:
-        at = datetime.fromisoformat(text)
-        if at.tzinfo is None:
-            raise ValueError(f"{text} has no time zone; write for example {text}Z") from None
-    seconds = int(at.timestamp())
-    return seconds - seconds % 3600
+        return floor_hour(parse_utc(text)).timestamp()
 
 
 def received(
@@ -43,12 +49,11 @@ def received(
     (removed), `doubled` (counted again, later than the window), and per currency `value` of the
     accepted and `doubled_value` of the doubled.
     """
-    start = None if hour is None else hour_of(hour)
     rows = inbox.rows(
-        """select dataset, hour, verdict, currency, sum(events) as events, sum(value) as value
-        from tally where (?1 is null or hour = ?1) and (?2 is null or dataset = ?2)
+        """select dataset, hour, verdict, currency, count(*) as events, total(value) as value
+        from events where (?1 is null or hour = ?1) and (?2 is null or dataset = ?2)
         group by dataset, hour, verdict, currency order by hour, dataset, currency""",
-        start,
+        None if hour is None else _start_of(hour),
         dataset,
     )
     hours: dict[tuple[int, str], dict[str, Any]] = {}
@@ -56,64 +61,51 @@ def received(
         entry = hours.setdefault(
             (row["hour"], row["dataset"]),
             {
-                "hour": hour_key(row["hour"]),
+                "hour": _key(row["hour"]),
                 "dataset": row["dataset"],
-                "received": 0,
-                "accepted": 0,
-                "duplicates": 0,
-                "doubled": 0,
+                **dict.fromkeys(("received", *COUNTS.values()), 0),
                 "value": {},
                 "doubled_value": {},
             },
         )
-        count = "duplicates" if row["verdict"] == DUPLICATE else row["verdict"]
         entry["received"] += row["events"]
-        entry[count] += row["events"]
+        entry[COUNTS[row["verdict"]]] += row["events"]
         if row["currency"] and row["verdict"] != DUPLICATE:
             values = entry["value" if row["verdict"] == ACCEPTED else "doubled_value"]
-            values[row["currency"]] = round(values.get(row["currency"], 0.0) + row["value"], 6)
+            values[row["currency"]] = round(row["value"], 6)
     return list(hours.values())
 
 
 def totals(inbox: Inbox) -> dict[str, Any]:
-    """Requests by outcome, events by verdict, their value, and refusals by code."""
-    by_verdict = dict.fromkeys(VERDICTS, 0)
+    """Requests by outcome, events by verdict, their value, refusals (the most frequent first)."""
+    counts = dict.fromkeys(("received", *COUNTS.values()), 0)
     value: dict[str, float] = {}
     for row in inbox.rows(
-        """select verdict, currency, sum(events) as events, sum(value) as value
-        from tally group by verdict, currency order by currency"""
+        """select verdict, currency, count(*) as events, total(value) as value
+        from events group by verdict, currency order by currency"""
     ):
-        by_verdict[row["verdict"]] += row["events"]
+        counts["received"] += row["events"]
+        counts[COUNTS[row["verdict"]]] += row["events"]
         if row["verdict"] == ACCEPTED and row["currency"]:
             value[row["currency"]] = round(row["value"], 6)
-    requests = inbox.rows(
+    [requests] = inbox.rows(
         """select count(*) as calls,
             coalesce(sum(status between 200 and 299 and fault is null), 0) as answered,
             coalesce(sum(code is not null), 0) as refused,
             coalesce(sum(fault is not null), 0) as struck
         from requests"""
-    )[0]
-    return {
-        "requests": dict(requests),
-        "events": {
-            "received": sum(by_verdict.values()),
-            "accepted": by_verdict[ACCEPTED],
-            "duplicates": by_verdict[DUPLICATE],
-            "doubled": by_verdict[DOUBLED],
-        },
-        "value": value,
-        "refusals": refusals(inbox),
-    }
-
-
-def refusals(inbox: Inbox) -> list[dict[str, Any]]:
-    """Refused requests by code and subcode, the most frequent first."""
-    rows = inbox.rows(
+    )
+    refusals = inbox.rows(
         """select code, subcode, max(title) as title, count(*) as requests, max(received_at) as last
         from requests where code is not null
         group by code, subcode order by requests desc, last desc"""
     )
-    return [{**dict(row), "last": aware(row["last"])} for row in rows]
+    return {
+        "requests": dict(requests),
+        "events": counts,
+        "value": value,
+        "refusals": [{**dict(row), "last": aware(row["last"])} for row in refusals],
+    }
 
 
 def requests(inbox: Inbox, limit: int = 100) -> list[dict[str, Any]]:
@@ -123,17 +115,9 @@ def requests(inbox: Inbox, limit: int = 100) -> list[dict[str, Any]]:
 
 
 def events(
-    inbox: Inbox,
-    *,
-    limit: int = 100,
-    before: int | None = None,
-    after: int | None = None,
-    verdict: str | None = None,
-    dataset: str | None = None,
-    event_id: str | None = None,
-    payloads: bool = False,
+    inbox: Inbox, *, limit: int = 100, payloads: bool = False, **filters: Any
 ) -> list[dict[str, Any]]:
-    """Events by `seq`: the newest before `before`, or in order from `after` on.
+    """Events by `seq`: the newest first, or in order from `after` on; `filters` as in FILTERS.
 
     `first_received_at` is when Meta first received the identity: with `received_at` it gives both
     receipts of a duplicate or doubled event. With `payloads` each row has `event`, the JSON as
@@ -141,35 +125,24 @@ def events(
     """
     rows = inbox.rows(
         f"""select seq, received_at, first_received_at, dataset, event_name, event_id, event_time,
-            hour, action_source, verdict, value, currency, keys, sha256
-        from events
-        where (?1 is null or seq < ?1) and (?2 is null or seq > ?2)
-            and (?3 is null or verdict = ?3) and (?4 is null or dataset = ?4)
-            and (?5 is null or event_id = ?5)
-        order by seq {"asc" if after is not None else "desc"} limit ?6""",
-        before,
-        after,
-        verdict,
-        dataset,
-        event_id,
+            hour, action_source, verdict, value, currency, keys, sha256, payload as event
+        from events left join payloads using (seq)
+        where {" and ".join(["true", *(FILTERS[name] for name in filters)])}
+        order by seq {"asc" if "after" in filters else "desc"} limit ?""",
+        *filters.values(),
         limit,
     )
     events = []
     for row in rows:
-        event = {
-            **dict(row),
-            "hour": hour_key(row["hour"]),
-            "received_at": aware(row["received_at"]),
-            "first_received_at": aware(row["first_received_at"]),
-        }
+        event = {**dict(row), "hour": _key(row["hour"])}
+        event |= {name: aware(row[name]) for name in ("received_at", "first_received_at")}
+        payload = event.pop("event")
         if payloads:
-            payload = inbox.payload(row["seq"])
             event["event"] = None if payload is None else orjson.loads(payload)
         events.append(event)
     return events
 
 
 def last_received(inbox: Inbox, dataset: str) -> datetime | None:
-    """When the dataset last received an event."""
-    row = inbox.rows("select max(received_at) from events where dataset = ?", dataset)[0]
-    return None if row[0] is None else aware(row[0])
+    [[last]] = inbox.rows("select max(received_at) from events where dataset = ?", dataset)
+    return None if last is None else aware(last)

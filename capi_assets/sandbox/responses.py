@@ -6,11 +6,15 @@ Formats from the Graph API's pages on error handling and rate limiting, and from
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import orjson
+from pydantic.dataclasses import dataclass as validated
 from starlette.responses import Response
+
+from capi_assets.sandbox.settings import STRICT
 
 JSON = "application/json; charset=UTF-8"
 
@@ -40,7 +44,7 @@ class GraphError(Exception):
         return error
 
 
-@dataclass(frozen=True)
+@validated(frozen=True, config=STRICT)
 class Usage:
     """The usage that Meta reports in its headers: per cent used, minutes until access returns."""
 
@@ -50,55 +54,28 @@ class Usage:
     estimated_time_to_regain_access: int = 0
 
     def headers(self, business: str) -> dict[str, str]:
-        """`X-App-Usage` and `X-Business-Use-Case-Usage` for this usage."""
-        percentages = {
-            "call_count": self.call_count,
-            "total_time": self.total_time,
-            "total_cputime": self.total_cputime,
-        }
-        case = {
-            "type": "ads_management",
-            **percentages,
-            "estimated_time_to_regain_access": self.estimated_time_to_regain_access,
-            "ads_api_access_tier": "standard_access",
-        }
+        usage = asdict(self)
+        case = {"type": "ads_management", **usage, "ads_api_access_tier": "standard_access"}
+        del usage["estimated_time_to_regain_access"]
         return {
-            "X-App-Usage": orjson.dumps(percentages).decode(),
+            "X-App-Usage": orjson.dumps(usage).decode(),
             "X-Business-Use-Case-Usage": orjson.dumps({business: [case]}).decode(),
         }
 
 
 def new_trace_id() -> str:
-    """A trace id that looks like Meta's `fbtrace_id`."""
     return "A" + secrets.token_urlsafe(16)
 
 
-@dataclass
-class GraphResponse:
-    """A response before any fault changes it: status, JSON body, extra headers."""
+def graph_response(body: dict[str, Any], headers: Mapping[str, str], status: int = 200) -> Response:
+    """A JSON response with the headers of every Graph response."""
+    return Response(orjson.dumps(body), status, headers, JSON)
 
-    status: int
-    body: dict[str, Any]
-    headers: dict[str, str] = field(default_factory=dict)
 
-    @classmethod
-    def of_error(cls, error: dict[str, Any], trace: str, status: int = 400) -> GraphResponse:
-        """An error response; token errors have OAuth's header, as Meta's have."""
-        headers = {}
-        if error.get("code") in (102, 104, 190):
-            text = str(error["message"]).replace('"', "'")
-            headers["WWW-Authenticate"] = f'OAuth "Facebook Platform" "invalid_token" "{text}"'
-        return cls(status, {"error": {**error, "fbtrace_id": trace}}, headers)
-
-    def content(self) -> bytes:
-        """The body's bytes."""
-        return orjson.dumps(self.body)
-
-    def to_http(self, headers: dict[str, str]) -> Response:
-        """The HTTP response, with the headers of every Graph response."""
-        return Response(
-            self.content(),
-            self.status,
-            headers={**headers, **self.headers},
-            media_type=JSON,
-        )
+def error_response(error: GraphError, trace: str, headers: Mapping[str, str]) -> Response:
+    """An error response; token errors have OAuth's header, as Meta's have."""
+    headers = {**headers, **error.headers}
+    if error.code in (102, 104, 190):
+        text = error.message.replace('"', "'")
+        headers["WWW-Authenticate"] = f'OAuth "Facebook Platform" "invalid_token" "{text}"'
+    return graph_response({"error": {**error.error(), "fbtrace_id": trace}}, headers, error.status)

@@ -13,55 +13,44 @@ import logging
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import uvicorn
 
-from capi_assets.sandbox.clock import utc_now
 from capi_assets.sandbox.close_connection import DroppableConnectionProtocol
 from capi_assets.sandbox.faults import Fault
-from capi_assets.sandbox.inbox import Inbox
 from capi_assets.sandbox.server import create_app
-from capi_assets.sandbox.state import Datasets, SandboxState, Tokens
+from capi_assets.sandbox.state import Options, SandboxState
 from capi_assets.sandbox.tokens import digest_of
 
 log = logging.getLogger(__name__)
 
-START_SECONDS = 10.0  # uvicorn starts in well under one, also on a busy machine
 STOP_SECONDS = 10.0  # twice uvicorn's own time to close connections
 
 
 class SandboxServer:
     """A sandbox that listens while its `with` block runs, by default on 127.0.0.1 and a free port.
 
-    Arguments as for `SandboxState`. Its faults, clock and tokens can be changed while it runs;
-    `inbox` is what it received.
+    Arguments as in `Options`. Its faults, clock and tokens can be changed while it runs; `inbox`
+    is what it received, `url` (once started) stands for `https://graph.facebook.com`.
 
     Raises:
         OSError: on `start`, if the port is taken.
-        RuntimeError: on `start`, if it did not start within `START_SECONDS`.
     """
 
+    url: str
+
     def __init__(
-        self,
-        *,
-        clock: Callable[[], datetime] = utc_now,
-        tokens: Tokens = None,
-        datasets: Datasets = None,
-        app_secret: str | None = None,
-        state_path: str | Path | None = None,
-        host: str = "127.0.0.1",
-        port: int = 0,
+        self, *, host: str = "127.0.0.1", port: int = 0, **options: Unpack[Options]
     ) -> None:
-        self.state = SandboxState(
-            clock, tokens, datasets, app_secret=app_secret, state_path=state_path
-        )
+        self.state = SandboxState(options)
+        self.inbox = self.state.inbox
         self._address = (host, port)
-        self._server: uvicorn.Server | None = None
+        self._server = _uvicorn(self.state)
+        self._listener: socket.socket | None = None
         self._thread: threading.Thread | None = None
-        self._url: str | None = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -70,55 +59,33 @@ class SandboxServer:
         self.stop()
 
     def start(self) -> Self:
-        """Starts to listen; returns once it responds."""
+        """Starts to listen; a first request waits until uvicorn runs."""
         try:
-            listener = listening(*self._address)
+            self._listener = listening(*self._address)
         except OSError:
-            self.state.close()
+            self.stop()
             raise
-        self._url = url_of(listener)
-        self._server = _uvicorn(self.state)
+        self.url = url_of(self._listener)
         self._thread = threading.Thread(
-            target=self._server.run, args=([listener],), name="sandbox", daemon=True
+            target=self._server.run, args=([self._listener],), name="sandbox", daemon=True
         )
         self._thread.start()
-        pause = threading.Event()
-        for _ in range(int(START_SECONDS / 0.01)):
-            if self._server.started:
-                return self
-            if not self._thread.is_alive():
-                break
-            pause.wait(0.01)
-        self.stop()
-        raise RuntimeError("the sandbox did not start")
+        return self
 
     def stop(self) -> None:
         """Stops listening, ends responses that faults delay, and closes the state file."""
-        self.state.closing.set()
-        if self._server is not None and self._thread is not None:
-            self._server.should_exit = True
+        self._server.should_exit = True
+        if self._thread is not None:
             self._thread.join(STOP_SECONDS)
-            self._server = self._thread = None
-        self.state.close()
-
-    @property
-    def url(self) -> str:
-        """The URL to use in place of `https://graph.facebook.com`."""
-        if self._url is None:
-            raise RuntimeError("the sandbox is not started")
-        return self._url
-
-    @property
-    def inbox(self) -> Inbox:
-        """What it received."""
-        return self.state.inbox
+        if self._listener is not None:
+            self._listener.close()  # uvicorn does not, if it is stopped before it runs
+        self.inbox.close()
 
     def set_fault(self, kind: str, **settings: Any) -> Fault:
         """Switches a fault on; settings as for `Fault`."""
         return self.state.faults.put(Fault(kind, **settings))
 
     def clear_faults(self, kind: str | None = None) -> None:
-        """Switches the faults of one kind off, or all."""
         self.state.faults.remove(kind)
 
     def set_clock(self, at: datetime | None, *, ticking: bool = False) -> None:
@@ -127,8 +94,7 @@ class SandboxServer:
 
     def expire_token(self, token: str, at: datetime | None = None) -> None:
         """Lets a token expire at `at`; by default it has expired already."""
-        now = self.state.clock.now()
-        self.state.tokens.put(digest_of(token), now, expires_at=at or now - timedelta(seconds=1))
+        self.renew_token(token, at or self.state.clock.now() - timedelta(seconds=1))
 
     def renew_token(self, token: str, until: datetime | None = None) -> None:
         """Sets the time at which a token expires; None: never."""
@@ -139,22 +105,18 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8026,
     *,
-    clock: Callable[[], datetime] = utc_now,
-    tokens: Tokens = None,
-    datasets: Datasets = None,
-    app_secret: str | None = None,
-    state_path: str | Path | None = None,
     on_ready: Callable[[str], None] | None = None,
+    **options: Unpack[Options],
 ) -> None:
     """Runs until SIGINT or SIGTERM; called by `capi-assets sandbox`.
 
-    Arguments as for `SandboxState`; `on_ready` is called with the URL once it listens.
+    Arguments as in `Options`; `on_ready` is called with the URL once it listens.
 
     Raises:
         OSError: the port is taken.
     """
-    state = SandboxState(clock, tokens, datasets, app_secret=app_secret, state_path=state_path)
-    try:
+    state = SandboxState(options)
+    with closing(state.inbox):
         listener = listening(host, port)
         url = url_of(listener)
         log.info("The Meta sandbox listens at %s", url)
@@ -162,8 +124,6 @@ def serve(
             # The socket listens already: a first request waits until the server runs.
             on_ready(url)
         _uvicorn(state).run([listener])
-    finally:
-        state.close()
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -173,26 +133,13 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 def url_of(listener: socket.socket) -> str:
-    """The http address of a listening socket."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-class _Server(uvicorn.Server):
-    """uvicorn's server, which also ends responses that faults delay when it shuts down."""
-
-    def __init__(self, config: uvicorn.Config, state: SandboxState) -> None:
-        super().__init__(config)
-        self._state = state
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._state.closing.set()
-        await super().shutdown(sockets)
-
-
 def _uvicorn(state: SandboxState) -> uvicorn.Server:
     config = uvicorn.Config(
-        create_app(state=state),
+        create_app(state),
         http=DroppableConnectionProtocol,
         ws="none",
         lifespan="off",
@@ -203,4 +150,6 @@ def _uvicorn(state: SandboxState) -> uvicorn.Server:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=5,
     )
-    return _Server(config, state)
+    server = uvicorn.Server(config)
+    state.is_closing = lambda: server.should_exit
+    return server

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from threading import Event
+from typing import TypedDict
 
 from capi_assets.sandbox.clock import SandboxClock, utc_now
 from capi_assets.sandbox.faults import FaultStore
@@ -14,12 +14,9 @@ from capi_assets.sandbox.responses import Usage
 from capi_assets.sandbox.simulated_stats import Counting
 from capi_assets.sandbox.tokens import TokenStore
 
-Tokens = Mapping[str, datetime | None] | Iterable[str] | None
-Datasets = Mapping[str, str] | Iterable[str] | None
 
-
-class SandboxState:
-    """Clock, tokens, datasets, faults and inbox of one sandbox.
+class Options(TypedDict, total=False):
+    """How to set up a sandbox.
 
     `tokens`: the valid tokens, or a mapping to when each expires (aware, or None for never); None
     accepts any token. `datasets`: the ids that exist, or a mapping to their names; None accepts any
@@ -27,38 +24,33 @@ class SandboxState:
     that keeps what was received; None keeps it in memory.
     """
 
-    def __init__(
-        self,
-        clock: Callable[[], datetime] = utc_now,
-        tokens: Tokens = None,
-        datasets: Datasets = None,
-        *,
-        app_secret: str | None = None,
-        state_path: str | Path | None = None,
-    ) -> None:
-        self.clock = SandboxClock(clock)
-        self.tokens = TokenStore.of(tokens, self.clock.now(), app_secret)
-        self.datasets: dict[str, str] | None = None
-        if datasets is not None:
-            self.datasets = (
-                dict(datasets)
-                if isinstance(datasets, Mapping)
-                else {str(dataset): f"Dataset {dataset}" for dataset in datasets}
-            )
+    clock: Callable[[], datetime]
+    tokens: Mapping[str, datetime | None] | Iterable[str] | None
+    datasets: Mapping[str, str] | Iterable[str] | None
+    app_secret: str | None
+    state_path: str | Path | None
+
+
+class SandboxState:
+    """Clock, tokens, datasets, faults and inbox of one sandbox."""
+
+    def __init__(self, options: Options) -> None:
+        self.clock = SandboxClock(options.get("clock", utc_now))
         self.started_at = self.clock.now()
+        self.tokens = TokenStore(options.get("tokens"), self.started_at, options.get("app_secret"))
+        datasets = options.get("datasets")
+        if datasets is not None and not isinstance(datasets, Mapping):
+            datasets = {str(dataset): f"Dataset {dataset}" for dataset in datasets}
+        self.datasets = datasets
         self.faults = FaultStore()
-        self.inbox = Inbox(state_path)
+        self.inbox = Inbox(options.get("state_path"))
         self.usage: Usage | None = None
         self.counting = Counting()
-        self.closing = Event()
+        # Set by the server: whether it is stopping, which ends responses that faults delay.
+        self.is_closing: Callable[[], bool] = lambda: False
 
     def dataset_name(self, dataset: str) -> str | None:
         """The dataset's name, or None if there is none of this id."""
         if self.datasets is not None:
             return self.datasets.get(dataset)
         return f"Dataset {dataset}" if dataset.isascii() and dataset.isdigit() else None
-
-    def close(self) -> None:
-        """Ends responses that faults delay, and closes the state file."""
-        self.closing.set()
-        self.inbox.close()

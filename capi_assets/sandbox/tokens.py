@@ -9,9 +9,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from threading import Lock
 from typing import Any
 
 from capi_assets.sandbox.responses import GraphError
@@ -32,7 +31,6 @@ class Token:
     issued_at: datetime
     expires_at: datetime | None = None
     datasets: frozenset[str] | None = None
-    scopes: tuple[str, ...] = SCOPES
     data_access_expires_at: datetime | None = None
     may_inspect: bool = True
 
@@ -42,33 +40,25 @@ class Token:
         return self.digest[:8]
 
     def expired(self, now: datetime) -> bool:
-        """Whether the token has expired at `now`."""
         return self.expires_at is not None and now >= self.expires_at
 
 
-@dataclass
 class TokenStore:
-    """The tokens by digest; with `accepts_any_token` a token becomes valid when first seen."""
+    """The tokens by digest, with when each expires; `tokens` None accepts any not revoked."""
 
-    app_secret: str | None = field(default=None, repr=False)
-    accepts_any_token: bool = False
-    _tokens: dict[str, Token] = field(default_factory=dict, repr=False)
-    _revoked: set[str] = field(default_factory=set, repr=False)
-    _lock: Lock = field(default_factory=Lock, repr=False)
-
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         tokens: Mapping[str, datetime | None] | Iterable[str] | None,
         now: datetime,
         app_secret: str | None = None,
-    ) -> TokenStore:
-        """A store of tokens and when each expires, or of any token when `tokens` is None."""
-        store = cls(app_secret, accepts_any_token=tokens is None)
+    ) -> None:
+        self.app_secret = app_secret
+        self._accepts_any = tokens is None
+        self._tokens: dict[str, Token] = {}
+        self._revoked: set[str] = set()
         expiries = tokens if isinstance(tokens, Mapping) else dict.fromkeys(tokens or ())
         for token, expires_at in expiries.items():
-            store.put(digest_of(token), now, expires_at=expires_at)
-        return store
+            self.put(digest_of(token), now, expires_at=expires_at)
 
     def put(
         self,
@@ -81,46 +71,33 @@ class TokenStore:
         may_inspect: bool = True,
     ) -> Token:
         """Adds a token, or sets when it expires; `datasets` None keeps what was set before."""
-        with self._lock:
-            token = self._tokens.get(digest) or Token(digest, now)
-            token = replace(
-                token,
-                expires_at=expires_at,
-                data_access_expires_at=data_access_expires_at,
-                may_inspect=may_inspect,
-            )
-            if datasets is not None:
-                token = replace(token, datasets=frozenset(datasets))
-            self._tokens[digest] = token
-            self._revoked.discard(digest)
-            return token
+        known = self._tokens.get(digest) or Token(digest, now)
+        self._tokens[digest] = replace(
+            known,
+            expires_at=expires_at,
+            datasets=known.datasets if datasets is None else frozenset(datasets),
+            data_access_expires_at=data_access_expires_at,
+            may_inspect=may_inspect,
+        )
+        self._revoked.discard(digest)
+        return self._tokens[digest]
 
     def remove(self, digest: str) -> None:
         """Revokes a token: it is then unknown."""
-        with self._lock:
-            self._tokens.pop(digest, None)
-            self._revoked.add(digest)
+        self._tokens.pop(digest, None)
+        self._revoked.add(digest)
 
     def find(self, token: str | None, now: datetime) -> Token | None:
-        """The stored token; with `accepts_any_token` a new one is added."""
+        """The stored token; where any is accepted, a new one is added."""
         if not token:
             return None
         digest = digest_of(token)
-        with self._lock:
-            known = self._tokens.get(digest)
-            if known is None and self.accepts_any_token and digest not in self._revoked:
-                known = self._tokens[digest] = Token(digest, now)
-            return known
-
-    def with_fingerprint(self, fingerprint: str) -> Token | None:
-        """The token with this fingerprint."""
-        with self._lock:
-            return next((t for t in self._tokens.values() if t.fingerprint == fingerprint), None)
+        if self._accepts_any and digest not in self._revoked:
+            self._tokens.setdefault(digest, Token(digest, now))
+        return self._tokens.get(digest)
 
     def all(self) -> list[Token]:
-        """Every known token, oldest first."""
-        with self._lock:
-            return list(self._tokens.values())
+        return list(self._tokens.values())
 
     def admit(self, token: str | None, proof: str | None, now: datetime) -> Token:
         """The token of a call, if it is valid.
@@ -132,20 +109,14 @@ class TokenStore:
             raise GraphError("An access token is required to request this resource.", 104)
         known = self.find(token, now)
         if known is None:
-            raise GraphError(
-                "Invalid OAuth access token - Cannot parse access token", 190, status=401
-            )
-        if self.app_secret is not None and not self._is_proof(token, proof):
-            raise GraphError("Incorrect signature: appsecret_proof does not fit the token", 104)
-        if known.expired(now):
-            assert known.expires_at is not None
+            raise unknown_token()
+        if self.app_secret is not None:
+            expected = hmac.new(self.app_secret.encode(), token.encode(), hashlib.sha256)
+            if not hmac.compare_digest(expected.hexdigest(), proof or ""):
+                raise GraphError("Incorrect signature: appsecret_proof does not fit the token", 104)
+        if known.expires_at is not None and known.expired(now):
             raise session_expired(known.expires_at, now)
         return known
-
-    def _is_proof(self, token: str, proof: str | None) -> bool:
-        secret = (self.app_secret or "").encode()
-        expected = hmac.new(secret, token.encode(), hashlib.sha256).hexdigest()
-        return proof is not None and hmac.compare_digest(expected, proof)
 
     def is_app_token(self, token: str | None) -> bool:
         """Whether this is the app's own token, `app_id|app_secret`."""
@@ -155,6 +126,11 @@ class TokenStore:
 def digest_of(token: str) -> str:
     """The only form in which a token is stored."""
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+def unknown_token() -> GraphError:
+    """Meta's response to a token it never gave: 190 with HTTP 401."""
+    return GraphError("Invalid OAuth access token - Cannot parse access token", 190, status=401)
 
 
 def session_expired(ended: datetime, now: datetime) -> GraphError:
@@ -171,6 +147,7 @@ def session_expired(ended: datetime, now: datetime) -> GraphError:
 
 def describe(token: Token, now: datetime) -> dict[str, Any]:
     """The `data` object of Meta's /debug_token for a known token (times in Unix seconds)."""
+    targets = {} if token.datasets is None else {"target_ids": sorted(token.datasets)}
     described: dict[str, Any] = {
         "app_id": APP_ID,
         "type": "SYSTEM_USER",
@@ -179,22 +156,18 @@ def describe(token: Token, now: datetime) -> dict[str, Any]:
         "expires_at": _unix(token.expires_at),
         "is_valid": not token.expired(now),
         "issued_at": int(token.issued_at.timestamp()),
-        "scopes": list(token.scopes),
-        "granular_scopes": [
-            {"scope": scope, "target_ids": sorted(token.datasets)}
-            if token.datasets is not None
-            else {"scope": scope}
-            for scope in token.scopes
-        ],
+        "scopes": list(SCOPES),
+        "granular_scopes": [{"scope": scope, **targets} for scope in SCOPES],
     }
     if token.expires_at is not None and token.expired(now):
-        error = session_expired(token.expires_at, now)
-        described["error"] = {
-            "code": error.code,
-            "message": error.message,
-            "subcode": error.subcode,
-        }
+        described["error"] = reason(session_expired(token.expires_at, now))
     return described
+
+
+def reason(error: GraphError) -> dict[str, Any]:
+    """Why a token is not valid, as /debug_token writes it."""
+    written = {"code": error.code, "message": error.message, "subcode": error.subcode}
+    return {name: value for name, value in written.items() if value is not None}
 
 
 def _unix(moment: datetime | None) -> int:

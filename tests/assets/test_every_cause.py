@@ -187,7 +187,7 @@ def test_orders_that_stop_while_visits_go_on_tell_it_too(world: AssetHarness) ->
     verdict = verdicts(world)[hour_key(hour)]
     assert not verdict.passed
     assert verdict.metadata["cause"].value == Cause.ORDERS_MISSING
-    assert "about 40 did not arrive" in (verdict.description or "")
+    assert "about 40 orders did not arrive" in (verdict.description or "")
     (gap,) = [gap for gap in seen_gaps(world) if hour in gap.missing]
     assert (gap.cause, gap.orders_expected_missing) == (Cause.ORDERS_MISSING, 40)
 

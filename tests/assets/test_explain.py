@@ -82,7 +82,7 @@ def test_a_delivered_order_is_told_from_landing_to_trace_id(
         "email 1 digest",
         "Status confirmed, consent not recorded: ready.",
         f"{visit} is the only visit that shares a key with the order.",
-        "The visit lent client_ip_address, client_user_agent",
+        "The visit supplied client_ip_address, client_user_agent",
         "already_delivered",
         "accepted, with 1 event in the request",
         trace,
@@ -108,7 +108,7 @@ def test_a_pending_order_says_what_the_token_needs(world: AssetHarness, cli: Exp
     assert (attempt["http_status"], attempt["code"], attempt["subcode"]) == (401, 190, 463)
     assert "the token has expired" in attempt["words"]
     assert attempt["fbtrace_id"]
-    assert "Create a new access token" in read["to_do"]
+    assert "Create an access token" in read["to_do"]
     assert hour_key(hour) in read["to_do"]
 
 
@@ -263,11 +263,11 @@ def test_hash_names_the_spelling_that_makes_the_digest(world: AssetHarness, cli:
     )
     world.run(hour)
     for order_id, key, typed, spelling in (
-        ("tagged", "email", "  ANA.PERSON+shop@example.com", "as capi-assets spells it"),
+        ("tagged", "email", "  ANA.PERSON+shop@example.com", "as normalised by capi-assets"),
         ("plain", "em", EMAIL, "without its plus-tag"),
-        ("phone", "ph", "0044 7700900123", "as capi-assets spells it"),
+        ("phone", "ph", "0044 7700900123", "as normalised by capi-assets"),
         ("phone", "ph", "07700 900123", "read as a number of GB"),
-        ("hashed", "ph", "+44 7700 900123", "with a line feed behind it"),
+        ("hashed", "ph", "+44 7700 900123", "followed by a line feed"),
     ):
         found = cli.json(order_id, "--hash", key, typed)["hash"]
         equal = [each["name"] for each in found["spellings"] if found["key"] in each["equals"]]

@@ -39,8 +39,8 @@ def test_files_that_fit_no_hour_are_named(tmp_path: Path) -> None:
     (tmp_path / "orders" / "o.csv").write_text("order_id\n")
     landing = found("CAPI_LANDING", {"CAPI_LANDING": str(tmp_path)})
     assert landing.verdict == "warning"
-    assert "orders/o.csv" in landing.words
-    assert "date=2026-11-20/hour=13/" in landing.words
+    assert "orders/o.csv" in landing.text
+    assert "date=2026-11-20/hour=13/" in landing.text
 
 
 def test_a_secret_that_disagrees_is_not_shown() -> None:

@@ -36,7 +36,7 @@ def test_all_is_well(meta: SandboxServer) -> None:
     done = call(CAPI_DATASET_ID="42", CAPI_ACCESS_TOKEN=TOKEN)
     assert done.exit_code == 0, done.output
     assert "lets it send to dataset 42" in done.output
-    assert "has no end" in done.output
+    assert "does not expire" in done.output
     assert totals(meta.inbox)["events"]["accepted"] == 0
 
 

@@ -33,7 +33,7 @@ def history(of: Gap) -> GapHistory:
         (
             sample_gap(Cause.MATCH_KEYS_LOST, orders_with_fewer_keys=9),
             "fewer match keys",
-            "All orders arrived, but with fewer match keys, because orders carry too few match"
+            "All orders arrived, but with fewer match keys, because orders have too few match"
             " keys.",
         ),
         (
@@ -43,12 +43,12 @@ def history(of: Gap) -> GapHistory:
                 first_deadline=NOW + timedelta(days=1),
             ),
             "open",
-            "About 9 orders are missing, because fewer orders arrived than their visits promise.",
+            "About 9 orders are missing, because fewer orders arrived than visits suggest.",
         ),
         (
             sample_gap(Cause.ORDERS_MISSING, orders_expected_missing=9),
             "lost",
-            "About 9 orders are missing, because fewer orders arrived than their visits promise.",
+            "About 9 orders are missing, because fewer orders arrived than visits suggest.",
         ),
     ],
 )

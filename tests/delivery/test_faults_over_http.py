@@ -177,7 +177,7 @@ def test_a_refused_connection_leaves_events_pending(
     harness.clients = {DATASET: MetaClient(nowhere)}
     events = orders(10)
     harness.materialize(events)
-    assert harness.statuses(events) == {("pending", "meta_down"): 10}
+    assert harness.statuses(events) == {("pending", "no_connection"): 10}
     assert column(harness.ledger.state_of(events), "state") == ["pending"] * 10
 
 
@@ -252,17 +252,62 @@ class TestPoison:
             ("rejected", "unsupported_currency"): 1,
         }
 
-    def test_nothing_but_bad_events(self, harness: DeliveryHarness) -> None:
+    def test_nothing_but_bad_events_wait_until_another_event_is_accepted(
+        self, harness: DeliveryHarness
+    ) -> None:
         events = table(event(f"bad-{i}", custom_data={"currency": None}) for i in range(10))
-        harness.materialize(events)
+        for _ in range(2):
+            assert harness.materialize(events).rejected == 0
+            assert harness.statuses(events) == {("pending", "nothing_accepted"): 10}
+            assert set(column(harness.results(events), "subcode")) == {2804010}
+            harness.clock.move(hours=1)
+        assert harness.materialize(orders(1)).delivered == 1
+        assert harness.materialize(events).rejected == 10
         assert harness.statuses(events) == {("rejected", "missing_currency"): 10}
         assert harness.materialize(events).requests == 0
+
+    @pytest.mark.parametrize(
+        ("kind", "settings"),
+        [
+            ("error", {"code": 100, "subcode": 2804019, "http_status": 400}),
+            ("html", {"http_status": 413}),
+        ],
+    )
+    def test_a_run_in_which_meta_refuses_everything_settles_nothing(
+        self, harness: DeliveryHarness, kind: str, settings: dict[str, Any]
+    ) -> None:
+        assert harness.materialize(table(event(f"before-{i}") for i in range(5))).delivered == 5
+        events = orders(120)
+        harness.clock.move(hours=1)
+        for _ in range(2):
+            harness.sandbox.set_fault(kind, **settings)
+            summary = harness.materialize(events)
+            assert (summary.delivered, summary.rejected) == (0, 0)
+            assert {status for status, _ in harness.statuses(events)} == {"pending"}
+            assert harness.statuses(events)["pending", "nothing_accepted"] > 0
+            harness.clock.move(hours=1)
+        harness.sandbox.clear_faults()
+        assert harness.materialize(events).delivered == 120
+
+    def test_a_healthy_event_is_found_in_later_runs_among_nothing_but_bad_ones(
+        self, harness: DeliveryHarness
+    ) -> None:
+        harness.policy = replace(QUICK, bisection_requests=20)
+        rows = [event(f"bad-{i}", custom_data={"currency": None}) for i in range(60)]
+        events = table([*rows, event("good")])
+        for _ in range(8):
+            harness.materialize(events)
+            harness.clock.move(hours=1)
+        assert harness.statuses(events)["delivered", None] == 1
+        assert harness.statuses(events)["rejected", "missing_currency"] > 0
 
     def test_far_too_many_bad_events_end_within_the_budget_and_later_runs_go_on(
         self, harness: DeliveryHarness
     ) -> None:
         harness.policy = replace(QUICK, bisection_requests=20)
         events = table(event(f"bad-{i}", custom_data={"currency": None}) for i in range(100))
+        assert harness.materialize(events).rejected == 0
+        harness.materialize(orders(1))
         rejected = 0
         for _ in range(3):
             before = harness.requests()
@@ -272,20 +317,20 @@ class TestPoison:
             rejected += summary.rejected
         statuses = harness.statuses(events)
         assert statuses["rejected", "missing_currency"] == rejected
-        assert statuses["pending", "bisection_budget"] == 100 - rejected
+        assert statuses["pending", "nothing_accepted"] == 100 - rejected
 
-    def test_a_fault_of_the_account_that_looks_like_the_payloads_rejects_few(
+    def test_a_fault_of_the_account_that_looks_like_the_payloads_rejects_none(
         self, harness: DeliveryHarness
     ) -> None:
         harness.policy = replace(QUICK, events_per_request=100, bisection_requests=10)
-        harness.sandbox.set_fault("error", code=100, subcode=2804133, http_status=400)
+        harness.sandbox.set_fault("error", code=100, subcode=2804019, http_status=400)
         events = orders(1_000)
         summary = harness.materialize(events)
-        assert summary.rejected <= 30
+        assert summary.rejected == 0
         assert harness.requests() <= 40
-        assert [stop.reason for stop in summary.stops] == ["refused_together"]
+        assert [stop.reason for stop in summary.stops] == ["nothing_accepted"]
         harness.sandbox.clear_faults()
-        assert harness.materialize(events).delivered == 1_000 - summary.rejected
+        assert harness.materialize(events).delivered == 1_000
 
     @pytest.mark.parametrize("sick_hours", [1, 4])
     def test_healthy_hours_are_sent_in_the_first_run_whatever_hours_meta_rejects(
@@ -327,7 +372,7 @@ class TestPoison:
 
     def test_a_corrected_event_is_sent(self, harness: DeliveryHarness) -> None:
         bad = table([event("a", custom_data={"currency": None})])
-        harness.materialize(bad)
+        harness.materialize(pa.concat_tables([bad, orders(1)]))
         good = table([event("a")])
         assert harness.statuses(good) == {("pending", "corrected"): 1}
         harness.materialize(good)
@@ -345,14 +390,15 @@ class TestPoison:
         assert harness.statuses(events) == {("delivered", None): 9, ("expired", "expired"): 1}
 
 
-def test_a_request_of_more_events_than_meta_takes_is_halved_until_it_fits(
+def test_a_request_of_more_events_than_meta_takes_rejects_none_of_them(
     harness: DeliveryHarness,
 ) -> None:
     harness.policy = replace(POLICY, events_per_request=1_200)
     events = orders(1_200)
+    assert harness.materialize(events).delivered == 0
+    assert {status for status, _ in harness.statuses(events)} == {"pending"}
+    harness.policy = POLICY
     assert harness.materialize(events).delivered == 1_200
-    assert harness.received() == {"accepted": 1_200}
-    assert harness.requests() <= 13  # it cannot know that no event is to blame
 
 
 def test_a_gateway_that_finds_a_request_too_large_gets_smaller_ones(

@@ -211,9 +211,9 @@ def test_what_may_not_be_read_is_told_by_its_kind(
 def test_the_faults_of_insights_let_events_and_the_node_through(meta: SandboxServer) -> None:
     meta.set_fault("insights_refused")
     meta.set_fault("insights_throttled")
-    assert meta.state.faults.on_events(DATASET, NOW, set) == (None, 0)
-    assert meta.state.faults.on_read(DATASET, NOW) is None
-    assert meta.state.faults.on_insights(DATASET, NOW) is not None
+    assert meta.state.faults.draw("events", DATASET, NOW) is None
+    assert meta.state.faults.draw("reads", DATASET, NOW) is None
+    assert meta.state.faults.draw("insights", DATASET, NOW) is not None
 
 
 def test_the_app_secret_is_proven(meta: SandboxServer) -> None:

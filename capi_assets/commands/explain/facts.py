@@ -3,49 +3,38 @@
 Applies the rules of matching, eligibility and delivery to this one order and changes nothing.
 page.py prints it, as_json.py is for programs, next_step.py says what to do.
 
-    history = explain(Lake("data/lake"), ledger, "10042", now, rules)
+    history = explain(read_settings(), "10042")
     history.verdict, history.attempts, history.to_do
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import duckdb
 import orjson
 import pyarrow as pa
 
-from capi_assets.commands.explain.find_order import find, hour_of
+from capi_assets.commands.explain.find_order import Row, Search, find, hour_of
 from capi_assets.commands.explain.next_step import next_step
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.contracts.orders import Orders
-from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.plan import plan
-from capi_assets.delivery.policy import Policy
 from capi_assets.eligibility import withheld_reason
 from capi_assets.engine import DuckDBEngine
 from capi_assets.hours import HOUR, floor_hour, hours_between
 from capi_assets.lake import Lake
 from capi_assets.matching import candidates
 from capi_assets.meta.match_keys.hashed_keys import HASHED_KEYS
+from capi_assets.policies import delivery_policy, open_ledger
+from capi_assets.settings import Settings
 
 MAX_CANDIDATES = 10
-Row = dict[str, Any]
 
 _IDENTITY = ("order_id", "event_name", "dataset_id")
-
-
-@dataclass(frozen=True)
-class MatchingRules:
-    """The settings that the history depends on."""
-
-    lookback: timedelta
-    consent_required: bool
-    delivery: Policy
 
 
 @dataclass(frozen=True)
@@ -100,11 +89,8 @@ class OrderHistory:
 
 
 def explain(
-    lake: Lake,
-    ledger: Ledger,
+    settings: Settings,
     order_id: str,
-    now: datetime,
-    rules: MatchingRules,
     *,
     hour: datetime | None = None,
     event_name: str | None = None,
@@ -116,19 +102,21 @@ def explain(
         LakeError: the lake cannot be read.
         LedgerError: the ledger cannot be read.
     """
+    lake, now = Lake(settings.lake), settings.now or datetime.now(UTC)
     with duckdb.connect(":memory:") as connection:
-        found = find(lake, order_id, connection, hour=hour, event_name=event_name)
-        if not found.orders:
-            return _of_quarantined(order_id, found.quarantined, now)
-        order, *others = found.orders
+        orders, quarantined = find(Search(lake, connection, hour), order_id, event_name)
+        if not orders:
+            return _of_quarantined(order_id, quarantined, now)
+        order, *others = orders
         own_hour = hour_of(order)
-        event = _event(lake, own_hour, order, connection)
-        visits = _candidates(lake, order, rules.lookback, connection)
-    delivery: dict[str, Any] = {}
-    if event:
-        delivery = _delivery(lake, ledger, own_hour, event, now, rules.delivery)
+        condition = " AND ".join(f"{name} = ${n}" for n, name in enumerate(_IDENTITY, 1))
+        identity = [order[name] for name in _IDENTITY]
+        events = Search(lake, connection, own_hour).rows("matched_events", condition, identity)
+        visits = _candidates(lake, order, settings.lookback, connection)
+    event = events[0] if events else None
+    delivery = _delivery(lake, settings, own_hour, event, now) if event else {}
     planned, known = delivery.get("planned"), delivery.get("known")
-    verdict, reason = _verdict(order, event, rules.consent_required)
+    verdict, reason = _verdict(order, event, settings.consent_required)
     return OrderHistory(
         order_id=order_id,
         hour=own_hour,
@@ -136,7 +124,7 @@ def explain(
         verdict=verdict,
         reason=reason,
         to_do=next_step(own_hour, now, event=event, planned=planned, known=known),
-        quarantined=found.quarantined,
+        quarantined=quarantined,
         others=others,
         order=order,
         event=event,
@@ -162,28 +150,10 @@ def _of_quarantined(order_id: str, rows: list[Row], now: datetime) -> OrderHisto
     )
 
 
-def _event(
-    lake: Lake, hour: datetime, order: Mapping[str, Any], connection: duckdb.DuckDBPyConnection
-) -> Row | None:
-    schema = arrow_schema(MatchedEvents)
-    DuckDBEngine(connection).register(
-        "matched_events", lake.paths("matched_events", [hour]), schema
-    )
-    where = " AND ".join(f"{name} = ${place}" for place, name in enumerate(_IDENTITY, start=1))
-    result = connection.sql(
-        f"SELECT * FROM matched_events WHERE {where}", params=[order[name] for name in _IDENTITY]
-    )
-    rows: list[Row] = result.to_arrow_table().cast(schema).to_pylist()
-    return rows[0] if rows else None
-
-
 def _candidates(
-    lake: Lake,
-    order: Mapping[str, Any],
-    lookback: timedelta,
-    connection: duckdb.DuckDBPyConnection,
+    lake: Lake, order: Row, lookback: timedelta, connection: duckdb.DuckDBPyConnection
 ) -> list[Candidate]:
-    table = pa.Table.from_pylist([dict(order)], schema=arrow_schema(Orders))
+    table = pa.Table.from_pylist([order], schema=arrow_schema(Orders))
     hours = hours_between(
         floor_hour(order["occurred_at"] - lookback), floor_hour(order["occurred_at"]) + HOUR
     )
@@ -195,44 +165,35 @@ def _candidates(
 
 
 def _delivery(
-    lake: Lake,
-    ledger: Ledger,
-    hour: datetime,
-    event: Mapping[str, Any],
-    now: datetime,
-    policy: Policy,
+    lake: Lake, settings: Settings, hour: datetime, event: Row, now: datetime
 ) -> dict[str, Any]:
     """The fields of plan and ledger; planned with its whole hour, as events with one id compete."""
     schema = arrow_schema(MatchedEvents)
     columns = [name for name in schema.names if name != "payload"]
     events = lake.read("matched_events", [hour], schema, columns)
-    planned = plan(events, ledger.state_of(events), now, policy).to_pylist()
-    own = [row for row in planned if all(row[name] == event[name] for name in _IDENTITY)]
     alone = pa.Table.from_pylist([{name: event[name] for name in columns}], schema=events.schema)
-    return {
-        "planned": next(iter(own), None),
-        "known": next(iter(ledger.state_of(alone).to_pylist()), None),
-        "attempts": ledger.attempts_for(alone).to_pylist(),
-        "decisions": ledger.decisions_for(alone).to_pylist(),
-    }
+    with open_ledger(settings) as ledger:
+        planned = plan(events, ledger.state_of(events), now, delivery_policy(settings)).to_pylist()
+        own = [row for row in planned if all(row[name] == event[name] for name in _IDENTITY)]
+        return {
+            "planned": next(iter(own), None),
+            "known": next(iter(ledger.state_of(alone).to_pylist()), None),
+            "attempts": ledger.attempts_for(alone).to_pylist(),
+            "decisions": ledger.decisions_for(alone).to_pylist(),
+        }
 
 
-def _verdict(
-    order: Mapping[str, Any], event: Mapping[str, Any] | None, consent_required: bool
-) -> tuple[str, str | None]:
+def _verdict(order: Row, event: Row | None, consent_required: bool) -> tuple[str, str | None]:
     if event is not None:
         return event["verdict"], event["reason"]
-    alone = pa.Table.from_pylist([dict(order)], schema=arrow_schema(Orders))
+    alone = pa.Table.from_pylist([order], schema=arrow_schema(Orders))
     (reason,) = withheld_reason(alone, consent_required).to_pylist()
     return ("withheld", reason) if reason else ("not matched yet", None)
 
 
-def _digests(order: Mapping[str, Any], event: Mapping[str, Any] | None) -> dict[str, list[str]]:
+def _digests(order: Row, event: Row | None) -> dict[str, list[str]]:
     if event and event["payload"]:
         person: dict[str, Any] = orjson.loads(event["payload"]).get("user_data", {})
-        return {key: _as_list(person[key]) for key in HASHED_KEYS if key in person}
+        values = {key: person[key] for key in HASHED_KEYS if key in person}
+        return {k: list(map(str, v if isinstance(v, list) else [v])) for k, v in values.items()}
     return {key: str(order[key]).split() for key in HASHED_KEYS if order[key]}
-
-
-def _as_list(value: Any) -> list[str]:
-    return [str(each) for each in (value if isinstance(value, list) else [value])]

@@ -35,92 +35,54 @@ def next_step(
         )
     if event is None or planned is None:
         return f"Materialize {key}: the order is stored, but its event was not built yet."
-    return _ADVICE[planned["action"]](key, now, event, planned, known)
-
-
-def _send(key: str, now: datetime, event: Any, planned: Any, known: Any) -> str:
-    until = deadline(planned["deliver_until"].astimezone(UTC), now)
-    if not planned["reason"]:
-        return f"Materialize {key}: the event was never sent; Meta takes it until {until}."
-    return f"{_diagnosed('pending', key, planned, known)} Meta takes the event until {until}."
-
-
-def _diagnosed(stage: str, key: str, planned: Any, known: Any) -> str:
-    answer = known or {}
+    action, until = planned["action"], planned["deliver_until"].astimezone(UTC)
+    if action == "already_delivered":
+        return _delivered(event, planned, known)
+    if action == "withheld":
+        text = WITHHELD_TEXTS.get(planned["reason"], "It is withheld on purpose.")
+        return (
+            f"Nothing, unless the order records are wrong: {text} If status or consent change,"
+            f" land the order again and materialize {key}."
+        )
+    if action == "covered_by_pixel":
+        return (
+            "Nothing: the browser's Pixel reported the order, and past Meta's 48 hours a second"
+            " report would count twice."
+        )
+    if action == "send" and not planned["reason"]:
+        at = deadline(until, now)
+        return f"Materialize {key}: the event was never sent; Meta takes it until {at}."
+    answer = known if known and action in ("send", "rejected") else {}
     found = diagnose(
-        stage=stage,
+        stage=_STAGES.get(action, action),
         reason=planned["reason"],
-        http_status=answer.get("http_status"),
-        code=answer.get("code"),
-        subcode=answer.get("subcode"),
+        **{name: answer.get(name) for name in ("http_status", "code", "subcode")},
     )
-    return f"{found.remedy} Range: {key}." if found.then else found.remedy
+    advice = f"{found.remedy} Range: {key}." if found.then else found.remedy
+    if action == "send":
+        return f"{advice} Meta takes the event until {deadline(until, now)}."
+    if action == "expired":
+        return f"Meta took this event until {format_utc(until)}. {advice}"
+    if action == "future_dated":
+        return f"The order is dated {format_utc(event['occurred_at'])}. {advice}"
+    return advice
 
 
-def _delivered(key: str, now: datetime, event: Any, planned: Any, known: Any) -> str:
+_STAGES = {"send": "pending", "claimed_elsewhere": "pending", "hold_unknown": "unknown"}
+"""The stage of the waterfall of an action, where it has another name."""
+
+
+def _delivered(
+    event: Mapping[str, Any], planned: Mapping[str, Any], known: Mapping[str, Any] | None
+) -> str:
     when = known and known["delivered_at"]
     at = f" at {format_utc(when)}" if when else ""
     if event["verdict"] == "withheld":
-        words = WITHHELD_TEXTS.get(event["reason"], "It is withheld by now.")
-        return f"Meta accepted it{at}, and it cannot be retracted, though since: {words}"
+        text = WITHHELD_TEXTS.get(event["reason"], "It is withheld by now.")
+        return f"Meta accepted it{at}, and it cannot be retracted, though since: {text}"
     if planned["reason"] == reasons.PAYLOAD_CHANGED:
         return (
             f"Nothing: Meta accepted it{at}. The event built now differs from what was sent, and"
             " Meta keeps what it got first."
         )
     return f"Nothing: Meta accepted it{at}."
-
-
-def _withheld(key: str, now: datetime, event: Any, planned: Any, known: Any) -> str:
-    words = WITHHELD_TEXTS.get(planned["reason"], "It is withheld on purpose.")
-    return (
-        f"Nothing, unless the order records are wrong: {words} If status or consent change, land"
-        f" the order again and materialize {key}."
-    )
-
-
-def _invalid(key: str, now: datetime, event: Any, planned: Any, known: Any) -> str:
-    return _diagnosed("invalid", key, planned, None)
-
-
-def _rejected(key: str, now: datetime, event: Any, planned: Any, known: Any) -> str:
-    return _diagnosed("rejected", key, planned, known)
-
-
-def _expired(key: str, now: datetime, event: Any, planned: Any, known: Any) -> str:
-    until = format_utc(planned["deliver_until"])
-    return f"Meta took this event until {until}. {_diagnosed('expired', key, planned, None)}"
-
-
-def _held(key: str, now: datetime, event: Any, planned: Any, known: Any) -> str:
-    return _diagnosed("unknown", key, planned, None)
-
-
-def _pixel(key: str, now: datetime, event: Any, planned: Any, known: Any) -> str:
-    return (
-        "Nothing: the browser's Pixel reported the order, and past Meta's 48 hours a second report"
-        " would count twice."
-    )
-
-
-def _future_dated(key: str, now: datetime, event: Any, planned: Any, known: Any) -> str:
-    when = format_utc(event["occurred_at"])
-    return f"The order is dated {when}. {_diagnosed('future_dated', key, planned, None)}"
-
-
-def _elsewhere(key: str, now: datetime, event: Any, planned: Any, known: Any) -> str:
-    return _diagnosed("pending", key, planned, None)
-
-
-_ADVICE = {
-    "send": _send,
-    "already_delivered": _delivered,
-    "withheld": _withheld,
-    "invalid": _invalid,
-    "covered_by_pixel": _pixel,
-    "hold_unknown": _held,
-    "rejected": _rejected,
-    "expired": _expired,
-    "future_dated": _future_dated,
-    "claimed_elsewhere": _elsewhere,
-}

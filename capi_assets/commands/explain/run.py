@@ -1,22 +1,22 @@
-"""`explain` with the lake, ledger, rules and clock of the settings, printed."""
+"""`explain` with what the command line was given, printed."""
 
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 
 import click
 from rich.console import Console
 
 from capi_assets.commands.explain.as_json import as_json
-from capi_assets.commands.explain.facts import MatchingRules, OrderHistory, explain
+from capi_assets.commands.explain.facts import explain
 from capi_assets.commands.explain.find_order import UnknownOrderError
 from capi_assets.commands.explain.page import show
-from capi_assets.commands.explain.spellings import SpellingCheck, check_spelling, key_named
+from capi_assets.commands.explain.spellings import check_spelling, key_named
 from capi_assets.delivery.ledger.ledger import LedgerError
-from capi_assets.lake import Lake, LakeError
+from capi_assets.lake import LakeError
 from capi_assets.meta.match_keys.countries import region_of
-from capi_assets.policies import delivery_policy, hash_policy, open_ledger
+from capi_assets.policies import hash_policy
 from capi_assets.settings import Settings
 
 
@@ -36,41 +36,23 @@ def explain_here(
         ClickException: the order is unknown, the key or country is none, or lake or ledger
             cannot be read; the message says what to do.
     """
-    key = _checked(typed[0], country) if typed else None
+    key, value = typed or ("", "")
     try:
-        story = _story(settings, order_id, hour, event_name)
-    except (UnknownOrderError, LakeError, LedgerError) as error:
-        raise click.ClickException(str(error)) from None
-    inquiry = _inquiry(settings, story, key, typed[1], country) if key and typed else None
-    if for_programs:
-        click.echo(json.dumps(as_json(story, inquiry), indent=2))
-    else:
-        show(story, Console(), inquiry)
-
-
-def _story(
-    settings: Settings, order_id: str, hour: datetime | None, event_name: str | None
-) -> OrderHistory:
-    rules = MatchingRules(settings.lookback, settings.consent_required, delivery_policy(settings))
-    now = settings.now or datetime.now(UTC)
-    with open_ledger(settings) as ledger:
-        return explain(
-            Lake(settings.lake), ledger, order_id, now, rules, hour=hour, event_name=event_name
-        )
-
-
-def _checked(name: str, country: str | None) -> str:
-    if country and region_of(country) is None:
-        raise click.BadParameter(f"{country!r} is no country of ISO 3166-1, such as DE")
-    try:
-        return key_named(name)
+        if typed and country and region_of(country) is None:
+            raise ValueError(f"{country!r} is no country of ISO 3166-1, such as DE")
+        key = key_named(key) if typed else key
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
-
-
-def _inquiry(
-    settings: Settings, story: OrderHistory, key: str, value: str, country: str | None
-) -> SpellingCheck:
-    if value == "-":
-        value = click.prompt(key, hide_input=True, err=True)
-    return check_spelling(key, value, country, hash_policy(settings), story.digests)
+    try:
+        history = explain(settings, order_id, hour=hour, event_name=event_name)
+    except (UnknownOrderError, LakeError, LedgerError) as error:
+        raise click.ClickException(str(error)) from None
+    check = None
+    if typed:
+        if value == "-":
+            value = click.prompt(key, hide_input=True, err=True)
+        check = check_spelling(key, value, country, hash_policy(settings), history.digests)
+    if for_programs:
+        click.echo(json.dumps(as_json(history, check), indent=2))
+    else:
+        show(history, Console(), check)

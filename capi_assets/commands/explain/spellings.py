@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -21,7 +22,7 @@ from capi_assets.commands.explain.masking import short
 from capi_assets.coverage.formatting import join_names
 from capi_assets.ingest.hashing import CONTACT_FIELDS, HashPolicy
 from capi_assets.meta.match_keys.digests import digest, sha256
-from capi_assets.meta.match_keys.hashed_keys import HASHED_KEYS, normalise, problem_text
+from capi_assets.meta.match_keys.hashed_keys import HASHED_KEYS, Normalised, normalise, problem_text
 
 OURS = "as normalised by capi-assets"
 
@@ -62,24 +63,17 @@ def key_named(name: str) -> str:
 
 
 def check_spelling(
-    key: str,
-    typed: str,
-    country: str | None,
-    policy: HashPolicy,
-    sent: Mapping[str, Sequence[str]],
+    key: str, typed: str, country: str | None, policy: HashPolicy, sent: Mapping[str, Sequence[str]]
 ) -> SpellingCheck:
     """Compares the spellings of `typed` with `sent`, the digests of the event per match key."""
-    by_digest: dict[str, list[str]] = {}
+    by_digest: defaultdict[str, list[str]] = defaultdict(list)
     for name, values in sent.items():
         for value in values:
-            # Meta's parameter builder appends a suffix after a dot.
-            by_digest.setdefault(value[:64] if len(value) > 64 else value, []).append(name)
-    tried: list[Spelling] = []
-    seen: set[str] = set()
+            by_digest[value[:64]].append(name)  # Meta's parameter builder appends a suffix
+    names: dict[str, str] = {}
     for name, made in _digests(key, typed, country, policy):
-        if made not in seen:
-            seen.add(made)
-            tried.append(Spelling(name, made, tuple(by_digest.get(made, ()))))
+        names.setdefault(made, name)
+    tried = [Spelling(name, made, tuple(by_digest.get(made, ()))) for made, name in names.items()]
     if not any(each.sent_as for each in tried) and key == "ph":
         tried += _of_other_countries(typed, policy, by_digest)
     return SpellingCheck(key, tried, _sentence(key, typed, country, policy, tried, sent))
@@ -89,7 +83,7 @@ def _digests(
     key: str, typed: str, country: str | None, policy: HashPolicy
 ) -> Iterator[tuple[str, str]]:
     """Names of spellings with their digests; of equal digests the first name counts."""
-    forms = _forms(key, typed, country, policy)
+    forms = _normalised(key, typed, country, policy).forms
     for form in forms:
         yield _ours(key, country, policy), digest(form)
     if key in ("ph", "st", "zp"):
@@ -105,7 +99,7 @@ def _digests(
         yield "followed by a line feed", sha256(f"{form}\n")
 
 
-def _forms(key: str, typed: str, country: str | None, policy: HashPolicy) -> tuple[str, ...]:
+def _normalised(key: str, typed: str, country: str | None, policy: HashPolicy) -> Normalised:
     return normalise(
         key,
         typed,
@@ -113,7 +107,7 @@ def _forms(key: str, typed: str, country: str | None, policy: HashPolicy) -> tup
         default_country=policy.default_country,
         date_format=policy.date_format,
         external_id_form=policy.external_id_form,
-    ).forms
+    )
 
 
 def _ours(key: str, country: str | None, policy: HashPolicy) -> str:
@@ -209,17 +203,14 @@ def _of_other_countries(
     typed: str, policy: HashPolicy, by_digest: Mapping[str, Sequence[str]]
 ) -> list[Spelling]:
     """Spellings as a national number of another country whose digest was sent."""
-    found: dict[str, list[str]] = {}
-    for each in pycountry.countries:
-        for form in _forms("ph", typed, each.alpha_2, policy):
-            made = digest(form)
+    regions: defaultdict[str, list[str]] = defaultdict(list)
+    for country in sorted(each.alpha_2 for each in pycountry.countries):
+        for made in map(digest, _normalised("ph", typed, country, policy).forms):
             if made in by_digest:
-                found.setdefault(made, []).append(each.alpha_2)
+                regions[made].append(country)
     return [
-        Spelling(
-            f"read as a number of {join_names(sorted(regions)[:4])}", made, tuple(by_digest[made])
-        )
-        for made, regions in found.items()
+        Spelling(f"read as a number of {join_names(names[:4])}", made, tuple(by_digest[made]))
+        for made, names in regions.items()
     ]
 
 
@@ -250,9 +241,7 @@ def _sentence(
         )
     if not sent.get(key):
         return f"The event has no {key}, so there is nothing to compare."
-    problem = normalise(
-        key, typed, country, default_country=policy.default_country, date_format=policy.date_format
-    ).problem
+    problem = _normalised(key, typed, country, policy).problem
     why = f" As {key} the value cannot be sent: {problem_text(problem)}" if problem else ""
     digests = join_names(short(value) for value in sent[key])
     return (

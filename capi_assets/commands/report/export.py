@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from collections import Counter
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,7 +11,16 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from capi_assets.commands.report.facts import Report
-from capi_assets.hours import HOUR
+from capi_assets.hours import HOUR, hours_between
+
+_ADDED = pa.schema(
+    {
+        **dict.fromkeys(("judged", "flagged"), pa.bool_()),
+        "coverage_of_hour": pa.float64(),
+        **dict.fromkeys(("delivered_late_in_hour", "gap"), pa.int64()),
+        "cause": pa.string(),
+    }
+)
 
 
 def numbers(report: Report) -> pa.Table:
@@ -19,30 +29,23 @@ def numbers(report: Report) -> pa.Table:
     Columns added: judged, flagged, coverage_of_hour, delivered_late_in_hour, gap (its number in
     the report, null where there is none) and cause.
     """
-    flags = {row["hour"].astimezone(UTC): row for row in report.flags.to_pylist()}
-    late: dict[object, int] = {}
+    flags = {row["hour"]: row for row in report.flags.to_pylist()}
+    late: Counter[datetime] = Counter()
     for row in report.late.to_pylist():
-        hour = row["hour"].astimezone(UTC)
-        late[hour] = late.get(hour, 0) + row["orders"]
-    gaps = {}
-    for number, history in enumerate(report.histories, 1):
-        hour = history.gap.first_hour
-        while hour <= history.gap.last_hour:
-            gaps[hour] = (number, str(history.gap.cause))
-            hour += HOUR
-    hours = [hour.astimezone(UTC) for hour in report.health["hour"].to_pylist()]
-    added = {
-        "judged": pa.array([_flag(flags.get(h), "judged") for h in hours], pa.bool_()),
-        "flagged": pa.array([_flag(flags.get(h), "flagged") for h in hours], pa.bool_()),
-        "coverage_of_hour": pa.array(
-            [flags[h]["coverage"] if h in flags else None for h in hours], pa.float64()
-        ),
-        "delivered_late_in_hour": pa.array([late.get(h, 0) for h in hours], pa.int64()),
-        "gap": pa.array([gaps[h][0] if h in gaps else None for h in hours], pa.int64()),
-        "cause": pa.array([gaps[h][1] if h in gaps else None for h in hours], pa.string()),
+        late[row["hour"]] += row["orders"]
+    gaps = {
+        hour: (number, str(history.gap.cause))
+        for number, history in enumerate(report.histories, 1)
+        for hour in hours_between(history.gap.first_hour, history.gap.last_hour + HOUR)
     }
+    rows = []
+    for hour in report.health["hour"].to_pylist():
+        flag = flags.get(hour, {})
+        number, cause = gaps.get(hour, (None, None))
+        state = (flag.get("judged"), flag.get("flagged"), flag.get("coverage"))
+        rows.append(dict(zip(_ADDED.names, (*state, late[hour], number, cause), strict=True)))
     table = report.health
-    for name, column in added.items():
+    for name, column in zip(_ADDED.names, pa.Table.from_pylist(rows, _ADDED).columns, strict=True):
         table = table.append_column(name, column)
     return table
 
@@ -54,7 +57,3 @@ def write_numbers(report: Report, page: Path) -> list[Path]:
     pacsv.write_csv(table, paths[0])
     pq.write_table(table, paths[1], compression="zstd")
     return paths
-
-
-def _flag(row: dict[str, object] | None, name: str) -> bool | None:
-    return bool(row[name]) if row is not None else None

@@ -2,13 +2,13 @@
 
 Reads and computes; page.py draws the page of them, text.py words it, export.py writes the numbers.
 
-    report = from_settings(read_settings(), hours)
+    report = gather(read_settings(), hours)
     Path("report.html").write_text(page(report))
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -24,9 +24,9 @@ from capi_assets.contracts.meta_stats import MetaStats
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.coverage.flags import CoveragePolicy, flag_hours
 from capi_assets.coverage.gap_history import GapHistory, gap_histories
-from capi_assets.coverage.late_orders import LATE, late_causes, late_events, late_orders
-from capi_assets.coverage.match_key_shares import MATCH_KEY_COUNTS, match_key_counts
-from capi_assets.coverage.outcomes import LOSSES, losses
+from capi_assets.coverage.late_orders import late_causes, late_events, late_orders
+from capi_assets.coverage.match_key_shares import match_key_counts
+from capi_assets.coverage.outcomes import losses
 from capi_assets.coverage.stored_health import NEIGHBOURS
 from capi_assets.delivery.ledger.schema import ATTEMPT
 from capi_assets.delivery.reasons import PAYLOAD_CHANGED
@@ -39,7 +39,8 @@ _BATCH_HOURS = 24
 """Hours read at a time, so that memory does not grow with the range."""
 
 _EVENTS = [name for name in arrow_schema(MatchedEvents).names if name != "payload"]
-_DELIVERED = ["occurred_at", "delivered_at", "status"]
+_DELIVERED = ["occurred_at", "delivered_at", "status", "reason"]
+_CHANGED = (pc.field("status") == "delivered") & (pc.field("reason") == PAYLOAD_CHANGED)
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Report:
         match_keys: match keys per hour (`match_key_shares.MATCH_KEY_COUNTS`).
         changed: delivered orders whose payload would differ if sent today.
         meta_stats: Meta's counts compared with ours, as far as they are stored.
-        deliveries: occurred_at, delivered_at and status of every event.
+        deliveries: occurred_at, delivered_at, status and reason of every event.
         histories: the gaps, in time order.
     """
 
@@ -71,96 +72,53 @@ class Report:
     histories: Sequence[GapHistory]
 
 
-def from_settings(settings: Settings, hours: Sequence[datetime]) -> Report:
-    """The report of `hours` (consecutive) by the settings; called by the command line.
+def gather(settings: Settings, hours: Sequence[datetime]) -> Report:
+    """The report of `hours` (consecutive), read a day at a time; called by the command line.
 
     The ledger is opened only if orders were late; a ledger that cannot be reached raises then.
     """
-
-    def attempts_of(events: pa.Table) -> pa.Table:
-        if not events.num_rows:
-            return ATTEMPT.empty_table()
-        with open_ledger(settings) as ledger:
-            return ledger.attempts_for(events)
-
+    lake, policy = Lake(settings.lake), coverage_policy(settings)
     now = settings.now or datetime.now(UTC)
-    return gather(Lake(settings.lake), attempts_of, hours, now, coverage_policy(settings))
-
-
-def gather(
-    lake: Lake,
-    attempts_of: Callable[[pa.Table], pa.Table],
-    hours: Sequence[datetime],
-    now: datetime,
-    policy: CoveragePolicy,
-) -> Report:
-    """Reads `hours` (consecutive) a day at a time; changes nothing.
-
-    `attempts_of` is `Ledger.attempts_for`; it gets the events of late orders, or no rows.
-    """
     start, end = hour_range(hours)
     around = hours_between(start - NEIGHBOURS, end + NEIGHBOURS)
     health = lake.read("attribution_health", around, arrow_schema(AttributionHealth))
     known = lake.hours("attribution_health")
     expected = [h for h in hours if known and known[0] <= h < floor_hour(now) + HOUR]
     flags = _within(flag_hours(health, policy, now, expected_hours=expected), start, end)
-    parts = [
-        _read(lake, hours[i : i + _BATCH_HOURS], policy) for i in range(0, len(hours), _BATCH_HOURS)
-    ]
-    late = pa.concat_tables([LATE.empty_table(), *(part.late for part in parts)])
-    events = pa.concat_tables([part.late_events for part in parts])
-    causes = late_causes(late, events, attempts_of(events)) if late.num_rows else {}
+    days = [hours[i : i + _BATCH_HOURS] for i in range(0, len(hours), _BATCH_HOURS)]
+    parts = [_read(lake, day, policy) for day in days]
+    tables = {name: pa.concat_tables(part[name] for part in parts) for name in parts[0]}
+    late, events = tables["late"], tables.pop("late_events")
+    attempts = ATTEMPT.empty_table()
+    if events.num_rows:
+        with open_ledger(settings) as ledger:
+            attempts = ledger.attempts_for(events)
     return Report(
         hours=hours,
         now=now,
         health=_within(health, start, end),
         flags=flags,
-        late=late,
-        losses=pa.concat_tables([LOSSES.empty_table(), *(part.losses for part in parts)]),
-        match_keys=pa.concat_tables(
-            [MATCH_KEY_COUNTS.empty_table(), *(part.match_keys for part in parts)]
-        ),
-        changed=sum(part.changed for part in parts),
+        changed=tables["deliveries"].filter(_CHANGED).num_rows,
         meta_stats=lake.read("meta_stats", hours, arrow_schema(MetaStats)).to_pylist(),
-        deliveries=pa.concat_tables([part.deliveries for part in parts]),
-        histories=gap_histories(flags, late, causes),
+        histories=gap_histories(flags, late, late_causes(late, events, attempts)),
+        **tables,
     )
 
 
-@dataclass(frozen=True)
-class _Part:
-    late: pa.Table
-    late_events: pa.Table
-    losses: pa.Table
-    match_keys: pa.Table
-    changed: int
-    deliveries: pa.Table
-
-
-def _read(lake: Lake, hours: Sequence[datetime], policy: CoveragePolicy) -> _Part:
+def _read(lake: Lake, hours: Sequence[datetime], policy: CoveragePolicy) -> dict[str, pa.Table]:
     events = lake.read("matched_events", hours, arrow_schema(MatchedEvents), _EVENTS)
     results = lake.read("delivery_results", hours, arrow_schema(DeliveryResults))
     quarantined = lake.read("quarantined_orders", hours, arrow_schema(Quarantine))
     late = late_orders(results, policy)
-    return _Part(
-        late=late,
-        late_events=late_events(results, late, policy),
-        losses=losses(events, results, quarantined),
-        match_keys=match_key_counts(events),
-        changed=pc.sum(pc.fill_null(_was_changed(results), False)).as_py() or 0,
-        deliveries=results.select(_DELIVERED),
-    )
-
-
-def _was_changed(results: pa.Table) -> pa.ChunkedArray:
-    delivered = pc.equal(results["status"], "delivered")
-    return pc.and_(delivered, pc.equal(results["reason"], PAYLOAD_CHANGED))
+    return {
+        "late": late,
+        "late_events": late_events(results, late, policy),
+        "losses": losses(events, results, quarantined),
+        "match_keys": match_key_counts(events),
+        "deliveries": results.select(_DELIVERED),
+    }
 
 
 def _within(rows: pa.Table, start: datetime, end: datetime) -> pa.Table:
-    type_ = UTC_MICROSECONDS
-    hour = rows["hour"]
-    inside = pc.and_(
-        pc.greater_equal(hour, pa.scalar(start, type_)), pc.less(hour, pa.scalar(end, type_))
-    )
-    return rows.filter(inside)
+    first, last = (pa.scalar(moment, UTC_MICROSECONDS) for moment in (start, end))
+    return rows.filter((pc.field("hour") >= first) & (pc.field("hour") < last))

@@ -5,7 +5,7 @@ phone and on paper, and follows light and dark.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
@@ -26,7 +26,7 @@ from capi_assets.commands.report.waterfall import (
     waterfall_totals,
 )
 from capi_assets.coverage import charts
-from capi_assets.coverage.buckets import buckets_of
+from capi_assets.coverage.buckets import Buckets, buckets_of
 from capi_assets.coverage.charts import NARROW, WIDE, Chart, GapBand
 from capi_assets.coverage.formatting import count, format_duration, format_utc
 from capi_assets.coverage.freshness import freshness
@@ -113,7 +113,10 @@ def _figures(report: Report, totals: WaterfallTotals) -> list[_Figure]:
             "Coverage over time",
             "Above, the share of eligible orders at Meta; below, all orders. Gaps carry their"
             " number.",
-            {w: _coverage(report, bands, w) for w in _MAX_BUCKETS},
+            report.hours,
+            lambda buckets, width: charts.coverage_chart(
+                report.health, report.late, bands, buckets, width=width
+            ),
         ),
     ]
     if deadlines := _deadline_bars(bands, report.now):
@@ -132,38 +135,34 @@ def _figures(report: Report, totals: WaterfallTotals) -> list[_Figure]:
             "Match keys over time",
             "The higher a row, the more events carry the key. A drop means the tracker stopped"
             " sending it.",
-            {w: _match_keys(report, w) for w in _MAX_BUCKETS},
+            report.hours,
+            lambda buckets, width: charts.match_keys_chart(
+                match_key_shares(report.match_keys, buckets), buckets, width=width
+            ),
         ),
         _over_time(
             "freshness",
             "Freshness",
             "Time from the order to Meta’s acceptance, by the time of the order, on a logarithmic"
             " scale.",
-            {w: _freshness(report, w) for w in _MAX_BUCKETS},
+            report.hours,
+            lambda buckets, width: charts.freshness_chart(
+                freshness(report.deliveries, buckets), buckets, width=width
+            ),
         ),
     ]
 
 
-def _over_time(name: str, title: str, hint: str, drawn: dict[int, Chart]) -> _Figure:
-    wide = drawn[WIDE]
-    svgs = {"wide": wide.svg, "narrow": drawn[NARROW].svg}
+def _over_time(
+    name: str,
+    title: str,
+    hint: str,
+    hours: Sequence[datetime],
+    draw: Callable[[Buckets, int], Chart],
+) -> _Figure:
+    wide, narrow = (draw(buckets_of(hours, most), w) for w, most in _MAX_BUCKETS.items())
+    svgs = {"wide": wide.svg, "narrow": narrow.svg}
     return _Figure(name, title, hint, wide.headline, legend=wide.legend, svgs=svgs)
-
-
-def _coverage(report: Report, bands: Sequence[GapBand], width: int) -> Chart:
-    buckets = buckets_of(report.hours, _MAX_BUCKETS[width])
-    return charts.coverage_chart(report.health, report.late, bands, buckets, width=width)
-
-
-def _match_keys(report: Report, width: int) -> Chart:
-    buckets = buckets_of(report.hours, _MAX_BUCKETS[width])
-    shares = match_key_shares(report.match_keys, buckets)
-    return charts.match_keys_chart(shares, buckets, width=width)
-
-
-def _freshness(report: Report, width: int) -> Chart:
-    buckets = buckets_of(report.hours, _MAX_BUCKETS[width])
-    return charts.freshness_chart(freshness(report.deliveries, buckets), buckets, width=width)
 
 
 def _deadline_bars(bands: Sequence[GapBand], now: datetime) -> Bars | None:

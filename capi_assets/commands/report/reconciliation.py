@@ -12,7 +12,14 @@ from datetime import datetime
 from typing import Any
 
 from capi_assets.coverage.formatting import count
-from capi_assets.coverage.reconciliation.text import OFF, advice, hour_off, hour_sentence, ours
+from capi_assets.coverage.reconciliation.text import (
+    OFF,
+    advice,
+    hour_off,
+    hour_sentence,
+    is_lasting,
+    totals,
+)
 
 Row = Mapping[str, Any]
 
@@ -72,10 +79,11 @@ def agreement(rows: Sequence[Row]) -> Agreement | None:
 def _sentence(compared: Sequence[Row], hours: int, off: int) -> str:
     if not hours:
         return "No hour could be compared with Meta's counts."
-    theirs = sum(row["meta_events"] or 0 for row in compared)
+    sums = totals(compared)
     sentence = (
         f"In {count(hours, 'hour')} that could be compared, Meta counts"
-        f" {count(theirs, 'event')} and our records show {sum(map(ours, compared)):,} delivered"
+        f" {count(sums['meta_events'] or 0, 'event')} and our records show"
+        f" {sums['our_delivered']:,} delivered"
     )
     if off:
         return f"{sentence}; in {off:,} of them there is a lasting, unexplained difference."
@@ -106,20 +114,15 @@ def _table(compared: Sequence[Row], has_datasets: bool) -> list[list[str]]:
             groups[row["dataset_id"], row["event_name"]].append(row)
     body = []
     for (dataset, name), rows in sorted(groups.items()):
-        lasting = sum(row["verdict"] in OFF and row["sustained"] for row in rows)
+        sums, lasting = totals(rows), sum(map(is_lasting, rows))
         body.append(
             [
                 *([dataset] if has_datasets else []),
                 name,
-                f"{sum(row['meta_events'] or 0 for row in rows):,}",
-                f"{sum(map(ours, rows)):,}",
-                _signed(sum(row["difference"] or 0 for row in rows)),
-                _signed(sum(row["unexplained"] or 0 for row in rows)),
+                f"{sums['meta_events'] or 0:,}",
+                f"{sums['our_delivered']:,}",
+                *(f"{sums[of]:+,}" if sums[of] else "0" for of in ("difference", "unexplained")),
                 f"{lasting:,}",
             ]
         )
     return body
-
-
-def _signed(value: int) -> str:
-    return f"{value:+,}" if value else "0"

@@ -21,7 +21,7 @@ from capi_assets.coverage.formatting import (
     percent,
 )
 from capi_assets.coverage.gap_history import GapHistory
-from capi_assets.coverage.gap_text import during, visits_text
+from capi_assets.coverage.gap_text import during, orders_text, visits_text
 from capi_assets.coverage.gaps import Gap
 from capi_assets.coverage.labels import LOST_FOR_GOOD, STAGE_LABELS, WAITING, reason_label
 from capi_assets.coverage.outcomes import STAGES
@@ -66,18 +66,14 @@ def headline(report: Report, totals: WaterfallTotals) -> str:
 
 
 def _recovered_gaps(histories: Sequence[GapHistory]) -> str:
-    return count(sum(1 for history in histories if history.recovered), "gap")
+    return count(sum(history.recovered > 0 for history in histories), "gap")
 
 
 def _missing_values(totals: WaterfallTotals) -> dict[str, float]:
+    v = totals.values
     values = {
-        currency: round(
-            totals.values["orders", currency]
-            - totals.values["withheld", currency]
-            - totals.values["delivered", currency],
-            4,
-        )
-        for currency in totals.currencies
+        c: round(v["orders", c] - v["withheld", c] - v["delivered", c], 4)
+        for c in totals.currencies
     }
     return {currency: value for currency, value in values.items() if value}
 
@@ -100,6 +96,7 @@ def gap_card(history: GapHistory, number: int, now: datetime) -> GapCard:
     gap = history.gap
     state, mood = _state(history)
     cause = _cause(history)
+    unmatched = f"{count(gap.unmatched, 'order')}, sent with only their own match keys"
     facts = [
         ("Began", format_utc(gap.first_hour)),
         ("Ended", f"{format_utc(gap.last_hour + HOUR)}, {count(gap.hours, 'hour')} affected"),
@@ -111,7 +108,7 @@ def gap_card(history: GapHistory, number: int, now: datetime) -> GapCard:
         ("Need corrected input", _orders(gap.correctable, gap.correctable_money)),
         ("Cannot be recovered", _unrecoverable(history)),
         ("Visits", visits_text(gap, now) if gap.matched_again else ""),
-        ("Without a visit", _without_visit(gap)),
+        ("Without a visit", unmatched if gap.unmatched else ""),
         ("Missing by estimate", _about(gap.orders_expected_missing)),
         ("With fewer match keys than usual", _about(gap.orders_with_fewer_keys)),
         ("Not counted yet", count(gap.unknown_hours, "hour") if gap.unknown_hours else ""),
@@ -119,16 +116,8 @@ def gap_card(history: GapHistory, number: int, now: datetime) -> GapCard:
     if gap.evidence and gap.cause is not Cause.NOT_MATERIALIZED:  # there it only repeats the cause
         facts.insert(4, ("Evidence", f"{gap.evidence[0].upper()}{gap.evidence[1:]}."))
     to_do = "" if history.is_over or is_past_help(gap) else _to_do(gap, now)
-    shown = [fact for fact in facts if fact[1]]
-    return GapCard(
-        number,
-        during(gap.first_hour, gap.last_hour),
-        state,
-        mood,
-        _sentence(history, cause),
-        shown,
-        to_do,
-    )
+    when, shown = during(gap.first_hour, gap.last_hour), [fact for fact in facts if fact[1]]
+    return GapCard(number, when, state, mood, _sentence(history, cause), shown, to_do)
 
 
 def is_past_help(gap: Gap) -> bool:
@@ -200,12 +189,6 @@ def _unrecoverable(history: GapHistory) -> str:
     return orders or ("none" if history.missing_at_first else "")
 
 
-def _without_visit(gap: Gap) -> str:
-    if not gap.unmatched:
-        return ""
-    return f"{count(gap.unmatched, 'order')}, sent with only their own match keys"
-
-
 def _to_do(gap: Gap, now: datetime) -> str:
     stored = "" if gap.matched_again else visits_text(gap, now)
     return f"{' '.join(part for part in (gap.remedy, stored) if part)} ({gap.partition_range})"
@@ -217,10 +200,7 @@ def _about(orders: int) -> str:
 
 def _orders(orders: int, money: Mapping[str, float]) -> str:
     """`11 orders (EUR 146.00)`; empty for none."""
-    if not orders:
-        return ""
-    value = format_amounts(money)
-    return f"{count(orders, 'order')} ({value})" if value else count(orders, "order")
+    return orders_text(orders, money) if orders else ""
 
 
 def totals_table(report: Report) -> tuple[list[str], list[list[str]]]:
@@ -286,14 +266,10 @@ def reasons_table(report: Report) -> list[tuple[str, str, str, str]]:
     stages = list(STAGE_LABELS)
     ranked = sorted(orders, key=lambda key: (stages.index(key[0]), -orders[key], key[1]))
     return [
-        (
-            _short(key[0]),
-            reason_label(key[1]),
-            f"{orders[key]:,}",
-            format_amounts(values[key]) or "–",
-        )
-        for key in ranked[:_MAX_REASONS]
-    ]
+        (_short(stage), reason_label(reason), f"{orders[stage, reason]:,}",
+         format_amounts(values[stage, reason]) or "–")
+        for stage, reason in ranked[:_MAX_REASONS]
+    ]  # fmt: skip
 
 
 def tiles(report: Report, totals: WaterfallTotals) -> list[dict[str, Any]]:

@@ -10,14 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from capi_assets.coverage.access_health.findings import (
-    STEPS,
-    AccessStatus,
-    Finding,
-    access,
-    token_end,
-    version,
-)
+from capi_assets.coverage.access_health.findings import STEPS, AccessStatus, Finding, findings_of
 from capi_assets.coverage.alerting.alert_message import note
 from capi_assets.coverage.alerting.channels import Message
 
@@ -33,23 +26,18 @@ def access_alerts(
     messages: dict[str, Message] = {}
     after: dict[str, str] = {}
     for outlook in outlooks:
-        before = _read(told.get(outlook.dataset_id, ""))
+        pairs = (part.partition("=") for part in told.get(outlook.dataset_id, "").split())
+        before = {topic: mark for topic, _, mark in pairs if mark}
         standing = dict(before)
-        for topic, said in _topics(outlook).items():
+        for topic, said in findings_of(outlook).items():
             if said.verdict == "unknown" or said.mark == before.get(topic, "ok"):
                 continue
             standing[topic] = said.mark
             message = _message(topic, said, before.get(topic, "ok"), now)
             if message:
                 messages.setdefault(message.text, message)  # one version for all datasets
-        after[outlook.dataset_id] = " ".join(
-            f"{topic}={standing[topic]}" for topic in sorted(standing)
-        )
+        after[outlook.dataset_id] = " ".join(f"{t}={standing[t]}" for t in sorted(standing))
     return list(messages.values()), after
-
-
-def _topics(outlook: AccessStatus) -> dict[str, Finding]:
-    return {"access": access(outlook), "token": token_end(outlook), "version": version(outlook)}
 
 
 def _message(topic: str, said: Finding, before: str, now: datetime) -> Message | None:
@@ -70,21 +58,12 @@ def _is_put_off(before: str, mark: str) -> bool:
     return before in steps and mark in steps and steps.index(mark) > steps.index(before)
 
 
-_NEWS = {
-    "access": "Access to Meta:",
-    "token": "Access token:",
-    "version": "Graph API version:",
-}
+_NEWS = {"access": "Access to Meta:", "token": "Access token:", "version": "Graph API version:"}
 _AGAIN = {
     "access": "Access to Meta is restored.",
     "token": "Access token renewed.",
     "version": "Graph API version is good again.",
 }
-
-
-def _read(told: str) -> dict[str, str]:
-    pairs = (part.partition("=") for part in told.split())
-    return {topic: mark for topic, _, mark in pairs if mark}
 
 
 def previous_alerts(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -7,6 +7,7 @@ refusal is called and asks for is read from `delivery.causes`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, Literal
@@ -84,8 +85,7 @@ class AccessStatus:
     @property
     def verdict(self) -> Verdict:
         """The worst of the three."""
-        found = {said.verdict for said in (access(self), token_end(self), version(self))}
-        return next(verdict for verdict in WORST_FIRST if verdict in found)
+        return worst(list(findings_of(self).values()))
 
 
 def check_access(
@@ -111,19 +111,12 @@ def check_access(
 
 
 def _look(
-    access: DatasetAccess,
-    now: datetime,
-    canary: bool,
-    ask: Callable[[DatasetAccess], TokenFacts],
+    access: DatasetAccess, now: datetime, canary: bool, ask: Callable[[DatasetAccess], TokenFacts]
 ) -> AccessStatus:
-    facts = ask(access)
-    flown = None
+    facts, flown = ask(access), None
     if canary:
-        client = MetaClient(access, connections=1)
-        try:
+        with closing(MetaClient(access, connections=1)) as client:
             flown = preflight(client, now)
-        finally:
-            client.close()
     answered = (flown.api_version if flown else None) or facts.api_version
     return AccessStatus(
         access.dataset_id, now, version_outlook(access.version, now, answered), facts, flown
@@ -139,8 +132,11 @@ def access(outlook: AccessStatus) -> Finding:
             f" {outlook.missing.rstrip('.')}. Set {TOKEN_SETTINGS}."
         )
         return Finding("error", words, "no_token")
-    if canary is not None and _is_about_access(canary):
-        return _of_preflight(canary)
+    if canary is not None and (canary.problem is None or canary.problem.kind not in _NOT_TELLING):
+        text, cause = preflight_text(canary), preflight_cause(canary)
+        if cause is not None:
+            return Finding("error", text, str(cause))
+        return Finding("warning" if canary.was_accepted else "ok", text, "ok")
     if facts is not None and facts.is_valid:
         words = (
             f"Meta says that the token of dataset {dataset} is valid. Send permission was not"
@@ -189,17 +185,6 @@ def _sentence(dataset: str, found: Diagnosis, answer: str) -> str:
 _NOT_TELLING = (ErrorKind.TRANSIENT, ErrorKind.THROTTLED, ErrorKind.UNRECOGNISED)
 
 
-def _is_about_access(canary: Preflight) -> bool:
-    return canary.problem is None or canary.problem.kind not in _NOT_TELLING
-
-
-def _of_preflight(canary: Preflight) -> Finding:
-    cause, words = preflight_cause(canary), preflight_text(canary)
-    if cause is None:
-        return Finding("warning" if canary.was_accepted else "ok", words, "ok")
-    return Finding("error", words, str(cause))
-
-
 def token_end(outlook: AccessStatus) -> Finding:
     """How long the token lasts."""
     token, facts, left = f"token of dataset {outlook.dataset_id}", outlook.facts, outlook.days_left
@@ -212,14 +197,12 @@ def token_end(outlook: AccessStatus) -> Finding:
         words = f"The {token} ends on {format_utc(facts.expires_at)} ({_in(left)})."
         if left > WARNING_DAYS:
             return _with_data_access(outlook, words)
-        return Finding(
-            "error" if left <= ERROR_DAYS else "warning", f"{words} {_RENEW}", step(left)
-        )
+        verdict: Verdict = "error" if left <= ERROR_DAYS else "warning"
+        return Finding(verdict, f"{words} {_RENEW}", step(left))
     if facts.never_expires:
         return _with_data_access(outlook, f"The {token} does not expire.")
-    why = facts.why_unknown or (
-        "Meta does not accept it" if facts.is_valid is False else "Meta does not tell it"
-    )
+    untold = "Meta does not accept it" if facts.is_valid is False else "Meta does not tell it"
+    why = facts.why_unknown or untold
     return Finding("unknown", f"When the {token} ends is not known: {why}.", "unknown")
 
 
@@ -258,6 +241,11 @@ def version(outlook: AccessStatus) -> Finding:
     return Finding(found.verdict, found.words, mark)
 
 
+def findings_of(outlook: AccessStatus) -> dict[str, Finding]:
+    """The three findings by topic."""
+    return {"access": access(outlook), "token": token_end(outlook), "version": version(outlook)}
+
+
 def worst(said: Sequence[Finding]) -> Verdict:
     """The worst verdict of several; `ok` of none."""
     found = {one.verdict for one in said}
@@ -266,15 +254,14 @@ def worst(said: Sequence[Finding]) -> Verdict:
 
 def words_of(outlook: AccessStatus) -> str:
     """All that was found, worst first."""
-    said = (access(outlook), token_end(outlook), version(outlook))
-    return " ".join(
-        one.words for one in sorted(said, key=lambda one: WORST_FIRST.index(one.verdict))
-    )
+    said = sorted(findings_of(outlook).values(), key=lambda one: WORST_FIRST.index(one.verdict))
+    return " ".join(one.words for one in said)
 
 
 def row(outlook: AccessStatus, told: str = "") -> dict[str, Any]:
     """The row of contract `MetaAccess`."""
-    facts, canary, ends = outlook.facts, outlook.canary, outlook.version.ends
+    facts, canary = outlook.facts or TokenFacts(None), outlook.canary
+    answer, ends = canary or facts, outlook.version.ends
     return {
         "dataset_id": outlook.dataset_id,
         "checked_at": outlook.checked_at,
@@ -282,19 +269,19 @@ def row(outlook: AccessStatus, told: str = "") -> dict[str, Any]:
         "words": words_of(outlook),
         "token_accepted": outlook.accepted,
         "preflight": None if canary is None else str(preflight_cause(canary) or "ok"),
-        "expires_at": facts.expires_at if facts else None,
-        "never_expires": bool(facts and facts.never_expires),
+        "expires_at": facts.expires_at,
+        "never_expires": facts.never_expires,
         "days_left": outlook.days_left,
-        "data_access_expires_at": facts.data_access_expires_at if facts else None,
-        "scopes": " ".join(facts.scopes) if facts and facts.scopes else None,
+        "data_access_expires_at": facts.data_access_expires_at,
+        "scopes": " ".join(facts.scopes) or None,
         "version": outlook.version.version,
-        "answered_version": _answered(outlook),
+        "answered_version": (canary and canary.api_version) or facts.api_version,
         "version_ends": datetime.combine(ends, time.min, UTC) if ends else None,
         "version_days_left": outlook.version.days_left,
         "http_status": canary.http_status if canary else None,
-        "code": canary.code if canary else facts.code if facts else None,
-        "subcode": canary.subcode if canary else facts.subcode if facts else None,
-        "trace_id": (canary.trace_id if canary else None) or (facts.trace_id if facts else None),
+        "code": answer.code,
+        "subcode": answer.subcode,
+        "trace_id": answer.trace_id or facts.trace_id,
         "told": told,
     }
 
@@ -302,11 +289,6 @@ def row(outlook: AccessStatus, told: str = "") -> dict[str, Any]:
 def table(rows: Sequence[dict[str, Any]]) -> pa.Table:
     """Rows of `row` as a table of contract `MetaAccess`."""
     return conform(pa.Table.from_pylist(list(rows), arrow_schema(MetaAccess)), MetaAccess)
-
-
-def _answered(outlook: AccessStatus) -> str | None:
-    said = outlook.canary.api_version if outlook.canary else None
-    return said or (outlook.facts.api_version if outlook.facts else None)
 
 
 def _in(days: int) -> str:

@@ -18,16 +18,9 @@ from capi_assets.delivery.causes import Cause
 from capi_assets.hours import HOUR
 
 AlertKind = Literal[
-    "opened",
-    "worse",
-    "about_to_expire",
-    "expired",
-    "recovered",
-    "changed",
-    "recovery_launched",
+    "opened", "worse", "about_to_expire", "expired", "recovered", "changed", "recovery_launched",
     "recovery_stopped",
-]
-
+]  # fmt: skip
 
 ABOUT_TO_EXPIRE = timedelta(hours=24)
 """Reported once this long before the first order expires, and once before visits are deleted: a
@@ -179,10 +172,7 @@ def _open(gap: Gap, parts: Sequence[Gap], now: datetime) -> tuple[Alert, OpenGap
 
 
 def _update_open_gap(
-    known: OpenGap,
-    parts: Sequence[Gap],
-    now: datetime,
-    watched_from: datetime | None,
+    known: OpenGap, parts: Sequence[Gap], now: datetime, watched_from: datetime | None
 ) -> tuple[Alert | None, OpenGap]:
     gap = merged(parts)
     expiring = _is_soon(gap.first_deadline, now)
@@ -219,10 +209,7 @@ def _update_open_gap(
 
 
 def _close_gap(
-    known: OpenGap,
-    gaps: Sequence[Gap],
-    now: datetime,
-    watched_from: datetime | None,
+    known: OpenGap, gaps: Sequence[Gap], now: datetime, watched_from: datetime | None
 ) -> tuple[Alert | None, OpenGap | None]:
     over = Alert("recovered", known.id, known, automatic=known.recovery_launched)
     past = _is_past(known.deadline, now)

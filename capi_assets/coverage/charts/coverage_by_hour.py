@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 
 import pyarrow as pa
 
@@ -17,7 +18,7 @@ from capi_assets.coverage.charts.svg import Chart, line, rect, tag, text, text_w
 from capi_assets.coverage.charts.time_axis import TimeAxis
 from capi_assets.coverage.formatting import count, percent
 from capi_assets.coverage.labels import WAITING
-from capi_assets.hours import HOUR
+from capi_assets.hours import HOUR, hours_between
 
 _COVERAGE_PX, _ORDERS_PX = 150, 46
 _TOP = 28
@@ -157,17 +158,15 @@ def _bands(bands: Sequence[GapBand], axis: TimeAxis, bottom: float) -> list[str]
 
 def _unknown(known: set[datetime], axis: TimeAxis, bottom: float) -> list[str]:
     """A low hatched strip under hours that were never materialized: unknown is not zero."""
-    parts, start = [], None
-    hours = [axis.buckets.first + i * HOUR for i in range(axis.buckets.hours)]
-    for hour in [*hours, axis.buckets.end]:
-        unknown = hour not in known and hour < axis.buckets.end
-        if unknown and start is None:
-            start = hour
-        elif not unknown and start is not None:
-            left, right = axis.x(start), axis.x(hour)
-            title = f"Not materialized: {(hour - start) // HOUR} h, orders unknown"
+    parts = []
+    hours = hours_between(axis.buckets.first, axis.buckets.end)
+    for is_known, group in groupby(hours, known.__contains__):
+        if not is_known:
+            first, *others = group
+            length = len(others) + 1
+            left, right = axis.x(first), axis.x(first + length * HOUR)
+            title = f"Not materialized: {length} h, orders unknown"
             parts.append(rect(left, bottom - 8, right - left, 8, "unknown", title))
-            start = None
     return parts
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from xml.sax import saxutils
 
 WIDE, NARROW = 860, 372
 """Widths for a page (or paper) and for a phone, in CSS pixels, drawn at their true size."""
@@ -29,24 +30,18 @@ class Chart:
 
 def escape(text: str) -> str:
     """`text` as XML character data and attribute value; what XML cannot hold is replaced."""
-    text = _IMPOSSIBLE.sub("�", text)
-    for plain, written in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
-        text = text.replace(plain, written)
-    return text
+    return saxutils.escape(_IMPOSSIBLE.sub("�", text), {'"': "&quot;"})
 
 
 def tag(name: str, content: str = "", **attributes: str | float) -> str:
     """An element; `content` is SVG. `class_` is written `class`, `aria_label` with a hyphen."""
     written = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{_attribute(value)}"'
+        f" {key.rstrip('_').replace('_', '-')}="
+        f'"{escape(value) if isinstance(value, str) else number(value)}"'
         for key, value in attributes.items()
         if value != ""
     )
     return f"<{name}{written}>{content}</{name}>" if content else f"<{name}{written}/>"
-
-
-def _attribute(value: str | float) -> str:
-    return escape(value) if isinstance(value, str) else number(value)
 
 
 def number(value: float) -> str:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 
 from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema
@@ -23,7 +22,8 @@ from capi_assets.coverage.reconciliation.our_deliveries import EVENT_TIME, RECEI
 from capi_assets.coverage.sql import duckdb_with, query
 from capi_assets.hours import floor_hour
 
-_DATASETS = pa.schema([("dataset_id", pa.string()), ("why", pa.string())])
+_DATASETS = pa.schema({"dataset_id": pa.string(), "why": pa.string()})
+_BASES = pa.schema({"dataset_id": pa.string(), "basis": pa.string()})
 
 
 @dataclass(frozen=True)
@@ -267,14 +267,12 @@ def reconcile(
     with duckdb_with(ours=ours, meta=meta, hours=grid, datasets=readable) as connection:
         connection.execute(_MACROS)
         connection.execute(_SIDES, {"settle": microseconds, "now": now})
-        fits = _fits(connection)
-        connection.register(
-            "fits",
-            pa.table(
-                [list(fits), [fit.basis for fit in fits.values()]],
-                schema=pa.schema([("dataset_id", pa.string()), ("basis", pa.string())]),
-            ),
-        )
+        fits = {
+            row["dataset_id"]: Fit(row["by_event_time"], row["by_receipt_time"], row["hours"])
+            for row in query(connection, _FITS).to_pylist()
+        }
+        bases = [fit.basis for fit in fits.values()]
+        connection.register("fits", pa.table([list(fits), bases], schema=_BASES))
         limits: dict[str, Any] = {
             "settle": microseconds,
             "now": now,
@@ -283,18 +281,10 @@ def reconcile(
             "day_hours": tolerance.day_hours,
             "too_old": TOO_OLD,
         }
-        rows = query(connection, _ROWS, limits)
-        foreign = _foreign(connection)
-    schema = arrow_schema(MetaStats)
-    return Reconciliation(rows.select(schema.names).cast(schema), fits, foreign)
-
-
-def _fits(connection: duckdb.DuckDBPyConnection) -> dict[str, Fit]:
-    rows = query(connection, _FITS).to_pylist()
-    return {
-        row["dataset_id"]: Fit(row["by_event_time"], row["by_receipt_time"], row["hours"])
-        for row in rows
-    }
+        rows = query(connection, _ROWS, limits, arrow_schema(MetaStats))
+        foreign = query(connection, _FOREIGN).to_pylist()
+    names_by_dataset = {row["dataset_id"]: tuple(row["names"]) for row in foreign}
+    return Reconciliation(rows, fits, names_by_dataset)
 
 
 _FOREIGN = """
@@ -304,8 +294,3 @@ WHERE events > 0 AND NOT EXISTS (
     FROM sides AS s WHERE s.dataset_id = m.dataset_id AND s.event_name = m.event_name)
 GROUP BY dataset_id
 """
-
-
-def _foreign(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[str, ...]]:
-    rows = query(connection, _FOREIGN).to_pylist()
-    return {row["dataset_id"]: tuple(row["names"]) for row in rows}

@@ -31,12 +31,7 @@ POINTS = 5.0
 Meta counts after deduplication. Judgement; no real dataset has been measured."""
 
 SHARE_COLUMNS = (
-    "dataset_id",
-    "event_name",
-    "event_id",
-    "occurred_at",
-    "action_source",
-    "verdict",
+    *("dataset_id", "event_name", "event_id", "occurred_at", "action_source", "verdict"),
     "match_keys",
 )
 """Columns of `matched_events` that are read."""

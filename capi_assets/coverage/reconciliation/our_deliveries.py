@@ -11,29 +11,18 @@ EVENT_TIME = "event_time"
 RECEIPT_TIME = "receipt_time"
 
 DELIVERY_COLUMNS = (
-    "dataset_id",
-    "event_name",
-    "event_id",
-    "occurred_at",
-    "status",
-    "attempts",
-    "first_attempt_at",
-    "last_attempt_at",
-    "delivered_at",
+    *("dataset_id", "event_name", "event_id", "occurred_at", "status", "attempts"),
+    *("first_attempt_at", "last_attempt_at", "delivered_at"),
 )
 """Columns of `delivery_results` that are read."""
 
 OUR_DELIVERIES = pa.schema(
-    [
-        ("dataset_id", pa.string()),
-        ("event_name", pa.string()),
-        ("basis", pa.string()),
-        ("hour", UTC_MICROSECONDS),
-        ("delivered", pa.int64()),
-        ("may_be_more", pa.int64()),
-        ("may_be_fewer", pa.int64()),
-        ("newest", UTC_MICROSECONDS),
-    ]
+    {
+        **dict.fromkeys(("dataset_id", "event_name", "basis"), pa.string()),
+        "hour": UTC_MICROSECONDS,
+        **dict.fromkeys(("delivered", "may_be_more", "may_be_fewer"), pa.int64()),
+        "newest": UTC_MICROSECONDS,
+    }
 )
 
 # An event that was retried after no response counts in the hour of its first attempt if Meta
@@ -98,4 +87,4 @@ def our_deliveries(delivery_results: pa.Table, pixel_reported: pa.Table) -> pa.T
     with duckdb_with(
         delivery_results=delivery_results.select(DELIVERY_COLUMNS), pixel_reported=pixel_reported
     ) as connection:
-        return query(connection, _COUNTS).select(OUR_DELIVERIES.names).cast(OUR_DELIVERIES)
+        return query(connection, _COUNTS, schema=OUR_DELIVERIES)

@@ -55,14 +55,19 @@ def no_access_words(why: str, what: str = "Meta's own counts") -> str:
     return f"{what} cannot be read: {why.rstrip('.')}"
 
 
+def is_lasting(row: Row) -> bool:
+    """Whether a row has an unexplained difference that lasts."""
+    return row["verdict"] in OFF and bool(row["sustained"])
+
+
 def hour_off(rows: Sequence[Row]) -> bool:
-    """Whether an hour's rows have an unexplained difference that lasts."""
-    return any(row["verdict"] in OFF and row["sustained"] for row in rows)
+    """Whether any row of an hour has a difference that lasts."""
+    return any(map(is_lasting, rows))
 
 
 def advice(rows: Iterable[Row]) -> str:
     """What to check where a difference lasts; empty if none does."""
-    lasting = (row["verdict"] for row in rows if row["verdict"] in OFF and row["sustained"])
+    lasting = (row["verdict"] for row in rows if is_lasting(row))
     return " ".join(f"{_ADVICE[verdict]}." for verdict in dict.fromkeys(lasting))
 
 
@@ -83,13 +88,26 @@ def hour_sentence(hour: datetime, rows: Sequence[Row]) -> str:
     if any(row["verdict"] == "not_materialized" for row in rows):
         return f"{key}: delivery_results is not materialized; no comparison possible."
     if any(row["verdict"] == "too_early" for row in rows):
-        return f"{key}: too early to compare: Meta's counts are not final yet. {_totals(rows)}"
-    return f"{key}: counts agree. {_totals(rows)}"
+        return f"{key}: too early to compare: Meta's counts are not final yet. {_totals_text(rows)}"
+    return f"{key}: counts agree. {_totals_text(rows)}"
 
 
-def _totals(rows: Sequence[Row]) -> str:
-    meta_total = sum(row["meta_events"] or 0 for row in rows)
-    our_total = sum(ours(row) for row in rows)
+def totals(rows: Sequence[Row]) -> dict[str, int | None]:
+    """Sums of rows; Meta's side and the differences are None where nothing could be read."""
+    read = [row for row in rows if row["meta_events"] is not None]
+    sums: dict[str, int | None] = {
+        name: sum(row[name] for row in rows)
+        for name in ("our_delivered_by_event_time", "our_delivered_by_receipt_time")
+    }
+    sums["our_delivered"] = sum(map(ours, rows))
+    for name in ("meta_events", "difference", "unexplained"):
+        sums[name] = sum(row[name] or 0 for row in read) if read else None
+    return sums
+
+
+def _totals_text(rows: Sequence[Row]) -> str:
+    sums = totals(rows)
+    meta_total, our_total = sums["meta_events"] or 0, sums["our_delivered"] or 0
     if not meta_total and not our_total:
         return "No events on either side."
     basis = {row["basis"] for row in rows if row["basis"]}
@@ -104,22 +122,18 @@ def ours(row: Row) -> int:
 
 
 def _difference_text(row: Row) -> str:
-    side = "fewer" if row["verdict"] == "meta_has_less" else "more"
+    name, side = row["event_name"], "fewer" if row["verdict"] == "meta_has_less" else "more"
     unexplained = abs(row["unexplained"])
     lasts = ""
     if row["sustained"]:
         hour_differs = unexplained > row["tolerance"]
         lasts = ", also in neighbouring hours" if hour_differs else "; the day's total differs too"
     return (
-        f"Meta counts {row['meta_events']:,} {row['event_name']} {_events(row['meta_events'])}"
+        f"Meta counts {count(row['meta_events'], f'{name} event')}"
         f" {_BASIS[row['basis']]} where our ledger has {ours(row):,} delivered:"
         f" {unexplained:,} {side} than known reasons explain (up to {row['tolerance']:,} is"
         f" accepted){lasts}"
     )
-
-
-def _events(number: int) -> str:
-    return "event" if number == 1 else "events"
 
 
 _SHOWN = {

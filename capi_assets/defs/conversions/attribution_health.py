@@ -13,7 +13,7 @@ from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema, conform
 from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.contracts.visits import Visits
-from capi_assets.coverage.flags import ERROR
+from capi_assets.coverage.flags import ERROR, is_inconclusive
 from capi_assets.coverage.gap_text import gaps_sentence, hour_sentence
 from capi_assets.coverage.gaps import Gap, gap_of_hour
 from capi_assets.coverage.links import backfill_link
@@ -116,7 +116,7 @@ def _judge_coverage(
     rows = {row["hour"]: row for row in flags.to_pylist(maps_as_pydicts="strict")}
     return {
         hour: HourCheckResult(
-            passed=not rows[hour]["flagged"],
+            passed=not (rows[hour]["flagged"] or is_inconclusive(rows[hour])),
             description=hour_sentence(hour, flags, now),
             severity=_severity(rows[hour]["severity"]),
             metadata=_hour_metadata(rows[hour], health, settings.ui_url),

@@ -37,6 +37,7 @@ from capi_assets.delivery.causes import Cause, cause_of
 from capi_assets.delivery.datasets import Datasets
 from capi_assets.delivery.hours_to_send import plan_hours, planned_hours, results_of
 from capi_assets.delivery.ledger.ledger import Ledger
+from capi_assets.delivery.ledger_from_lake import restore_if_behind
 from capi_assets.delivery.policy import Policy
 from capi_assets.delivery.reasons import HELD, HELD_TOO_LATE, WRITTEN_OFF
 from capi_assets.delivery.sending.access import clients_for
@@ -49,6 +50,14 @@ from capi_assets.settings import Settings
 # A person decides these; another materialization would not finish them.
 _HELD = pa.array([HELD, HELD_TOO_LATE])
 _OPEN = pa.array(["pending", "unknown", "future_dated"])
+
+
+_RESTORED = "events_restored_to_ledger"
+_RESTORED_TEXT = (
+    "The ledger had lost %d events of which delivery_results knows the attempts, as after a"
+    " restore from an older backup. They were restored; nothing is sent again. Check its backup and"
+    " CAPI_LEDGER_URL."
+)
 
 
 class DeliveryConfig(dg.Config):
@@ -211,6 +220,14 @@ def _verdict(events: pa.Table, results: pa.Table) -> HourCheckResult:
     return HourCheckResult(True, f"Every event has one status: {counts}.")
 
 
+def _with_restored(verdict: HourCheckResult, metadata: Mapping[str, Any]) -> HourCheckResult:
+    """The verdict, with the events that the hour's last run restored to the ledger."""
+    if _RESTORED not in metadata:
+        return verdict
+    restored = metadata[_RESTORED].value
+    return verdict.warned(_RESTORED_TEXT % restored, {_RESTORED: restored})
+
+
 def _is_undecided(results: pa.Table) -> pa.ChunkedArray:
     """Which rows nobody has written off."""
     return pc.fill_null(pc.not_equal(results.column("reason"), WRITTEN_OFF), True)
@@ -248,6 +265,10 @@ def build_delivery_results(
             LedgerError: the ledger cannot be opened or written.
         """
         hours, policy = hours_of(context), delivery_policy(settings)
+        with open_ledger(settings) as ledger:
+            restored = restore_if_behind(lake, ledger, hours, clock.now())
+        if restored:
+            context.log.warning(_RESTORED_TEXT, restored)
         if config.dry_run:
             with open_ledger(settings) as ledger:
                 planned = planned_hours(lake, ledger, hours, clock.now(), policy)
@@ -263,6 +284,8 @@ def build_delivery_results(
                     rows = rows_of(results, hour)
                     lake.write("delivery_results", hour, rows)
                     metadata[hour] = _metadata(rows, summary)
+                    if restored:
+                        metadata[hour][_RESTORED] = restored
                 unfinished += _unfinished(results, batch)
         yield from report_hours(context, metadata, unfinished)
 
@@ -272,5 +295,6 @@ def build_delivery_results(
         "Every matched event has one result; none was rejected or has an unknown outcome.",
         hourly,
         lambda hours, now: _judge(lake, hours),
+        _with_restored,
     )
     return dg.Definitions(assets=[delivery_results], asset_checks=[all_events_resolved])

@@ -14,6 +14,7 @@ from capi_assets.contracts.base import Contract, arrow_schema
 from capi_assets.contracts.orders import Orders
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.contracts.visits import Visits
+from capi_assets.coverage.formatting import count
 from capi_assets.coverage.tables import Table
 from capi_assets.defs.hourly_reporting import (
     HourCheckResult,
@@ -22,14 +23,19 @@ from capi_assets.defs.hourly_reporting import (
     report_hours,
 )
 from capi_assets.defs.metadata import table_metadata
-from capi_assets.ingest.hours import Ingested, IngestedHour
+from capi_assets.hours import hour_key
+from capi_assets.ingest.hours import Ingested, IngestedHour, keep_stored
 from capi_assets.ingest.landing_folder import LandingFolder, misplaced_text
+from capi_assets.ingest.orders import ORDER_KEY
+from capi_assets.ingest.visits import VISIT_KEY
 from capi_assets.lake import Lake
 from capi_assets.meta.events.event_names import meant_names
 from capi_assets.policies import orders_source, visits_source
 from capi_assets.settings import Settings
 
 _CONTRACTS: dict[str, type[Contract]] = {"visits": Visits, "orders": Orders}
+_KEYS = {"visits": VISIT_KEY, "orders": ORDER_KEY}
+_KEPT = "stored_rows_kept"
 
 
 def quarantine_of(table: str) -> str:
@@ -40,12 +46,20 @@ def quarantine_of(table: str) -> str:
 def report_landed(
     context: dg.AssetExecutionContext, table: str, lake: Lake, ingested: Ingested
 ) -> Iterator[Any]:
-    """Replaces each hour and its quarantine as a whole and reports both; yield from it last."""
-    for hour in ingested.hours:
-        lake.write(table, hour.hour, hour.rows)
-        quarantine = quarantine_of(table)
-        if hour.quarantine.num_rows or lake.path(quarantine, hour.hour).exists():
-            lake.write(quarantine, hour.hour, hour.quarantine)
+    """Replaces each hour and its quarantine as a whole and reports both; yield from it last.
+
+    Stored rows of hours whose source is absent or cannot be read are kept: see `keep_stored`.
+    """
+    hours = [_store(table, lake, hour) for hour in ingested.hours]
+    ingested = replace(ingested, hours=hours)
+    if kept := [hour for hour in hours if hour.kept]:
+        context.log.warning(
+            "%s %s to %s: %s",
+            table,
+            hour_key(kept[0].hour),
+            hour_key(kept[-1].hour),
+            _kept_text(sum(hour.kept for hour in kept)),
+        )
     if ingested.misplaced:
         context.log.warning(misplaced_text(ingested.misplaced))
     for name in ingested.unknown_columns:
@@ -57,6 +71,27 @@ def report_landed(
     yield from report_hours(context, metadata, _unreadable(ingested))
 
 
+def _store(table: str, lake: Lake, hour: IngestedHour) -> IngestedHour:
+    """Writes an hour and returns it as stored."""
+    quarantine = quarantine_of(table)
+    if hour.is_absent or hour.file_problems:
+        stored = lake.read(table, [hour.hour], arrow_schema(_CONTRACTS[table]))
+        quarantined = lake.read(quarantine, [hour.hour], arrow_schema(Quarantine))
+        hour = keep_stored(hour, stored, quarantined, _KEYS[table])
+    lake.write(table, hour.hour, hour.rows)
+    if hour.quarantine.num_rows or lake.path(quarantine, hour.hour).exists():
+        lake.write(quarantine, hour.hour, hour.quarantine)
+    return hour
+
+
+def _kept_text(rows: int) -> str:
+    return (
+        f"The source is absent or cannot be read; {count(rows, 'stored row')} kept. Land the files"
+        " again, if rows are missing. To empty an hour, land a file without rows, or run"
+        " `capi-assets forget` and materialize it."
+    )
+
+
 def _metadata(hour: IngestedHour) -> dict[str, Any]:
     drops = _counts(hour.rows.column("dropped_fields"))
     quarantined = _counts(hour.quarantine.column("reasons"))
@@ -66,6 +101,7 @@ def _metadata(hour: IngestedHour) -> dict[str, Any]:
         "quarantined": hour.quarantine.num_rows,
         "repeated": hour.repeats,
         "fields_dropped": sum(drops.values()),
+        **({_KEPT: hour.kept} if hour.kept else {}),
     }
     if "value" in hour.rows.column_names:
         metadata |= money_metadata(hour.rows, "value")
@@ -127,20 +163,23 @@ def contract_check(
         f"All landed {table} match the contract; those that do not are listed by reason.",
         hourly,
         judge,
+        _with_kept,
     )
+
+
+def _with_kept(verdict: HourCheckResult, metadata: Mapping[str, Any]) -> HourCheckResult:
+    """The verdict, with the stored rows that the hour's last materialization kept."""
+    if _KEPT not in metadata:
+        return verdict
+    kept = metadata[_KEPT].value
+    return verdict.warned(_kept_text(kept), {_KEPT: kept})
 
 
 def _with_misplaced(verdict: HourCheckResult, names: Sequence[str]) -> HourCheckResult:
     """The verdict, with the files that may belong to the hour and cannot be assigned to it."""
     if not names:
         return verdict
-    return replace(
-        verdict,
-        passed=False,
-        severity=dg.AssetCheckSeverity.WARN if verdict.passed else verdict.severity,
-        description=f"{verdict.description} {misplaced_text(names)}",
-        metadata={**verdict.metadata, "misplaced": "\n".join(names[:20])},
-    )
+    return verdict.warned(misplaced_text(names), {"misplaced": "\n".join(names[:20])})
 
 
 def _verdicts(

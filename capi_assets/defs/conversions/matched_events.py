@@ -22,7 +22,9 @@ from capi_assets.defs.hourly_reporting import (
     report_hours,
 )
 from capi_assets.defs.metadata import table_metadata
-from capi_assets.defs.resources import DuckDB
+from capi_assets.defs.resources import ClockResource, DuckDB
+from capi_assets.delivery.ledger.ledger import LedgerError
+from capi_assets.delivery.sent_payloads import keep_sent_payloads
 from capi_assets.eligibility import matched_events_of
 from capi_assets.engine import DuckDBEngine
 from capi_assets.hours import floor_hour, hour_range, hours_between
@@ -30,7 +32,7 @@ from capi_assets.lake import Lake, in_batches, rows_of
 from capi_assets.matching import match
 from capi_assets.meta.events.refusals import REFUSAL_TEXTS
 from capi_assets.meta.match_keys.hashed_keys import HASHED_KEYS
-from capi_assets.policies import event_policy
+from capi_assets.policies import delivery_policy, event_policy, open_ledger
 from capi_assets.settings import Settings
 
 PLOTTED_KEYS = (*HASHED_KEYS, "fbc", "fbp", "client_ip_address", "client_user_agent")
@@ -106,6 +108,14 @@ def build_matched_events(
     """The asset `matched_events` and its check."""
     lake = Lake(settings.lake)
 
+    def _with_sent_payloads(events: pa.Table, hours: Sequence[datetime], now: datetime) -> pa.Table:
+        stored = lake.read("matched_events", hours, arrow_schema(MatchedEvents))
+        if not stored.num_rows:
+            return events
+        with open_ledger(settings) as ledger:
+            state = ledger.state_of(stored)
+        return keep_sent_payloads(events, stored, state, now, delivery_policy(settings))
+
     @hourly_asset(
         MatchedEvents,
         hourly,
@@ -120,10 +130,13 @@ def build_matched_events(
             " orders may match them."
         ),
     )
-    def matched_events(context: dg.AssetExecutionContext, duckdb: DuckDB) -> Iterator[Any]:
+    def matched_events(
+        context: dg.AssetExecutionContext, duckdb: DuckDB, clock: ClockResource
+    ) -> Iterator[Any]:
         """Matches the orders of the run's hours with visits and builds their events.
 
-        One query for all hours; each hour is replaced as a whole. Started by `deliver_hour`.
+        One query for all hours; each hour is replaced as a whole, but for events that Meta may
+        have: they keep the bytes they were sent with. Started by `deliver_hour`.
         Columns: `contracts/matched_events.py`; `verdict` is ready, withheld or invalid.
 
         Raises:
@@ -140,6 +153,10 @@ def build_matched_events(
         metadata = {}
         for batch, orders_of_batch in in_batches((hour, rows_of(matched, hour)) for hour in hours):
             events = matched_events_of(orders_of_batch, event_policy(settings))
+            try:
+                events = _with_sent_payloads(events, batch, clock.now())
+            except LedgerError as error:
+                context.log.warning("Events that Meta may have get new payloads: %s", error)
             for hour in batch:
                 rows = rows_of(events, hour)
                 lake.write("matched_events", hour, rows)

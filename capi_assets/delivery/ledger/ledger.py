@@ -149,6 +149,17 @@ class Ledger:
         for chunk in rows.chunks(events, CHUNK):
             self._write(partial(writes.defer, events=chunk, why=why, now=now))
 
+    def restore(self, lost: pa.Table, now: datetime) -> int:
+        """Inserts or updates events as another witness knows them; returns how many.
+
+        `lost` has columns of `schema.STATE`, as `ledger_from_lake.lost_events` returns them. What
+        is delivered, claimed by a run, or sent for another order is unchanged.
+        """
+        return sum(
+            self._write(partial(writes.restore, lost=chunk, now=now))
+            for chunk in rows.chunks(lost, CHUNK)
+        )
+
     def decide(self, known: pa.Table, decision: Decision, now: datetime) -> int:
         """Records a person's decision about events with unknown outcome, in one transaction.
 
@@ -177,6 +188,11 @@ class Ledger:
                 [STATE.empty_table()]
                 + [rows.state(rows.find(connection, part)) for part in rows.chunks(events, CHUNK)]
             )
+
+    def last_accepted_at(self, dataset_id: str) -> datetime | None:
+        """When the latest request of the dataset left of which Meta accepted the events."""
+        with self._reading() as connection:
+            return rows.last_accepted_at(connection, dataset_id)
 
     def attempts_for(self, events: pa.Table) -> pa.Table:
         """Every attempt to send any of these events, as `schema.ATTEMPT`: one row per event and

@@ -19,6 +19,7 @@ from capi_assets.delivery.ledger.schema import (
     ATTEMPT_EVENTS,
     ATTEMPTS,
     CHUNK,
+    DELIVERED,
     EVENTS,
     PENDING,
     STATE,
@@ -92,6 +93,15 @@ def attempts(connection: Connection, events: Iterator[pa.Table]) -> pa.Table:
         for row in connection.execute(_ATTEMPTS_OF, named).all()
     ]
     return _table(found, ATTEMPT)
+
+
+def last_accepted_at(connection: Connection, dataset_id: str) -> datetime | None:
+    """The start of the latest attempt of the dataset that Meta accepted."""
+    of_dataset = select(ATTEMPTS.c.started_at).where(
+        ATTEMPTS.c.dataset_id == dataset_id, ATTEMPTS.c.outcome == DELIVERED
+    )
+    started = connection.scalar(of_dataset.order_by(ATTEMPTS.c.attempt.desc()).limit(1))
+    return None if started is None else _EPOCH + timedelta(microseconds=started)
 
 
 def fetch(connection: Connection, statement: Select[Any], schema: pa.Schema) -> pa.Table:

@@ -6,15 +6,16 @@ and retries are in ledger.py.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Connection, case, func, insert, null, select, update
+from sqlalchemy import Connection, bindparam, case, func, insert, null, select, update
 
-from capi_assets.delivery.identity import aligned, storable
+from capi_assets.delivery.identity import IDENTITY, aligned, storable
 from capi_assets.delivery.ledger import rows as rows
 from capi_assets.delivery.ledger.schema import (
     ATTEMPT_EVENTS,
@@ -167,6 +168,45 @@ def _state_after(outcome: Outcome, attempt: int, moment: int) -> dict[str, Any]:
             }
     settled = {"state": outcome.state, "unknown_since": None, "unknown_attempt": None}
     return {**settled, "delivered_at": moment} if outcome.state == "delivered" else settled
+
+
+def restore(connection: Connection, lost: pa.Table, now: datetime) -> int:
+    moment = rows.micros(now)
+    known = {_identity(row._asdict()): row for row in rows.find(connection, lost, lock=True)}
+    new, changed = [], []
+    for values in sorted(_values(lost), key=_identity):
+        row = known.get(_identity(values))
+        if row is None:
+            new.append(values)
+            continue
+        is_free = row.claimed_by is None or row.claimed_until <= moment
+        is_own = row.order_id == values["order_id"] or not row.attempts
+        if is_own and row.state != DELIVERED and (is_free or values["state"] == DELIVERED):
+            changed.append({f"new_{name}": value for name, value in values.items()})
+            changed[-1]["this"] = row.ref
+    if new:
+        connection.execute(insert(EVENTS), new)
+    if changed:
+        connection.execute(
+            update(EVENTS)
+            .where(_E.ref == bindparam("this"))
+            .values({name: bindparam(f"new_{name}") for name in lost.column_names}),
+            changed,
+        )
+    return len(new) + len(changed)
+
+
+def _identity(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(row[name] for name in IDENTITY)
+
+
+def _values(lost: pa.Table) -> Iterable[dict[str, Any]]:
+    """One row per identity, times as whole microseconds."""
+    unique = {_identity(row): row for row in lost.to_pylist()}
+    return [
+        {n: rows.micros(v) if isinstance(v, datetime) else v for n, v in row.items()}
+        for row in unique.values()
+    ]
 
 
 def release(

@@ -40,6 +40,7 @@ class Bisection:
 
     def __init__(self, max_requests: int) -> None:
         self._remaining = max_requests
+        self._kept_for_hours = max_requests // 2  # else many hours would leave nothing for events
         self._rejected: list[Rejected] = []
         self._hour: datetime | None = None
         self._hour_ends_at = 0  # of `_remaining`
@@ -85,7 +86,7 @@ class Bisection:
         if self._remaining < 2 or not self._rejected:
             return None
         mixed = max(self._rejected, key=lambda rejected: len(rejected.hours))
-        if len(mixed.hours) > 1:
+        if len(mixed.hours) > 1 and self._remaining > self._kept_for_hours:
             return mixed
         if self._hour is not None and self._remaining - 2 < self._hour_ends_at:
             self._done.add(self._hour)
@@ -116,6 +117,8 @@ def _split(rejected: Rejected) -> tuple[pa.Table, pa.Table]:
         rest = [events.slice(0, suspect), events.slice(suspect + 1)]
         return events.slice(suspect, 1), pa.concat_tables(rest)
     middle = events.num_rows // 2
+    # Those tried least go first: each run tries other single events than the run before.
+    events = events.take(pc.array_sort_indices(events["attempts"]))
     if len(rejected.hours) > 1:
         hours = _hours(events)
         order = pc.sort_indices(hours)

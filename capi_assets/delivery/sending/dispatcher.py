@@ -10,7 +10,7 @@ import heapq
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pyarrow as pa
 
@@ -44,6 +44,10 @@ class DatasetDispatcher:
     A rejected request waits until everything else of the dataset was sent (`is_source_empty` is
     set by the sender at the end of the events); then its invalid events are searched for.
 
+    No event is settled as rejected before Meta accepted an event of the dataset: in this run, or
+    (`last_accepted_at`) in the run that attempted the event before, or since. Until then it may be
+    a gateway or Meta that is wrong: the verdict is held, and the event stays pending.
+
     Times (`clock`) are seconds of the sender's monotonic clock; `jitter` gives numbers from 0 to 1.
     """
 
@@ -53,6 +57,7 @@ class DatasetDispatcher:
         client: EventsClient | None,
         policy: Policy,
         jitter: Callable[[], float],
+        last_accepted_at: datetime | None = None,
     ) -> None:
         self.dataset_id = dataset_id
         self.queue = Queue()
@@ -65,8 +70,9 @@ class DatasetDispatcher:
         self._ready: list[Request] = []  # parts of rejected requests
         self._bisection = Bisection(policy.bisection_requests)
         self._left: list[tuple[Request, Outcome]] = []
-        self._rejected_requests = 0
         self._has_accepted = False
+        self._last_accepted_at = last_accepted_at
+        self._held: list[tuple[Request, Outcome]] = []  # single events with their held verdicts
         self._later: list[tuple[float, int, Request]] = []
         self._count = itertools.count()
         rate = policy.requests_per_second_of.get(dataset_id)
@@ -93,7 +99,7 @@ class DatasetDispatcher:
             return self._ready.pop()
         if self._later and self._later[0][0] <= clock:
             return heapq.heappop(self._later)[2]
-        if self._has_slot():
+        if self._has_slot() and not self._searches_first():
             events = self.queue.next_request(self._policy)
             if events is not None:
                 return Request(events)
@@ -104,7 +110,8 @@ class DatasetDispatcher:
         if self.stop or self.in_flight >= self._concurrency:
             return None
         due = [self._later[0][0]] if self._later else []
-        if self._ready or (self.queue.waiting and self._has_slot()) or self._only_rejected_remain():
+        sends_new = self.queue.waiting and self._has_slot() and not self._searches_first()
+        if self._ready or sends_new or self._only_rejected_remain():
             due.append(self._not_before)
         return max(min(due), self._not_before) if due else None
 
@@ -178,8 +185,18 @@ class DatasetDispatcher:
 
     def take_left(self) -> list[tuple[Request, Outcome]]:
         """Takes out the rejected requests that wait for the next run, with their outcomes."""
+        if self.stop or (self.is_source_empty and self.is_idle):
+            self._left += [(request, _hold(verdict)) for request, verdict in self._held]
+            self._held = []
         left, self._left = self._left, []
         return left
+
+    def take_verdicts(self) -> list[tuple[Request, Outcome]]:
+        """Takes out the held events that count as rejected, now that Meta accepted another one."""
+        if not self._has_accepted:
+            return []
+        verdicts, self._held = self._held, []
+        return verdicts
 
     def _settle(
         self, request: Request, decision: ResponseDecision, clock: float
@@ -215,41 +232,50 @@ class DatasetDispatcher:
 
     def _split(self, request: Request, decision: ResponseDecision) -> tuple[Outcome, bool]:
         if len(request) == 1:
-            return decision.alone or decision.outcome, False
-        if request.parent is None:
-            self._rejected_requests += 1
-            if len(self._bisection) >= _MAX_REJECTED_REQUESTS:
-                self._close_if_none_accepted(decision)
-                return replace(decision.outcome, reason=reasons.BISECTION_BUDGET), False
+            verdict = decision.alone or decision.outcome
+            if verdict.state != "rejected" or self._is_accepting_since(request):
+                return verdict, False
+            self._held.append((request, verdict))
+            return _hold(verdict), True
+        if request.parent is None and self._has_accepted and self._is_search_full():
+            return replace(decision.outcome, reason=reasons.BISECTION_BUDGET), False
         self._bisection.add(request, decision)
         return decision.outcome, True
 
+    def _is_accepting_since(self, request: Request) -> bool:
+        """Whether Meta accepted an event of the dataset in this run, or in the run that attempted
+        this one before, or since."""
+        attempted_at = request.events["last_attempt_at"][0].as_py()
+        accepted_at = self._last_accepted_at
+        if attempted_at is None or accepted_at is None:
+            return self._has_accepted
+        return self._has_accepted or bool(accepted_at > attempted_at - self._policy.time_budget)
+
+    def _is_search_full(self) -> bool:
+        return len(self._bisection) >= _MAX_REJECTED_REQUESTS
+
+    def _searches_first(self) -> bool:
+        """Whether so much was rejected and nothing accepted that a search comes before the rest."""
+        return self._is_search_full() and not self._has_accepted
+
     def _only_rejected_remain(self) -> bool:
         is_rest_sent = self.is_source_empty and not self.queue.waiting
-        return bool(
-            is_rest_sent and not self._later and not self.in_flight and len(self._bisection)
-        )
+        is_due = is_rest_sent or self._searches_first()
+        return bool(is_due and not self._later and not self.in_flight and len(self._bisection))
 
     def _next_part(self) -> Request | None:
         part = self._bisection.next_part()
         if part is None:
             rejected = self._bisection.take()
-            self._close_if_none_accepted(rejected[0].decision)
-            if self.stop:
-                self._ready += [one.request for one in rejected]
-            else:
+            if self._has_accepted:
                 self._left += [
                     (one.request, replace(one.decision.outcome, reason=reasons.BISECTION_BUDGET))
                     for one in rejected
                 ]
+            else:
+                self._ready += [one.request for one in rejected]
+                self.close(_hold(rejected[0].decision.outcome))
         return part
-
-    def _close_if_none_accepted(self, decision: ResponseDecision) -> None:
-        """Several requests rejected and no event accepted: the cause is not in the events."""
-        if self._has_accepted or self._rejected_requests < self._policy.failures_before_stop:
-            return
-        outcome = replace(decision.outcome, state="refused", reason=reasons.REFUSED_TOGETHER)
-        self.close(outcome)
 
     def _count_failure(self, decision: ResponseDecision) -> None:
         """Several requests in a row without a delivery: the cause is not in the requests."""
@@ -267,3 +293,7 @@ class DatasetDispatcher:
 
     def _schedule(self, request: Request, due: float) -> None:
         heapq.heappush(self._later, (due, next(self._count), request))
+
+
+def _hold(verdict: Outcome) -> Outcome:
+    return replace(verdict, state="refused", reason=reasons.NOTHING_ACCEPTED)

@@ -23,6 +23,7 @@ class Request:
     sibling: Request | None = None
     claim_checks: int = 0  # of claims that another run holds
     waiting_since: float = 0.0  # for these claims; seconds of the sender's monotonic clock
+    attempt: int | None = None  # the ledger's number, once it left
 
     @property
     def is_claimed(self) -> bool:
@@ -33,5 +34,5 @@ class Request:
         return int(self.events.num_rows)
 
 
-CLAIM_COLUMNS = ("ref", "attempts")
-"""The ledger's row of each event, and how often it was attempted before this run's claim."""
+CLAIM_COLUMNS = ("ref", "attempts", "last_attempt_at")
+"""The ledger's row of each event; how often, and when last, it was attempted before this claim."""

@@ -159,8 +159,9 @@ class _Delivery:
     def _dispatcher_for(self, dataset: str) -> DatasetDispatcher:
         if dataset not in self._dispatchers:
             client = self._clients.get(dataset)
+            accepted_at = self._ledger.last_accepted_at(dataset)
             self._dispatchers[dataset] = DatasetDispatcher(
-                dataset, client, self._policy, self._jitter
+                dataset, client, self._policy, self._jitter, accepted_at
             )
         return self._dispatchers[dataset]
 
@@ -206,7 +207,7 @@ class _Delivery:
             return
         for name in CLAIM_COLUMNS:
             events = events.append_column(name, state[name])
-        claimed_request = replace(request, events=events)
+        claimed_request = replace(request, events=events, attempt=attempt)
         future = pool.submit(dispatcher.client.post, body)
         self._in_flight[future] = _RequestInFlight(dispatcher, claimed_request, attempt)
         dispatcher.count_started(self._monotonic())
@@ -293,6 +294,9 @@ class _Delivery:
         self.summary.outcomes[outcome.state] += 1
         if not is_sent_again:
             self.summary.count(outcome, len(request))
+        for held, verdict in dispatcher.take_verdicts():
+            self._ledger.record(held.attempt or 0, verdict, self._holder, now, keep_claim=False)
+            self.summary.count(verdict, len(held))
         for warning in warnings_in(dispatcher.client.access, response, len(request)):
             self.summary.warn(warning)
         self._report()

@@ -8,36 +8,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from capi_assets.sandbox.rules.refusal import Refusal, known, schema
+from capi_assets.sandbox.rules.refusal import META, Refusal, known, schema
 
 Event = dict[str, Any]
 
-KEYS = frozenset(
-    {
-        "action_source", "advanced_measurement_table", "app_data", "attribution_data",
-        "custom_data", "customer_segmentation", "data_processing_options",
-        "data_processing_options_country", "data_processing_options_state", "event_id",
-        "event_name", "event_source_url", "event_time", "messaging_channel", "opt_out",
-        "original_event_data", "referrer_url", "user_data",
-    }
-)  # fmt: skip
-
-ACTION_SOURCES = frozenset(
-    {
-        "app", "business_messaging", "chat", "email", "other", "phone_call", "physical_store",
-        "system_generated", "website",
-    }
-)  # fmt: skip
-
+KEYS = frozenset(META["event_keys"])
+ACTION_SOURCES = frozenset(META["action_sources"])
 # Live-verified by third parties on v25.0; every other name, custom ones too, gives 2804066.
-MESSAGING_EVENTS = frozenset(
-    {
-        "AddToCart", "CartAbandoned", "InitiateCheckout", "LeadSubmitted", "OrderCanceled",
-        "OrderCreated", "OrderDelivered", "OrderReturned", "OrderShipped", "Purchase",
-        "QualifiedLead", "RatingProvided", "ReviewProvided", "ViewContent",
-    }
-)  # fmt: skip
-
+MESSAGING_EVENTS = frozenset(META["messaging_events"])
 WHATSAPP = "whatsapp"
 
 TEXTS = ("event_source_url", "referrer_url", "messaging_channel", "advanced_measurement_table")
@@ -78,14 +56,6 @@ def time(event: Event, now: datetime) -> Refusal | None:
     return None
 
 
-def too_old(event: Any, now: datetime) -> Refusal | None:
-    """The age rule alone, for an event whose neighbour was already refused."""
-    if not isinstance(event, dict) or seconds_of(event.get("event_time")) is None:
-        return None
-    refusal = time(event, now)
-    return refusal if refusal is not None and refusal.subcode == 2804003 else None
-
-
 def unknown_key(event: Event) -> Refusal | None:
     """Keys outside Meta's list are refused at event level; custom_data is free."""
     if event.keys() <= KEYS:
@@ -104,12 +74,10 @@ def identity(event: Event) -> Refusal | None:
     event_id = event.get("event_id")
     if event_id is not None and type(event_id) not in (str, int):
         return schema("{param} must be a string.", "event_id")
-    for key in TEXTS:
-        if not isinstance(event.get(key, ""), str | None):
-            return schema("{param} must be a string.", key)
-    for key in OBJECTS:
-        if not isinstance(event.get(key), dict | None):
-            return schema("{param} must be an object.", key)
+    for keys, kind, name_of_kind in ((TEXTS, str, "a string"), (OBJECTS, dict, "an object")):
+        for key in keys:
+            if not isinstance(event.get(key), kind | None):
+                return schema(f"{{param}} must be {name_of_kind}.", key)
     opt_out = event.get("opt_out")
     if opt_out is not None and opt_out not in (True, False):
         return schema("{param} must be a boolean.", "opt_out")

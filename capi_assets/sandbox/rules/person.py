@@ -9,24 +9,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from capi_assets.sandbox.rules.refusal import Refusal, known, schema
+from capi_assets.sandbox.rules.refusal import META, Refusal, known, schema
 
 Event = dict[str, Any]
 
-HASHED = (
-    "em", "ph", "fn", "ln", "db", "ge", "ct", "st", "zp", "country",
-    "f5first", "f5last", "fi", "dobd", "dobm", "doby",
-)  # fmt: skip
-
+HASHED: list[str] = META["hashed_keys"]
 LISTS = frozenset({*HASHED, "external_id"})
-
-SINGLE = frozenset(
-    {
-        "anon_id", "app_user_id", "client_ip_address", "client_user_agent", "ctwa_clid",
-        "fb_login_id", "fbc", "fbp", "ig_account_id", "ig_sid", "lead_id", "madid", "page_id",
-        "page_scoped_user_id", "subscription_id", "whatsapp_business_account_id",
-    }
-)  # fmt: skip
+SINGLE = frozenset(META["single_keys"])
 
 # Meta's list names the sets that are not enough, each with all its subsets (since v13.0).
 TOO_WEAK = (

@@ -55,13 +55,7 @@ def validate_event(event: Any, now: datetime) -> Refusal | None:
 
 def validate_events(events: Sequence[Any], now: datetime) -> tuple[int, Refusal] | None:
     """The first refusal among the events of one request, with its index; an age refusal wins."""
-    first: tuple[int, Refusal] | None = None
-    for index, event in enumerate(events):
-        refusal = validate_event(event, now) if first is None else event_of.too_old(event, now)
-        if refusal is None:
-            continue
-        if refusal.subcode == AGE:
-            return index, refusal
-        if first is None:
-            first = index, refusal
-    return first
+    found = ((index, validate_event(event, now)) for index, event in enumerate(events))
+    refusals = [(index, refusal) for index, refusal in found if refusal is not None]
+    aged = [one for one in refusals if one[1].subcode == AGE]
+    return next(iter(aged or refusals), None)

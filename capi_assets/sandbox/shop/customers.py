@@ -36,33 +36,34 @@ _IPV6_BLOCK = "2d00:"
 
 
 class PerCountry:
-    """Values of every country in one row; `take` draws from a person's own country."""
+    """Columns with the values of every country; `take` draws a row of a person's own country."""
 
-    def __init__(self, of: Callable[[Country], Sequence[Any]]) -> None:
-        lists = [list(of(country)) for country in COUNTRIES]
-        self.values = pa.array([value for values in lists for value in values])
-        self.sizes = np.array([len(values) for values in lists], dtype=np.int64)
+    def __init__(self, of: Callable[[Country], Sequence[Sequence[Any]]]) -> None:
+        rows = [of(country) for country in COUNTRIES]
+        self.columns = [
+            pa.array(c) for c in zip(*(row for each in rows for row in each), strict=True)
+        ]
+        self.sizes = np.array([len(each) for each in rows], dtype=np.int64)
         self.starts = np.cumsum(self.sizes) - self.sizes
 
-    def take(self, country: Ints, unit: Floats) -> Any:
+    def take(self, country: Ints, unit: Floats) -> list[Any]:
         positions = self.starts[country] + (unit * self.sizes[country]).astype(np.int64)
-        return self.values.take(pa.array(positions))
+        return [column.take(positions) for column in self.columns]
 
 
-_WOMEN = PerCountry(lambda c: c.women)
-_MEN = PerCountry(lambda c: c.men)
-_FAMILIES = PerCountry(lambda c: c.families)
-_SPELLINGS = PerCountry(lambda c: c.spellings)
-_CITIES = PerCountry(lambda c: [place[0] for place in c.places])
-_STATES = PerCountry(lambda c: [place[1] for place in c.places])
-_ZIPS = PerCountry(lambda c: [place[2] for place in c.places])
-_AREAS = PerCountry(lambda c: [area for area, _, _, _ in c.dialling.ranges])
-_MIDDLES = PerCountry(lambda c: [middle for _, middle, _, _ in c.dialling.ranges])
-_RESTS = PerCountry(lambda c: [rest for _, _, rest, _ in c.dialling.ranges])
-_FREE = PerCountry(lambda c: [free for _, _, _, free in c.dialling.ranges])
-_HEADS = PerCountry(lambda c: [head for head, _, _ in c.dialling.styles()])
-_GAPS = PerCountry(lambda c: [gap for _, gap, _ in c.dialling.styles()])
-_LAST_GAPS = PerCountry(lambda c: [gap for _, _, gap in c.dialling.styles()])
+_WOMEN = PerCountry(lambda c: [(name,) for name in c.women])
+_MEN = PerCountry(lambda c: [(name,) for name in c.men])
+_FAMILIES = PerCountry(lambda c: [(name,) for name in c.families])
+_SPELLINGS = PerCountry(lambda c: [(name,) for name in c.spellings])
+_PLACES = PerCountry(lambda c: c.places)
+_NUMBERS = PerCountry(
+    lambda c: [
+        (area, group.middle, group.start, group.free_digits)
+        for group in c.dialling.ranges
+        for area in group.areas
+    ]
+)
+_STYLES = PerCountry(lambda c: c.dialling.styles())
 _HAS_PHONE = np.array([bool(country.dialling.code) for country in COUNTRIES])
 _WEIGHTS = [country.weight for country in COUNTRIES]
 _DIGITS = pa.array([f"{n:0{width}}" for width in (1, 2, 3, 4) for n in range(10**width)])
@@ -74,15 +75,20 @@ def join(*parts: Any, sep: str = "") -> Any:
     return pc.binary_join_element_wise(*parts, sep)
 
 
-def text(numbers: Ints) -> Any:
-    """Whole numbers as text."""
-    return pa.array(numbers).cast(pa.string())
+def text(numbers: Ints, width: int = 0) -> Any:
+    """Whole numbers as text, with leading zeros up to `width`."""
+    return pc.utf8_lpad(pa.array(numbers).cast(pa.string()), width, "0")
 
 
 def where(flags: Flags, values: Any, otherwise: Any = None) -> Any:
     """`values` where the flag is set, else `otherwise` (null by default)."""
     rest = pa.scalar(None, pa.string()) if otherwise is None else otherwise
-    return pc.if_else(pa.array(flags), values, rest)
+    return pc.if_else(flags, values, rest)
+
+
+def with_column(rows: Any, name: str, values: Any, new_name: str | None = None) -> Any:
+    """The table with other `values` in place of one column."""
+    return rows.set_column(rows.column_names.index(name), new_name or name, values)
 
 
 def _address_form(name: str) -> str:
@@ -103,115 +109,93 @@ def _address_forms(names: Any) -> Any:
 class People:
     """Columns of the people with these numbers, one row each, in the given order."""
 
-    dice: KeyedRandom
+    random: KeyedRandom
     number: Ints
+
+    @cached_property
+    def _dice(self) -> KeyedRandom:
+        return self.random.of(self.number)
 
     @cached_property
     def country(self) -> Ints:
         """Positions in `COUNTRIES`."""
-        return self.dice.choose(_WEIGHTS, "country", self.number)
+        return self._dice.choose(_WEIGHTS, "country")
 
     @cached_property
     def woman(self) -> Flags:
-        return self.dice.chance(0.54, "woman", self.number)
-
-    def consents(self, unconsented: float) -> Flags:
-        """Who agreed to share data with Meta; the answer stays a person's own."""
-        return ~self.dice.chance(unconsented, "unconsented", self.number)
+        return self._dice.chance(0.54, "woman")
 
     def has(self, share: float, what: str) -> Flags:
         """A lasting trait of about `share` of the people, such as having an account."""
-        return self.dice.chance(share, what, self.number)
+        return self._dice.chance(share, what)
 
     def external_id(self) -> Any:
-        return join("C", pc.utf8_lpad(text(self.number), 7, "0"))
+        return join("C", text(self.number, 7))
 
     def user_agent(self) -> Any:
-        return pa.array(USER_AGENTS).take(
-            pa.array(self.dice.below(len(USER_AGENTS), "agent", self.number))
-        )
+        return self._dice.pick(USER_AGENTS, "agent")
 
     def fbp(self, at_ms: Ints) -> Any:
         """The _fbp cookie at each moment: renewed every 90 days, made before it is seen."""
-        phase = self.dice.below(COOKIE_MS, "fbp/phase", self.number)
+        phase = self._dice.below(COOKIE_MS, "fbp/phase")
         born = at_ms - (at_ms - phase) % COOKIE_MS
-        return join(
-            "fb.1.", text(born), ".", text(self.dice.below(2**31, "fbp", self.number, born))
-        )
+        return join("fb.1.", text(born), ".", text(self._dice.below(2**31, "fbp", born)))
 
     def ip(self, at_ms: Ints) -> Any:
         """Public addresses: a quarter of the people change theirs daily, a third have IPv6."""
-        moves = self.has(0.25, "ip/moves")
-        day = np.where(moves, at_ms // DAY_MS, 0)
-        word = self.dice.words("ip", self.number, day)
+        day = np.where(self.has(0.25, "ip/moves"), at_ms // DAY_MS, 0)
+        word = self._dice.words("ip", day)
         octets = [((word >> np.uint64(s)) & np.uint64(0xFF)).astype(np.int64) for s in (0, 8, 16)]
         block = _IPV4_BLOCKS[(word >> np.uint64(24)).astype(np.int64) % len(_IPV4_BLOCKS)]
         v4 = join(*(text(part) for part in (block, *octets)), sep=".")
-        groups = [self.dice.letters(HEX, 4, f"ip/{g}", self.number, day) for g in range(4)]
+        groups = [self._dice.letters(HEX, 4, f"ip/{g}", day) for g in range(4)]
         v6 = join(
             pa.scalar(_IPV6_BLOCK), groups[0], ":", groups[1], ":", groups[2], "::", groups[3]
         )
         return where(self.has(0.33, "ip/v6"), v6, v4)
 
+    def _of_country(self, values: PerCountry, name: str) -> list[Any]:
+        return values.take(self.country, self._dice.unit(name))
+
     @cached_property
     def first_name(self) -> Any:
-        unit = self.dice.unit("first", self.number)
-        return where(self.woman, _WOMEN.take(self.country, unit), _MEN.take(self.country, unit))
+        [women], [men] = (self._of_country(names, "first") for names in (_WOMEN, _MEN))
+        return where(self.woman, women, men)
 
     @cached_property
     def last_name(self) -> Any:
-        return _FAMILIES.take(self.country, self.dice.unit("last", self.number))
+        return self._of_country(_FAMILIES, "last")[0]
 
     def email(self) -> Any:
         """One address per person, tidy: `jose.perez.4711@example.com`."""
-        host = pa.array(MAIL_HOSTS).take(
-            pa.array(self.dice.below(len(MAIL_HOSTS), "host", self.number))
-        )
-        local = join(
-            _address_forms(self.first_name), _address_forms(self.last_name), text(self.number),
-            sep=".",
-        )  # fmt: skip
-        return join(local, host, sep="@")
+        names = (_address_forms(self.first_name), _address_forms(self.last_name))
+        local = join(*names, text(self.number), sep=".")
+        return join(local, self._dice.pick(MAIL_HOSTS, "host"), sep="@")
 
     def phone(self, style: Floats) -> Any:
         """The person's one number, written in a style drawn uniform in [0, 1); null without one."""
-        unit = self.dice.unit("range", self.number)
-        free: Ints = _FREE.take(self.country, unit).to_numpy()
-        digits = self.dice.below(10**free, "phone", self.number)
-        written = join(
-            _HEADS.take(self.country, style),
-            _AREAS.take(self.country, unit),
-            _GAPS.take(self.country, style),
-            _MIDDLES.take(self.country, unit),
-            _LAST_GAPS.take(self.country, style),
-            _RESTS.take(self.country, unit),
-            _DIGITS.take(pa.array(_DIGITS_START[free] + digits)),
-        )
+        area, middle, start, free = self._of_country(_NUMBERS, "range")
+        head, gap, last_gap = _STYLES.take(self.country, style)
+        free = free.to_numpy()
+        digits = _DIGITS.take(_DIGITS_START[free] + self._dice.below(10**free, "phone"))
+        written = join(head, area, gap, middle, last_gap, start, digits)
         return where(_HAS_PHONE[self.country], written)
 
-    @cached_property
-    def _place(self) -> Floats:
-        return self.dice.unit("place", self.number)
-
-    def city(self) -> Any:
-        return _CITIES.take(self.country, self._place)
-
-    def state(self) -> Any:
-        return _STATES.take(self.country, self._place)
-
-    def zip(self) -> Any:
-        return _ZIPS.take(self.country, self._place)
+    def place(self) -> list[Any]:
+        """City, state and postal code."""
+        return self._of_country(_PLACES, "place")
 
     def country_name(self, spelling: Floats) -> Any:
         """Code or name, as a form let it through; `spelling` is uniform in [0, 1)."""
-        return _SPELLINGS.take(self.country, spelling)
+        return _SPELLINGS.take(self.country, spelling)[0]
 
     def birth_date(self) -> Any:
         """As the country writes it, and never ambiguous: the day is the 13th or later."""
-        year = 1950 + self.dice.below(57, "born/year", self.number)
-        month = 1 + self.dice.below(12, "born/month", self.number)
-        day = 13 + self.dice.below(16, "born/day", self.number)
-        parts = {"Y": text(year), "m": _two(month), "d": _two(day)}
+        parts = {
+            "Y": text(1950 + self._dice.below(57, "born/year")),
+            "m": text(1 + self._dice.below(12, "born/month"), 2),
+            "d": text(13 + self._dice.below(16, "born/day"), 2),
+        }
         written = pa.nulls(len(self.number), pa.string())
         for style in sorted({country.birth_format for country in COUNTRIES}):
             mine = np.array([country.birth_format == style for country in COUNTRIES])
@@ -222,10 +206,8 @@ class People:
 
     def gender(self) -> Any:
         """`f`, `Female`, `M` …: as forms store it."""
-        style = self.dice.below(3, "gender/style", self.number)
-        women, men = pa.array(["f", "Female", "F"]), pa.array(["m", "Male", "M"])
-        return where(self.woman, women.take(pa.array(style)), men.take(pa.array(style)))
-
-
-def _two(numbers: Ints) -> Any:
-    return pc.utf8_lpad(text(numbers), 2, "0")
+        women, men = (
+            self._dice.pick(forms, "gender/style")
+            for forms in (["f", "Female", "F"], ["m", "Male", "M"])
+        )
+        return where(self.woman, women, men)

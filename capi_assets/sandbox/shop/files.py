@@ -24,8 +24,9 @@ import pyarrow.csv
 import pyarrow.parquet
 from upath import UPath
 
+from capi_assets.sandbox.shop.customers import join, with_column
 from capi_assets.sandbox.shop.seasonality import HOUR_MS
-from capi_assets.sandbox.shop.shop import LANDS, PLANTED, Shop
+from capi_assets.sandbox.shop.shop import LANDS, Shop, landing_columns
 
 FORMATS = ("csv", "csv.gz", "jsonl", "jsonl.gz", "parquet")
 TABLES = ("visits", "orders")
@@ -101,9 +102,7 @@ def _files(table: str, hour: datetime, rows: Any, formats: Sequence[str]) -> dic
     contents = {}
     for quarter in np.unique(part):
         format_ = formats[(turn + int(quarter)) % len(formats)]
-        landed = rows.filter(pa.array(part == quarter)).drop_columns(
-            [name for name in PLANTED if name in rows.column_names]
-        )
+        landed = landing_columns(rows.filter(part == quarter))
         contents[f"{_PARTS[quarter]}.{format_}"] = _encode(landed, format_)
     return contents
 
@@ -148,7 +147,7 @@ def _csv(rows: Any, packed: str) -> bytes:
     if packed:
         occurred = pc.replace_substring(occurred, "T", " ")
     sink = pa.BufferOutputStream()
-    pyarrow.csv.write_csv(_with_time(rows, occurred), sink)
+    pyarrow.csv.write_csv(with_column(rows, "occurred_at", occurred), sink)
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
 
 
@@ -156,7 +155,7 @@ def _jsonl(rows: Any, packed: str) -> bytes:
     """Epoch milliseconds; packed files hold ISO text. Absent fields are absent, contents a list."""
     occurred = rows["occurred_at"]
     times = _iso(occurred, "Z") if packed else pc.divide(occurred.cast(pa.int64()), 1_000)
-    columns = _with_time(rows, times).to_pydict()
+    columns = with_column(rows, "occurred_at", times).to_pydict()
     if "contents" in columns:
         columns["contents"] = [
             None if text is None else orjson.Fragment(text) for text in columns["contents"]
@@ -178,7 +177,7 @@ def _parquet(rows: Any) -> bytes:
             [v if isinstance(v, float) else None for v in map(_number, rows["value"].to_pylist())],
             pa.float64(),
         )
-        rows = rows.set_column(rows.column_names.index("value"), "value", numbers)
+        rows = with_column(rows, "value", numbers)
     sink = pa.BufferOutputStream()
     pyarrow.parquet.write_table(rows, sink)
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
@@ -186,11 +185,7 @@ def _parquet(rows: Any) -> bytes:
 
 def _iso(times: Any, zone: str) -> Any:
     naive = times.cast(pa.timestamp("ms", tz="UTC")).cast(pa.timestamp("ms"))
-    return pc.binary_join_element_wise(pc.strftime(naive, format=_ISO), zone, "")
-
-
-def _with_time(rows: Any, times: Any) -> Any:
-    return rows.set_column(rows.column_names.index("occurred_at"), "occurred_at", times)
+    return join(pc.strftime(naive, format=_ISO), zone)
 
 
 def _number(text: str | None) -> float | str | None:

@@ -7,7 +7,7 @@ NumPy's generators must run from their start to reach the millionth draw; these 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from zlib import crc32
 
@@ -35,15 +35,27 @@ def _mix(x: Words) -> Words:
 
 @dataclass(frozen=True)
 class KeyedRandom:
-    """Columns of random draws; the same seed, name and keys always give the same draw."""
+    """Columns of random draws; the same seed, name and keys always give the same draw.
+
+    `of` binds keys (and a prefix of the names) that all draws of a table share:
+
+        KeyedRandom(7).of(hours, index).chance(0.1, "returns")
+    """
 
     seed: int
+    keys: tuple[Ints, ...] = ()
+    prefix: str = ""
+
+    def of(self, *keys: Ints, prefix: str = "") -> KeyedRandom:
+        """The draws of rows with these keys."""
+        return replace(self, keys=keys, prefix=prefix)
 
     def words(self, name: str, *keys: Ints) -> Words:
         """64 random bits per row."""
-        start = np.array([crc32(name.encode()), self.seed & 0xFFFF_FFFF_FFFF], dtype=np.uint64)
+        named = crc32((self.prefix + name).encode())
+        start = np.array([named, self.seed & 0xFFFF_FFFF_FFFF], dtype=np.uint64)
         x = _mix(_mix(start[:1] + _STEP) ^ start[1:])
-        for key in keys:
+        for key in (*self.keys, *keys):
             x = _mix((x + _STEP) ^ key.astype(np.uint64))
         return x
 
@@ -60,7 +72,6 @@ class KeyedRandom:
         return np.less(self.unit(name, *keys), share)
 
     def normal(self, name: str, *keys: Ints) -> Floats:
-        """Standard normal (Box-Muller)."""
         radius = np.sqrt(-2.0 * np.log1p(-self.unit(name, *keys)))
         angle = 2.0 * np.pi * self.unit(name + "/angle", *keys)
         return np.asarray(radius * np.cos(angle), dtype=np.float64)
@@ -71,13 +82,17 @@ class KeyedRandom:
         drawn = np.searchsorted(edges / edges[-1], self.unit(name, *keys), side="right")
         return np.minimum(drawn, len(weights) - 1).astype(np.int64)
 
+    def pick(self, values: Any, name: str, *keys: Ints) -> Any:
+        """One of `values` per row, each as often."""
+        return pa.array(values).take(self.below(len(values), name, *keys))
+
     def letters(self, alphabet: bytes, length: int, name: str, *keys: Ints) -> Any:
         """Text of `length` letters; `alphabet` holds 16 or 64 of them. Returns a pa.StringArray."""
         bits = len(alphabet).bit_length() - 1
         per_word = 60 // bits
         table = np.frombuffer(alphabet, dtype=np.uint8)
         shifts = np.arange(per_word, dtype=np.uint64) * np.uint64(bits)
-        rows = max(len(key) for key in keys)
+        rows = max(len(key) for key in (*self.keys, *keys))
         text = np.empty((rows, length), dtype=np.uint8)
         for start in range(0, length, per_word):
             width = min(per_word, length - start)

@@ -13,6 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from capi_assets.sandbox.shop.keyed_random import Flags, Floats, Ints
+from capi_assets.sandbox.shop.seasonality import HOUR_MS, to_ms
 
 OutageKind = Literal[
     "visits_missing",  # the tracker is down: visits of that time are never stored
@@ -42,8 +43,7 @@ class Outage:
             raise ValueError(f"outage {self.kind} needs aware datetimes with start before end")
 
     def hits(self, at_ms: Ints) -> Flags:
-        """Which moments (milliseconds of the epoch) lie inside."""
-        inside: Flags = (at_ms >= _ms(self.start)) & (at_ms < _ms(self.end))
+        inside: Flags = (at_ms >= to_ms(self.start)) & (at_ms < to_ms(self.end))
         return inside
 
 
@@ -61,7 +61,7 @@ def order_factor(outages: Iterable[Outage], hours: Ints) -> Floats:
     factor = np.ones(len(hours), dtype=np.float64)
     for outage in outages:
         if outage.kind == "sales_peak":
-            start, end = _ms(outage.start) / 3_600_000, _ms(outage.end) / 3_600_000
+            start, end = to_ms(outage.start) / HOUR_MS, to_ms(outage.end) / HOUR_MS
             share = np.clip(np.minimum(hours + 1, end) - np.maximum(hours, start), 0.0, 1.0)
             factor += share * (outage.factor - 1.0)
     return factor
@@ -72,10 +72,6 @@ def arrival(outages: Iterable[Outage], at_ms: Ints) -> Ints:
     lands = at_ms.copy()
     for outage in outages:
         if outage.kind == "late_visits":
-            delay = int(outage.delay.total_seconds() * 1_000)
-            lands = np.where(outage.hits(at_ms), np.maximum(lands, at_ms + delay), lands)
+            late = at_ms + int(outage.delay.total_seconds() * 1_000)
+            lands = np.where(outage.hits(at_ms), np.maximum(lands, late), lands)
     return lands
-
-
-def _ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1_000)

@@ -8,6 +8,7 @@ are milliseconds of the epoch, UTC.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 
@@ -24,6 +25,11 @@ _WEEK = np.array([103.0, 100.0, 97.0, 96.0, 94.0, 99.0, 111.0])
 _DAY /= _DAY.mean()
 _WEEK /= _WEEK.mean()
 _EPOCH_WEEKDAY = 3  # 1 January 1970 was a Thursday
+
+
+def to_ms(moment: datetime) -> int:
+    """An aware datetime as milliseconds of the epoch."""
+    return int(moment.timestamp() * 1_000)
 
 
 def rhythm(hours: Ints) -> Floats:
@@ -50,7 +56,6 @@ class Stream:
         return np.maximum(np.rint(expected + np.sqrt(expected) * luck), 0).astype(np.int64)
 
     def at(self, hours: Ints, index: Ints, counts: Ints) -> Ints:
-        """The moment of each row; `counts` are those of `hours`."""
         place = (index + self.dice.unit(f"{self.name}/moment", hours, index)) / np.maximum(
             counts, 1
         )

@@ -22,11 +22,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from capi_assets.sandbox.shop import ground_truth
-from capi_assets.sandbox.shop.customers import where
+from capi_assets.sandbox.shop.customers import where, with_column
 from capi_assets.sandbox.shop.keyed_random import Flags, Ints, KeyedRandom
 from capi_assets.sandbox.shop.orders import Orders
 from capi_assets.sandbox.shop.outages import Outage, OutageKind, arrival, hit, order_factor
-from capi_assets.sandbox.shop.seasonality import HOUR_MS, Stream
+from capi_assets.sandbox.shop.seasonality import HOUR_MS, Stream, to_ms
 from capi_assets.sandbox.shop.visits import Traffic
 
 _TIME = pa.timestamp("us", tz="UTC")
@@ -67,7 +67,7 @@ class Shop:
 
     @cached_property
     def _first_hour(self) -> int:
-        return 0 if self.opened is None else _ms(self.opened) // HOUR_MS
+        return 0 if self.opened is None else to_ms(self.opened) // HOUR_MS
 
     @cached_property
     def _traffic(self) -> Traffic:
@@ -87,67 +87,53 @@ class Shop:
         `occurred_at` is timestamp[us, UTC], `consent` bool,
         all else text. Contact data is raw.
         """
-        return _landing_columns(self.landings("visits", start, end, until))
+        return landing_columns(pa.concat_tables(self.landings("visits", start, end, until)))
 
     def orders(self, start: datetime, end: datetime, until: datetime | None = None) -> Any:
         """Landing rows of `orders`, likewise; `value` is text (a few are no numbers), `num_items`
         int64. A repeated order_id is the same order again, later rows holding the later status.
         """
-        return _landing_columns(self.landings("orders", start, end, until))
+        return landing_columns(pa.concat_tables(self.landings("orders", start, end, until)))
 
     def landings(
         self, table: str, start: datetime, end: datetime, until: datetime | None = None
     ) -> Iterator[Any]:
         """The rows in blocks of whole hours: landing columns and PLANTED."""
         make = {"visits": self._visits, "orders": self._orders}[table]
-        first, last = _ms(start), _ms(end)
+        first, last = to_ms(start), to_ms(end)
         stream = self._traffic.stream if table == "visits" else self._order_stream
         hours = np.arange(first // HOUR_MS, -(-last // HOUR_MS), dtype=np.int64)
         factor = 1.0 if table == "visits" else order_factor(self.outages, hours)
         counts = stream.counts(hours, factor)
         for block in _blocks(counts):
             rows = make(hours[block], counts[block])
-            at = _column(rows, "_at")
-            kept = (at >= first) & (at < last)
-            kept &= ~hit(self.outages, _MISSING[table], at)
+            at, lands = (rows[name].to_numpy() for name in ("_at", LANDS))
+            kept = (at >= first) & (at < last) & ~hit(self.outages, _MISSING[table], at)
             if until is not None:
-                kept &= _column(rows, LANDS) <= _ms(until)
-            rows = rows.filter(pa.array(kept))
-            order = np.lexsort((_column(rows, LANDS), _column(rows, "_hour")))
-            occurred = (pc.cast(rows["_at"], pa.timestamp("ms", tz="UTC"))).cast(_TIME)
-            rows = rows.set_column(rows.column_names.index("_at"), "occurred_at", occurred)
-            yield rows.take(pa.array(order))
+                kept &= lands <= to_ms(until)
+            occurred = pc.cast(rows["_at"], pa.timestamp("ms", tz="UTC")).cast(_TIME)
+            rows = with_column(rows, "_at", occurred, "occurred_at").filter(kept)
+            yield rows.take(np.lexsort((lands[kept], rows["_hour"].to_numpy())))
 
     def _visits(self, hours: Ints, counts: Ints) -> Any:
         hour, index = _places(hours, counts)
         visits = self._traffic.visits(hour, index)
-        lost = hit(self.outages, "match_keys_lost", visits.at)
         columns = visits.columns()
-        _lose(columns, lost)
-        if lost.any():
+        lost = self._lose_keys(columns, visits.at)
+        if lost.any():  # a regular expression over every address is slow
             bare = pc.replace_substring_regex(columns["page_url"], r"\?.*", "")
             columns["page_url"] = where(lost, bare, columns["page_url"])
         lands = arrival(self.outages, visits.at)
-        visit_id = columns.pop("visit_id")
-        return pa.table(
-            {"visit_id": visit_id, "_at": visits.at, **columns, "_hour": hour, LANDS: lands}
-        )
+        first = {"visit_id": columns.pop("visit_id"), "_at": visits.at}
+        return pa.table({**first, **columns, "_hour": hour, LANDS: lands})
 
     def _orders(self, hours: Ints, counts: Ints) -> Any:
         hour, index = _places(hours, counts)
         at = self._order_stream.at(hour, index, np.repeat(counts, counts))
-        orders = Orders(
-            self._random,
-            self._traffic,
-            hour,
-            index,
-            at,
-            self.broken,
-            self.mistaken,
-            self.currency,
-        )
+        shares = (self.broken, self.mistaken)
+        orders = Orders(self._traffic, hour, index, at, *shares, self.currency)
         columns = orders.columns()
-        _lose(columns, hit(self.outages, "match_keys_lost", at))
+        self._lose_keys(columns, at)
         unreadable = hit(self.outages, "broken_phones", at)
         columns["phone"] = where(unreadable, "undefined", columns["phone"])
         rows = pa.table(
@@ -158,11 +144,15 @@ class Shop:
             }
         )  # fmt: skip
         again, statuses, lands = orders.repeats()
-        later = rows.take(pa.array(again))
-        changed = pc.coalesce(statuses, later["status"])
-        later = later.set_column(later.column_names.index("status"), "status", changed)
-        later = later.set_column(later.column_names.index(LANDS), LANDS, pa.array(lands))
+        later = with_column(rows.take(again), LANDS, pa.array(lands))
+        later = with_column(later, "status", pc.coalesce(statuses, later["status"]))
         return pa.concat_tables([rows, later])
+
+    def _lose_keys(self, columns: dict[str, Any], at: Ints) -> Flags:
+        lost = hit(self.outages, "match_keys_lost", at)
+        for key in _LOST_KEYS:
+            columns[key] = where(~lost, columns[key])
+        return lost
 
     def origins(self, start: datetime, end: datetime) -> Any:
         """order_id and visit_id of the visit that each order came from (null: from none)."""
@@ -172,10 +162,6 @@ class Shop:
         """What was planted, counted per hour; see `truth.count`."""
         orders = self.landings("orders", start, end, until)
         return ground_truth.count(self.landings("visits", start, end, until), orders, start, end)
-
-
-def _ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1_000)
 
 
 def _blocks(counts: Ints) -> Iterator[slice]:
@@ -190,24 +176,10 @@ def _blocks(counts: Ints) -> Iterator[slice]:
 
 
 def _places(hours: Ints, counts: Ints) -> tuple[Ints, Ints]:
-    """Hour and place in the hour of every row."""
-    hour = np.repeat(hours, counts)
-    return hour, np.arange(len(hour), dtype=np.int64) - np.repeat(
-        np.cumsum(counts) - counts, counts
-    )
+    first = np.repeat(np.cumsum(counts) - counts, counts)
+    return np.repeat(hours, counts), np.arange(len(first), dtype=np.int64) - first
 
 
-def _lose(columns: dict[str, Any], lost: Flags) -> None:
-    if lost.any():
-        for key in _LOST_KEYS:
-            columns[key] = where(~lost, columns[key])
-
-
-def _column(rows: Any, name: str) -> Ints:
-    column: Ints = rows[name].to_numpy()
-    return column
-
-
-def _landing_columns(blocks: Iterator[Any]) -> Any:
-    rows = pa.concat_tables(blocks)
+def landing_columns(rows: Any) -> Any:
+    """The columns of generated rows that are written to landing files."""
     return rows.select([name for name in rows.column_names if name not in PLANTED])

@@ -6,7 +6,6 @@ one, whose person, cookies and click id it carries on. Outages are applied in sh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -24,23 +23,22 @@ _SHORTEST_RETURN_MS = 300_000
 _LONGEST_RETURN_MS = 5 * DAY_MS
 _CLICK_ID_LETTERS = 57
 
-_REFERRERS = pa.array([source[1] for source in SOURCES], pa.string())
-_QUERIES = pa.array([source[2] for source in SOURCES])
+_REFERRERS = pa.array([source["referrer"] for source in SOURCES], pa.string())
+_QUERIES = pa.array([source["query"] for source in SOURCES])
 _PATHS = pa.array(
     [f"{SHOP}/", f"{SHOP}/collections/sale", f"{SHOP}/collections/new"]
     + [f"{SHOP}/products/{slug}" for slug, _ in PRODUCTS]
 )
 _PATH_WEIGHTS = [40.0, 12.0, 12.0] + [1.0] * len(PRODUCTS)
-_FRESH: Sequence[float] = [source[0] for source in SOURCES]
-# Some come back through another ad: their newer click id must win.
-_AGAIN: Sequence[float] = [0.08, 0.04, 0.12, 0.02, 0.14, 0.60]
+_FRESH: list[float] = [source["share"] for source in SOURCES]
+_AGAIN: list[float] = [source["again"] for source in SOURCES]
 
 
 @dataclass(frozen=True)
 class Traffic:
     """The visits' stream and who is in it."""
 
-    dice: KeyedRandom
+    random: KeyedRandom
     stream: Stream
     people: int
     unconsented: float
@@ -50,8 +48,8 @@ class Traffic:
 
     def people_of(self, hours: Ints, index: Ints) -> People:
         """Who a fresh visit is: some people come far more often than others."""
-        skewed = self.dice.unit("person", hours, index) ** 1.3
-        return People(self.dice, (skewed * self.people).astype(np.int64))
+        skewed = self.random.unit("person", hours, index) ** 1.3
+        return People(self.random, (skewed * self.people).astype(np.int64))
 
 
 @dataclass(frozen=True)
@@ -62,9 +60,9 @@ class Visits:
     hours: Ints
     index: Ints
 
-    @property
-    def dice(self) -> KeyedRandom:
-        return self.traffic.dice
+    @cached_property
+    def _dice(self) -> KeyedRandom:
+        return self.traffic.random.of(self.hours, self.index)
 
     @cached_property
     def at(self) -> Ints:
@@ -72,22 +70,17 @@ class Visits:
         stream = self.traffic.stream
         return stream.at(self.hours, self.index, stream.counts(self.hours))
 
-    def _wants_return(self, hours: Ints, index: Ints) -> Flags:
-        return self.dice.chance(_RETURNING, "returns", hours, index)
-
     @cached_property
     def _origin(self) -> tuple[Ints, Ints, Flags]:
         """Hour and place of the fresh visit each one goes back to (itself when fresh)."""
         spread = np.log(_LONGEST_RETURN_MS / _SHORTEST_RETURN_MS)
-        away = _SHORTEST_RETURN_MS * np.exp(
-            spread * self.dice.unit("returns/away", self.hours, self.index)
-        )
+        away = _SHORTEST_RETURN_MS * np.exp(spread * self._dice.unit("returns/away"))
         hours, index, found = self.traffic.stream.before(
             self.at - away.astype(np.int64), self.at - _SHORTEST_RETURN_MS // 2
         )
-        back = (
-            found & self._wants_return(self.hours, self.index) & ~self._wants_return(hours, index)
-        )
+        earlier = self.traffic.random.of(hours, index)
+        back = found & self._dice.chance(_RETURNING, "returns")
+        back &= ~earlier.chance(_RETURNING, "returns")
         return np.where(back, hours, self.hours), np.where(back, index, self.index), back
 
     @cached_property
@@ -97,11 +90,11 @@ class Visits:
 
     @cached_property
     def visit_id(self) -> Any:
-        return self.dice.letters(HEX, 24, "visit", self.hours, self.index)
+        return self._dice.letters(HEX, 24, "visit")
 
     @cached_property
     def consent(self) -> Flags:
-        return self.people.consents(self.traffic.unconsented)
+        return ~self.people.has(self.traffic.unconsented, "unconsented")
 
     @cached_property
     def _cookies(self) -> Flags:
@@ -110,8 +103,8 @@ class Visits:
     @cached_property
     def _source(self) -> Ints:
         """Position in SOURCES; the first ADS of them are Meta's ads."""
-        fresh = self.dice.choose(_FRESH, "source", self.hours, self.index)
-        again = self.dice.choose(_AGAIN, "source/again", self.hours, self.index)
+        fresh = self._dice.choose(_FRESH, "source")
+        again = self._dice.choose(_AGAIN, "source/again")
         return np.where(self._origin[2], again, fresh)
 
     @cached_property
@@ -119,19 +112,16 @@ class Visits:
         """The latest ad click each visitor carries: whether there is one, its id and its time."""
         hours, index, back = self._origin
         own = self._source < ADS
-        first = back & (self.dice.choose(_FRESH, "source", hours, index) < ADS)
+        first = back & (self.traffic.random.choose(_FRESH, "source", hours, index) < ADS)
         clicked = own | first
         hours, index = np.where(own, self.hours, hours), np.where(own, self.index, index)
-        rows = np.flatnonzero(clicked)
-        ids = join(
-            "IwAR",
-            self.dice.letters(URL_SAFE, _CLICK_ID_LETTERS, "click", hours[rows], index[rows]),
-        )
+        letters = self.traffic.random.of(hours[clicked], index[clicked]).letters
+        ids = join("IwAR", letters(URL_SAFE, _CLICK_ID_LETTERS, "click"))
+        # One id per click, spread over all rows; null elsewhere.
+        ids = ids.take(pa.array(np.cumsum(clicked) - 1, mask=~clicked))
         # The browser stores the cookie just before its visit is written.
-        stored = self.traffic.visits(hours, index).at - self.dice.below(
-            900, "click/at", hours, index
-        )
-        return clicked, _spread(clicked, ids), stored
+        before = self.traffic.random.below(900, "click/at", hours, index)
+        return clicked, ids, self.traffic.visits(hours, index).at - before
 
     @cached_property
     def fbclid(self) -> Any:
@@ -142,7 +132,7 @@ class Visits:
     def fbc(self) -> Any:
         """The _fbc cookie of visitors who accept cookies and once came from an ad."""
         clicked, ids, stored = self._clicks
-        kept = clicked & self._cookies & self.dice.chance(0.96, "fbc", self.hours, self.index)
+        kept = clicked & self._cookies & self._dice.chance(0.96, "fbc")
         return where(kept, join("fb.1.", text(stored), ".", ids))
 
     @cached_property
@@ -153,37 +143,28 @@ class Visits:
     def client_ip_address(self) -> Any:
         """One address, or for a few what a proxy wrote: `address, 10.0.0.7`."""
         address = self.people.ip(self.at)
-        forwarded = self.dice.chance(0.01, "ip/forwarded", self.hours, self.index)
+        forwarded = self._dice.chance(0.01, "ip/forwarded")
         listed = where(forwarded, join(address, ", 10.0.0.7"), address)
-        return where(self.dice.chance(0.98, "ip/known", self.hours, self.index), listed)
+        return where(self._dice.chance(0.98, "ip/known"), listed)
 
     def _page_url(self) -> Any:
-        path = _PATHS.take(
-            pa.array(self.dice.choose(_PATH_WEIGHTS, "path", self.hours, self.index))
-        )
-        campaign = pa.array(CAMPAIGNS).take(
-            pa.array(self.dice.below(len(CAMPAIGNS), "campaign", self.hours, self.index))
-        )
-        ad = self._source < ADS
-        tail = where(ad, join(campaign, "&fbclid=", self.fbclid), "")
-        return join(path, _QUERIES.take(pa.array(self._source)), tail)
-
-    def _logged_in(self) -> Flags:
-        account = self.people.has(0.35, "account")
-        return account & self.dice.chance(0.6, "logged in", self.hours, self.index)
+        path = _PATHS.take(self._dice.choose(_PATH_WEIGHTS, "path"))
+        campaign = self._dice.pick(CAMPAIGNS, "campaign")
+        tail = where(self._source < ADS, join(campaign, "&fbclid=", self.fbclid), "")
+        return join(path, _QUERIES.take(self._source), tail)
 
     def columns(self) -> dict[str, Any]:
         """The landing columns of `visits`, bar `occurred_at`."""
-        logged_in = self._logged_in()
-        mailed = logged_in & self.dice.chance(0.4, "email", self.hours, self.index)
-        called = logged_in & self.dice.chance(0.05, "phone", self.hours, self.index)
-        kept = self.dice.chance(0.9, "referrer", self.hours, self.index)
+        logged_in = self.people.has(0.35, "account") & self._dice.chance(0.6, "logged in")
+        mailed = logged_in & self._dice.chance(0.4, "email")
+        called = logged_in & self._dice.chance(0.05, "phone")
+        kept = self._dice.chance(0.9, "referrer")
         # A visit knows no country, so its phone is as the account's system stores it.
         stored = np.full(len(self.hours), SYSTEM_STYLE)
         return {
             "visit_id": self.visit_id,
             "page_url": self._page_url(),
-            "referrer_url": where(kept, _REFERRERS.take(pa.array(self._source))),
+            "referrer_url": where(kept, _REFERRERS.take(self._source)),
             "fbclid": self.fbclid,
             "fbc": self.fbc,
             "fbp": self.fbp,
@@ -194,8 +175,3 @@ class Visits:
             "phone": where(called, self.people.phone(stored)),
             "consent": pa.array(self.consent),
         }
-
-
-def _spread(flags: Flags, values: Any) -> Any:
-    """`values`, one per set flag, spread over all rows; null elsewhere."""
-    return values.take(pa.array(np.cumsum(flags) - 1, mask=~flags))

@@ -5,38 +5,74 @@ from __future__ import annotations
 import smtplib
 import socket
 import ssl
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import formatdate, make_msgid
+from urllib.parse import unquote, urlsplit
 
 from capi_assets.coverage.alerting.channels.message import Failure, Message, spelled_out
-from capi_assets.coverage.alerting.channels.retry import Attempt, RetryPolicy
-from capi_assets.coverage.alerting.channels.smtp_address import SmtpAddress, smtp_address
+from capi_assets.coverage.alerting.channels.retry import Attempt, Retries
 
 _SOME_REFUSED = "recipients not accepted"
 _THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 
 
-@dataclass(slots=True)
-class EmailChannel:
+_PORTS = {"smtps": 465, "smtp": 587}
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpAddress:
+    """Where mail is handed in. With `smtps` the connection is encrypted from its first byte; with
+    `smtp` it is encrypted by STARTTLS as soon as the server offers that."""
+
+    host: str
+    port: int
+    encrypted: bool
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+def smtp_address(url: str) -> SmtpAddress:
+    """The parts of an `smtps://` or `smtp://` URL; user and password may be percent-encoded.
+
+    Raises:
+        ValueError: it is none; the message says what is wrong and shows nothing of it.
+    """
+    try:
+        parts = urlsplit(url.strip())
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("not a URL: a port is a number, and brackets belong to IPv6") from None
+    if parts.scheme not in _PORTS:
+        raise ValueError("must begin with smtps:// or smtp://")
+    if not host:
+        raise ValueError("names no host")
+    if (parts.username is None) != (parts.password is None):
+        raise ValueError("needs user and password, or neither")
+    return SmtpAddress(
+        host,
+        port or _PORTS[parts.scheme],
+        parts.scheme == "smtps",
+        None if parts.username is None else unquote(parts.username),
+        None if parts.password is None else unquote(parts.password),
+    )
+
+
+@dataclass
+class EmailChannel(Retries):
     """One mail per tick to all of `to`.
 
     `url` is the mail server's, as `smtp_address` reads it. A password never travels in the clear,
-    save to this machine. Connection failures and the server's 4xx answers are tried again,
-    `attempts` times in all.
+    save to this machine. Connection failures and the server's 4xx answers are tried again.
     """
 
     url: str = field(repr=False)
     sender: str
     to: Sequence[str] = field(repr=False)
     name: str = "email"
-    attempts: int = 3
     timeout: float = 5.0
-    longest_pause: float = 5.0
-    sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
     tls: ssl.SSLContext | None = field(default=None, repr=False)
 
     def send(self, messages: Sequence[Message]) -> Failure | None:
@@ -50,8 +86,7 @@ class EmailChannel:
             mail = mail_of(messages, self.sender, self.to)
         except (ValueError, IndexError):
             return Failure(self.name, "an address of sender or recipients cannot be used")
-        patience = RetryPolicy(self.attempts, self.longest_pause, self.sleep)
-        reason = patience.run_with_retry(lambda: self._hand_in(mail, server))
+        reason = self.run_with_retry(lambda: self._hand_in(mail, server))
         if not reason:
             return None
         # The others have it: once more would reach them twice.

@@ -1,14 +1,14 @@
-"""Messages for the channels, and the failures they return."""
+"""Messages for the channels, the failures they return, and the log as a channel."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 MAX_GAPS = 10
 """Alerts in one text; more are counted, because nobody reads so long a message."""
-
 
 SCHEMA, VERSION = "capi_assets.alert", 1
 """The name and version of the JSON documents; see alert_message.py."""
@@ -61,3 +61,18 @@ def spelled_out(messages: Sequence[Message]) -> list[str]:
     if len(messages) > MAX_GAPS:
         texts.append(f"And {len(messages) - MAX_GAPS} more: see open_gaps in Dagster.")
     return texts
+
+
+class LogChannel:
+    """Alerts as log lines: errors as ERROR, warnings as WARNING, good news as INFO."""
+
+    name = "log"
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+
+    def send(self, messages: Sequence[Message]) -> Failure | None:
+        for message in messages:
+            level = logging.ERROR if message.severity == "error" else logging.WARNING
+            self._logger.log(logging.INFO if message.good else level, "%s", message.text)
+        return None

@@ -1,9 +1,10 @@
-"""Trying again within bounds: what every channel over the network does alike."""
+"""Retries within bounds, for every channel over the network."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,28 +16,22 @@ class Attempt:
     pause: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+@dataclass(kw_only=True)
+class Retries:
     """`attempts` in all, with doubling pauses of at most `longest_pause` seconds between them."""
 
-    attempts: int
-    longest_pause: float
-    sleep: Callable[[float], None]
+    attempts: int = 3
+    longest_pause: float = 5.0
+    sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
 
     def run_with_retry(self, attempt: Callable[[], Attempt]) -> str:
         """Empty once an attempt was accepted; else the last reason and how often it was tried."""
-        tried = 0
-        while tried < self.attempts:
+        for tried in range(1, self.attempts + 1):
             ended = attempt()
-            tried += 1
             if not ended.reason:
                 return ""
             if not ended.again or tried == self.attempts:
-                return f"{ended.reason}, {_times(tried)}"
+                return f"{ended.reason}, tried {'once' if tried == 1 else f'{tried} times'}"
             own = 0.5 * 2 ** (tried - 1)
             self.sleep(min(self.longest_pause, own if ended.pause is None else ended.pause))
         return "no attempt allowed"
-
-
-def _times(attempts: int) -> str:
-    return "tried once" if attempts == 1 else f"tried {attempts} times"
