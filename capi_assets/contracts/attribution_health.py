@@ -70,6 +70,11 @@ class AttributionHealth(Contract):
     matched_eligible: Series[Count] = optional(
         "Matched orders that are neither withheld nor quarantined.", ge=0
     )
+    without_browser: Series[Count] = optional(
+        "Website orders without the browser's user agent or page, sent or withheld by"
+        " CAPI_WEBSITE_WITHOUT_BROWSER.",
+        ge=0,
+    )
     match_keys: Series[Text] = optional(
         "Orders with each match key, as JSON; without withheld and quarantined orders."
     )

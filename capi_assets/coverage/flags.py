@@ -22,8 +22,9 @@ from capi_assets.coverage.anomalies.refusal_rate import RefusalBaseline
 from capi_assets.coverage.hour_totals import HourTotals, hour_totals, window_end
 from capi_assets.coverage.outcomes import UNREADABLE_FILE
 from capi_assets.coverage.visit_retention import VisitRetention
-from capi_assets.delivery.causes import VISIT_SUPPLIED_REASONS, Cause
+from capi_assets.delivery.causes import Cause
 from capi_assets.hours import HOUR, floor_hour
+from capi_assets.meta.events.refusals import FORMER_REASONS
 
 WARN, ERROR = "warn", "error"
 
@@ -294,10 +295,9 @@ class _Judge:
 
 
 def _blame_visits(totals: HourTotals) -> None:
-    """Counts orders refused for data that their visits would have supplied as missing visits."""
-    supplied = min(
-        totals.costs[Cause.PAYLOAD], sum(totals.reasons[r] for r in VISIT_SUPPLIED_REASONS)
-    )
+    """Counts orders refused for data that their visits would have supplied as missing visits:
+    weak match keys, and in hours that a former version wrote the browser's data."""
+    supplied = min(totals.costs[Cause.PAYLOAD], sum(totals.reasons[r] for r in FORMER_REASONS))
     totals.costs[Cause.PAYLOAD] -= supplied
     totals.costs[Cause.VISITS_MISSING] += supplied + totals.costs.pop(Cause.MATCH_KEYS_LOST, 0)
 

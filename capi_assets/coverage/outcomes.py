@@ -39,7 +39,8 @@ many it holds."""
 
 _EVENT_COLUMNS = [
     *("order_id", "occurred_at", "dataset_id", "event_name", "event_id", "value", "currency"),
-    *("visit_id", "match_keys", "deliver_until", "verdict", "reason", "subcode"),
+    *("visit_id", "match_keys", "without_browser", "deliver_until"),
+    *("verdict", "reason", "subcode"),
 ]
 _RESULT_COLUMNS = [
     *("order_id", "dataset_id", "event_name", "event_id", "status", "reason"),
@@ -72,7 +73,7 @@ events AS (
         date_trunc('hour', e.occurred_at) AS hour,
         e.dataset_id, e.event_name, e.currency,
         {money_units("e.value")} AS units,
-        e.visit_id IS NOT NULL AS matched, e.match_keys,
+        e.visit_id IS NOT NULL AS matched, e.match_keys, e.without_browser,
         CASE
             WHEN r.status = 'covered_by_pixel' THEN 'withheld'
             WHEN r.status IN ({", ".join(f"'{s}'" for s in STAGES if s != "quarantined")})
@@ -98,7 +99,7 @@ SELECT
     date_trunc('hour', hour), coalesce(dataset_id, ''), coalesce(left(event_name, 50), ''),
     CASE WHEN regexp_full_match(upper(trim(currency)), '[A-Z]{{3}}')
         THEN upper(trim(currency)) END,
-    {money_units("value")}, false, NULL, 'quarantined',
+    {money_units("value")}, false, NULL, false, 'quarantined',
     CASE WHEN starts_with(reasons, 'file:') THEN '{UNREADABLE_FILE}' ELSE 'quarantined' END,
     NULL, NULL, NULL, NULL, NULL, NULL
 FROM quarantined_orders
@@ -142,10 +143,10 @@ def outcomes(
     """A connection whose table `outcomes` has one row per order.
 
     Columns: hour, dataset_id, event_name, currency, units (money in ten-thousandths), matched,
-    match_keys, stage, reason, kind (a `Cause`; null when delivered or withheld), occurred_at,
-    deliver_until, delivered_at. An event without a delivery result stands at its verdict, a ready
-    one as pending with the reason `not_planned`; a status this version does not know counts as
-    unknown.
+    match_keys, without_browser, stage, reason, kind (a `Cause`; null when delivered or withheld),
+    occurred_at, deliver_until, delivered_at. An event without a delivery result stands at its
+    verdict, a ready one as pending with the reason `not_planned`; a status this version does not
+    know counts as unknown.
     """
     with duckdb_with(
         matched_events=matched_events.select(_EVENT_COLUMNS),

@@ -173,8 +173,10 @@ def test_every_cause_is_told_by_the_hour_that_it_strikes(
         *(Cause.TIME_BUDGET, Cause.NOT_MATERIALIZED, Cause.UNKNOWN_OUTCOME),
     }
     assert {cause for cause, gap in gaps.items() if gap.correctable} == {
-        *(Cause.PAYLOAD, Cause.MATCH_KEYS_LOST, Cause.QUARANTINE, Cause.VISITS_MISSING)
+        *(Cause.PAYLOAD, Cause.MATCH_KEYS_LOST, Cause.QUARANTINE)
     }
+    # Orders whose visits are missing are delivered without a browser: nothing is left to correct.
+    assert (gaps[Cause.VISITS_MISSING].orders, gaps[Cause.VISITS_MISSING].unmatched) == (0, 4)
 
 
 def test_orders_that_stop_while_visits_go_on_tell_it_too(world: AssetHarness) -> None:

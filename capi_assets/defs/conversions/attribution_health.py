@@ -88,6 +88,10 @@ def _metadata(rows: pa.Table) -> dict[str, Any]:
     metadata["visits"] = pc.max(rows.column("visits")).as_py() or 0
     for name in ("orders", "withheld", "delivered", "pending", "quarantined", "invalid", "matched"):
         metadata[name] = total(name)
+    metadata["without_browser"] = total("without_browser")
+    if metadata["orders"]:
+        share = metadata["without_browser"] / metadata["orders"]
+        metadata["share_without_browser"] = round(share, 4)
     eligible = total("eligible")
     metadata["missing"] = eligible - metadata["delivered"]
     if eligible:
