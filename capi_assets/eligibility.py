@@ -7,6 +7,8 @@ stops any later delivery.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -25,6 +27,8 @@ WITHHELD_TEXTS = {
     "refunded": "The order was refunded.",
     "no_consent": "The person refused to share data with Meta.",
     "consent_not_recorded": "No consent is recorded, and CAPI_CONSENT_REQUIRED is set.",
+    "without_browser": "A website order without the browser's user agent or page, and"
+    " CAPI_WEBSITE_WITHOUT_BROWSER is withhold.",
 }
 
 _STATUS_REASONS = {
@@ -55,20 +59,37 @@ def withheld_reason(orders: pa.Table, consent_required: bool) -> pa.Array:
     return reason
 
 
-def matched_events_of(matched: pa.Table, consent_required: bool) -> pa.Table:
+@dataclass(frozen=True, slots=True)
+class EventPolicy:
+    """The settings that decide what is sent for an order.
+
+    Attributes:
+        consent_required: orders without recorded consent are withheld (CAPI_CONSENT_REQUIRED).
+        withhold_without_browser: so are website orders without a user agent or a page.
+        site_url: the page of website orders that have none (CAPI_SITE_URL).
+    """
+
+    consent_required: bool = False
+    withhold_without_browser: bool = False
+    site_url: str | None = None
+
+
+def matched_events_of(matched: pa.Table, policy: EventPolicy) -> pa.Table:
     """The rows of `matched_events`, sorted, so that the same input gives the same bytes.
 
-    The asset `matched_events` calls it with the result of `matching.match`. No event is built for a
-    withheld order: its match keys stay in `orders`.
+    The asset `matched_events` calls it with the result of `matching.match`. A withheld order has no
+    event: its match keys stay in `orders`.
 
-        matched_events_of(match(orders, visits, lookback, engine), consent_required=False)
+        matched_events_of(match(orders, visits, lookback, engine), EventPolicy())
 
     Raises:
         ContractError: the result breaks its contract, which is a bug.
     """
-    withheld = withheld_reason(matched, consent_required)
+    withheld = withheld_reason(matched, policy.consent_required)
     eligible = pc.is_null(withheld)
-    built = build_events(matched.filter(eligible))
+    built = build_events(matched.filter(eligible), policy.site_url)
+    if policy.withhold_without_browser:
+        built = _without_events(built, built.column("without_browser"), "without_browser")
     # The row number of each eligible order in `built`; null for the withheld.
     places = pc.subtract(pc.cumulative_sum(eligible.cast(pa.int64())), 1)
     places = pc.if_else(eligible, places, pa.scalar(None, pa.int64()))
@@ -84,3 +105,13 @@ def matched_events_of(matched: pa.Table, consent_required: bool) -> pa.Table:
     }
     table = conform(pa.table(columns), MatchedEvents)
     return table.sort_by([(name, "ascending") for name in _ORDER])
+
+
+def _without_events(built: pa.Table, withheld: pa.ChunkedArray, reason: str) -> pa.Table:
+    """`built` with the rows of `withheld` withheld: no match keys, no payload."""
+    columns = {name: built.column(name) for name in built.column_names}
+    columns |= {"verdict": pc.if_else(withheld, "withheld", columns["verdict"])}
+    columns |= {"reason": pc.if_else(withheld, reason, columns["reason"])}
+    for name in ("match_keys", "payload", "payload_sha256"):
+        columns[name] = pc.if_else(withheld, None, columns[name])
+    return pa.table(columns)

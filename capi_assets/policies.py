@@ -30,6 +30,7 @@ from capi_assets.coverage.visit_retention import VisitRetention
 from capi_assets.delivery.datasets import Datasets, read_datasets, secret_in
 from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.policy import Policy
+from capi_assets.eligibility import EventPolicy
 from capi_assets.ingest.hashing import HashPolicy
 from capi_assets.ingest.landing_folder import LandingFolder
 from capi_assets.ingest.sources import Source, SqlModel
@@ -44,6 +45,15 @@ def hash_policy(settings: Settings) -> HashPolicy:
         settings.date_format,
         settings.hash_external_id,
         settings.external_id_form,
+    )
+
+
+def event_policy(settings: Settings) -> EventPolicy:
+    """What is sent for an order, and what is withheld."""
+    return EventPolicy(
+        consent_required=settings.consent_required,
+        withhold_without_browser=settings.website_without_browser == "withhold",
+        site_url=settings.site_url,
     )
 
 

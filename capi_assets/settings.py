@@ -9,6 +9,7 @@ fields. What settings mean to each part of the package is in `policies.py`.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -140,6 +141,17 @@ class Settings(BaseSettings):
         description="Also withhold orders without recorded consent, not only those whose"
         " consent was refused.",
     )
+    website_without_browser: Literal["send", "withhold"] = Field(
+        "send",
+        description="Website orders without the browser's user agent or page, as where no visit is"
+        " found. Meta accepts them, but may not use them for optimisation, targeting or"
+        " measurement.",
+    )
+    site_url: str | None = Field(
+        None,
+        description="Address of your website: event_source_url of website orders that have none,"
+        " nor their visit.",
+    )
     unknown_policy: Literal["hold", "resend"] = Field(
         "hold",
         description="Events with unknown outcome after 48 h: hold until resolved, or resend.",
@@ -253,6 +265,13 @@ class Settings(BaseSettings):
     @classmethod
     def _upper(cls, value: str | None) -> str | None:
         return value.upper() if value else None
+
+    @field_validator("site_url")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value and not re.fullmatch(r"https?://[^\s/?#]+\.[^\s/?#]+[^\s]*", value):
+            raise ValueError("must be an address such as https://shop.example/")
+        return value
 
     @model_validator(mode="after")
     def _retention_covers_the_lookback(self) -> Self:

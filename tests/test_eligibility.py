@@ -13,7 +13,7 @@ import pytest
 from capi_assets.contracts.base import arrow_schema, conform
 from capi_assets.contracts.landing import STATUSES
 from capi_assets.contracts.matched_events import MatchedEvents
-from capi_assets.eligibility import WITHHELD_TEXTS, matched_events_of, withheld_reason
+from capi_assets.eligibility import WITHHELD_TEXTS, EventPolicy, matched_events_of, withheld_reason
 from tests.helpers.factories import DATASET, H, Row, at, digest, fbc, orders
 
 KEYS: Row = {
@@ -31,6 +31,7 @@ def matched(*rows: Row) -> pa.Table:
             ("matched_by", pa.string()),
             ("visit_age_seconds", pa.int64()),
             ("lent", pa.string()),
+            ("shared_keys", pa.string()),
         ]
     )
     found = [{name: row.pop(name, None) for name in extra.names} for row in rows]
@@ -42,8 +43,8 @@ def matched(*rows: Row) -> pa.Table:
     return table
 
 
-def events(*rows: Row, consent_required: bool = False) -> list[dict[str, Any]]:
-    return list(matched_events_of(matched(*rows), consent_required).to_pylist())
+def events(*rows: Row, **policy: Any) -> list[dict[str, Any]]:
+    return list(matched_events_of(matched(*rows), EventPolicy(**policy)).to_pylist())
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_every_status_but_confirmed_is_withheld_and_every_reason_has_a_text() ->
     table = orders(*({"status": status} for status in STATUSES))
     reasons = dict(zip(STATUSES, withheld_reason(table, False).to_pylist(), strict=True))
     assert [status for status, reason in reasons.items() if reason is None] == ["confirmed"]
-    used = {*reasons.values(), "no_consent", "consent_not_recorded"} - {None}
+    used = {*reasons.values(), "no_consent", "consent_not_recorded", "without_browser"} - {None}
     assert used == set(WITHHELD_TEXTS)
 
 
@@ -147,6 +148,48 @@ def test_the_deadline_is_known_for_withheld_orders_too() -> None:
     assert online["event_time"] == int(at(30).timestamp())
 
 
+NO_BROWSER: Row = {"client_user_agent": None, "event_source_url": None}
+
+
+@pytest.mark.parametrize("lost", NO_BROWSER)
+def test_a_website_order_without_a_browser_is_sent_and_named(lost: str) -> None:
+    (event,) = events({lost: None})
+    assert (event["verdict"], event["without_browser"]) == ("ready", True)
+    assert f'"{lost}"' not in event["payload"]
+    (whole,) = events({})
+    assert (whole["verdict"], whole["without_browser"]) == ("ready", False)
+
+
+def test_by_the_setting_it_is_withheld_for_that_and_nothing_else_is() -> None:
+    sick: Row = {**NO_BROWSER, "value": -1.0}
+    refused: Row = {**NO_BROWSER, "consent": False}
+    store: Row = {**NO_BROWSER, "action_source": "physical_store"}
+    rows = [
+        {**row, "order_id": f"o{n}"} for n, row in enumerate((NO_BROWSER, sick, refused, store))
+    ]
+    found = events(*rows, {"order_id": "o9"}, withhold_without_browser=True)
+    assert [(row["verdict"], row["reason"]) for row in found] == [
+        ("withheld", "without_browser"),
+        ("invalid", "negative_value"),
+        ("withheld", "no_consent"),
+        ("ready", None),
+        ("ready", None),
+    ]
+    assert not any(found[0][name] for name in ("payload", "payload_sha256", "match_keys"))
+
+
+def test_the_address_of_the_site_stands_in_for_a_missing_page_only() -> None:
+    site = "https://shop.example/"
+    store: Row = {**NO_BROWSER, "action_source": "physical_store"}
+    rows = [{"event_source_url": None}, {}, NO_BROWSER, store]
+    named = [{**row, "order_id": f"o{n}"} for n, row in enumerate(rows)]
+    found = events(*named, site_url=site)
+    pages = [json.loads(row["payload"]).get("event_source_url") for row in found]
+    assert pages == [site, KEYS["event_source_url"], site, None]
+    assert [row["without_browser"] for row in found] == [False, False, True, False]
+    assert found[1]["payload"] == events(named[1])[0]["payload"]
+
+
 def test_fractions_of_seconds_are_cut() -> None:
     (event,) = events({"occurred_at": at(30) + timedelta(microseconds=999_999)})
     assert event["event_time"] == int(at(30).timestamp())
@@ -156,7 +199,7 @@ def test_fractions_of_seconds_are_cut() -> None:
     "rows", [(), ({"status": "test"},), ({"status": "test"}, {"consent": False})]
 )
 def test_hours_without_an_event_to_build_keep_the_contract(rows: tuple[Row, ...]) -> None:
-    table = matched_events_of(matched(*rows), False)
+    table = matched_events_of(matched(*rows), EventPolicy())
     assert table.schema == arrow_schema(MatchedEvents)
     assert table.num_rows == len(rows)
 
@@ -174,8 +217,8 @@ def test_the_order_of_the_rows_changes_no_byte() -> None:
         for dataset in (DATASET, "other")
     ]
     unique = list({(r["order_id"], r["event_name"], r["dataset_id"]): r for r in rows}.values())
-    expected = matched_events_of(matched(*map(dict, unique)), False)
+    expected = matched_events_of(matched(*map(dict, unique)), EventPolicy())
     random.Random(1).shuffle(unique)
-    assert matched_events_of(matched(*map(dict, unique)), False) == expected
+    assert matched_events_of(matched(*map(dict, unique)), EventPolicy()) == expected
     assert conform(expected, MatchedEvents) == expected
     assert expected.column("occurred_at")[0].as_py() >= H

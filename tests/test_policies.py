@@ -10,7 +10,8 @@ from capi_assets.coverage.flags import CoveragePolicy
 from capi_assets.coverage.reconciliation.compare import Tolerance
 from capi_assets.delivery.policy import Policy
 from capi_assets.ingest.hashing import HashPolicy
-from capi_assets.ingest.sources import LandingFolder, SqlModel
+from capi_assets.ingest.landing_folder import LandingFolder
+from capi_assets.ingest.sources import SqlModel
 from capi_assets.policies import (
     coverage_policy,
     datasets_of,

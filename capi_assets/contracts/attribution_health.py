@@ -73,6 +73,11 @@ class AttributionHealth(Contract):
     value_changed: Series[Money] = optional(
         "Change in the value of delivered orders since they were sent; in no other sum."
     )
+    without_browser: Series[Count] = optional(
+        "Website orders without the browser's user agent or page, sent or withheld by"
+        " CAPI_WEBSITE_WITHOUT_BROWSER.",
+        ge=0,
+    )
     match_keys: Series[Text] = optional(
         "Orders with each match key, as JSON; without withheld and quarantined orders."
     )

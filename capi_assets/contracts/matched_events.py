@@ -63,6 +63,11 @@ class MatchedEvents(Contract):
     )
     reason: Series[Text] = optional("Why it is not ready.")
     subcode: Series[Count] = optional("Error subcode that Meta would return, if there is one.")
+    without_browser: Series[Flag] = optional(
+        "Whether a website event lacks the browser's user agent or the page, as where no visit is"
+        " found.",
+        page.CUSTOMER,
+    )
     payload: Series[Text] = optional(
         "The server event exactly as sent: JSON, contact data hashed.", page.SERVER_EVENT
     )

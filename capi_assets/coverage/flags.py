@@ -22,8 +22,9 @@ from capi_assets.coverage.anomalies.refusal_rate import RefusalBaseline
 from capi_assets.coverage.hour_totals import HourTotals, hour_totals, window_end
 from capi_assets.coverage.outcomes import UNREADABLE_FILE
 from capi_assets.coverage.visit_retention import VisitRetention
-from capi_assets.delivery.causes import VISIT_SUPPLIED_REASONS, Cause
+from capi_assets.delivery.causes import Cause
 from capi_assets.hours import HOUR, floor_hour
+from capi_assets.meta.events.refusals import FORMER_REASONS
 
 WARN, ERROR = "warn", "error"
 
@@ -41,7 +42,7 @@ class CoveragePolicy:
         min_missing: missing orders that flag an hour when the cause is on our side or Meta's.
         min_missing_data: the same when single rows are at fault (refused, quarantined, weak match
             keys), of which a few are normal. A smaller hour is evaluated together with the 23
-            hours before it.
+            hours before it. Fewer flag it where most orders are lost, over up to a week.
         error_within: ERROR instead of WARN when the first event expires, or visits needed for
             matching are deleted, within this time.
         visits: how long visits are stored; None if they are never deleted.
@@ -154,6 +155,15 @@ def flag_hours(
     not_materialized = {floor_hour(hour) for hour in expected_hours} - hours.keys()
     rows += [_judge_absent(hour, policy, now) for hour in not_materialized]
     return pa.Table.from_pylist(sorted(rows, key=lambda row: row["hour"]), schema=FLAGS)
+
+
+def is_inconclusive(row: Mapping[str, Any]) -> bool:
+    """Whether an hour of FLAGS lost most of its orders, but too few to flag it: never called good.
+
+    The next lost order decides: then both hours are flagged.
+    """
+    lost_most = row["eligible"] and 2 * row["delivered"] < row["eligible"]
+    return bool(row["judged"] and not row["flagged"] and lost_most)
 
 
 def _silent(hours: Mapping[datetime, HourTotals]) -> dict[datetime, Anomaly]:
@@ -285,10 +295,9 @@ class _Judge:
 
 
 def _blame_visits(totals: HourTotals) -> None:
-    """Counts orders refused for data that their visits would have supplied as missing visits."""
-    supplied = min(
-        totals.costs[Cause.PAYLOAD], sum(totals.reasons[r] for r in VISIT_SUPPLIED_REASONS)
-    )
+    """Counts orders refused for data that their visits would have supplied as missing visits:
+    weak match keys, and in hours that a former version wrote the browser's data."""
+    supplied = min(totals.costs[Cause.PAYLOAD], sum(totals.reasons[r] for r in FORMER_REASONS))
     totals.costs[Cause.PAYLOAD] -= supplied
     totals.costs[Cause.VISITS_MISSING] += supplied + totals.costs.pop(Cause.MATCH_KEYS_LOST, 0)
 

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from capi_assets.coverage.flags import is_inconclusive
 from capi_assets.coverage.formatting import (
     count,
     deadline,
@@ -134,6 +135,11 @@ def hour_sentence(hour: datetime, flags: pa.Table, now: datetime) -> str:
     (row,) = of_hour.to_pylist(maps_as_pydicts="strict")
     if not row["judged"]:
         return f"{hour_key(hour)} is not evaluated yet: {_delivered_text(row)} so far."
+    if is_inconclusive(row):
+        return (
+            f"{hour_key(hour)} is inconclusive: {_delivered_text(row)}. So few may be chance:"
+            " the hour is flagged as soon as another order nearby is lost."
+        )
     if not row["flagged"]:
         return f"{hour_key(hour)} is OK: {_delivered_text(row)}."
     gap = gap_of_hour(row)

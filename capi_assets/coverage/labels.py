@@ -9,7 +9,7 @@ from __future__ import annotations
 from capi_assets.delivery import reasons
 from capi_assets.delivery.causes import DIAGNOSES
 from capi_assets.eligibility import WITHHELD_TEXTS
-from capi_assets.meta.events.refusals import REFUSALS
+from capi_assets.meta.events.refusals import REFUSAL_TEXTS
 from capi_assets.meta.graph.error_subcodes import SUBCODES
 
 STAGE_LABELS = {
@@ -60,7 +60,7 @@ MATCH_KEY_LABELS = {
 
 _LABELS = {
     **{s.name: f"Meta says: {s.meaning}." for s in SUBCODES.values()},
-    **{refusal.reason: refusal.text for refusal in REFUSALS},
+    **REFUSAL_TEXTS,
     **WITHHELD_TEXTS,
     "quarantined": "The row does not match the contract; the quarantine says where.",
     reasons.PIXEL_REPORTED: "The browser's Pixel had reported the order already.",

@@ -42,7 +42,8 @@ many it holds."""
 
 _EVENT_COLUMNS = [
     *("order_id", "occurred_at", "dataset_id", "event_name", "event_id", "value", "currency"),
-    *("visit_id", "match_keys", "deliver_until", "verdict", "reason", "subcode"),
+    *("visit_id", "match_keys", "without_browser", "deliver_until"),
+    *("verdict", "reason", "subcode"),
 ]
 _RESULT_COLUMNS = [
     *("order_id", "occurred_at", "dataset_id", "event_name", "event_id", "status", "reason"),
@@ -80,7 +81,7 @@ events AS (
             ELSE {money_units("e.value")} END AS units,
         CASE WHEN r.status = 'delivered' AND r.currency = e.currency
             THEN {money_units("e.value")} - {money_units("r.value")} ELSE 0 END AS changed_units,
-        e.visit_id IS NOT NULL AS matched, e.match_keys,
+        e.visit_id IS NOT NULL AS matched, e.match_keys, e.without_browser,
         CASE
             WHEN r.status = 'covered_by_pixel' THEN 'withheld'
             WHEN r.status = '{REPEATED}' THEN '{REPEATED}'
@@ -123,7 +124,7 @@ SELECT
     date_trunc('hour', hour), coalesce(dataset_id, ''), coalesce(left(event_name, 50), ''),
     CASE WHEN regexp_full_match(upper(trim(currency)), '[A-Z]{{3}}')
         THEN upper(trim(currency)) END,
-    {money_units("value")}, 0, false, NULL, 'quarantined',
+    {money_units("value")}, 0, false, NULL, false, 'quarantined',
     CASE WHEN starts_with(reasons, 'file:') THEN '{UNREADABLE_FILE}'
         WHEN contains(reasons, '{IDENTITY_CONFLICT}') THEN '{IDENTITY_CONFLICT}'
         ELSE 'quarantined' END,
@@ -170,9 +171,9 @@ def outcomes(
     """A connection whose table `outcomes` has one row per order.
 
     Columns: hour, dataset_id, event_name, currency, units (money in ten-thousandths; of a delivered
-    order as it was sent), changed_units (what was added to it since), matched, match_keys, stage,
-    reason, kind (a `Cause`; null when delivered or withheld), occurred_at, deliver_until,
-    delivered_at. An event without a delivery result stands at its verdict, a ready
+    order as it was sent), changed_units (what was added to it since), matched, match_keys,
+    without_browser, stage, reason, kind (a `Cause`; null when delivered or withheld), occurred_at,
+    deliver_until, delivered_at. An event without a delivery result stands at its verdict, a ready
     one as pending with the reason `not_planned`; a status this version does not know counts as
     unknown.
     """

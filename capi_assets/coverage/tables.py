@@ -37,7 +37,8 @@ class Table:
 def waterfall_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """The waterfall of `attribution_health` rows: a row per stage, a column per currency.
 
-    Stages without orders are left out, except orders and delivered. No rows without orders.
+    Stages without orders are left out, except orders and delivered. No rows without orders. The
+    last row counts website orders without browser data, which are in the stages above too.
     """
     by_currency: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows:
@@ -60,7 +61,10 @@ def waterfall_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     shares = [_share(rows, lambda row, stage: float(row[stage]))]
     shares += [_share(by_currency[currency], _value) for currency in currencies]
     columns = ["stage", "orders", *(currency or "no currency" for currency in currencies)]
-    return Table(columns, [*body, ["coverage", *shares]] if currencies else [])
+    body.append(["coverage", *shares])
+    if without_browser := sum(row["without_browser"] or 0 for row in rows):
+        body.append(["without browser", f"{without_browser:,}", *("" for _ in currencies)])
+    return Table(columns, body if currencies else [])
 
 
 def _share(

@@ -47,6 +47,7 @@ totals AS (
     count(*) AS orders,
     count(*) FILTER (matched) AS matched,
     count(*) FILTER (matched AND stage NOT IN ({_NOT_SENDABLE})) AS matched_eligible,
+    count(*) FILTER (without_browser) AS without_browser,
     {_COUNTS},
     {_money("sum(units)")} AS value_orders,
     {_VALUES},
@@ -117,7 +118,7 @@ _ZEROES = [
     for name in ATTRIBUTION_HEALTH.names
     if name in STAGES
     or name.startswith("value_")
-    or name in ("orders", "matched", "matched_eligible", "eligible", "visits")
+    or name in ("orders", "matched", "matched_eligible", "eligible", "visits", "without_browser")
 ]
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from capi_assets.delivery import reasons
-from capi_assets.meta.events.refusals import REFUSALS
+from capi_assets.meta.events.refusals import REFUSAL_TEXTS
 from capi_assets.meta.graph.error_subcodes import (
     EXPIRED_SUBCODE,
     SUBCODES,
@@ -33,9 +33,6 @@ TOKEN_SETTINGS = (
 
 NOT_PLANNED = "not_planned"
 """The reason of an event that has no delivery result: its delivery was never materialized."""
-
-VISIT_SUPPLIED_REASONS = frozenset({"missing_client_user_agent", "missing_event_source_url"})
-"""Reasons of invalid events that lack what a visit supplies: see `meta.events.refusals`."""
 
 
 class Cause(StrEnum):
@@ -289,8 +286,8 @@ DIAGNOSES: dict[str, Diagnosis] = {
             for number, known in SUBCODES.items()
             if is_payload_subcode(number)
         ),
-        *(_row(refusal.reason, Cause.PAYLOAD, action=_sentence(refusal.text))
-          for refusal in REFUSALS),
+        *(_row(reason, Cause.PAYLOAD, action=_sentence(text))
+          for reason, text in REFUSAL_TEXTS.items()),
         _row(
             "weak_match_keys",
             Cause.MATCH_KEYS_LOST,

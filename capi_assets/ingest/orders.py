@@ -95,9 +95,9 @@ def _normalised(
     return pa.table(
         {
             **columns,
-            "lead_id": lead_ids(rows.column("lead_id")),
-            "event_id": pc.coalesce(rows.column("event_id"), default_id),
-            "dataset_id": pc.fill_null(rows.column("dataset_id"), default_dataset_id),
+            "lead_id": lead_ids(columns["lead_id"]),
+            "event_id": pc.coalesce(columns["event_id"], default_id),
+            "dataset_id": pc.fill_null(columns["dataset_id"], default_dataset_id),
             "value": pc.if_else(no_currency, pa.scalar(None, pa.float64()), rows.column("value")),
             "user_data": user_data,
             "dropped_fields": add_drops(landed.drops, problems),

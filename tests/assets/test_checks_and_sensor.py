@@ -11,7 +11,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import dagster as dg
 import orjson
 
+from capi_assets.coverage.stored_health import find_gaps
 from capi_assets.hours import hour_key
+from capi_assets.policies import coverage_policy
 from tests.helpers.asset_harness import TOKEN, AssetHarness
 from tests.helpers.sensor_ticks import SensorTicks
 
@@ -58,6 +60,33 @@ def test_each_hour_of_a_range_has_its_own_verdict(world: AssetHarness) -> None:
     sums = _evaluations(world, "attribution_health", "every_order_is_accounted_for")
     assert all(verdict.passed for verdict in sums.values())
     assert set(sums) == {hour_key(good), hour_key(bad)}
+
+
+def test_a_shop_of_two_orders_a_day_is_told_of_their_loss_until_they_are_delivered(
+    world: AssetHarness,
+) -> None:
+    hours = [world.hour(back) for back in (52, 42, 28, 18)]
+    policy = coverage_policy(world.settings())
+    for hour in hours:
+        world.land_orders(hour, count=1, value="a lot")
+    world.run(hours[0])
+    verdicts = _evaluations(world, "attribution_health", "coverage_above_threshold")
+    assert not verdicts[hour_key(hours[0])].passed
+    assert "is inconclusive: 0 of 1" in verdicts[hour_key(hours[0])].description
+
+    world.run(hours[0], world.hour(1))
+    verdicts = _evaluations(world, "attribution_health", "coverage_above_threshold")
+    failed = [key for key, verdict in verdicts.items() if not verdict.passed]
+    assert sorted(map(str, failed)) == [hour_key(hour) for hour in hours]
+    assert find_gaps(world.lake, policy, hours[0] + timedelta(hours=24)).gaps
+    (gap,) = find_gaps(world.lake, policy, world.now).gaps
+    assert (gap.orders, gap.correctable, sorted(gap.missing)) == (4, 4, hours)
+
+    for hour in hours:
+        world.land_orders(hour, count=1)
+    world.run(hours[0], world.hour(1))
+    assert find_gaps(world.lake, policy, world.now).gaps == []
+    assert world.received()["accepted"] == 4
 
 
 def test_refused_rows_show_in_the_check_of_their_hour(world: AssetHarness) -> None:

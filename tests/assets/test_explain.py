@@ -144,12 +144,21 @@ def test_an_invalid_order_gets_the_remedy_of_its_refusal(
     world: AssetHarness, cli: Explained
 ) -> None:
     hour = world.hour(3)
-    land(world, hour, order_of(hour, client_user_agent=None, phone="123"))
+    land(world, hour, order_of(hour, num_items=-1, phone="123"))
     world.run(hour)
     read = cli.json("o1")
-    assert (read["verdict"], read["reason"]) == ("invalid", "missing_client_user_agent")
-    assert "browser's user agent" in read["to_do"]
+    assert (read["verdict"], read["reason"]) == ("invalid", "bad_num_items")
+    assert "num_items is not a count" in read["to_do"]
     assert "too short" in read["dropped_fields"]["phone"]
+
+
+def test_a_website_order_without_a_browser_is_named(world: AssetHarness, cli: Explained) -> None:
+    hour = world.hour(3)
+    land(world, hour, order_of(hour, client_user_agent=None))
+    world.run(hour)
+    assert cli.json("o1")["without_browser"]
+    assert "without_browser" in cli.page("o1")
+    assert world.received()["accepted"] == 1
 
 
 def test_a_stored_order_that_was_not_matched_says_what_to_materialize(

@@ -21,8 +21,8 @@ OTHER_TOKEN = "EAAanotherTokenOfAnotherShop"
 @pytest.fixture
 def file(world: AssetHarness, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two datasets in a file; the settings name neither token."""
-    assert world.meta.box.datasets is not None
-    world.meta.box.datasets[OTHER] = "Other shop"
+    assert world.meta.state.datasets is not None
+    world.meta.state.datasets[OTHER] = "Other shop"
     world.meta.renew_token(OTHER_TOKEN)
     monkeypatch.setenv("SHOP_A_TOKEN", TOKEN)
     monkeypatch.setenv("SHOP_B_TOKEN", OTHER_TOKEN)
@@ -102,9 +102,9 @@ def test_the_doctor_names_the_dataset_without_a_token(
 ) -> None:
     def told() -> tuple[str, str]:
         findings = examine({"CAPI_DATASETS": str(file), "CAPI_GRAPH_URL": world.meta.url}, {})
-        return next((f.verdict, f.words) for f in findings if f.name == "CAPI_DATASETS")
+        return next((f.verdict, f.text) for f in findings if f.name == "CAPI_DATASETS")
 
-    assert told() == ("ok", "2 with their tokens")
+    assert told() == ("ok", "2 datasets with tokens")
     monkeypatch.delenv("SHOP_A_TOKEN")
     verdict, words = told()
     assert verdict == "error"

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from capi_assets.coverage.flags import FLAGS, CoveragePolicy, flag_hours
+from capi_assets.coverage.gap_text import hour_sentence
 from capi_assets.coverage.waterfall import ATTRIBUTION_HEALTH
 from tests.helpers.order_records import HOUR, H, OrderRecords, health_row, hour
+from tests.helpers.regular_weeks import flagged, hour_of, weeks
 
 POLICY = CoveragePolicy()
 LATER = H + timedelta(hours=2)
@@ -100,7 +104,58 @@ def test_a_small_shop_whose_orders_are_all_refused_is_flagged_within_a_day() -> 
     for n in range(6):
         books.order(hour(n * 4), status="invalid", verdict="invalid", subcode=2804009)
     flagged = [row["hour"] for row in flags_of(books, hour(40)) if row["flagged"]]
-    assert flagged == [hour(8), hour(12), hour(16), hour(20)]
+    assert flagged == [hour(n * 4) for n in range(6)]
+
+
+@pytest.mark.parametrize("stage", ["quarantined", "rejected", "invalid"])
+@pytest.mark.parametrize(
+    ("hours", "orders", "days"),
+    [((9, 18), 1, 4), ((9, 18), 1, 35), ((9,), 1, 35), (range(24), 4, 10), (range(24), 40, 35)],
+)
+def test_a_shop_that_loses_every_order_never_gets_used_to_it(
+    hours: Iterable[int], orders: int, days: int, stage: str
+) -> None:
+    def all_lost(at: datetime) -> dict[str, Any]:
+        lost = orders if at.hour in hours else 0
+        reason = {"main_reason": "refused", "main_reason_kind": "payload"} if lost else {}
+        return {"orders": lost, "delivered": 0, stage: lost, **reason}
+
+    health = weeks(days / 7, all_lost)
+    lossy = set(health.filter(pc.field("eligible") > 0)["hour"].to_pylist())
+    assert flagged(health).keys() == lossy
+
+
+def test_most_of_few_orders_lost_is_flagged_with_the_second_and_until_then_never_good() -> None:
+    first, second = hour(0), hour(9)
+    books = OrderRecords().order(first, status="rejected", subcode=2804009)
+    (row,) = flags_of(books, hour(2))
+    assert not row["flagged"]
+    text = hour_sentence(first, flag_hours(books.health(), POLICY, hour(2)), hour(2))
+    assert text.startswith("2026-11-20-13:00 is inconclusive: 0 of 1 eligible order delivered")
+    books.order(second, status="rejected", subcode=2804009)
+    for n in range(10, 200):  # good orders afterwards do not make up for the lost ones
+        books.order(hour(n), times=5)
+    lost = [row["hour"] for row in flags_of(books, hour(210)) if row["flagged"]]
+    assert lost == [first, second]
+
+
+def test_every_second_order_lost_is_found_within_two_weeks_at_two_a_day() -> None:
+    def half_lost(at: datetime) -> dict[str, Any]:
+        if at.hour not in (9, 18):
+            return {"orders": 0}
+        lost = {"invalid": 1, "main_reason": "refused", "main_reason_kind": "payload"}
+        return {"orders": 1, **(lost if at.hour == 9 else {})}
+
+    assert min(flagged(weeks(5, half_lost))) < hour_of(2, 0, 0)
+
+
+def test_a_lost_order_now_and_then_is_no_alarm_however_few_there_are() -> None:
+    def one_a_week(at: datetime) -> dict[str, Any]:
+        lost = {"invalid": 1, "main_reason": "refused", "main_reason_kind": "payload"}
+        few = at.hour % 5 == 0
+        return {"orders": int(few), **(lost if at.weekday() == 2 and at.hour == 10 else {})}
+
+    assert not flagged(weeks(5, one_a_week))
 
 
 def test_a_fault_of_ours_needs_one_order_even_beside_broken_rows() -> None:

@@ -36,8 +36,14 @@ def test_three_refused_of_forty_may_be_chance_where_one_in_three_hundred_is_usua
 
 def test_a_fifth_of_an_hour_is_an_outage_whatever_is_usual() -> None:
     usual = baseline(every=1, from_on=hour_of(0, 0, 0), each=6)
-    assert usual.is_more(NOON, 6, 40, 0.05) is False
-    assert usual.is_more(NOON, 8, 40, 0.05) is True
+    assert usual.is_more(NOON, 6, 40, 0.2) is False
+    assert usual.is_more(NOON, 8, 40, 0.2) is True
+
+
+@pytest.mark.parametrize(("each", "more"), [(1, False), (2, False), (3, None), (6, True)])
+def test_a_share_that_counts_as_a_loss_never_becomes_usual(each: int, more: bool | None) -> None:
+    usual = baseline(every=1, from_on=hour_of(0, 6, 0), each=each)
+    assert usual.is_more(NOON, each, 40, 0.05) is more
 
 
 def test_a_loss_that_stays_small_adds_up_over_a_day() -> None:

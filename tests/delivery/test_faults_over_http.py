@@ -390,13 +390,15 @@ class TestPoison:
         assert harness.statuses(events) == {("delivered", None): 9, ("expired", "expired"): 1}
 
 
-def test_a_request_of_more_events_than_meta_takes_settles_nothing(
+def test_a_request_of_more_events_than_meta_takes_rejects_none_of_them(
     harness: DeliveryHarness,
 ) -> None:
     harness.policy = replace(POLICY, events_per_request=1_200)
     events = orders(1_200)
-    assert harness.materialize(events).rejected == 0
+    assert harness.materialize(events).delivered == 0
     assert {status for status, _ in harness.statuses(events)} == {"pending"}
+    harness.policy = POLICY
+    assert harness.materialize(events).delivered == 1_200
 
 
 def test_a_gateway_that_finds_a_request_too_large_gets_smaller_ones(

@@ -158,13 +158,13 @@ def test_the_page_in_a_browser_tells_the_figures_and_asks_for_nothing(
     assert "11 orders (EUR 146.00 and USD 19.00) were not at Meta in time" in told
     assert "all were recovered by 2026-11-21 02:06 UTC" in told
     assert "the access token has expired" in told
-    assert "The access token had expired." in told
+    assert "The access token has expired." in told
     assert "There is no data of these hours yet" in told
     assert "The person refused to share data with Meta." in told
     assert "1 order was sent before later corrections or visits" in told
     assert "In 6 hours that could be compared, Meta counts 54 events and our records show" in told
     assert "show 60 delivered; in 2 of them there is a lasting, unexplained difference" in told
-    assert "Look in Events Manager under Diagnostics" in told
+    assert "Check in Events Manager under Diagnostics" in told
     assert "3 hours not compared: Meta's counts had not settled yet." in told
     for word in ("token_expired", "no_consent", "not_materialized", "client_ip"):
         assert word not in told

@@ -62,16 +62,6 @@ def _tracking_is_said_where_it_must_be(event: Event) -> bool:
 
 DIFFERENCES = (
     Difference(
-        "missing_client_user_agent",
-        POLICY,
-        "Required by the pages, yet v26.0 took such an event in September 2026.",
-    ),
-    Difference(
-        "missing_event_source_url",
-        POLICY,
-        "Required by the pages, and not known to be enforced.",
-    ),
-    Difference(
         "unknown_messaging_channel",
         POLICY,
         "The page asks for the channel; no refusal for it is known.",

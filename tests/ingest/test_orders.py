@@ -340,9 +340,9 @@ def test_what_is_stored_keeps_the_contract(harness: IngestHarness) -> None:
     assert conform(rows, Orders) == rows
 
 
-def test_an_order_id_that_is_a_placeholder_is_missing(door: IngestHarness) -> None:
+def test_an_order_id_that_is_a_placeholder_is_missing(harness: IngestHarness) -> None:
     rows = [landed_order(order_id=word) for word in ("null", "(not set)", "{{order.id}}", "o1")]
-    land(door.landing, "orders", "a.jsonl", rows)
-    hour = door.hour("orders")
+    land(harness.landing, "orders", "a.jsonl", rows)
+    hour = harness.hour("orders")
     assert hour.rows.column("order_id").to_pylist() == ["o1"]
     assert hour.quarantine.column("reasons").to_pylist() == ["order_id:missing"] * 3

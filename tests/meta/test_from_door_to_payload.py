@@ -19,7 +19,7 @@ from capi_assets.contracts.visits import Visits
 from capi_assets.delivery.ledger.schema import STATE
 from capi_assets.delivery.plan import plan
 from capi_assets.delivery.policy import Policy
-from capi_assets.eligibility import matched_events_of
+from capi_assets.eligibility import EventPolicy, matched_events_of
 from capi_assets.engine import DuckDBEngine
 from capi_assets.ingest.hashing import HashPolicy
 from capi_assets.ingest.landing_folder import LandingFolder
@@ -68,7 +68,7 @@ def door(landing: Path, connection: duckdb.DuckDBPyConnection) -> Door:
         (placed,) = ingest_orders(shop, [H], policy, DATASET, connection).hours
         assert not placed.quarantine.num_rows, placed.quarantine["reasons"].to_pylist()
         matched = match(placed.rows, came, timedelta(days=7), DuckDBEngine(connection))
-        return matched_events_of(matched, consent_required=False)
+        return matched_events_of(matched, EventPolicy())
 
     return through
 
@@ -128,10 +128,15 @@ def test_a_website_order_takes_from_its_visit_what_the_browser_knew(door: Door) 
     }
 
 
-def test_a_website_order_without_a_browser_is_refused_before_meta_sees_it(door: Door) -> None:
-    (row,) = door(landed_order(email=EMAIL)).to_pylist()
-    assert (row["verdict"], row["reason"]) == ("invalid", "missing_client_user_agent")
-    assert row["payload"] is None
+def test_a_website_order_without_a_visit_goes_with_what_the_order_has(door: Door) -> None:
+    (row,) = (events := door(landed_order(email=EMAIL))).to_pylist()
+    assert (row["verdict"], row["without_browser"]) == ("ready", True)
+    assert sent(events)["user_data"] == {"em": [SHA_OF_EMAIL]}
+
+
+def test_without_a_match_key_of_its_own_it_is_too_weak(door: Door) -> None:
+    (row,) = door(landed_order(country="gb")).to_pylist()
+    assert (row["verdict"], row["reason"]) == ("invalid", "weak_match_keys")
 
 
 def test_orders_without_a_browser_need_none(door: Door) -> None:

@@ -61,4 +61,4 @@ def test_our_calendar_and_the_sandboxs_own_agree() -> None:
         for days in (-1, 0, 1):
             noon = datetime.combine(end, time(12), UTC) + timedelta(days=days)
             gone = (version_outlook(version, noon).days_left or 0) <= 0
-            assert gone == (metas.answering_version(version, noon) != version)
+            assert gone == (metas.responding_version(version, noon) != version)

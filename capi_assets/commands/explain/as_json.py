@@ -42,6 +42,7 @@ def as_json(history: OrderHistory, check: SpellingCheck | None = None) -> dict[s
         "reason": history.reason,
         "visit_id": history.event and history.event["visit_id"],
         "lent": ((history.event or {}).get("lent") or "").split(),
+        "without_browser": bool(history.event and history.event["without_browser"]),
         "candidates": [
             {"visit_id": each.visit_id, "keys": list(each.keys),
              "visited_at": each.visited_at.isoformat()}

@@ -97,6 +97,12 @@ def _verdict(history: OrderHistory, order: Row) -> Iterator[RenderableType]:
     meaning = WITHHELD_TEXTS.get(history.reason or "")
     text = f"Status {order['status']}, consent {consent}: {history.verdict}{reason}."
     yield Text(f"{text} {meaning}" if meaning else text)
+    if history.event and history.event["without_browser"]:
+        yield Text(
+            "The event has no user agent or no page (without_browser): Meta may not use it for"
+            " optimisation, targeting or measurement.",
+            "yellow",
+        )
 
 
 def _visit(history: OrderHistory, order: Row) -> Iterator[RenderableType]:

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from capi_assets.coverage.formatting import amount, count, join_names, percent
 from capi_assets.coverage.labels import LOST_FOR_GOOD, STAGE_LABELS, WAITING
@@ -29,12 +30,13 @@ class WaterfallTotals:
     """Orders and values per stage (`orders` included) over rows of `attribution_health`.
 
     `currencies` begins with that of most orders; `""` is among them where orders without a
-    currency have a value.
+    currency have a value. `without_browser` orders are in the stages too.
     """
 
     orders: dict[str, int]
     values: dict[tuple[str, str], float]
     currencies: list[str]
+    without_browser: int = 0
 
     @property
     def eligible(self) -> int:
@@ -89,7 +91,9 @@ def waterfall_totals(health: pa.Table) -> WaterfallTotals:
             values[name, currency] += row[f"value_{name}_sum"] or 0.0
     priced = {currency for (_, currency), value in values.items() if value}
     used = [c for c, number in weight.items() if number and (c or "" in priced)]
-    return WaterfallTotals(orders, values, sorted(used, key=lambda c: (-weight[c], c)))
+    currencies = sorted(used, key=lambda c: (-weight[c], c))
+    without_browser = pc.sum(health["without_browser"]).as_py() or 0
+    return WaterfallTotals(orders, values, currencies, without_browser)
 
 
 def waterfall_headline(totals: WaterfallTotals) -> list[str]:
@@ -106,6 +110,12 @@ def waterfall_headline(totals: WaterfallTotals) -> list[str]:
         more = " and more" if len(others) > 4 else ""
         names = join_names(currency or "no currency" for currency in others[:4])
         lines.append(f"Values in {names}{more} are not shown here.")
+    if totals.without_browser:
+        share = percent(totals.without_browser / totals.orders["orders"])
+        lines.append(
+            f"{count(totals.without_browser, 'website order')} ({share} of all orders) without"
+            " browser data: Meta may not use them for optimisation, targeting or measurement."
+        )
     return lines
 
 

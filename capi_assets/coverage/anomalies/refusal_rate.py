@@ -1,7 +1,8 @@
 """Refused and quarantined orders: the share that this shop always has, or significantly more.
 
 Every shop has some orders that break their contract. The usual share is learned from the hours
-before, and an hour is tested against it (beta-binomial), alone and with the hours before it.
+before, and an hour is tested against it (beta-binomial), alone and with the hours before it. A loss
+never becomes usual: not the share that the policy calls one, and not most of the orders.
 """
 
 from __future__ import annotations
@@ -22,8 +23,12 @@ _SIGNIFICANCE = 1e-4
 _INTRA_HOUR_CORRELATION = 0.005
 """Faults come in small clusters, since orders of an hour share forms and products: of 100 orders,
 the count varies by a fifth more than by chance (variance times 1 + 99 * 0.005)."""
-_WINDOWS = (1, 3, 6, DAY)
-"""Hours: a small loss needs up to a day to be told from chance. Longer ones are the baseline's."""
+_WINDOWS = (1, 3, 6, DAY, 3 * DAY, WEEK)
+"""Hours: a small loss needs up to a day to be told from chance, the loss of a shop with a few
+orders a day up to a week."""
+_MIN_LOST_TOGETHER = 2
+"""One refused order is chance even if it is an hour's only one; two of two or three are not, where
+one in a hundred is usual."""
 
 _MIN_HOURS, _MIN_ORDERS = 5 * DAY, 100
 """Needed for a baseline: five days of hours, as for all expectations, and enough orders that a
@@ -61,12 +66,15 @@ class RefusalBaseline:
     def learn(cls, signals: HourSignals) -> RefusalBaseline:
         """Learns from all hours of `signals` that are no outage by themselves."""
         eligible, refused = np.nan_to_num(signals.eligible), np.nan_to_num(signals.refused)
+        of, lost = _running(eligible), _running(refused)
         outage = (refused >= OUTAGE_SHARE * eligible) & (refused >= OUTAGE_ORDERS)
+        for at in map(int, np.flatnonzero(2 * refused > eligible)):
+            outage[at] |= _most_lost(of, lost, at, refused[at], eligible[at])
         baseline = signals.known & ~outage
         return cls(
             signals.start,
-            _running(eligible),
-            _running(refused),
+            of,
+            lost,
             _running(baseline.astype(np.float64)),
             _running(eligible * baseline),
             _running(refused * baseline),
@@ -75,22 +83,34 @@ class RefusalBaseline:
     def is_more(self, hour: datetime, refused: int, eligible: int, least: float) -> bool | None:
         """Whether `refused` of an hour's `eligible` orders are significantly more than usual.
 
-        Called by `coverage.flags`. None if there is too little history; `least` is the share (0 to
-        1) below which no loss counts.
+        Called by `coverage.flags`. None if that is not certain and there is no usual share: too
+        little history, or more than `least`, the share (0 to 1) below which no loss counts.
         """
         at = int((hour - self.start) / HOUR)
+        if _most_lost(self.eligible, self.refused, at, refused, eligible):
+            return True
+        if refused >= max(OUTAGE_ORDERS, OUTAGE_SHARE * eligible):
+            return True
+        usual = self._usual(at, least)
+        if self._is_significant(at, refused, eligible, least if usual is None else usual, least):
+            return True
+        return None if usual is None else False
+
+    def _usual(self, at: int, least: float) -> float | None:
         until = min(max(at, 0), len(self.eligible) - 1)
         since = max(until - WEEKS * WEEK, 0)
         orders = self.baseline_eligible[until] - self.baseline_eligible[since]
-        if (
-            self.baseline_hours[until] - self.baseline_hours[since] < _MIN_HOURS
-            or orders < _MIN_ORDERS
-        ):
+        hours = self.baseline_hours[until] - self.baseline_hours[since]
+        if hours < _MIN_HOURS or orders < _MIN_ORDERS:
             return None
-        if refused >= max(OUTAGE_ORDERS, OUTAGE_SHARE * eligible):
-            return True
         # One refusal more than were seen, so that the share is never zero.
-        usual = (self.baseline_refused[until] - self.baseline_refused[since] + 1.0) / (orders + 1.0)
+        lost = self.baseline_refused[until] - self.baseline_refused[since] + 1.0
+        return float(lost / (orders + 1.0)) if lost <= least * (orders + 1.0) else None
+
+    def _is_significant(
+        self, at: int, refused: int, eligible: int, usual: float, least: float
+    ) -> bool:
+        until = min(max(at, 0), len(self.eligible) - 1)
         for window in _WINDOWS:
             first = min(max(at + 1 - window, 0), until)
             lost = refused + self.refused[until] - self.refused[first]
@@ -111,6 +131,23 @@ class RefusalBaseline:
             if not np.any(ratio > _RECOVERY_LOG_RATIO):
                 return True
         return False
+
+
+def _most_lost(of: Floats, lost: Floats, at: int, refused: float, eligible: float) -> bool:
+    """Whether an hour lost most of its orders, alone or together with the orders up to the nearest
+    lost one, within a week before or after it: the first lost order is flagged with the second.
+    """
+    if 2 * refused <= eligible:
+        return False
+    before, after = (min(max(edge, 0), len(of) - 1) for edge in (at, at + 1))
+    first = int(np.searchsorted(lost, lost[before])) - 1
+    last = int(np.searchsorted(lost, lost[after], side="right"))
+    for start, end in ((before, before), (max(first, 0), before), (after, min(last, len(of) - 1))):
+        together = refused + lost[end] - lost[start]
+        orders = eligible + of[end] - of[start]
+        if together >= _MIN_LOST_TOGETHER and 2 * together > orders and end - start <= WEEK:
+            return True
+    return False
 
 
 def _running(values: Floats) -> Floats:

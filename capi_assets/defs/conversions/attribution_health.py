@@ -13,7 +13,7 @@ from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema, conform
 from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.contracts.visits import Visits
-from capi_assets.coverage.flags import ERROR
+from capi_assets.coverage.flags import ERROR, is_inconclusive
 from capi_assets.coverage.gap_text import gaps_sentence, hour_sentence
 from capi_assets.coverage.gaps import Gap, gap_of_hour
 from capi_assets.coverage.links import backfill_link
@@ -88,6 +88,10 @@ def _metadata(rows: pa.Table) -> dict[str, Any]:
     metadata["visits"] = pc.max(rows.column("visits")).as_py() or 0
     for name in ("orders", "withheld", "delivered", "pending", "quarantined", "invalid", "matched"):
         metadata[name] = total(name)
+    metadata["without_browser"] = total("without_browser")
+    if metadata["orders"]:
+        share = metadata["without_browser"] / metadata["orders"]
+        metadata["share_without_browser"] = round(share, 4)
     eligible = total("eligible")
     metadata["missing"] = eligible - metadata["delivered"]
     if eligible:
@@ -114,7 +118,7 @@ def _judge_coverage(
     rows = {row["hour"]: row for row in flags.to_pylist(maps_as_pydicts="strict")}
     return {
         hour: HourCheckResult(
-            passed=not rows[hour]["flagged"],
+            passed=not (rows[hour]["flagged"] or is_inconclusive(rows[hour])),
             description=hour_sentence(hour, flags, now),
             severity=_severity(rows[hour]["severity"]),
             metadata=_hour_metadata(rows[hour], health, settings.ui_url),

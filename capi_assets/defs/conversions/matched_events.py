@@ -30,9 +30,9 @@ from capi_assets.engine import DuckDBEngine
 from capi_assets.hours import floor_hour, hour_range, hours_between
 from capi_assets.lake import Lake, in_batches, rows_of
 from capi_assets.matching import match
-from capi_assets.meta.events.refusals import refusal_text
+from capi_assets.meta.events.refusals import REFUSAL_TEXTS
 from capi_assets.meta.match_keys.hashed_keys import HASHED_KEYS
-from capi_assets.policies import delivery_policy, open_ledger
+from capi_assets.policies import delivery_policy, event_policy, open_ledger
 from capi_assets.settings import Settings
 
 PLOTTED_KEYS = (*HASHED_KEYS, "fbc", "fbp", "client_ip_address", "client_user_agent")
@@ -47,10 +47,12 @@ def _metadata(rows: pa.Table) -> dict[str, Any]:
         "withheld": verdicts["withheld"],
         "invalid": verdicts["invalid"],
         "matched": rows.num_rows - rows.column("matched_by").null_count,
+        "without_browser": pc.sum(rows.column("without_browser")).as_py() or 0,
         **money_metadata(ready, "ready_value"),
     }
     if rows.num_rows:
         metadata["match_rate"] = round(metadata["matched"] / rows.num_rows, 4)
+        metadata["share_without_browser"] = round(metadata["without_browser"] / rows.num_rows, 4)
     if ready.num_rows:
         keys = ready.column("match_keys").to_pylist()
         carried = Counter(key for entry in keys for key in (entry or "").split())
@@ -85,7 +87,7 @@ def _verdict(rows: pa.Table) -> HourCheckResult:
         )
     )
     counts = [
-        [reason, subcode, count, refusal_text(reason)]
+        [reason, subcode, count, REFUSAL_TEXTS[reason]]
         for (reason, subcode), count in reasons.most_common()
     ]
     table = Table(["reason", "Meta's subcode", "orders", "remedy"], counts)
@@ -150,7 +152,7 @@ def build_matched_events(
             )
         metadata = {}
         for batch, orders_of_batch in in_batches((hour, rows_of(matched, hour)) for hour in hours):
-            events = matched_events_of(orders_of_batch, settings.consent_required)
+            events = matched_events_of(orders_of_batch, event_policy(settings))
             try:
                 events = _with_sent_payloads(events, batch, clock.now())
             except LedgerError as error:

@@ -57,6 +57,7 @@ EVENT_SCHEMA = pa.schema(
         ("subcode", pa.int64()),
         ("payload", pa.string()),
         ("payload_sha256", pa.string()),
+        ("without_browser", pa.bool_()),
     ]
 )
 
@@ -66,7 +67,7 @@ BATCH_BYTES = 64 * 2**20
 Arrow text column of a batch nears its 2 GB limit (escapes lengthen text up to six times)."""
 
 
-def build_events(orders: pa.Table) -> pa.Table:
+def build_events(orders: pa.Table, site_url: str | None = None) -> pa.Table:
     """The event of each order as `EVENT_SCHEMA`: same length, same order.
 
     `orders` are rows of the Orders contract after matching, with the columns that visits supply
@@ -74,8 +75,13 @@ def build_events(orders: pa.Table) -> pa.Table:
     A row that Meta would refuse gets verdict `invalid`, a reason of `REFUSALS`, Meta's subcode if
     known, and no payload; all others are `ready`. `event_time` is unix seconds, `deliver_until`
     UTC, `payload` JSON text. No value of a row raises or changes another row's result.
+
+    A website event without a user agent or a page is `ready`, with `without_browser` true: Meta
+    accepts it (page "Customer Information Parameters" on what it may not use it for). `site_url`
+    (CAPI_SITE_URL) is the page of website events that have none.
     """
-    built = [_build(batch) for batch in _batches(orders.select(_known(orders)))]
+    batches = _batches(orders.select(_known(orders)))
+    built = [_build(batch, site_url) for batch in batches]
     return pa.Table.from_batches(built, EVENT_SCHEMA)
 
 
@@ -97,8 +103,8 @@ def _bounded(part: pa.Table) -> Iterator[pa.RecordBatch]:
         yield from part.combine_chunks().to_batches()
 
 
-def _build(orders: pa.RecordBatch) -> pa.RecordBatch:
-    rows = read_rows(orders)
+def _build(orders: pa.RecordBatch, site_url: str | None) -> pa.RecordBatch:
+    rows = read_rows(orders, site_url)
     reason, subcode = refuse(rows)
     ready = pc.is_null(reason)
     payload = _payloads(rows, ready)
@@ -112,6 +118,7 @@ def _build(orders: pa.RecordBatch) -> pa.RecordBatch:
             subcode,
             payload,
             sha256_column(payload),
+            pc.and_(ready, rows["without_browser"]),
         ],
         schema=EVENT_SCHEMA,
     )

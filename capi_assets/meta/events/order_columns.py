@@ -55,9 +55,10 @@ _MICROSECONDS = 1_000_000
 _WHITE_SPACE = "".join(filter(str.isspace, map(chr, range(0x3001))))  # Python's, not Arrow's
 
 
-def read_rows(orders: pa.RecordBatch) -> dict[str, pa.Array]:
+def read_rows(orders: pa.RecordBatch, site_url: str | None = None) -> dict[str, pa.Array]:
     """Every column of `COLUMNS_READ`, with `event_time` (unix seconds, floored) and what the
-    readers of the JSON columns add."""
+    readers of the JSON columns add. `without_browser`: a website event lacks the user agent or the
+    page; `site_url` is the page of those that have none."""
     columns: dict[str, pa.Array] = {}
     damaged = np.zeros(len(orders), bool)
     for name, kind in COLUMNS_READ.items():
@@ -71,6 +72,13 @@ def read_rows(orders: pa.RecordBatch) -> dict[str, pa.Array]:
         if name == "external_id":
             values = _single_spaced(values)  # no digests, where the setting leaves them raw
         columns[name] = values
+    website = pc.fill_null(pc.equal(columns["action_source"], "website"), False)
+    if site_url:
+        page = columns["event_source_url"]
+        absent = pc.and_(website, pc.is_null(page))
+        columns["event_source_url"] = pc.if_else(absent, site_url, page)
+    lacking = [pc.is_null(columns[name]) for name in ("client_user_agent", "event_source_url")]
+    columns["without_browser"] = pc.and_(website, pc.or_(*lacking))
     columns["fbc"] = with_click_id(columns["fbc"])
     columns["event_time"] = _unix_seconds(columns["occurred_at"])
     columns["damaged_text"] = pa.array(damaged)

@@ -169,17 +169,6 @@ REFUSALS: tuple[Refusal, ...] = (
     ),
     # What the action source asks for.
     Refusal(
-        "missing_client_user_agent",
-        from_source("website", missing("client_user_agent")),
-        "A website event must carry the browser's user agent, or Meta may not use it. Store it "
-        "with the order or with its visit.",
-    ),
-    Refusal(
-        "missing_event_source_url",
-        from_source("website", missing("event_source_url")),
-        "A website event must carry the address of the page. Store it with the order or its visit.",
-    ),
-    Refusal(
         "bad_extinfo",
         extinfo_refused,
         "extinfo must have 16 positions, the first a2 or i2, the fifth the OS version. "
@@ -301,7 +290,17 @@ REFUSALS: tuple[Refusal, ...] = (
     ),
 )
 
-_BY_REASON = {refusal.reason: refusal for refusal in REFUSALS}
+FORMER_REASONS = ("missing_client_user_agent", "missing_event_source_url")
+"""Refusals of former versions that stored hours still name: data that a visit would have supplied.
+Such orders are sent today."""
+
+REFUSAL_TEXTS = {refusal.reason: refusal.text for refusal in REFUSALS} | dict.fromkeys(
+    FORMER_REASONS,
+    "A former version did not send website events without a browser. Materialize the hour again: "
+    "it is sent now, unless CAPI_WEBSITE_WITHOUT_BROWSER is withhold.",
+)
+"""A sentence with the remedy for every reason of an `invalid` order, former ones included."""
+
 _REASONS = pa.array([refusal.reason for refusal in REFUSALS], pa.string())
 _SUBCODES = pa.array([refusal.subcode for refusal in REFUSALS], pa.int64())
 
@@ -315,8 +314,3 @@ def refuse(rows: Columns) -> tuple[pa.Array, pa.Array]:
             first[broken.to_numpy(zero_copy_only=False)] = place
     which = pa.array(first, mask=first < 0)
     return _REASONS.take(which), _SUBCODES.take(which)
-
-
-def refusal_text(reason: str) -> str:
-    """A sentence and a remedy for a reason of `REFUSALS`. Raises KeyError for any other."""
-    return _BY_REASON[reason].text
