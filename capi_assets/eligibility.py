@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 
 from capi_assets.contracts.base import conform
 from capi_assets.contracts.matched_events import MatchedEvents
-from capi_assets.delivery.identity import person_of
 from capi_assets.meta.events.build import build_events
 from capi_assets.meta.limits import deliver_until
+from capi_assets.order_identity import person_of
 
 _ORDER = ("occurred_at", "order_id", "event_name", "dataset_id")
 

@@ -16,7 +16,7 @@ from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.coverage.sql import duckdb_with, query
 from capi_assets.delivery.causes import DIAGNOSES, NOT_PLANNED, diagnose
-from capi_assets.delivery.reasons import IDENTITY_CONFLICT
+from capi_assets.order_identity import IDENTITY_CONFLICT
 
 STAGES = (
     *("quarantined", "withheld", "invalid", "delivered", "pending", "unknown", "rejected"),

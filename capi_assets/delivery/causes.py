@@ -24,6 +24,7 @@ from capi_assets.meta.graph.error_subcodes import (
     subcode_name,
 )
 from capi_assets.meta.graph.errors import Body, ErrorKind, MetaError, classify
+from capi_assets.order_identity import IDENTITY_CONFLICT
 
 TOKEN_SETTINGS = (
     "CAPI_ACCESS_TOKEN (or the file CAPI_ACCESS_TOKEN_FILE names, or the dataset's variable in"
@@ -313,7 +314,7 @@ DIAGNOSES: dict[str, Diagnosis] = {
             " order its own (leave event_id out to have it made from the order_id).",
         ),
         _row(
-            reasons.IDENTITY_CONFLICT,
+            IDENTITY_CONFLICT,
             Cause.PAYLOAD,
             "different orders have the same order_id",
             "Another order was sent under this order_id and event_id, and Meta counts only one of"
@@ -550,7 +551,7 @@ def _of_refused(stage: str, reason: str | None, subcode: int | None) -> Diagnosi
         return DIAGNOSES["expired"]
     words = [reason, subcode_name(subcode)]
     if stage == "quarantined":
-        words = [reason] if reason == reasons.IDENTITY_CONFLICT else []
+        words = [reason] if reason == IDENTITY_CONFLICT else []
     known = (DIAGNOSES.get(word or "") for word in words)
     own = replace(_OF_CAUSE[_BY_STAGE[stage]], reason=reason)
     return next((d for d in known if d and d.cause.cured_by_data), own)

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema
 from capi_assets.contracts.matched_events import MatchedEvents
-from capi_assets.delivery.identity import ORDER, identity_of, known_of, same_conversion
+from capi_assets.delivery.identity import ORDER, identity_of, known_of
 from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.ledger.schema import DELIVERED, PENDING, UNKNOWN, WRITTEN_OFF
 from capi_assets.delivery.plan import PLAN, plan, to_send
@@ -30,6 +30,7 @@ from capi_assets.delivery.results import fold
 from capi_assets.delivery.sending.queue import COLUMNS
 from capi_assets.delivery.withdrawals import note_withdrawals
 from capi_assets.lake import BATCH_ROWS, Lake, in_batches
+from capi_assets.order_identity import same_conversion
 
 _TABLE = "matched_events"
 _SCHEMA = arrow_schema(MatchedEvents)

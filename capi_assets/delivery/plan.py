@@ -19,7 +19,6 @@ from capi_assets.delivery.identity import (
     first_rows,
     known_of,
     repeats,
-    same_conversion,
     storable,
 )
 from capi_assets.delivery.ledger.schema import (
@@ -33,6 +32,7 @@ from capi_assets.delivery.ledger.schema import (
 )
 from capi_assets.delivery.policy import Policy
 from capi_assets.meta.limits import FUTURE_TOLERANCE
+from capi_assets.order_identity import IDENTITY_CONFLICT, same_conversion
 
 SENDABLE = ("send", "claimed_elsewhere")
 """Actions of events to send: now, or if the run that has claimed them fails."""
@@ -85,7 +85,7 @@ def plan(
         (when.withheld, "withheld", events["reason"]),
         (when.invalid, "invalid", events["reason"]),
         (when.unstorable, "invalid", _text(reasons.UNSTORABLE)),
-        (when.conflict, "invalid", _text(reasons.IDENTITY_CONFLICT)),
+        (when.conflict, "invalid", _text(IDENTITY_CONFLICT)),
         (when.duplicate, "invalid", _text(reasons.DUPLICATE)),
         (when.pixel_reported, "covered_by_pixel", _text(reasons.PIXEL_REPORTED)),
         (when.pixel_assumed, "covered_by_pixel", _text(reasons.PIXEL_ASSUMED)),

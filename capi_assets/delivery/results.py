@@ -14,10 +14,11 @@ import pyarrow.compute as pc
 from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema
 from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.delivery import reasons
-from capi_assets.delivery.identity import known_of, same_conversion
+from capi_assets.delivery.identity import known_of
 from capi_assets.delivery.ledger.schema import UNKNOWN
 from capi_assets.delivery.plan import plan
 from capi_assets.delivery.policy import Policy
+from capi_assets.order_identity import IDENTITY_CONFLICT, same_conversion
 
 DELIVERY_RESULTS = arrow_schema(DeliveryResults)
 
@@ -68,7 +69,7 @@ def fold(
     is_other = pc.or_(
         _differ(stored["hour"], hour), _differ(stored["order_id"], events["order_id"])
     )
-    is_other = pc.or_(is_other, pc.equal(planned["reason"], reasons.IDENTITY_CONFLICT))
+    is_other = pc.or_(is_other, pc.equal(planned["reason"], IDENTITY_CONFLICT))
     is_pending = pc.equal(action, "send")
     is_unknown = pc.and_(is_pending, pc.fill_null(pc.equal(known["state"], UNKNOWN), False))
     status = pc.if_else(is_unknown, "unknown", _status(action))

@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from capi_assets.contracts.base import UTC_MICROSECONDS
-from capi_assets.delivery.identity import aligned, identity_of, same_conversion
+from capi_assets.delivery.identity import aligned, identity_of
 from capi_assets.delivery.ledger.schema import UNKNOWN
 from capi_assets.delivery.policy import Policy
+from capi_assets.order_identity import same_conversion
 
 
 def keep_sent_payloads(

@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 
 from capi_assets.contracts.landing import LandedOrders
 from capi_assets.contracts.orders import Orders
-from capi_assets.delivery.identity import person_of, same_conversion
 from capi_assets.ingest.hashing import HashPolicy, add_drops
 from capi_assets.ingest.hours import Ingested, ingest
 from capi_assets.ingest.normalise import normalised_columns
@@ -24,6 +23,7 @@ from capi_assets.meta.match_keys.key_problems import Problem
 from capi_assets.meta.match_keys.placeholders import (
     is_placeholder,
 )
+from capi_assets.order_identity import person_of, same_conversion
 
 ORDER_KEY = ["dataset_id", "event_name", "order_id"]
 _EXTRA_KEYS = frozenset(EXTRA_FIELDS)

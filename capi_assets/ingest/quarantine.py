@@ -19,9 +19,9 @@ import pyarrow.compute as pc
 
 from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema
 from capi_assets.contracts.quarantine import Quarantine
-from capi_assets.delivery.reasons import IDENTITY_CONFLICT
 from capi_assets.ingest.concat import ConcatenatedFiles
 from capi_assets.ingest.sources import FileProblem
+from capi_assets.order_identity import IDENTITY_CONFLICT
 
 # Where columns are shifted, a person's address may be in the column of an id or a name.
 _LOOKS_LIKE_AN_ID = r"^[\w.:/#|-]{1,256}$"

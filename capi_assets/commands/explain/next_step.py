@@ -14,6 +14,7 @@ from capi_assets.delivery import reasons
 from capi_assets.delivery.causes import diagnose
 from capi_assets.eligibility import WITHHELD_TEXTS
 from capi_assets.hours import hour_key
+from capi_assets.order_identity import IDENTITY_CONFLICT
 
 
 def next_step(
@@ -66,7 +67,7 @@ def next_step(
         return f"{advice} Meta takes the event until {deadline(until, now)}."
     if action == "expired":
         return f"Meta took this event until {format_utc(until)}. {advice}"
-    if planned["reason"] == reasons.IDENTITY_CONFLICT and known:
+    if planned["reason"] == IDENTITY_CONFLICT and known:
         sent = f"Another order {known['order_id']} was sent from {hour_key(known['hour'])}."
         return f"{sent} {advice}"
     if action == "future_dated":

@@ -43,7 +43,6 @@ from capi_assets.delivery.reasons import (
     HELD,
     HELD_FORMER_ID,
     HELD_TOO_LATE,
-    IDENTITY_CONFLICT,
     WRITTEN_OFF,
 )
 from capi_assets.delivery.sending.access import clients_for
@@ -51,6 +50,7 @@ from capi_assets.delivery.sending.sender import deliver
 from capi_assets.delivery.sending.summary import DeliverySummary, Progress
 from capi_assets.hours import hour_key
 from capi_assets.lake import Lake, rows_of
+from capi_assets.order_identity import IDENTITY_CONFLICT
 from capi_assets.policies import datasets_of, delivery_policy, open_ledger
 from capi_assets.settings import Settings
 

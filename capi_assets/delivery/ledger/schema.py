@@ -52,7 +52,7 @@ EVENTS = Table(
     Column("event_time", BigInteger, nullable=False),
     Column("value", Float(53)),
     Column("currency", String(16)),
-    # Prefixes of contact digests (`identity.person_of`): whether two orders are one person's.
+    # Prefixes of contact digests (`order_identity.person_of`): whether two orders are one person's.
     Column("person", Text),
     Column("deliver_until", BigInteger, nullable=False),
     # Of the bytes last sent; before the first attempt, of those to send.
