@@ -153,6 +153,8 @@ class Books:
             "freshness_p50_minutes": 20.0 + self.late_minutes,
             "freshness_p95_minutes": 45.0 + self.late_minutes,
             "matched_eligible": matched,
+            "without_browser": usual - matched,
+            "value_changed": zeros,
             "match_keys": [
                 "{" + ",".join(f'"{k}":{n[hour]}' for k, n in keys.items() if n[hour]) + "}"
                 for hour in range(self.hours)

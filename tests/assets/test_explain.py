@@ -144,11 +144,11 @@ def test_an_invalid_order_gets_the_remedy_of_its_refusal(
     world: AssetHarness, cli: Explained
 ) -> None:
     hour = world.hour(3)
-    land(world, hour, order_of(hour, num_items=-1, phone="123"))
+    land(world, hour, order_of(hour, contents=[{"quantity": 1}], phone="123"))
     world.run(hour)
     read = cli.json("o1")
-    assert (read["verdict"], read["reason"]) == ("invalid", "bad_num_items")
-    assert "num_items is not a count" in read["to_do"]
+    assert (read["verdict"], read["reason"]) == ("invalid", "contents_without_id")
+    assert "An item of contents has no id" in read["to_do"]
     assert "too short" in read["dropped_fields"]["phone"]
 
 

@@ -20,7 +20,7 @@ def lose_visits(world: AssetHarness, hour: datetime) -> None:
 
 
 def test_they_are_sent_counted_and_a_lost_tracker_is_still_found(world: AssetHarness) -> None:
-    hours = [world.hour(back) for back in (5, 4, 3, 2)]
+    hours = [world.hour(back) for back in (4, 3, 2, 1)]
     for hour in hours:
         world.land_orders(hour, count=4)
     lose_visits(world, lost := hours[2])
