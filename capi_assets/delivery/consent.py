@@ -10,6 +10,7 @@ from datetime import datetime
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -21,6 +22,8 @@ from capi_assets.engine import DuckDBEngine
 from capi_assets.hours import HOUR, floor_hour, hours_between
 from capi_assets.lake import Lake
 from capi_assets.order_identity import CONSENT_WITHDRAWN, marks_of
+
+Micros = npt.NDArray[np.int64]
 
 _REFUSED = """
 SELECT visit_id, occurred_at, external_id, em, ph, fbp FROM visits WHERE consent = false
@@ -75,7 +78,7 @@ def _refused_visits(lake: Lake, since: datetime, now: datetime) -> pa.Table:
     return pa.table([marks["mark"], at], schema=WITHDRAWAL)
 
 
-def _consented_at(events: pa.Table) -> np.ndarray:
+def _consented_at(events: pa.Table) -> Micros:
     """When consent was given, in microseconds; 0 where it was not or is not recorded."""
     ordered = _micros(events["occurred_at"])
     age = pc.fill_null(events["visit_age_seconds"], 0).to_numpy()
@@ -84,16 +87,16 @@ def _consented_at(events: pa.Table) -> np.ndarray:
     return np.where(pc.fill_null(events["consent"], False).to_numpy(), at, 0)
 
 
-def _latest(withdrawals: pa.Table, marks: pa.Table) -> np.ndarray:
+def _latest(withdrawals: pa.Table, marks: pa.Table) -> Micros:
     """For each mark the latest time, in microseconds, at which it was withdrawn; 0 if never."""
     latest = withdrawals.group_by("mark").aggregate([("withdrawn_at", "max")])
     place = pc.index_in(marks["mark"], value_set=latest["mark"].combine_chunks())
     times = latest["withdrawn_at_max"].cast(pa.int64()).take(place)
-    return pc.fill_null(times, 0).to_numpy()
+    return np.asarray(pc.fill_null(times, 0).to_numpy(), np.int64)
 
 
-def _micros(times: pa.ChunkedArray) -> np.ndarray:
-    return times.cast(pa.int64()).to_numpy()
+def _micros(times: pa.ChunkedArray) -> Micros:
+    return np.asarray(times.cast(pa.int64()).to_numpy(), np.int64)
 
 
 def _withhold(events: pa.Table, withheld: pa.ChunkedArray) -> pa.Table:

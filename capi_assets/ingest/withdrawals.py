@@ -6,13 +6,13 @@ contact data is hashed in memory; only marks (`order_identity`) go on.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from upath import UPath
 
 from capi_assets.contracts.base import UTC_MICROSECONDS, columns
@@ -78,6 +78,14 @@ def read_withdrawals(root: UPath, policy: HashPolicy, now: datetime) -> Withdraw
             f"{files[f].source}, line {files[f].rows.lines[int(at - landed.starts[f])].as_py()}"
             for f, at in zip(places, unusable, strict=True)
         ],
+    )
+
+
+def unusable_text(places: Sequence[str]) -> str:
+    """One sentence about rows that name nobody, with the remedy."""
+    return (
+        f"{len(places)} withdrawals of consent name nobody ({'; '.join(places[:3])}). Give each row"
+        " order_id, external_id, email or phone."
     )
 
 

@@ -14,6 +14,7 @@ from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.contracts.orders import Orders
 from capi_assets.coverage.tables import Table
 from capi_assets.defs.conversions.landing_assets import money_metadata
+from capi_assets.defs.conversions.withdrawals import note_landed_withdrawals
 from capi_assets.defs.hourly_reporting import (
     HourCheckResult,
     hourly_asset,
@@ -145,6 +146,11 @@ def build_matched_events(
             LakeError: stored orders or visits cannot be read.
         """
         hours = hours_of(context)
+        try:
+            with open_ledger(settings) as ledger:
+                note_landed_withdrawals(context, settings, ledger, clock.now())
+        except LedgerError as error:
+            context.log.warning("Withdrawals of consent wait for delivery: %s", error)
         start, end = hour_range(hours)
         orders = lake.read("orders", hours, arrow_schema(Orders))
         searched = hours_between(floor_hour(start - settings.lookback), end)
