@@ -64,6 +64,10 @@ def test_a_refusal_has_every_field_of_metas_error_body(server: SandboxServer) ->
 @pytest.mark.parametrize(
     ("subcode", "bad"),
     [
+        *(
+            (2804001, purchase(user_data={**PERSON, "fbc": f"fb.1.1763550000000.{click_id}"}))
+            for click_id in ("IwAR0abc%2Fdef%2BGHI", "{{fbclid}}", "-", "IwAR0 abc", "")
+        ),
         (2804003, purchase(event_time=NOW_S - 8 * DAY)),
         (2804004, purchase(event_time=NOW_S * 1000)),
         (2804008, purchase(custom_data={"value": 1, "currency": "EUR", "contents": [{}]})),
