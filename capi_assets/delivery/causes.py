@@ -419,9 +419,10 @@ DIAGNOSES: dict[str, Diagnosis] = {
             reasons.NOTHING_ACCEPTED,
             Cause.META_DOWN,
             "Meta refuses every event that is sent, so the events are not settled as rejected",
-            "Read Meta's message in delivery_results, and check CAPI_GRAPH_URL and any proxy in"
-            " between. The events stay pending until their deadline; once another event of the"
-            " dataset is accepted, those that Meta still refuses count as rejected.",
+            "Read Meta's message with `capi-assets explain` for one of the orders, and check"
+            " CAPI_GRAPH_URL and any proxy in between. The events stay pending until their"
+            " deadline; once another event of the dataset is accepted, those that Meta still"
+            " refuses count as rejected.",
             then=_AGAIN,
         ),
         _row(
@@ -466,7 +467,7 @@ DIAGNOSES: dict[str, Diagnosis] = {
             reasons.FUTURE,
             Cause.NOT_MATERIALIZED,
             "orders are dated in the future",
-            "Check the clock and time zone of where these orders come from.",
+            "Check the clock and time zone of where these orders come from, and of this machine.",
             then="If they are right, materialize the range once the orders' time has come.",
         ),
         _row(reasons.HELD, Cause.UNKNOWN_OUTCOME),

@@ -12,9 +12,9 @@ import orjson
 from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
 
 from capi_assets.sandbox.close_connection import CloseConnection
-from capi_assets.sandbox.faults import Fault
+from capi_assets.sandbox.faults import KINDS, Fault
 from capi_assets.sandbox.responses import JSON, GraphError, Usage, graph_response
-from capi_assets.sandbox.tokens import session_expired, unknown_token
+from capi_assets.sandbox.tokens import session_expired
 
 MAX_SILENCE_SECONDS = 600.0  # longer than any client waits
 DRIP_PAUSE_MS = 50  # a response of 100 bytes takes five seconds
@@ -30,32 +30,24 @@ def graph_error(fault: Fault, dataset: str, now: datetime) -> GraphError | None:
     match fault.kind:
         case "expired_token":
             error = session_expired(fault.after or now, now)
-        case "invalid_token":
-            error = unknown_token()
-        case "permission_lost":
-            error = GraphError("(#200) Permissions error", 200, status=403)
         case "unknown_dataset":
             error = unknown_dataset(dataset)
-        case "throttled":
-            error = GraphError("(#4) Application request limit reached", 4, is_transient=True)
-            error.headers = throttle_headers(fault, dataset)
-        case "insights_refused":
-            error = GraphError("(#200) Requires ads_read permission on the dataset", 200, 403)
-        case "insights_throttled":
-            error = GraphError("(#80004) There have been too many calls", 80004, subcode=2446079)
-            error.headers = throttle_headers(fault, dataset)
-        case "server_error":
-            error = GraphError("Service temporarily unavailable", 2, status=503, is_transient=True)
-        case "error":
-            error = GraphError("Invalid parameter", 100)
-        case _:
-            return None
+        case kind:
+            fixed = KINDS[kind].error
+            if fixed is None:
+                return None
+            error = fixed
     changes: dict[str, Any] = {
         "status": fault.http_status,
+        "message": fault.message,
+        "type": fault.type,
         "code": fault.code,
         "subcode": fault.subcode,
         "is_transient": fault.is_transient,
+        "title": fault.title,
     }
+    if fault.kind in ("throttled", "insights_throttled"):
+        changes["headers"] = throttle_headers(fault, dataset)
     return replace(error, **{name: v for name, v in changes.items() if v is not None})
 
 
@@ -96,6 +88,8 @@ async def faulty_response(
     match fault.kind:
         case "html":
             return HTMLResponse(PAGE, fault.http_status or 502)
+        case "request_too_large":
+            return HTMLResponse(PAGE, fault.http_status or 413)
         case "unavailable_text":
             return PlainTextResponse("Service Unavailable", fault.http_status or 200)
         case "redirect":

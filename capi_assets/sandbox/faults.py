@@ -1,7 +1,8 @@
 """Faults that can be switched on while the sandbox runs: their kinds, and which calls they hit.
 
-The response of each fault is in apply_fault.py. Faults hit calls of `/events`; those of the group
-Access hit reads too; those of Counts hit only /stats and /dataset_quality.
+A fault whose response is a Graph error has it here; apply_fault.py makes the others. Faults hit
+calls of `/events`; those of the group Access hit reads too; those of Counts hit only /stats and
+/dataset_quality.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass as validated
 
+from capi_assets.sandbox.responses import GraphError
 from capi_assets.sandbox.settings import STRICT, Share, Time
+from capi_assets.sandbox.tokens import proof_required, unknown_token
 
 # What a fault may hit: the connection before it is read, the time until the response, the response
-# itself, a read of a node or token, a read of counts.
-Stage = Literal["connection", "delay", "events", "reads", "insights"]
+# itself, a read of a node or of what is known of a token, any call of /debug_token, a read of
+# counts, the form of /stats.
+Stage = Literal["connection", "delay", "events", "reads", "debug_token", "insights", "pages"]
 
 ACCESS = "Access"
 ERRORS = "Meta returns errors"
@@ -30,34 +34,72 @@ COUNTS = "Counts"
 
 @dataclass(frozen=True)
 class FaultKind:
-    """One kind of fault: its label, its group on the page (None: no button), what it may hit, and
-    whether the events are accepted before it."""
+    """One kind of fault: its label, its group on the page (None: no button), what it may hit,
+    whether the events are accepted before it, and its Graph error, if that is always the same."""
 
     label: str
     group: str | None
     stages: tuple[Stage, ...] = ("events",)
     accepts: bool = False
+    error: GraphError | None = None
 
 
-def _access(label: str) -> FaultKind:
-    return FaultKind(label, ACCESS, ("events", "reads", "insights"))
+def _access(label: str, error: GraphError | None = None, *others: Stage) -> FaultKind:
+    return FaultKind(label, ACCESS, ("events", "reads", "insights", *others), error=error)
 
 
-def _accepting(label: str, group: str = CLOSED, stage: Stage = "events") -> FaultKind:
-    return FaultKind(label, group, (stage,), accepts=True)
+def _accepting(
+    label: str, group: str = CLOSED, stage: Stage = "events", error: GraphError | None = None
+) -> FaultKind:
+    return FaultKind(label, group, (stage,), accepts=True, error=error)
+
+
+def _error(label: str, error: GraphError, group: str = ERRORS) -> FaultKind:
+    return FaultKind(label, group, ("insights" if group == COUNTS else "events",), error=error)
+
+
+def _refusal(subcode: int, title: str) -> GraphError:
+    return GraphError("Invalid parameter", 100, subcode=subcode, title=title)
 
 
 KINDS: dict[str, FaultKind] = {
     "expired_token": _access("Token expired"),
-    "invalid_token": _access("Token unknown"),
-    "permission_lost": _access("Permission lost"),
+    "invalid_token": _access("Token unknown", unknown_token()),
+    "app_secret_required": _access("App secret required", proof_required(), "debug_token"),
+    "permission_lost": _access(
+        "Permission lost", GraphError("(#200) Permissions error", 200, status=403)
+    ),
+    "permission_missing": _access(
+        "Permission missing", GraphError("(#100) Missing Permission", 100)
+    ),
     "unknown_dataset": _access("Dataset not accessible"),
-    "throttled": FaultKind("Throttled", ERRORS),
-    "server_error": FaultKind("Server error 503", ERRORS),
+    "unknown_path": _access(
+        "Address unknown", GraphError("Unknown path components: /events", 2500)
+    ),
+    "not_linked": _error(
+        "Page or WhatsApp account not linked",
+        _refusal(2804131, "Dataset Not Linked To The Account"),
+        ACCESS,
+    ),
+    "future_event_time": _error(
+        "event_time in the future",
+        _refusal(2804004, "Event Timestamp Outside The Allowed Window"),
+    ),
+    "broken_title": _error(
+        "Title ends in half an emoji", _refusal(2804019, "Invalid Parameter Value \ud83d")
+    ),
+    "throttled": _error(
+        "Throttled", GraphError("(#4) Application request limit reached", 4, is_transient=True)
+    ),
+    "server_error": _error(
+        "Server error 503",
+        GraphError("Service temporarily unavailable", 2, status=503, is_transient=True),
+    ),
     "html": FaultKind("HTML error page 502", ERRORS),
+    "request_too_large": FaultKind("HTML error page 413", ERRORS),
     "unavailable_text": FaultKind("“Service Unavailable” with 200", ERRORS),
     "redirect": FaultKind("Redirect", ERRORS),
-    "error": FaultKind("Any Graph error", None),
+    "error": FaultKind("Any Graph error", None, error=GraphError("Invalid parameter", 100)),
     "hang_up_before_reading": FaultKind(
         "Connection closed before reading", CLOSED, ("connection",)
     ),
@@ -66,10 +108,26 @@ KINDS: dict[str, FaultKind] = {
     "truncated_json": _accepting("Truncated JSON"),
     "too_few_received": _accepting("Fewer events confirmed"),
     "read_timeout": _accepting("No response"),
+    "unknown_error": _accepting(
+        "Unknown error 500",
+        error=GraphError("An unknown error occurred", 1, status=500, subcode=99),
+    ),
     "slow": _accepting("Slow", SLOW, "delay"),
     "slow_drip": _accepting("Response byte by byte", SLOW),
-    "insights_refused": FaultKind("Insights refused", COUNTS, ("insights",)),
-    "insights_throttled": FaultKind("Insights throttled", COUNTS, ("insights",)),
+    "insights_refused": _error(
+        "Insights refused",
+        GraphError("(#200) Requires ads_read permission on the dataset", 200, 403),
+        COUNTS,
+    ),
+    "insights_denied": _error(
+        "Insights: permission denied", GraphError("(#100) Permission Denied", 100), COUNTS
+    ),
+    "insights_throttled": _error(
+        "Insights throttled",
+        GraphError("(#80004) There have been too many calls", 80004, subcode=2446079),
+        COUNTS,
+    ),
+    "insights_in_pages": FaultKind("Stats in pages, one empty", COUNTS, ("pages",)),
 }
 
 
@@ -89,10 +147,10 @@ class Fault:
     events are accepted before it hits; None is the kind's default. `struck` counts its hits.
 
     `latency_ms` is the delay of slow, the pause between bytes of slow_drip, and the maximum delay
-    of read_timeout (0: ten minutes). `http_status`, `code`, `subcode`, `is_transient` change the
-    response; `retry_after` (seconds) and `usage_headers` with `regain_minutes` are the headers of
-    throttled; `missing` is how many events too_few_received does not count; `location` is the
-    target of redirect.
+    of read_timeout (0: ten minutes). `http_status`, `message`, `type`, `code`, `subcode`,
+    `is_transient`, `title` change the response; `retry_after` (seconds) and `usage_headers` with
+    `regain_minutes` are the headers of throttled; `missing` is how many events too_few_received
+    does not count; `location` is the target of redirect.
 
         Fault("server_error", count=2, dataset="1234567890")
 
@@ -111,9 +169,12 @@ class Fault:
     accepts: bool | None = None
     latency_ms: int = 0
     http_status: Annotated[int, Field(ge=200, le=599)] | None = None
+    message: str | None = None
+    type: str | None = None
     code: int | None = None
     subcode: int | None = None
     is_transient: bool | None = None
+    title: str | None = None
     retry_after: int | None = None
     usage_headers: bool = True
     regain_minutes: int = 5

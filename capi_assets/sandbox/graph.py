@@ -83,13 +83,17 @@ def read_endpoint(read: Read) -> Callable[[Request], Awaitable[Response]]:
     return endpoint
 
 
-def _check_access(
-    state: SandboxState, request: Request, dataset: str, now: datetime, stage: Stage = "insights"
-) -> None:
+def _raise_fault(state: SandboxState, dataset: str, now: datetime, stage: Stage) -> None:
     fault = state.faults.draw(stage, dataset, now)
     error = None if fault is None else graph_error(fault, dataset, now)
     if error is not None:
         raise error
+
+
+def _check_access(
+    state: SandboxState, request: Request, dataset: str, now: datetime, stage: Stage = "insights"
+) -> None:
+    _raise_fault(state, dataset, now, stage)
     call = Call(dict(request.query_params), None)
     admit(state, call, request.headers.get("authorization"), dataset, now)
 
@@ -118,7 +122,9 @@ async def stats(state: SandboxState, request: Request, now: datetime) -> dict[st
     """Hourly counts in the shape of the Pixel's /stats edge."""
     dataset = request.path_params["dataset"]
     _check_access(state, request, dataset, now)
-    return insights.stats(state.inbox, dataset, request.query_params, now, state.counting)
+    counts = insights.stats(state.inbox, dataset, request.query_params, now, state.counting)
+    is_paged = state.faults.draw("pages", dataset, now) is not None
+    return insights.page(counts, request) if is_paged else counts
 
 
 @read_endpoint
@@ -146,6 +152,7 @@ async def debug_token(state: SandboxState, request: Request, now: datetime) -> d
     call = read_call(await request.body(), content_type, request.query_params)
     if request.method != "POST" or str(call.params.get("method", "")).lower() != "get":
         raise GraphError("Unsupported request: POST input_token with method=get", 100)
+    _raise_fault(state, "", now, "debug_token")
     caller = call.token(request.headers.get("authorization"))
     inspected = call.params.get("input_token")
     if not isinstance(inspected, str) or not inspected:

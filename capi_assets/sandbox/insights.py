@@ -14,6 +14,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+from starlette.requests import Request
+
 from capi_assets.sandbox.dedup import DUPLICATE
 from capi_assets.sandbox.inbox import Inbox, micros
 from capi_assets.sandbox.responses import GraphError
@@ -99,6 +101,22 @@ def stats(
             }
             for hour, counts in sorted(buckets.items())
         ]
+    }
+
+
+def page(counts: dict[str, Any], request: Request) -> dict[str, Any]:
+    """The page of a response of `stats` that the parameter `after` asks for.
+
+    There are three: half of the items, none, and the rest. All but the last have a `next`.
+    """
+    items, after = counts["data"], request.query_params.get("after")
+    middle = len(items) // 2
+    if after == "2":
+        return {"data": items[middle:]}
+    following = request.url.include_query_params(after="1" if after is None else "2")
+    return {
+        "data": items[:middle] if after is None else [],
+        "paging": {"next": str(following)},
     }
 
 

@@ -35,7 +35,7 @@ HINTS = {
     ERRORS: "Errors, or responses not from Meta",
     CLOSED: "The sender cannot know what was accepted",
     SLOW: "Accepted, but slowly",
-    COUNTS: "Events are accepted; Meta’s counts cannot be read",
+    COUNTS: "Events are accepted; reads of Meta’s counts are affected",
 }
 
 

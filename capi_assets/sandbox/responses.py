@@ -5,6 +5,7 @@ Formats from the Graph API's pages on error handling and rate limiting, and from
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -29,6 +30,7 @@ class GraphError(Exception):
     type: str = "OAuthException"
     subcode: int | None = None
     is_transient: bool = False
+    title: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -41,6 +43,8 @@ class GraphError(Exception):
             error["error_subcode"] = self.subcode
         if self.is_transient:
             error["is_transient"] = True
+        if self.title is not None:
+            error["error_user_title"] = self.title
         return error
 
 
@@ -78,4 +82,6 @@ def error_response(error: GraphError, trace: str, headers: Mapping[str, str]) ->
     if error.code in (102, 104, 190):
         text = error.message.replace('"', "'")
         headers["WWW-Authenticate"] = f'OAuth "Facebook Platform" "invalid_token" "{text}"'
-    return graph_response({"error": {**error.error(), "fbtrace_id": trace}}, headers, error.status)
+    # Not orjson: it refuses the half of an emoji that a title may end with.
+    body = json.dumps({"error": {**error.error(), "fbtrace_id": trace}})
+    return Response(body, error.status, headers, JSON)

@@ -103,7 +103,7 @@ class TokenStore:
         """The token of a call, if it is valid.
 
         Raises:
-            GraphError: 104 or 190, as Meta responds.
+            GraphError: 100, 104 or 190, as Meta responds.
         """
         if not token:
             raise GraphError("An access token is required to request this resource.", 104)
@@ -113,7 +113,7 @@ class TokenStore:
         if self.app_secret is not None:
             expected = hmac.new(self.app_secret.encode(), token.encode(), hashlib.sha256)
             if not hmac.compare_digest(expected.hexdigest(), proof or ""):
-                raise GraphError("Incorrect signature: appsecret_proof does not fit the token", 104)
+                raise proof_required() if proof is None else proof_wrong()
         if known.expires_at is not None and known.expired(now):
             raise session_expired(known.expires_at, now)
         return known
@@ -131,6 +131,18 @@ def digest_of(token: str) -> str:
 def unknown_token() -> GraphError:
     """Meta's response to a token it never gave: 190 with HTTP 401."""
     return GraphError("Invalid OAuth access token - Cannot parse access token", 190, status=401)
+
+
+def proof_required() -> GraphError:
+    """Meta's response to a call without appsecret_proof, if the app requires one."""
+    message = "API calls from the server require an appsecret_proof argument"
+    return GraphError(message, 100, type="GraphMethodException")
+
+
+def proof_wrong() -> GraphError:
+    """Meta's response to an appsecret_proof of another secret or token."""
+    message = "Invalid appsecret_proof provided in the API argument"
+    return GraphError(message, 100, type="GraphMethodException")
 
 
 def session_expired(ended: datetime, now: datetime) -> GraphError:

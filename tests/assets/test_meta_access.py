@@ -104,6 +104,22 @@ def test_a_dead_token_is_red_and_the_run_is_not(world: AssetHarness, told: list[
     assert [message.severity for message in told] == ["error"]
 
 
+@pytest.mark.parametrize("preflight", ["off", "on"])
+def test_a_wrong_app_secret_is_named_and_not_the_token(
+    world: AssetHarness, told: list[Message], preflight: str
+) -> None:
+    world.meta.state.tokens.app_secret = "the-right-one"
+    row, checks = look(world, app_secret="a-wrong-one", preflight=preflight)
+    assert (row["verdict"], row["code"]) == ("error", 100)
+    assert not checks["token_valid"].passed
+    assert "the app secret is missing or wrong (error 100)" in checks["token_valid"].description
+    assert "Set CAPI_APP_SECRET" in checks["token_valid"].description
+    assert "Events Manager" not in checks["token_not_expiring"].description
+    assert [message.severity for message in told] == ["error"]
+    row, _ = look(world, days=1, app_secret="the-right-one", preflight=preflight)
+    assert row["verdict"] == "ok"
+
+
 def test_a_token_of_events_manager_alarms_nobody(world: AssetHarness, told: list[Message]) -> None:
     world.meta.state.tokens.put(digest_of(TOKEN), world.now, may_inspect=False)
     row, checks = look(world)

@@ -83,6 +83,12 @@ def test_both_sides_through_dagster(world: AssetHarness) -> None:
     assert event.metadata["our_delivered"].value == 9
     assert "Meta" in event.metadata["comparison"].records[0].data
 
+    # The same in pages, of which one is empty.
+    world.meta.set_fault("insights_in_pages")
+    assert compare(world, hours[0], hours[-1], later).success
+    assert stored(world, hours) == rows
+    world.meta.clear_faults()
+
     # Meta has lost most of two hours: a warning on both, and on no other.
     world.meta.state.counting = Counting(lost_share=0.7, lost_from=hours[1], lost_until=hours[3])
     found = verdicts(compare(world, hours[0], hours[-1], later))
@@ -101,6 +107,11 @@ def test_both_sides_through_dagster(world: AssetHarness) -> None:
     empty = hours[0] - HOUR
     for fault, words in (
         ("insights_refused", "cannot be read with this token: it may not read them (error 200)"),
+        (
+            "insights_denied",
+            "may not read them, or Meta refuses the question (error 100). Reading wants ads_read",
+        ),
+        ("app_secret_required", "wrong (error 100). Set CAPI_APP_SECRET"),
         ("insights_throttled", "cannot be read now: Meta limits our calls"),
     ):
         world.meta.set_fault(fault)

@@ -50,6 +50,21 @@ def test_what_would_stop_delivery_ends_with_status_one(meta: SandboxServer, faul
     assert TOKEN not in done.output
 
 
+@pytest.mark.parametrize(
+    ("fault", "remedy"),
+    [
+        ("app_secret_required", "Set CAPI_APP_SECRET"),
+        ("permission_missing", "the permission ads_management"),
+        ("unknown_path", "Check CAPI_GRAPH_URL"),
+    ],
+)
+def test_what_to_do_about_the_set_up_is_named(meta: SandboxServer, fault: str, remedy: str) -> None:
+    meta.set_fault(fault)
+    done = call("--json", CAPI_DATASET_ID="42", CAPI_ACCESS_TOKEN=TOKEN)
+    assert done.exit_code == 1
+    assert remedy in done.output
+
+
 def test_an_old_version_is_told_but_stops_nothing(meta: SandboxServer) -> None:
     done = call("--json", CAPI_DATASET_ID="42", CAPI_ACCESS_TOKEN=TOKEN, CAPI_GRAPH_VERSION="v20.0")
     (told,) = json.loads(done.output)

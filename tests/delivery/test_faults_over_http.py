@@ -289,6 +289,37 @@ class TestPoison:
         harness.sandbox.clear_faults()
         assert harness.materialize(events).delivered == 120
 
+    @pytest.mark.parametrize(
+        ("kind", "reason"),
+        [("not_linked", "messaging_not_linked"), ("future_event_time", "event_time_in_future")],
+    )
+    def test_a_run_whose_events_are_all_refused_until_later_keeps_the_reason(
+        self, harness: DeliveryHarness, kind: str, reason: str
+    ) -> None:
+        harness.policy = replace(QUICK, events_per_request=100, bisection_requests=10)
+        events = orders(1_000)
+        harness.sandbox.set_fault(kind)
+        summary = harness.materialize(events)
+        assert harness.statuses(events) == {("pending", reason): 1_000}
+        assert [stop.reason for stop in summary.stops] == [reason]
+        assert harness.requests() <= 40
+        harness.sandbox.clear_faults()
+        assert harness.materialize(events).delivered == 1_000
+
+    @pytest.mark.parametrize("kind", ["app_secret_required", "permission_missing", "unknown_path"])
+    def test_a_set_up_fault_stops_the_dataset_with_its_first_answer(
+        self, harness: DeliveryHarness, kind: str
+    ) -> None:
+        harness.policy = replace(QUICK, events_per_request=100)
+        events = orders(2_000)
+        harness.sandbox.set_fault(kind)
+        for requests in (1, 2):
+            assert harness.materialize(events).rejected == 0
+            assert harness.requests() == requests
+            assert {status for status, _ in harness.statuses(events)} == {"pending"}
+        harness.sandbox.clear_faults()
+        assert harness.materialize(events).delivered == 2_000
+
     def test_a_healthy_event_is_found_in_later_runs_among_nothing_but_bad_ones(
         self, harness: DeliveryHarness
     ) -> None:

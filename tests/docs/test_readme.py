@@ -13,12 +13,14 @@ from capi_assets.cli import main
 from capi_assets.contracts.delivery_results import STATUSES
 from capi_assets.definitions import build_definitions
 from capi_assets.delivery.causes import Cause
+from capi_assets.sandbox.faults import KINDS
 from capi_assets.settings import SQL_PARAMETER_PREFIX, Settings, variable
 from tools.settings_table import README, rewritten
 
 PROJECT = README.parent
 BACKFILL = PROJECT / "docs" / "backfill.md"
 ARCHITECTURE = PROJECT / "docs" / "architecture.md"
+SANDBOX = PROJECT / "docs" / "sandbox.md"
 PAGES = [
     README,
     PROJECT / "CONTRIBUTING.md",
@@ -29,6 +31,7 @@ PAGES = [
     ARCHITECTURE,
     PROJECT / "docs" / "anomaly-detection.md",
     PROJECT / "docs" / "events.md",
+    SANDBOX,
 ]
 ROUTE = PROJECT / "docs" / "images" / "route-of-an-order.svg"
 MAX_LINES = 280
@@ -102,6 +105,10 @@ def test_every_picture_is_small_and_shown_on_a_page() -> None:
     assert pictures <= shown
     for picture in pictures:
         assert picture.stat().st_size < MAX_PICTURE_BYTES, picture.name
+
+
+def test_the_page_of_the_sandbox_lists_every_fault() -> None:
+    assert first_cells(section_of(SANDBOX, "Faults")) == set(KINDS) - {"error"}
 
 
 def test_every_file_on_the_route_of_an_order_exists() -> None:

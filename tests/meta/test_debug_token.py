@@ -63,7 +63,9 @@ def test_a_token_that_may_not_ask_is_no_fault(meta: SandboxServer) -> None:
 
 def test_a_wrong_app_secret_is_told(meta: SandboxServer) -> None:
     meta.renew_token(TOKEN)
-    assert ask(meta, secret="other").code == 104
+    for secret in ("other", None):
+        found = ask(meta, secret=secret)
+        assert (found.is_valid, found.code, found.reason) == (False, 100, "app_secret_wrong")
 
 
 def test_nobody_there_is_not_known() -> None:

@@ -146,7 +146,7 @@ def test_proof_and_test_code_travel_with_it() -> None:
             return preflight(MetaClient(access), datetime.now(UTC))
 
         assert found("quiet").ok
-        assert found("other").code == 104
+        assert found("other").code == 100
         assert "CAPI_APP_SECRET" in preflight_text(found("other"))
         (codes,) = meta.inbox.rows("select count(*) n, min(test_event_code) c from requests")
         assert (codes["n"], codes["c"]) == (3, "TEST1")

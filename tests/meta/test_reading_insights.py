@@ -219,7 +219,7 @@ def test_the_faults_of_insights_let_events_and_the_node_through(meta: SandboxSer
 def test_the_app_secret_is_proven(meta: SandboxServer) -> None:
     told = stats(meta.url, secret=None)
     assert told.unread is not None
-    assert (told.unread.problem.kind, told.unread.code) == (ErrorKind.TOKEN, 104)
+    assert told.unread.problem == (ErrorKind.TOKEN, "app_secret_wrong")
 
 
 def test_nobody_listening_is_not_now() -> None:

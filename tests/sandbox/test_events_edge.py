@@ -64,6 +64,10 @@ def test_a_refusal_has_every_field_of_metas_error_body(server: SandboxServer) ->
 @pytest.mark.parametrize(
     ("subcode", "bad"),
     [
+        *(
+            (2804001, purchase(user_data={**PERSON, "fbc": f"fb.1.1763550000000.{click_id}"}))
+            for click_id in ("IwAR0abc%2Fdef%2BGHI", "{{fbclid}}", "-", "IwAR0 abc", "")
+        ),
         (2804003, purchase(event_time=NOW_S - 8 * DAY)),
         (2804004, purchase(event_time=NOW_S * 1000)),
         (2804008, purchase(custom_data={"value": 1, "currency": "EUR", "contents": [{}]})),
@@ -183,8 +187,12 @@ def test_the_page_and_the_controls_never_show_a_token(server: SandboxServer) -> 
 def test_an_app_with_a_secret_asks_for_its_proof() -> None:
     with SandboxServer(clock=lambda: NOW, tokens=[TOKEN], app_secret="quiet") as server:
         proof = hmac.new(b"quiet", TOKEN.encode(), hashlib.sha256).hexdigest()
-        assert codes(post(server, purchase()))[1] == 104
-        assert codes(post(server, purchase(), appsecret_proof="0" * 64))[1] == 104
+        missing = post(server, purchase())
+        wrong = post(server, purchase(), appsecret_proof="0" * 64)
+        for answer, words in ((missing, "require an appsecret_proof"), (wrong, "Invalid")):
+            assert codes(answer) == (400, 100, None)
+            assert error(answer)["type"] == "GraphMethodException"
+            assert words in error(answer)["message"]
         assert post(server, purchase(), appsecret_proof=proof).status_code == 200
 
 

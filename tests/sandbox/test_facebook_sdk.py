@@ -132,7 +132,7 @@ def test_the_sdk_proves_its_app_secret() -> None:
             if accepted:
                 assert send(sdk_event(1)).events_received == 1
             else:
-                assert refused(sdk_event(2)).api_error_code() == 104
+                assert refused(sdk_event(2)).api_error_code() == 100
     FacebookAdsApi.set_default_api(None)
 
 

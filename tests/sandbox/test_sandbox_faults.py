@@ -17,6 +17,7 @@ from capi_assets.sandbox.run import SandboxServer
 from tests.helpers.sandbox_samples import (
     DATASET,
     NOW,
+    NOW_S,
     TOKEN,
     codes,
     control,
@@ -42,6 +43,11 @@ def switch_on(server: SandboxServer, kind: str, **settings: Any) -> None:
         ("unknown_dataset", (400, 100, 33), False),
         ("throttled", (400, 4, None), True),
         ("server_error", (503, 2, None), True),
+        ("app_secret_required", (400, 100, None), False),
+        ("permission_missing", (400, 100, None), False),
+        ("unknown_path", (400, 2500, None), False),
+        ("not_linked", (400, 100, 2804131), False),
+        ("future_event_time", (400, 100, 2804004), False),
         ("error", (400, 100, None), False),
     ],
 )
@@ -65,10 +71,49 @@ def test_a_refusing_fault_books_nothing_and_ends_when_switched_off(
 
 
 def test_a_refusal_can_be_made_to_say_anything(server: SandboxServer) -> None:
-    switch_on(server, "error", http_status=400, code=80004, subcode=2446079, is_transient=True)
+    said = {"message": "No", "type": "GraphMethodException", "code": 80004, "is_transient": True}
+    switch_on(server, "error", http_status=409, subcode=2446079, title="Non", **said)
     answer = post(server, purchase())
-    assert codes(answer) == (400, 80004, 2446079)
-    assert error(answer)["is_transient"] is True
+    assert answer.status_code == 409
+    told = {**said, "error_subcode": 2446079, "error_user_title": "Non"}
+    assert error(answer).items() >= told.items()
+
+
+def test_a_title_can_end_in_half_an_emoji(server: SandboxServer) -> None:
+    switch_on(server, "broken_title")
+    answer = post(server, purchase())
+    assert b"\\ud83d" in answer.content
+    assert error(answer)["error_user_title"].endswith("\ud83d")
+
+
+def test_an_unknown_error_follows_an_accepted_request(server: SandboxServer) -> None:
+    switch_on(server, "unknown_error")
+    assert codes(post(server, purchase())) == (500, 1, 99)
+    assert counted(server) == (1, 0, 0)
+
+
+def test_stats_can_come_in_pages_one_of_them_empty(server: SandboxServer) -> None:
+    hours = [NOW_S - 3600 * back - 1800 for back in range(5)]
+    post(server, *(purchase(back, event_time=at) for back, at in enumerate(hours)))
+    [*whole] = get(server, f"/v26.0/{DATASET}/stats").json()["data"]
+    switch_on(server, "insights_in_pages")
+    pages, address = [], f"{server.url}/v26.0/{DATASET}/stats?aggregation=event"
+    while address:
+        body = get(server, address.removeprefix(server.url)).json()
+        pages.append(body["data"])
+        address = body.get("paging", {}).get("next")
+    assert [len(page) for page in pages] == [2, 0, 3]
+    assert [item for page in pages for item in page] == whole
+
+
+def test_counts_can_be_denied_while_events_are_accepted(server: SandboxServer) -> None:
+    switch_on(server, "insights_denied")
+    refused = get(server, f"/v26.0/{DATASET}/stats")
+    assert (codes(refused), error(refused)["message"]) == (
+        (400, 100, None),
+        "(#100) Permission Denied",
+    )
+    assert post(server, purchase()).status_code == 200
 
 
 def test_throttling_says_when_to_come_back_if_it_is_told_to(server: SandboxServer) -> None:
@@ -85,7 +130,11 @@ def test_throttling_says_when_to_come_back_if_it_is_told_to(server: SandboxServe
 
 @pytest.mark.parametrize(
     ("kind", "status", "content"),
-    [("html", 502, "<h1>"), ("unavailable_text", 200, "Service Unavailable")],
+    [
+        ("html", 502, "<h1>"),
+        ("request_too_large", 413, "<h1>"),
+        ("unavailable_text", 200, "Service Unavailable"),
+    ],
 )
 def test_what_is_not_json_is_not_json(
     server: SandboxServer, kind: str, status: int, content: str
@@ -259,11 +308,21 @@ def test_a_fault_keeps_to_its_hours_on_the_sandbox_clock(server: SandboxServer) 
     assert answered == [200, 401, 401, 200]
 
 
-@pytest.mark.parametrize("kind", ["expired_token", "invalid_token", "permission_lost"])
+@pytest.mark.parametrize(
+    "kind",
+    ["expired_token", "invalid_token", "permission_lost", "permission_missing", "unknown_path"],
+)
 def test_lost_access_strikes_reads_too(server: SandboxServer, kind: str) -> None:
     switch_on(server, kind)
-    assert get(server, f"/v26.0/{DATASET}/stats").status_code in (401, 403)
-    assert get(server, f"/v26.0/{DATASET}").status_code in (401, 403)
+    refused = codes(post(server, purchase()))
+    assert codes(get(server, f"/v26.0/{DATASET}/stats")) == refused
+    assert codes(get(server, f"/v26.0/{DATASET}")) == refused
+
+
+def test_an_app_that_asks_for_its_secret_tells_nothing_of_a_token(server: SandboxServer) -> None:
+    switch_on(server, "app_secret_required")
+    assert codes(inspect(server, TOKEN)) == (400, 100, None)
+    assert error(inspect(server, TOKEN))["type"] == "GraphMethodException"
 
 
 def test_an_expired_token_shows_in_debug_token(server: SandboxServer) -> None:

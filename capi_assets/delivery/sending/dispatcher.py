@@ -274,7 +274,9 @@ class DatasetDispatcher:
                 ]
             else:
                 self._ready += [one.request for one in rejected]
-                self.close(_hold(rejected[0].decision.outcome))
+                first = rejected[0].decision
+                # What Meta may accept later needs no proof that the way to Meta is good.
+                self.close(_hold(first.outcome) if first.alone else first.outcome)
         return part
 
     def _count_failure(self, decision: ResponseDecision) -> None:
