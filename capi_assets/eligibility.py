@@ -16,7 +16,7 @@ from capi_assets.contracts.base import conform
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.meta.events.build import build_events
 from capi_assets.meta.limits import deliver_until
-from capi_assets.order_identity import person_of
+from capi_assets.order_identity import CONSENT_WITHDRAWN, person_of
 
 _ORDER = ("occurred_at", "order_id", "event_name", "dataset_id")
 
@@ -26,6 +26,7 @@ WITHHELD_TEXTS = {
     "cancelled": "The order was cancelled.",
     "refunded": "The order was refunded.",
     "no_consent": "The person refused to share data with Meta.",
+    CONSENT_WITHDRAWN: "The person withdrew consent after the order.",
     "consent_not_recorded": "No consent is recorded, and CAPI_CONSENT_REQUIRED is set.",
     "without_browser": "A website order without the browser's user agent or page, and"
     " CAPI_WEBSITE_WITHOUT_BROWSER is withhold.",

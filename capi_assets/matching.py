@@ -267,8 +267,9 @@ def _with_visit_values(joined: pa.Table) -> pa.Table:
         joined = _with(joined, column, pc.coalesce(own, of_visit, fallback))
 
     # The visitor's consent or refusal applies to the order, unless the order has its own.
-    consent = pc.coalesce(joined.column("consent"), joined.column("visit_consent"))
-    joined = _with(joined, "consent", consent)
+    own, of_visit = (joined.column(name).combine_chunks() for name in ("consent", "visit_consent"))
+    supplied["consent"] = pc.and_(pc.is_null(own), pc.is_valid(of_visit))
+    joined = _with(joined, "consent", pc.coalesce(own, of_visit))
     fbc, supplied["fbc"] = _latest_click(joined)
     joined = _with(joined, "fbc", fbc)
     age = pc.seconds_between(joined.column("visited_at"), joined.column("occurred_at"))

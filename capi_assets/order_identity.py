@@ -6,6 +6,8 @@ never be counted. Ingest, the plan and the results all ask `same_conversion`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,6 +15,7 @@ import pyarrow.compute as pc
 from capi_assets.meta.match_keys.digests import sha256_column
 
 IDENTITY_CONFLICT = "identity_conflict"
+CONSENT_WITHDRAWN = "consent_withdrawn"
 
 # 40 bits: two people of one shop who share an order_id differ in them, and nobody is found by them.
 _PREFIX = 10
@@ -51,29 +54,62 @@ def same_money(one: pa.Table, other: pa.Table) -> pa.ChunkedArray:
 
 
 def person_of(orders: pa.Table) -> pa.ChunkedArray:
-    """Whose order it is, as the column `person`: prefixes of the digests of its own contacts.
+    """Whose order it is, as the column `person`: prefixes of the digests of its contacts.
 
     A letter for the kind and ten hexadecimal digits each, such as `e5f2b0c11aa p09be71d2c4`; null
-    where the order has neither e-mail, phone nor external_id of its own.
+    without any. What the order says itself has a small letter (e-mail, phone, x for external_id)
+    and tells orders apart. What only says whose browser it is has a capital one (X for a visit's
+    external_id, B for fbp) and counts for withdrawals of consent. Visits are read alike.
     """
+    names = orders.column_names
     external_id = sha256_column(orders["external_id"].combine_chunks())
-    if "lent" in orders.column_names:
+    nobody = pa.nulls(orders.num_rows, pa.string())
+    of_visit = nobody
+    if "lent" in names:
         lent = pc.fill_null(pc.match_substring_regex(orders["lent"], r"\bexternal_id\b"), False)
-        external_id = pc.if_else(lent, pa.scalar(None, pa.string()), external_id)
-    prefixes = [
-        pc.replace_substring_regex(
-            pc.fill_null(digests, ""), rf"(\S{{{_PREFIX}}})\S*", rf"{kind}\1"
-        )
-        for kind, digests in (("e", orders["em"]), ("p", orders["ph"]), ("x", external_id))
+        of_visit = pc.if_else(lent, external_id, nobody)
+        external_id = pc.if_else(lent, nobody, external_id)
+    browser = sha256_column(orders["fbp"].combine_chunks()) if "fbp" in names else nobody
+    digests = {"e": orders["em"], "p": orders["ph"], "x": external_id, "X": of_visit, "B": browser}
+    return _joined(_prefixes(kind, of_kind) for kind, of_kind in digests.items())
+
+
+def marks_of(rows: pa.Table) -> pa.Table:
+    """The order, visit and person of each row as marks: columns `row` (its number) and `mark`.
+
+    Rows of matched_events have `person`, others em, ph, external_id and fbp; order_id and visit_id
+    as far as there are any. A withdrawal of consent applies to the rows that share a mark.
+    """
+    names = rows.column_names
+    person = rows["person"] if "person" in names else person_of(rows)
+    ids = [
+        _prefixes(kind, sha256_column(rows[name].combine_chunks()))
+        for kind, name in (("o", "order_id"), ("v", "visit_id"))
+        if name in names
     ]
-    person = pc.utf8_trim_whitespace(pc.binary_join_element_wise(*prefixes, " "))
-    person = pc.replace_substring(person, "  ", " ")
-    return pc.if_else(pc.equal(person, ""), pa.scalar(None, pa.string()), person)
+    texts = _joined([pc.fill_null(pc.utf8_lower(person), ""), *ids])
+    lists = pc.utf8_split_whitespace(pc.fill_null(texts, "")).combine_chunks()
+    marks = pa.table({"row": pc.list_parent_indices(lists), "mark": pc.list_flatten(lists)})
+    return marks.filter(pc.not_equal(marks["mark"], ""))
+
+
+def _prefixes(kind: str, digests: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
+    """The marks of texts with any number of digests, separated by spaces."""
+    pattern = rf"(\S{{{_PREFIX}}})\S*"
+    return pc.replace_substring_regex(pc.fill_null(digests, ""), pattern, rf"{kind}\1")
+
+
+def _joined(parts: Iterable[pa.ChunkedArray | pa.Array]) -> pa.ChunkedArray:
+    # Not null_handling="skip": pyarrow 26 drops the rows in which everything is null.
+    text = pc.utf8_trim_whitespace(pc.binary_join_element_wise(*parts, " "))
+    text = pc.replace_substring_regex(text, " +", " ")
+    joined = pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+    return joined if isinstance(joined, pa.ChunkedArray) else pa.chunked_array([joined])
 
 
 def _same_person(one: str | None, other: str | None) -> bool | None:
     """Whether two persons are one; None where no kind of contact is known of both."""
-    mine, theirs = set((one or "").split()), set((other or "").split())
+    mine, theirs = ({m for m in (text or "").split() if m[0].islower()} for text in (one, other))
     if mine & theirs:
         return True
     return False if {t[0] for t in mine} & {t[0] for t in theirs} else None

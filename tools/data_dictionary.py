@@ -17,7 +17,7 @@ from capi_assets.contracts.attribution_health import AttributionHealth
 from capi_assets.contracts.base import DIGEST_LIST, Column, Contract, columns
 from capi_assets.contracts.dataset_quality import DatasetQuality
 from capi_assets.contracts.delivery_results import DeliveryResults
-from capi_assets.contracts.landing import LandedOrders, LandedVisits
+from capi_assets.contracts.landing import LandedOrders, LandedVisits, LandedWithdrawals
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.contracts.meta_access import MetaAccess
 from capi_assets.contracts.meta_stats import MetaStats
@@ -52,6 +52,13 @@ TABLES = (
         "Files under `landing/orders/`, or the result of the SQL model of orders. Hashed on read;"
         " this table is never stored.",
         LandedOrders,
+        lands=True,
+    ),
+    Table(
+        "withdrawals, as they land",
+        "Files anywhere under `landing/withdrawals/`. Only marks of orders and people are stored, in"
+        " the ledger.",
+        LandedWithdrawals,
         lands=True,
     ),
     Table("visits", "Lake table `visits`, by the hour of `occurred_at`.", Visits),

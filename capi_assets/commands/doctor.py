@@ -29,11 +29,13 @@ from capi_assets.delivery.ledger.ledger import LedgerError
 from capi_assets.delivery.ledger_from_lake import lost_events
 from capi_assets.hours import HOUR, hours_between
 from capi_assets.ingest.landing_folder import LandingFolder, misplaced_text
+from capi_assets.ingest.sources import SourceError
+from capi_assets.ingest.withdrawals import read_withdrawals, unusable_text
 from capi_assets.lake import Lake, LakeError
 from capi_assets.meta.graph.versions import NEWEST, version_outlook
 from capi_assets.meta.limits import WINDOW
 from capi_assets.meta.match_keys.hashed_keys import hash_column
-from capi_assets.policies import open_ledger, secret
+from capi_assets.policies import hash_policy, open_ledger, secret
 from capi_assets.settings import (
     Settings,
     environment,
@@ -151,6 +153,12 @@ def _landing(s: Settings) -> Verdict | None:
         for names in LandingFolder(s.landing, table).misplaced(hours).values()
         for name in names
     }
+    try:
+        unusable = read_withdrawals(UPath(s.landing), hash_policy(s), now).unusable
+    except SourceError as error:
+        return "error", str(error)
+    if unusable:
+        return "warning", unusable_text(unusable)
     return ("warning", misplaced_text(sorted(misplaced))) if misplaced else None
 
 

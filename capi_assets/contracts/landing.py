@@ -189,3 +189,13 @@ class LandedOrders(Contract):
     @pap.dataframe_check(name="currency_missing", description="a Purchase must have one")
     def _currency(cls, frame: pd.DataFrame) -> pd.Series:
         return ~((frame["event_name"] == "Purchase") & frame["currency"].isna()).fillna(False)
+
+
+class LandedWithdrawals(Contract):
+    """A withdrawal of consent; one of order_id, external_id, email and phone is needed."""
+
+    withdrawn_at: Series[Time] = optional("When; default: when the file is first read.")
+    order_id: Series[Text] = optional("The order that is not to be sent.", str_length=_ID)
+    external_id: Series[Text] = _short("Your id for the person.", page.EXTERNAL_ID)
+    email: Series[Text] = _short("E-mail address, raw or SHA-256.", page.CUSTOMER)
+    phone: Series[Text] = _short("Phone number, raw or SHA-256.", page.CUSTOMER)

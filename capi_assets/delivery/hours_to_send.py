@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema
 from capi_assets.contracts.matched_events import MatchedEvents
+from capi_assets.delivery.consent import withhold_withdrawn
 from capi_assets.delivery.identity import ORDER, identity_of, known_of
 from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.ledger.schema import DELIVERED, PENDING, UNKNOWN, WRITTEN_OFF
@@ -96,7 +97,7 @@ def plan_hours(
         LedgerError: the ledger cannot be read or written.
     """
     sends, actions, withdrawn = [_SENDS.empty_table()], Counter[str](), 0
-    for _, events in batches(lake, hours, batch_rows):
+    for _, events in _as_of(now, lake, ledger, hours, batch_rows):
         known = ledger.state_of(events)
         withdrawn += note_withdrawals(ledger, events, known, now)
         planned = plan(
@@ -124,7 +125,7 @@ def planned_hours(
         LedgerError: the ledger cannot be read.
     """
     planned = []
-    for _, events in batches(lake, hours, batch_rows):
+    for _, events in _as_of(now, lake, ledger, hours, batch_rows):
         known = ledger.state_of(events)
         other_hour = in_other_hours(lake, events, known, now)
         planned.append(plan(events, known, now, policy, other_hour=other_hour))
@@ -145,7 +146,7 @@ def results_of(
         LakeError: an hour cannot be read.
         LedgerError: the ledger cannot be read.
     """
-    for batch, events in batches(lake, hours, batch_rows):
+    for batch, events in _as_of(now, lake, ledger, hours, batch_rows):
         known = ledger.state_of(events)
         yield batch, fold(events, known, now, policy, in_other_hours(lake, events, known, now))
 
@@ -192,6 +193,14 @@ def _places(orders: pa.Table, hour: pa.ChunkedArray) -> pa.ChunkedArray:
     """One string per order and hour."""
     hours = hour.cast(pa.int64()).cast(pa.string())
     return pc.binary_join_element_wise(*(orders[name] for name in ORDER), hours, "\x1f")
+
+
+def _as_of(
+    now: datetime, lake: Lake, ledger: Ledger, hours: Sequence[datetime], batch_rows: int
+) -> Iterator[tuple[list[datetime], pa.Table]]:
+    """`batches`, without the events of those who withdrew consent since they were matched."""
+    for batch, events in batches(lake, hours, batch_rows):
+        yield batch, withhold_withdrawn(events, ledger, lake, now)
 
 
 def batches(

@@ -175,7 +175,7 @@ class LandingFolder:
         for hour, files in landing.files.items():
             for name, file in files:
                 try:
-                    rows = _read(self.root / name, file.parts)
+                    rows = read_file(self.root / name, file.parts)
                     landed.append(LandedTable(hour, name, rows))
                 except UnreadableFile as error:
                     problems.append(FileProblem(hour, name, error.reason, str(error)))
@@ -221,7 +221,7 @@ def _unreadable(hour: datetime, name: str, error: OSError) -> FileProblem:
     return FileProblem(hour, name, "unreadable", error.strerror or type(error).__name__)
 
 
-def _read(path: UPath, parts: tuple[str, ...]) -> RawRows:
+def read_file(path: UPath, parts: tuple[str, ...]) -> RawRows:
     """The rows of a file, or of a part whose folder names the format, as in `orders.csv/0.part`."""
     for name in reversed(parts):
         if name.endswith(EXTENSIONS):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pytest
 
 from tests.helpers.killed_runs import (
@@ -102,6 +103,21 @@ def test_a_run_killed_at_any_step_is_made_up_for_by_the_next(
     assert_all_arrived_once(house)
     # Sent again is what Meta had and we did not know of, and nothing else.
     assert house.received()["duplicate"] == left.accepted - left.delivered
+
+
+def test_a_withdrawal_that_lands_after_the_kill_stops_what_has_not_left(house: KilledRuns) -> None:
+    house.dies(KillPoint("after the outcome"))
+    with house.ledger() as ledger:
+        known = ledger.state_of(house.events())
+    sent = known.filter(pc.equal(known["state"], "delivered"))["order_id"].to_pylist()
+    orders = house.events()["order_id"].to_pylist()
+    late = [order for order in orders if order not in set(sent)][:10]
+    folder = house.root / "landing" / "withdrawals"
+    folder.mkdir(parents=True)
+    (folder / "w.csv").write_text("\n".join(["order_id", *late, *sent[:10]]))
+    house.recovers()
+    assert house.received() == {"accepted": ORDERS - 10}
+    assert house.statuses() == {"delivered": ORDERS - 10, "withheld": 10}
 
 
 @pytest.mark.parametrize("accepted", [False, True])

@@ -154,20 +154,21 @@ class KilledRuns:
 
     def states(self) -> Counter[str]:
         """How many events the ledger knows, by state."""
-        with self._ledger() as ledger:
+        with self.ledger() as ledger:
             return Counter(ledger.state_of(self.events())["state"].to_pylist())
 
     def claimed(self) -> int:
         """How many events are claimed, also by a dead run."""
-        with self._ledger() as ledger:
+        with self.ledger() as ledger:
             return int(pc.count(ledger.state_of(self.events())["claimed_by"]).as_py())
 
     def attempts(self) -> Counter[str]:
         """How many attempts the ledger has of each event."""
-        with self._ledger() as ledger:
+        with self.ledger() as ledger:
             return Counter(ledger.attempts_for(self.events())["event_id"].to_pylist())
 
-    def _ledger(self) -> Ledger:
+    def ledger(self) -> Ledger:
+        """The ledger of the hours; use it in a `with`."""
         return Ledger(f"sqlite:///{self.root / 'ledger.db'}")
 
 

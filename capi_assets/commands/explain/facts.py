@@ -22,6 +22,7 @@ from capi_assets.commands.explain.next_step import next_step
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.contracts.orders import Orders
+from capi_assets.delivery.consent import withhold_withdrawn
 from capi_assets.delivery.hours_to_send import in_other_hours
 from capi_assets.delivery.plan import plan
 from capi_assets.eligibility import withheld_reason
@@ -174,6 +175,7 @@ def _delivery(
     events = lake.read("matched_events", [hour], schema, columns)
     alone = pa.Table.from_pylist([{name: event[name] for name in columns}], schema=events.schema)
     with open_ledger(settings) as ledger:
+        events = withhold_withdrawn(events, ledger, lake, now)
         states = ledger.state_of(events)
         others = in_other_hours(lake, events, states, now)
         policy = delivery_policy(settings)

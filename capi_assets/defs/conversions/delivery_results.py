@@ -16,6 +16,7 @@ from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.coverage.tables import Table, plan_table
 from capi_assets.defs.conversions.landing_assets import money_metadata
+from capi_assets.defs.conversions.withdrawals import note_landed_withdrawals
 from capi_assets.defs.hourly_reporting import (
     HourCheckResult,
     UnfinishedHour,
@@ -34,6 +35,7 @@ from capi_assets.delivery.backfill_plan import (
     requests_needed,
 )
 from capi_assets.delivery.causes import DIAGNOSES, Cause, cause_of
+from capi_assets.delivery.consent import withhold_withdrawn
 from capi_assets.delivery.datasets import Datasets
 from capi_assets.delivery.hours_to_send import plan_hours, planned_hours, results_of
 from capi_assets.delivery.ledger.ledger import Ledger
@@ -90,6 +92,7 @@ def _plan_metadata(planned: pa.Table, now: datetime) -> dict[str, Any]:
 
 def _deliver(
     context: dg.AssetExecutionContext,
+    settings: Settings,
     lake: Lake,
     hours: Sequence[datetime],
     ledger: Ledger,
@@ -120,12 +123,19 @@ def _deliver(
             progress.seconds,
         )
 
+    def sends() -> Iterator[pa.Table]:
+        """The events to send, without those withdrawn since the run began."""
+        for events in backlog.tables(lake):
+            if note_landed_withdrawals(context, settings, ledger, clock.now()):
+                events = withhold_withdrawn(events, ledger, lake, clock.now())
+            yield events
+
     for why in datasets.missing.values():
         context.log.error("No access token: %s", why)
     policy = replace(policy, requests_per_second_of=datasets.requests_per_second)
     with clients_for(datasets.accesses.values(), policy) as clients:
         summary = deliver(
-            backlog.tables(lake),
+            sends(),
             ledger,
             clients,
             clock.now,
@@ -292,10 +302,12 @@ def build_delivery_results(
         Raises:
             dagster.Failure: events of some hours are still pending; names cause and remedy.
             LedgerError: the ledger cannot be opened or written.
+            SourceError: a landed withdrawal of consent cannot be read; nothing is sent.
         """
         hours, policy = hours_of(context), delivery_policy(settings)
         with open_ledger(settings) as ledger:
             restored = restore_if_behind(lake, ledger, hours, clock.now())
+            note_landed_withdrawals(context, settings, ledger, clock.now())
         if restored:
             context.log.warning(_RESTORED_TEXT, restored)
         if config.dry_run:
@@ -306,7 +318,7 @@ def build_delivery_results(
         metadata, unfinished = {}, []
         with open_ledger(settings) as ledger:
             datasets = datasets_of(settings)
-            summary = _deliver(context, lake, hours, ledger, datasets, policy, clock)
+            summary = _deliver(context, settings, lake, hours, ledger, datasets, policy, clock)
             for batch, folded in results_of(lake, ledger, hours, clock.now(), policy):
                 results = conform(folded, DeliveryResults)
                 for hour in batch:

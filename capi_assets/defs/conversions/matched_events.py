@@ -14,6 +14,7 @@ from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.contracts.orders import Orders
 from capi_assets.coverage.tables import Table
 from capi_assets.defs.conversions.landing_assets import money_metadata
+from capi_assets.defs.conversions.withdrawals import note_landed_withdrawals
 from capi_assets.defs.hourly_reporting import (
     HourCheckResult,
     hourly_asset,
@@ -23,6 +24,7 @@ from capi_assets.defs.hourly_reporting import (
 )
 from capi_assets.defs.metadata import table_metadata
 from capi_assets.defs.resources import ClockResource, DuckDB
+from capi_assets.delivery.consent import withhold_withdrawn
 from capi_assets.delivery.ledger.ledger import LedgerError
 from capi_assets.delivery.sent_payloads import keep_sent_payloads
 from capi_assets.eligibility import matched_events_of
@@ -108,13 +110,14 @@ def build_matched_events(
     """The asset `matched_events` and its check."""
     lake = Lake(settings.lake)
 
-    def _with_sent_payloads(events: pa.Table, hours: Sequence[datetime], now: datetime) -> pa.Table:
+    def _as_of(events: pa.Table, hours: Sequence[datetime], now: datetime) -> pa.Table:
+        """With the bytes that Meta may have, and without those who withdrew consent."""
         stored = lake.read("matched_events", hours, arrow_schema(MatchedEvents))
-        if not stored.num_rows:
-            return events
         with open_ledger(settings) as ledger:
-            state = ledger.state_of(stored)
-        return keep_sent_payloads(events, stored, state, now, delivery_policy(settings))
+            if stored.num_rows:
+                state = ledger.state_of(stored)
+                events = keep_sent_payloads(events, stored, state, now, delivery_policy(settings))
+            return withhold_withdrawn(events, ledger, lake, now)
 
     @hourly_asset(
         MatchedEvents,
@@ -143,6 +146,11 @@ def build_matched_events(
             LakeError: stored orders or visits cannot be read.
         """
         hours = hours_of(context)
+        try:
+            with open_ledger(settings) as ledger:
+                note_landed_withdrawals(context, settings, ledger, clock.now())
+        except LedgerError as error:
+            context.log.warning("Withdrawals of consent wait for delivery: %s", error)
         start, end = hour_range(hours)
         orders = lake.read("orders", hours, arrow_schema(Orders))
         searched = hours_between(floor_hour(start - settings.lookback), end)
@@ -154,7 +162,8 @@ def build_matched_events(
         for batch, orders_of_batch in in_batches((hour, rows_of(matched, hour)) for hour in hours):
             events = matched_events_of(orders_of_batch, event_policy(settings))
             try:
-                events = _with_sent_payloads(events, batch, clock.now())
+                if events.num_rows:
+                    events = _as_of(events, batch, clock.now())
             except LedgerError as error:
                 context.log.warning("Events that Meta may have get new payloads: %s", error)
             for hour in batch:

@@ -21,6 +21,7 @@ from capi_assets.delivery.ledger.schema import (
     EVENTS,
     PENDING,
     UNKNOWN,
+    WITHDRAWALS,
     WRITTEN_OFF,
 )
 
@@ -35,6 +36,13 @@ _NOTE = (
     update(EVENTS)
     .where(_E.ref == bindparam("this"))
     .values(withheld_at=bindparam("at"), withheld_reason=bindparam("why"))
+)
+
+_KNOWN = select(WITHDRAWALS)
+_LATER = (
+    update(WITHDRAWALS)
+    .where(WITHDRAWALS.c.mark == bindparam("this"))
+    .values(withdrawn_at=bindparam("at"))
 )
 
 
@@ -128,6 +136,26 @@ def note_withheld(connection: Connection, notes: pa.Table, now: datetime) -> Non
             for row in notes.to_pylist()
         ],
     )
+
+
+def add_withdrawals(connection: Connection, withdrawals: pa.Table, now: datetime) -> int:
+    """Adds withdrawals (`mark`, `withdrawn_at`); a null time is `now`, of several the latest
+    counts. Returns how many are new."""
+    known: dict[str, int] = {row.mark: row.withdrawn_at for row in connection.execute(_KNOWN)}
+    moment, latest = rows.micros(now), dict[str, int]()
+    times = withdrawals["withdrawn_at"].cast(pa.int64()).to_pylist()
+    for mark, at in zip(withdrawals["mark"].to_pylist(), times, strict=True):
+        since = max(moment if at is None else at, latest.get(mark, 0))
+        if mark not in known or (at is not None and since > known[mark]):
+            latest[mark] = since
+    is_new = [mark for mark in latest if mark not in known]
+    for marks, statement in (
+        (is_new, insert(WITHDRAWALS).values(mark=bindparam("this"), withdrawn_at=bindparam("at"))),
+        (latest.keys() - is_new, _LATER),
+    ):
+        if marks:
+            connection.execute(statement, [{"this": m, "at": latest[m]} for m in sorted(marks)])
+    return len(is_new)
 
 
 def _locked(connection: Connection, refs: list[int]) -> list[Row[Any]]:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 WRITES = "ledger_writes"
 VERSION_TABLE = "ledger_version"  # Dagster's own storage may live in the same database
-HEAD = "0004"
+HEAD = "0005"
 
 _migrating = threading.Lock()  # Alembic keeps its context in module globals
 

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Self, TypeVar
 
 import pyarrow as pa
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from capi_assets.delivery.ledger import decision_writes as decisions
@@ -23,7 +23,7 @@ from capi_assets.delivery.ledger import rows as rows
 from capi_assets.delivery.ledger import writes as writes
 from capi_assets.delivery.ledger.decisions import Decision
 from capi_assets.delivery.ledger.engine import WRITES, LedgerError, migrate, open_engine
-from capi_assets.delivery.ledger.schema import CHUNK, STATE
+from capi_assets.delivery.ledger.schema import CHUNK, STATE, WITHDRAWAL, WITHDRAWALS
 from capi_assets.delivery.ledger.writes import Intent
 from capi_assets.delivery.outcome import Outcome
 
@@ -176,6 +176,18 @@ class Ledger:
         for start in range(0, notes.num_rows, CHUNK):
             chunk = notes.slice(start, CHUNK)
             self._write(partial(decisions.note_withheld, notes=chunk, now=now))
+
+    def add_withdrawals(self, withdrawals: pa.Table, now: datetime) -> int:
+        """Adds withdrawals of consent (`mark`, `withdrawn_at`); returns how many are new.
+
+        A null time is `now`; of several times the latest counts.
+        """
+        return self._write(partial(decisions.add_withdrawals, withdrawals=withdrawals, now=now))
+
+    def withdrawals(self) -> pa.Table:
+        """Every withdrawal of consent, as `schema.WITHDRAWAL`."""
+        with self._reading() as connection:
+            return rows.fetch(connection, select(WITHDRAWALS), WITHDRAWAL)
 
     def state_of(self, events: pa.Table) -> pa.Table:
         """The ledger's rows of these events, as `schema.STATE`, in no particular order.

@@ -135,8 +135,17 @@ DECISION_EVENTS = Table(
     sqlite_with_rowid=False,
 )
 
+WITHDRAWALS = Table(
+    "withdrawals",
+    METADATA,
+    # Of an order or a person (`order_identity.marks_of`).
+    Column("mark", String(16), primary_key=True),
+    Column("withdrawn_at", BigInteger, nullable=False),
+)
+
 _TIMES = frozenset(
     {
+        "withdrawn_at",
         "hour",
         "deliver_until",
         "first_attempt_at",
@@ -166,6 +175,9 @@ def _arrow_type(column: Column[object]) -> pa.DataType:
 
 STATE = _arrow_schema(EVENTS)
 """Columns of `Ledger.state_of`: the `events` table, times as timestamp[us, UTC]."""
+
+WITHDRAWAL = _arrow_schema(WITHDRAWALS)
+"""Columns of `Ledger.withdrawals`."""
 
 ATTEMPT = pa.schema(
     [("event_name", pa.string()), ("event_id", pa.string()), *_arrow_schema(ATTEMPTS)]
