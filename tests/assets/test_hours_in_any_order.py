@@ -14,7 +14,9 @@ import pytest
 
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.matched_events import MatchedEvents
+from capi_assets.defs.conversions import visits
 from capi_assets.hours import hour_key
+from capi_assets.ingest.hours import Ingested
 from capi_assets.lake import Lake
 from tests.helpers.asset_harness import AssetHarness
 from tests.helpers.sensor_ticks import SensorTicks, hours_of
@@ -28,7 +30,7 @@ def land_with_visits_of_earlier_hours(world: AssetHarness, seed: int = 0) -> lis
     another key each, and hours without any visit."""
     chosen = random.Random(seed)
     hours = [world.hour(back) for back in range(HOURS + 1, 1, -1)]
-    visits: dict[datetime, list[dict[str, object]]] = {hour: [] for hour in hours}
+    landings: dict[datetime, list[dict[str, object]]] = {hour: [] for hour in hours}
     for place, hour in enumerate(hours):
         orders = []
         for number in range(4):
@@ -42,7 +44,7 @@ def land_with_visits_of_earlier_hours(world: AssetHarness, seed: int = 0) -> lis
             }
             at = earlier + timedelta(minutes=number)
             page = f"https://shop.example/?fbclid=IwAR{place}x{number}"
-            visits[earlier].append(
+            landings[earlier].append(
                 {**keys, **BROWSER, "page_url": page, "occurred_at": at.isoformat()}
             )
             key = chosen.choice(list(keys))
@@ -58,7 +60,7 @@ def land_with_visits_of_earlier_hours(world: AssetHarness, seed: int = 0) -> lis
                 }
             )
         world.land("orders", hour, "orders.jsonl", "\n".join(map(json.dumps, orders)))
-    for hour, rows in visits.items():
+    for hour, rows in landings.items():
         if rows:
             world.land("visits", hour, "visits.jsonl", "\n".join(map(json.dumps, rows)))
     return hours
@@ -143,6 +145,27 @@ def test_an_earlier_file_that_cannot_be_read_costs_its_own_rows_only(world: Asse
     assert world.received()["accepted"] == 4
     assert hours[0] in world.lake.hours("visits")
     assert hours[0] not in world.statuses("visits")[0]  # left to its own run
+
+
+def test_an_hour_that_another_run_stores_meanwhile_stays_as_that_run_stored_it(
+    world: AssetHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier, hour = world.hour(4), world.hour(3)
+    for each in (earlier, hour):
+        world.land_orders(each)
+    read = visits.ingest_visits
+
+    def read_while_another_run_stores(source: Any, hours: list[datetime], *others: Any) -> Ingested:
+        ingested = read(source, hours, *others)
+        if hours == [earlier]:
+            world.land_orders(earlier, name="late.jsonl")
+            world.lake.write("visits", earlier, read(source, hours, *others).hours[0].rows)
+        return ingested
+
+    monkeypatch.setattr(visits, "ingest_visits", read_while_another_run_stores)
+    assert world.run(hour)
+    assert len(world.read("visits", [earlier])) == 6
+    assert world.statuses("visits") == ({hour}, set())
 
 
 @pytest.mark.parametrize("setting", ["retention_days", "start_date", "lookback_hours"])
