@@ -264,19 +264,26 @@ def plan(hours_range: str | None, first: str | None, last: str | None, for_progr
 @main.command()
 @_range_options(required=True)
 @click.option(
-    "--decision", type=click.Choice(["resend", "write-off"]), required=True,
-    help="Resend them, at the risk of counting twice; or write them off as lost.",
+    "--decision", type=click.Choice(["resend", "write-off", "retry"]), required=True,
+    help="Unknown outcome: resend, at the risk of counting twice, or write off as lost. Rejected by"
+    " Meta: retry.",
 )  # fmt: skip
 @click.option("--who", required=True, metavar="NAME", help="Your name, recorded in the ledger.")
 @click.option("--why", required=True, metavar="TEXT", help='e.g. "not in Events Manager"')
 @click.option(
     "--event-id", "event_ids", multiple=True, metavar="ID", help="Only this event (repeatable)."
 )
+@click.option("--reason", metavar="NAME", help="Only events with this reason.")
+@click.option("--dataset", metavar="ID", help="Only events of this dataset.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def resolve(
-    first: str, last: str, decision: str, who: str, why: str, event_ids: tuple[str, ...], yes: bool
-) -> None:
-    """Resolve events whose outcome is still unknown after 48 hours. This cannot be undone."""
+    first: str, last: str, decision: str, who: str, why: str, event_ids: tuple[str, ...],
+    reason: str | None, dataset: str | None, yes: bool,
+) -> None:  # fmt: skip
+    """Resolve events whose outcome is unknown after 48 hours, or that Meta rejected.
+
+    The decision is recorded and cannot be undone. Nothing is sent here.
+    """
     from capi_assets.commands import resolve as command
     from capi_assets.coverage.formatting import count, format_amounts
     from capi_assets.delivery.ledger.decisions import Decision
@@ -286,43 +293,53 @@ def resolve(
     settings, hours, console = _settings(), _hours(first, last), Console()
     now = settings.now or datetime.now(UTC)
     try:
-        decided = Decision("resend" if decision == "resend" else "write_off", who, why)
+        decided = Decision(command.KINDS[decision], who, why)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
     policy = delivery_policy(settings)
     with open_ledger(settings) as ledger:
-        held = command.held_events(
-            Lake(settings.lake), ledger, hours, now, policy, decided.kind, event_ids
-        )
-        if held.not_held:
-            raise click.BadParameter(f"not on hold in these hours: {', '.join(held.not_held)}")
-        if held.too_late:
+        choice = command.select_events(
+            Lake(settings.lake), ledger, hours, now, policy, decided.kind, event_ids,
+            reason=reason, dataset_id=dataset,
+        )  # fmt: skip
+        is_retry = decided.kind == "retry"
+        state = "rejected" if is_retry else "on hold"
+        if choice.not_found:
+            raise click.BadParameter(f"not {state} in these hours: {', '.join(choice.not_found)}")
+        if choice.too_late:
+            rest = "be retried" if is_retry else "only be written off"
             click.echo(
-                f"{count(held.too_late, 'event')} left out: too old for Meta, they can only be"
-                " written off."
+                f"{count(choice.too_late, 'event')} left out: too old for Meta,"
+                f" {'cannot' if is_retry else 'can'} {rest}."
             )
-        if not held.events.num_rows:
-            click.echo("No event is on hold in these hours.")
+        if choice.maybe_at_meta:
+            click.echo(
+                f"{count(choice.maybe_at_meta, 'event')} left out: Meta may have accepted an"
+                " earlier attempt, whose outcome is unknown."
+            )
+        if not choice.events.num_rows:
+            click.echo(f"No event to resolve is {state} in these hours.")
             return
-        console.print(command.as_table(held, now))
-        worth = format_amounts(command.sums(held))
+        console.print(command.as_table(choice, decided.kind, now))
+        worth = format_amounts(command.sums(choice))
         click.echo(
-            f"{count(held.events.num_rows, 'event')}{f' ({worth})' if worth else ''} would be "
+            f"{count(choice.events.num_rows, 'event')}{f' ({worth})' if worth else ''} would be "
             + _EFFECTS[decided.kind]
         )
         if not yes:
             click.confirm("Continue?", abort=True)
-        changed = ledger.decide(held.known, decided, now)
+        changed = ledger.decide(choice.known, decided, now)
     click.echo(f"Resolved {count(changed, 'event')}.")
-    if changed < held.events.num_rows:
+    if changed < choice.events.num_rows:
         click.echo("The others were sent or resolved in the meantime and are unchanged.")
-    ranges = ", ".join(f"{a}...{b}" for a, b in held.ranges)
+    ranges = ", ".join(f"{a}...{b}" for a, b in choice.ranges)
     click.echo(f"Materialize delivery_results of {ranges} to apply the decision.")
 
 
 _EFFECTS = {
     "resend": "resent; those that Meta already has are counted twice.",
     "write_off": "written off: never sent, recorded as lost.",
+    "retry": "sent once more; Meta accepted none of them.",
 }
 
 

@@ -126,12 +126,16 @@ class Lake:
 
     def paths(self, table: str, hours: Iterable[datetime]) -> list[UPath]:
         """The files that exist among `hours`, in time order."""
+        return [self.path(table, hour) for hour in self.stored(table, hours)]
+
+    def stored(self, table: str, hours: Iterable[datetime]) -> list[datetime]:
+        """Those of `hours` that are stored, in time order."""
         wanted = sorted(set(hours))
         if len(wanted) > 48:
             # One listing costs less than a request for each of many paths.
             existing = set(self.hours(table))
-            return [self.path(table, hour) for hour in wanted if hour in existing]
-        return [path for hour in wanted if (path := self.path(table, hour)).exists()]
+            return [hour for hour in wanted if hour in existing]
+        return [hour for hour in wanted if self.path(table, hour).exists()]
 
     def read(
         self,

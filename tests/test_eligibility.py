@@ -87,7 +87,13 @@ def test_every_status_but_confirmed_is_withheld_and_every_reason_has_a_text() ->
     table = orders(*({"status": status} for status in STATUSES))
     reasons = dict(zip(STATUSES, withheld_reason(table, False).to_pylist(), strict=True))
     assert [status for status, reason in reasons.items() if reason is None] == ["confirmed"]
-    used = {*reasons.values(), "no_consent", "consent_not_recorded", "consent_withdrawn", "without_browser"}
+    used = {
+        *reasons.values(),
+        "no_consent",
+        "consent_not_recorded",
+        "consent_withdrawn",
+        "without_browser",
+    }
     assert used - {None} == set(WITHHELD_TEXTS)
 
 

@@ -8,7 +8,14 @@ from datetime import timedelta
 import pyarrow as pa
 import pytest
 
-from capi_assets.delivery.ledger.decisions import Decision, DecisionKind, decidable, held
+from capi_assets.delivery.identity import aligned
+from capi_assets.delivery.ledger.decisions import (
+    Decision,
+    DecisionKind,
+    decidable,
+    surely_not_at_meta,
+    undecided,
+)
 from capi_assets.delivery.ledger.ledger import Intent, Ledger
 from capi_assets.delivery.ledger.schema import DECISION
 from capi_assets.delivery.outcome import Outcome
@@ -100,10 +107,83 @@ class TestResend:
         old = NOW - timedelta(days=6)
         events = table([event("in time"), event("too late", occurred_at=old)])
         left_unknown(any_ledger, events, clock)
-        waiting = held(plan(events, any_ledger.state_of(events), clock(), POLICY))
+        planned = plan(events, any_ledger.state_of(events), clock(), POLICY)
+        waiting = undecided(planned, "resend")
         assert column(waiting, "order_id") == ["too late", "in time"]
         assert column(decidable(waiting, "resend", clock()), "order_id") == ["in time"]
         assert decidable(waiting, "write_off", clock()).num_rows == 2
+
+
+class TestRetry:
+    RETRY = Decision("retry", "Ada", "Meta's mistake")
+
+    @staticmethod
+    def rejected(ledger: Ledger, events: pa.Table, clock: Clock) -> None:
+        """Searched for in a refused request, then rejected alone."""
+        for outcome in (Outcome("refused", "x"), Outcome("rejected", "invalid_value")):
+            number = mark_in_flight(ledger, events, clock)
+            ledger.record(number, outcome, "run/1", clock(), keep_claim=False)
+
+    @staticmethod
+    def offered(ledger: Ledger, events: pa.Table, clock: Clock) -> list[str]:
+        """The orders that a person may have retried."""
+        known = ledger.state_of(events)
+        rows = undecided(plan(events, known, clock(), POLICY), "retry")
+        rows = decidable(rows, "retry", clock())
+        attempts = ledger.attempts_for(rows)
+        sure = surely_not_at_meta(aligned(known, to=rows), attempts)
+        return column(rows.filter(sure), "order_id")
+
+    def test_what_meta_rejected_is_sent_once_more(self, any_ledger: Ledger, clock: Clock) -> None:
+        events = orders(3)
+        self.rejected(any_ledger, events, clock)
+        assert statuses(any_ledger, events, clock) == {("rejected", "invalid_value")}
+        assert self.offered(any_ledger, events, clock) == column(events, "order_id")
+        assert any_ledger.decide(any_ledger.state_of(events), self.RETRY, clock()) == 3
+        assert statuses(any_ledger, events, clock) == {("pending", "resend_decided")}
+        assert actions(any_ledger, events, clock) == ["send"] * 3
+        assert any_ledger.decide(any_ledger.state_of(events), self.RETRY, clock()) == 0
+        kinds = any_ledger.decisions_for(events)
+        assert kinds.select(["kind", "who", "why"]).to_pylist() == 3 * [
+            {"kind": "retry", "who": "Ada", "why": "Meta's mistake"}
+        ]
+
+    def test_nothing_that_meta_may_have_is_offered(self, any_ledger: Ledger, clock: Clock) -> None:
+        rows = {
+            name: table([event(name, **changes)])
+            for name, changes in {
+                "rejected": {},
+                "too late": {"occurred_at": NOW - timedelta(days=6)},
+                "unanswered before": {},
+                "delivered": {},
+                "written off": {},
+                "never tried": {},
+            }.items()
+        }
+        unanswered = mark_in_flight(any_ledger, rows["unanswered before"], clock)
+        any_ledger.record(
+            unanswered, Outcome("unknown", "no_answer"), "run/1", clock(), keep_claim=False
+        )
+        left_unknown(any_ledger, rows["written off"], clock)
+        any_ledger.decide(any_ledger.state_of(rows["written off"]), WRITE_OFF, clock())
+        delivered = mark_in_flight(any_ledger, rows["delivered"], clock)
+        any_ledger.record(delivered, Outcome("delivered"), "run/1", clock(), keep_claim=False)
+        for name in ("rejected", "too late", "unanswered before"):
+            self.rejected(any_ledger, rows[name], clock)
+        events = pa.concat_tables(rows.values())
+        assert self.offered(any_ledger, events, clock) == ["rejected"]
+
+    def test_a_decision_changes_only_what_is_still_rejected(
+        self, any_ledger: Ledger, clock: Clock
+    ) -> None:
+        events = orders(3)
+        self.rejected(any_ledger, events, clock)
+        shown = any_ledger.state_of(events)
+        again = mark_in_flight(any_ledger, events.slice(0, 1), clock)
+        any_ledger.record(again, Outcome("delivered"), "run/1", clock(), keep_claim=False)
+        self.rejected(any_ledger, events.slice(1, 1), clock)
+        assert any_ledger.decide(shown, self.RETRY, clock()) == 1
+        assert actions(any_ledger, events, clock) == ["already_delivered", "rejected", "send"]
 
 
 class TestWriteOff:

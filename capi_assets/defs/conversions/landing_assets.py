@@ -50,8 +50,19 @@ def report_landed(
 
     Stored rows of hours whose source is absent or cannot be read are kept: see `keep_stored`.
     """
+    ingested = store_landed(context, table, lake, ingested)
+    metadata = {hour.hour: landed_metadata(hour) for hour in ingested.hours}
+    yield from report_hours(context, metadata, _unreadable(ingested))
+
+
+def store_landed(
+    context: dg.AssetExecutionContext, table: str, lake: Lake, ingested: Ingested
+) -> Ingested:
+    """Replaces each hour and its quarantine as a whole; returns the hours as stored.
+
+    Logs what belongs to no single hour. The only way in which landed rows enter the lake.
+    """
     hours = [_store(table, lake, hour) for hour in ingested.hours]
-    ingested = replace(ingested, hours=hours)
     if kept := [hour for hour in hours if hour.kept]:
         context.log.warning(
             "%s %s to %s: %s",
@@ -64,11 +75,10 @@ def report_landed(
         context.log.warning(misplaced_text(ingested.misplaced))
     for name in ingested.unknown_columns:
         context.log.warning("Landed %s have an unknown column: %s", table, name)
-    metadata = {hour.hour: _metadata(hour) for hour in ingested.hours}
-    suggested = {name: std for hour in ingested.hours for name, std in _suggested(hour).items()}
+    suggested = {name: std for hour in hours for name, std in _suggested(hour).items()}
     for name, standard in suggested.items():
         context.log.warning("Event %r is a custom event to Meta; did you mean %r?", name, standard)
-    yield from report_hours(context, metadata, _unreadable(ingested))
+    return replace(ingested, hours=hours)
 
 
 def _store(table: str, lake: Lake, hour: IngestedHour) -> IngestedHour:
@@ -92,7 +102,8 @@ def _kept_text(rows: int) -> str:
     )
 
 
-def _metadata(hour: IngestedHour) -> dict[str, Any]:
+def landed_metadata(hour: IngestedHour) -> dict[str, Any]:
+    """What the UI shows of a stored hour."""
     drops = _counts(hour.rows.column("dropped_fields"))
     quarantined = _counts(hour.quarantine.column("reasons"))
     metadata: dict[str, Any] = {

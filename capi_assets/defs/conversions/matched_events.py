@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -14,6 +14,7 @@ from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.contracts.orders import Orders
 from capi_assets.coverage.tables import Table
 from capi_assets.defs.conversions.landing_assets import money_metadata
+from capi_assets.defs.conversions.visits import ingest_missing_visits
 from capi_assets.defs.conversions.withdrawals import note_landed_withdrawals
 from capi_assets.defs.hourly_reporting import (
     HourCheckResult,
@@ -129,8 +130,8 @@ def build_matched_events(
             "Each order with the best visit at or before it, and the server event built from both:"
             " `payload` is what Meta is sent. Reads the visits of its hour and of the whole"
             " lookback (CAPI_LOOKBACK_HOURS) before it, although the lineage shows the same hour"
-            " only: after visits are materialized again, materialize the later hours again whose"
-            " orders may match them."
+            " only, and ingests those that landed but were never materialized. After visits are"
+            " materialized again, materialize the later hours again whose orders may match them."
         ),
     )
     def matched_events(
@@ -154,10 +155,14 @@ def build_matched_events(
         start, end = hour_range(hours)
         orders = lake.read("orders", hours, arrow_schema(Orders))
         searched = hours_between(floor_hour(start - settings.lookback), end)
+        stored = set(lake.stored("visits", searched))
+        kept_since = floor_hour(clock.now() - timedelta(days=settings.retention_days))
+        oldest = max(settings.start_date, kept_since)
+        missing = [hour for hour in searched if hour >= oldest and hour not in stored]
         with duckdb.get_connection() as connection:
-            matched = match(
-                orders, lake.paths("visits", searched), settings.lookback, DuckDBEngine(connection)
-            )
+            added = ingest_missing_visits(context, settings, missing, connection)
+            files = [lake.path("visits", hour) for hour in sorted({*stored, *added})]
+            matched = match(orders, files, settings.lookback, DuckDBEngine(connection))
         metadata = {}
         for batch, orders_of_batch in in_batches((hour, rows_of(matched, hour)) for hour in hours):
             events = matched_events_of(orders_of_batch, event_policy(settings))
@@ -170,6 +175,8 @@ def build_matched_events(
                 rows = rows_of(events, hour)
                 lake.write("matched_events", hour, rows)
                 metadata[hour] = _metadata(rows)
+                if added:
+                    metadata[hour]["visit_hours_ingested_first"] = len(added)
         yield from report_hours(context, metadata)
 
     events_pass_meta_validation = hourly_check(

@@ -20,6 +20,7 @@ from capi_assets.delivery.ledger.schema import (
     DECISIONS,
     EVENTS,
     PENDING,
+    REJECTED,
     UNKNOWN,
     WITHDRAWALS,
     WRITTEN_OFF,
@@ -31,6 +32,7 @@ _AFTER = {
     # As if never attempted: the 48 hours run anew from the next attempt.
     "resend": {"state": PENDING, "reason": reasons.RESEND_DECIDED},
     "write_off": {"state": WRITTEN_OFF, "reason": reasons.WRITTEN_OFF},
+    "retry": {"state": PENDING, "reason": reasons.RESEND_DECIDED},
 }
 _NOTE = (
     update(EVENTS)
@@ -54,10 +56,11 @@ def decide(connection: Connection, known: pa.Table, decision: Decision, now: dat
     """
     attempts = dict(zip(known["ref"].to_pylist(), known["attempts"].to_pylist(), strict=True))
     moment = rows.micros(now)
+    before = REJECTED if decision.kind == "retry" else UNKNOWN
     decided = [
         row
         for row in _locked(connection, list(attempts))
-        if row.state == UNKNOWN
+        if row.state == before
         and row.attempts == attempts[row.ref]
         and (row.claimed_by is None or row.claimed_until <= moment)
     ]

@@ -1,7 +1,9 @@
-"""A person's decision about held events: those with unknown outcome past Meta's 48 hours.
+"""A person's decision about events that no run sends again.
 
-`resend` treats them as never accepted: the next materialization sends them, and Meta may count
-them twice (page "Deduplicate"). `write_off` treats them as lost for good. Which events are held is
+Held events have an unknown outcome past Meta's 48 hours. `resend` treats them as never accepted:
+the next materialization sends them, and Meta may count them twice (page "Deduplicate"). `write_off`
+treats them as lost for good. `retry` is for events that Meta rejected, such as by a mistake of its
+own: they are sent once more, and Meta has none of them. Which events are held or rejected is
 decided in plan.py; `Ledger.decide` records a decision with its author.
 """
 
@@ -16,13 +18,17 @@ import pyarrow.compute as pc
 
 from capi_assets.contracts.base import UTC_MICROSECONDS
 from capi_assets.delivery import reasons
+from capi_assets.delivery.identity import IDENTITY, aligned
 
-DecisionKind = Literal["resend", "write_off"]
+DecisionKind = Literal["resend", "write_off", "retry"]
+
+_WITHOUT_EFFECT = pa.array(["rejected", "refused", "expired"])
+"""Outcomes of attempts of which Meta accepted nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`resend` or `write_off` held events, with the person and the reason.
+    """What is to be done with the events, with the person and the reason.
 
         Decision("resend", who="Ada", why="not in Events Manager")
 
@@ -43,14 +49,32 @@ class Decision:
             raise ValueError("who is longer than 256 characters")
 
 
-def held(planned: pa.Table) -> pa.Table:
-    """The rows of a plan that wait for a person's decision, the oldest first."""
-    rows = planned.filter(pc.equal(planned["action"], "hold_unknown"))
+def undecided(planned: pa.Table, kind: DecisionKind) -> pa.Table:
+    """The rows of a plan that a decision of this kind is about, the oldest first: held events, or
+    those that Meta rejected."""
+    if kind == "retry":
+        by_meta = pc.fill_null(pc.not_equal(planned["reason"], reasons.WRITTEN_OFF), True)
+        rows = planned.filter(pc.and_(pc.equal(planned["action"], "rejected"), by_meta))
+    else:
+        rows = planned.filter(pc.equal(planned["action"], "hold_unknown"))
     return rows.sort_by([("occurred_at", "ascending"), ("event_id", "ascending")])
 
 
+def surely_not_at_meta(known: pa.Table, attempts: pa.Table) -> pa.ChunkedArray:
+    """Which events (`known`, as `schema.STATE`) Meta certainly has not: each attempt of theirs is
+    recorded, and its response says that nothing was accepted.
+
+    `attempts` is `Ledger.attempts_for` these events. An attempt without a response counts as
+    accepted, also if Meta rejected the event later.
+    """
+    certain = attempts.filter(pc.is_in(attempts["outcome"], value_set=_WITHOUT_EFFECT))
+    counted = certain.group_by([*IDENTITY]).aggregate([([], "count_all")])
+    recorded = aligned(counted, to=known)["count_all"]
+    return pc.fill_null(pc.equal(recorded, known["attempts"]), False)
+
+
 def decidable(rows: pa.Table, kind: DecisionKind, now: datetime) -> pa.Table:
-    """The held rows to which this decision applies: past its deadline an event cannot be resent."""
+    """The rows to which this decision applies: past its deadline an event cannot be sent."""
     if kind == "write_off":
         return rows
     in_time = pc.greater(rows["deliver_until"], pa.scalar(now, UTC_MICROSECONDS))

@@ -161,7 +161,7 @@ class Ledger:
         )
 
     def decide(self, known: pa.Table, decision: Decision, now: datetime) -> int:
-        """Records a person's decision about events with unknown outcome, in one transaction.
+        """Records a person's decision about events that are held or rejected, in one transaction.
 
         `known` is `state_of` these events as the person saw it; events that were attempted, settled
         or claimed since are unchanged. Returns how many the decision changed.
