@@ -29,6 +29,7 @@ PAGES = [
     ARCHITECTURE,
     PROJECT / "docs" / "anomaly-detection.md",
     PROJECT / "docs" / "events.md",
+    PROJECT / "docs" / "landing-files.md",
 ]
 ROUTE = PROJECT / "docs" / "images" / "route-of-an-order.svg"
 MAX_LINES = 280
