@@ -66,7 +66,7 @@ class LandedOrders(Contract):
 
     order_id: Series[Text] = pap.Field(
         str_length=_ID,
-        description="Your id for the order; hashed if it contains contact data, as any id of yours.",
+        description="Your id for the order; hashed if it contains contact data, as all own ids.",
     )
     occurred_at: Series[Time] = pap.Field(
         description="Time: ISO 8601, epoch seconds or milliseconds, or a native timestamp."

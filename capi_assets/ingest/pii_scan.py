@@ -49,7 +49,7 @@ _ENCODED = "@|%(?:25)?40|%(?:25)?2b"
 _SUSPECT_IN_URL = (
     rf"(?i){_ENCODED}|/\+|=\+|(?:[^a-z0-9]|%(?:25)?[0-9a-f]{{2}}){_NAME}(?:\]|%(?:25)?5d)*="
 )
-_SUSPECT_ID = rf"(?i){_ENCODED}|^\s*\+"
+_SUSPECT_ID = "[@%+]"
 _SUSPECT_IN_JSON = (
     rf'(?i){_ENCODED}|\\u00|"\s*\+[0-9]|"(?:[^"]*[^a-z0-9"])?{_NAME}(?:\]|%(?:25)?5d)*"\s*:'
 )
