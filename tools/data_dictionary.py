@@ -56,8 +56,8 @@ TABLES = (
     ),
     Table(
         "withdrawals, as they land",
-        "Files anywhere under `landing/withdrawals/`. Only marks of orders and people are stored, in"
-        " the ledger.",
+        "Files anywhere under `landing/withdrawals/`. Only marks of orders and people are stored,"
+        " in the ledger.",
         LandedWithdrawals,
         lands=True,
     ),

@@ -64,7 +64,10 @@ class LandedVisits(Contract):
 class LandedOrders(Contract):
     """One conversion from the advertiser's order data."""
 
-    order_id: Series[Text] = pap.Field(str_length=_ID, description="Your id for the order.")
+    order_id: Series[Text] = pap.Field(
+        str_length=_ID,
+        description="Your id for the order; hashed if it contains contact data, as all own ids.",
+    )
     occurred_at: Series[Time] = pap.Field(
         description="Time: ISO 8601, epoch seconds or milliseconds, or a native timestamp."
     )

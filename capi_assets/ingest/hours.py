@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from capi_assets.contracts.base import UTC_MICROSECONDS, Contract, arrow_schema, conform
+from capi_assets.ingest.export_lines import LeftOut
 from capi_assets.ingest.quarantine import quarantined_conflicts
 from capi_assets.ingest.sources import FileProblem, Source
 from capi_assets.ingest.validation import ValidatedRows, validate
@@ -29,7 +30,8 @@ class IngestedHour:
     `rows` conforms to the table's contract, `quarantine` to the quarantine's. `repeats` counts
     rows whose id came again, whether identical or with another status. An hour with
     `file_problems` is incomplete: a file that landed for it could not be read. `kept` counts stored
-    rows that `keep_stored` added.
+    rows that `keep_stored` added; `left_out` are lines that are no orders of their own, those of a
+    SQL model in the first hour of the range.
     """
 
     hour: datetime
@@ -39,6 +41,7 @@ class IngestedHour:
     repeats: int
     file_problems: list[FileProblem] = field(default_factory=list)
     kept: int = 0
+    left_out: list[LeftOut] = field(default_factory=list)
 
     @property
     def is_absent(self) -> bool:
@@ -107,6 +110,7 @@ def ingest(
                         files=fetched.files_per_hour.get(hour, 0),
                         repeats=repeats.get(hour, 0),
                         file_problems=[p for p in landed.file_problems if p.hour == hour],
+                        left_out=[x for x in landed.left_out if (x.hour or batch[0]) == hour],
                     )
                 )
     return Ingested(ingested, sorted(unknown), sorted(misplaced))

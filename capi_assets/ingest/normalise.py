@@ -13,13 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from capi_assets.ingest.hashing import HashPolicy, hash_contacts
-from capi_assets.ingest.pii_scan import without_stray_contacts
+from capi_assets.ingest.pii_scan import stored_id, without_contact_ids, without_stray_contacts
 from capi_assets.meta.match_keys.click_ids import (
     fbc_column,
     fbclid_from_url_column,
     fbp_column,
     ip_column,
 )
+from capi_assets.meta.match_keys.columns import map_distinct
+from capi_assets.meta.match_keys.key_problems import Problem
 from capi_assets.meta.match_keys.page_urls import page_column
 from capi_assets.meta.match_keys.placeholders import PLAIN_KEYS, without_placeholders
 
@@ -41,7 +43,16 @@ def normalised_columns(
     contain contact data. A problem is a code, null where there is none.
     """
     rows, placeholders = without_placeholders(rows, PLAIN_KEYS)
+    rows, contact_ids = without_contact_ids(rows)
     digests, problems = hash_contacts(rows, policy, today)
+    if not policy.hash_external_id:
+        given = digests["external_id"]
+        (digests["external_id"],) = map_distinct(
+            given, lambda ids: (" ".join(map(stored_id, ids.split())),), [pa.string()]
+        )
+        is_same = pc.equal(given, digests["external_id"])
+        hashed = pc.if_else(is_same, pa.scalar(None, pa.string()), Problem.CONTACT_HASHED.code)
+        problems["external_id"] = pc.coalesce(problems["external_id"], hashed)
     fbclid = pc.coalesce(
         rows.column("fbclid").combine_chunks(), fbclid_from_url_column(rows.column(page_url))
     )
@@ -63,6 +74,7 @@ def normalised_columns(
     }
     return columns, [
         *placeholders.items(),
+        *contact_ids.items(),
         *problems.items(),
         (page_url, page_problems),
         ("fbc", clicks.problems),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime
 
 import duckdb
@@ -13,8 +14,9 @@ import pyarrow.compute as pc
 from capi_assets.contracts.landing import LandedOrders
 from capi_assets.contracts.orders import Orders
 from capi_assets.ingest.hashing import HashPolicy, add_drops
-from capi_assets.ingest.hours import Ingested, ingest
+from capi_assets.ingest.hours import Ingested, IngestedHour, ingest
 from capi_assets.ingest.normalise import normalised_columns
+from capi_assets.ingest.pii_scan import stored_id, without_stray_contacts
 from capi_assets.ingest.sources import Source
 from capi_assets.ingest.validation import ValidatedRows
 from capi_assets.meta.events.user_data import EXTRA_FIELDS, lead_ids
@@ -80,18 +82,18 @@ def _normalised(
         page_url="event_source_url",
         # Only visits know when a click id without its cookie was first seen: see matching.
         click_seen_at=pa.nulls(rows.num_rows, rows.schema.field("occurred_at").type),
-        json_texts=["custom_data", "contents"],
+        json_texts=["custom_data", "contents", "content_ids", "app_data"],
     )
     # A value means nothing without its currency; a Purchase without one is already in quarantine.
     no_currency = pc.and_(pc.is_valid(rows.column("value")), pc.is_null(rows.column("currency")))
-    user_data, user_data_problems = map_distinct(rows.column("user_data"), _known_keys)
+    user_data, unknown_keys = map_distinct(rows.column("user_data"), _known_keys)
+    user_data_table = pa.table({"user_data": user_data})
+    cleaned, removed = without_stray_contacts(user_data_table, [], ["user_data"])
     problems += [
         ("value", pc.if_else(no_currency, "no_currency", pa.scalar(None, pa.string()))),
-        ("user_data", user_data_problems),
+        ("user_data", pc.coalesce(unknown_keys, removed["user_data"])),
     ]
-    default_id = pc.binary_join_element_wise(
-        rows.column("event_name"), rows.column("order_id"), ":"
-    )
+    default_id = pc.binary_join_element_wise(columns["event_name"], columns["order_id"], ":")
     return pa.table(
         {
             **columns,
@@ -99,10 +101,41 @@ def _normalised(
             "event_id": pc.coalesce(columns["event_id"], default_id),
             "dataset_id": pc.fill_null(columns["dataset_id"], default_dataset_id),
             "value": pc.if_else(no_currency, pa.scalar(None, pa.float64()), rows.column("value")),
-            "user_data": user_data,
+            **cleaned,
             "dropped_fields": add_drops(landed.drops, problems),
         }
     )
+
+
+def keep_former_ids(hour: IngestedHour, stored: pa.Table) -> IngestedHour:
+    """The hour with the order and event ids under which its orders are in the lake in clear.
+
+    Before 0.1.0, ids with contact data were stored and sent as they are. Meta and the ledger know
+    such an order under that id only: under its digest it would be sent again.
+    """
+    is_in_clear = pc.not_equal(*_clear_and_stored(stored))
+    if not pc.any(is_in_clear).as_py():
+        return hour
+    former = stored.filter(is_in_clear)
+    _, digests = _clear_and_stored(former)
+    keys = _joined(former["dataset_id"], former["event_name"], digests)
+    place = pc.index_in(_joined(*(hour.rows[name] for name in ORDER_KEY)), value_set=keys)
+    rows = hour.rows
+    for name in ("order_id", "event_id"):
+        ids = pc.coalesce(former[name].take(place), rows[name])
+        rows = rows.set_column(rows.column_names.index(name), rows.schema.field(name), ids)
+    return replace(hour, rows=rows)
+
+
+def _clear_and_stored(rows: pa.Table) -> tuple[pa.Array, pa.Array]:
+    ids = rows["order_id"].combine_chunks()
+    (digests,) = map_distinct(ids, lambda text: (stored_id(text),), [pa.string()])
+    return ids, digests
+
+
+def _joined(*columns: pa.Array | pa.ChunkedArray) -> pa.Array:
+    joined = pc.binary_join_element_wise(*columns, "\x1f")
+    return joined.combine_chunks() if isinstance(joined, pa.ChunkedArray) else joined
 
 
 def _known_keys(user_data: str) -> tuple[str | None, str | None]:

@@ -1,12 +1,14 @@
-"""Contact data in columns where it must not be: e-mails, phones and names inside URLs and JSON.
+"""Contact data in columns where it must not be: in URLs, JSON and ids.
 
 Shops write `?email=…` into links and forms. Meta forbids contact data outside the hashed keys (page
 "Customer Information Parameters"), and none may be stored, so the URL parameter or JSON member is
-removed and the rest stays unchanged, byte for byte.
+removed and the rest stays unchanged, byte for byte. An id that contains contact data is replaced by
+its digest, so that its repeats are still recognised.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -18,6 +20,12 @@ import pyarrow.compute as pc
 
 from capi_assets.meta.match_keys.columns import map_distinct
 from capi_assets.meta.match_keys.key_problems import Problem
+
+OWN_IDS = ("order_id", "event_id", "visit_id", "subscription_id")
+"""Ids that the advertiser chooses: with contact data in them, they are hashed."""
+
+META_IDS = ("lead_id", "fb_login_id", "anon_id", "madid")
+"""Ids that Meta or a device gives out: contact data is none of them, and is removed."""
 
 _OF_WHOM = "(?:(?:user|customer|client|buyer|contact|billing|shipping)[_-]?)?"
 _WHAT = (
@@ -41,6 +49,7 @@ _ENCODED = "@|%(?:25)?40|%(?:25)?2b"
 _SUSPECT_IN_URL = (
     rf"(?i){_ENCODED}|/\+|=\+|(?:[^a-z0-9]|%(?:25)?[0-9a-f]{{2}}){_NAME}(?:\]|%(?:25)?5d)*="
 )
+_SUSPECT_ID = "[@%+]"
 _SUSPECT_IN_JSON = (
     rf'(?i){_ENCODED}|\\u00|"\s*\+[0-9]|"(?:[^"]*[^a-z0-9"])?{_NAME}(?:\]|%(?:25)?5d)*"\s*:'
 )
@@ -63,8 +72,41 @@ def without_stray_contacts(
     return cleaned, problems
 
 
+def without_contact_ids(rows: pa.Table) -> tuple[pa.Table, dict[str, pa.Array]]:
+    """`rows` without contact data in ids, and the problems by column.
+
+    Own ids are replaced by `stored_id` (`contact_hashed`), ids of Meta removed (`contact_removed`).
+    """
+    problems: dict[str, pa.Array] = {}
+    for name in (*OWN_IDS, *META_IDS):
+        if name in rows.column_names:
+            clean = stored_id if name in OWN_IDS else _no_contact
+            code = Problem.CONTACT_HASHED if name in OWN_IDS else Problem.CONTACT_REMOVED
+            values, problems[name] = _clean(rows.column(name), _SUSPECT_ID, clean, code)
+            rows = rows.set_column(rows.column_names.index(name), name, values)
+    return rows, problems
+
+
+def stored_id(text: str) -> str:
+    """The id as it is stored and sent: itself, or the SHA-256 of its trimmed lower-case text if it
+    contains an e-mail address or is a phone number with its country code.
+
+        stored_id("17")  # "17"
+    """
+    if not _is_contact(text):
+        return text
+    return hashlib.sha256(text.strip().lower().encode()).hexdigest()
+
+
+def _no_contact(text: str) -> str | None:
+    return None if _is_contact(text) else text
+
+
 def _clean(
-    values: pa.ChunkedArray, suspect: str, clean: Callable[[str], str | None]
+    values: pa.ChunkedArray,
+    suspect: str,
+    clean: Callable[[str], str | None],
+    code: Problem = Problem.CONTACT_REMOVED,
 ) -> tuple[pa.Array, pa.Array]:
     whole = values.combine_chunks()
     suspects = pc.fill_null(pc.match_substring_regex(whole, suspect), False)
@@ -74,7 +116,7 @@ def _clean(
 
     def cleaned_text(text: str) -> tuple[str | None, str | None]:
         cleaned = clean(text)
-        return cleaned, None if cleaned == text else Problem.CONTACT_REMOVED.code
+        return cleaned, None if cleaned == text else code.code
 
     cleaned, problems = map_distinct(pc.if_else(suspects, whole, nothing), cleaned_text)
     return pc.if_else(suspects, cleaned, whole), problems

@@ -54,6 +54,8 @@ class BadLine:
     line: int
     reason: str
     shape: str
+    # Of a CSV line with fewer columns than the header; in memory only, as rows are.
+    cells: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,21 @@ class RawRows:
     bad_lines: list[BadLine] = field(default_factory=list)
     # Rows whose value in a column is not UTF-8, by column: the value itself is null in `table`.
     not_utf8: dict[str, list[int]] = field(default_factory=dict)
+
+    def only(self, keep: npt.NDArray[np.bool_]) -> RawRows:
+        """The same with some rows; bad lines stay."""
+        if keep.all():
+            return self
+        new_index = np.cumsum(keep) - 1
+        return RawRows(
+            self.table.filter(pa.array(keep)),
+            self.lines.filter(pa.array(keep)),
+            self.bad_lines,
+            {
+                name: new_index[[row for row in broken if keep[row]]].tolist()
+                for name, broken in self.not_utf8.items()
+            },
+        )
 
 
 def read_rows(name: str, data: bytes) -> RawRows:
@@ -130,12 +147,14 @@ def _read_csv(data: bytes, whole: bool) -> RawRows:
     delimiter, names = _header(head.decode())
     if b"\n" not in body:
         return RawRows(pa.table({n: pa.array([], pa.string()) for n in names}), _NO_LINES)
-    skipped: list[tuple[int, int, str]] = []
+    skipped: list[tuple[int, int, str, tuple[str, ...]]] = []
 
     def skip(row: pacsv.InvalidRow) -> str:
         blank = not row.text.strip()
         shape = "" if blank else f"{row.actual_columns} of {row.expected_columns} columns"
-        skipped.append((row.number, row.text.count("\n"), shape))
+        is_short = row.actual_columns < row.expected_columns
+        cells = (cell.strip('" \r') for cell in row.text.split(delimiter) if is_short)
+        skipped.append((row.number, row.text.count("\n"), shape, tuple(cells)))
         return "skip"
 
     try:
@@ -166,7 +185,7 @@ def _read_csv(data: bytes, whole: bool) -> RawRows:
     for column in table.columns:
         newlines += pc.fill_null(pc.count_substring(column, "\n"), 0).to_numpy().astype(np.int64)
     open_at_the_end = body.rpartition(b"\n")[2].count(b'"') % 2
-    if open_at_the_end or newlines.any() or any(inside for _, inside, _ in skipped):
+    if open_at_the_end or newlines.any() or any(inside for _, inside, *_ in skipped):
         _check_quotes(body.decode(), delimiter, header_line)
     lines, bad_lines = _csv_lines(newlines, skipped, header_line + 1)
     rows = RawRows(table, lines, bad_lines)
@@ -208,22 +227,24 @@ def _check_quotes(text: str, delimiter: str, first_line: int) -> None:
 
 
 def _csv_lines(
-    newlines: npt.NDArray[np.int64], skipped: list[tuple[int, int, str]], first_line: int
+    newlines: npt.NDArray[np.int64],
+    skipped: list[tuple[int, int, str, tuple[str, ...]]],
+    first_line: int,
 ) -> tuple[pa.Array, list[BadLine]]:
     """Line of each row, given the newlines inside each and the skipped (row number, newlines)."""
     total = len(newlines) + len(skipped)
     # pyarrow numbers rows from 1 with the header as row 1.
-    bad = {number - 2: (inside, shape) for number, inside, shape in skipped}
+    bad = {number - 2: (inside, shape, cells) for number, inside, shape, cells in skipped}
     height = np.ones(total, np.int64)
     good = np.ones(total, bool)
-    for index, (inside, _) in bad.items():
+    for index, (inside, *_) in bad.items():
         good[index] = False
         height[index] += inside
     height[good] += newlines
     starts = first_line + np.cumsum(height) - height
     bad_lines = [
-        BadLine(int(starts[index]), "not_a_row", shape)
-        for index, (_, shape) in sorted(bad.items())
+        BadLine(int(starts[index]), "not_a_row", shape, cells)
+        for index, (_, shape, cells) in sorted(bad.items())
         if shape
     ]
     return pa.array(starts[good]), bad_lines
@@ -249,15 +270,7 @@ def _without_blank_rows(rows: RawRows) -> RawRows:
         keep |= column.is_valid().to_numpy()
     for broken in rows.not_utf8.values():
         keep[broken] = True
-    if keep.all():
-        return rows
-    new_index = np.cumsum(keep) - 1
-    return RawRows(
-        rows.table.filter(pa.array(keep)),
-        rows.lines.filter(pa.array(keep)),
-        rows.bad_lines,
-        {name: new_index[broken].tolist() for name, broken in rows.not_utf8.items()},
-    )
+    return rows.only(keep)
 
 
 def _read_json(data: bytes, whole: bool) -> RawRows:

@@ -29,6 +29,7 @@ from capi_assets.contracts.base import (
 )
 from capi_assets.hours import hour_range
 from capi_assets.ingest.concat import ConcatenatedFiles, concat_files
+from capi_assets.ingest.export_lines import LeftOut, without_extra_lines
 from capi_assets.ingest.hashing import add_drops
 from capi_assets.ingest.quarantine import quarantine, shape_of
 from capi_assets.ingest.sources import Fetched, FileProblem, LandedTable, SourceError
@@ -53,7 +54,7 @@ class ValidatedRows:
     `rows` are the valid ones: the landing contract's columns plus `hour` (the row's partition) and
     `position` (its order of arrival). `drops` has one text per row, `column:reason` separated by
     spaces, or null. `quarantine` conforms to the Quarantine contract. `landed` tells the file
-    and line of a position.
+    and line of a position, `left_out` are the lines that are no orders of their own.
     """
 
     rows: pa.Table
@@ -62,6 +63,7 @@ class ValidatedRows:
     file_problems: list[FileProblem]
     unknown_columns: list[str]
     landed: ConcatenatedFiles
+    left_out: list[LeftOut]
 
     def on(self, day: date) -> ValidatedRows:
         """The same with the rows of one UTC day only."""
@@ -86,6 +88,9 @@ def validate(
     connection.execute("SET TimeZone = 'UTC'")
     wanted = columns(contract)
     files, refused, unknown = _with_needed_columns(fetched, wanted)
+    names = [column.name for column in wanted]
+    trimmed = [without_extra_lines(file, names, id_column) for file in files]
+    files = [file for file, _ in trimmed]
     landed = concat_files(files, wanted, connection)
     codes = _codes(landed, contract, hours, id_column)
     usable = _without(landed.typed, codes)
@@ -114,6 +119,7 @@ def validate(
         problems,
         unknown,
         landed,
+        [left_out for _, left_out in trimmed if left_out],
     )
 
 

@@ -20,6 +20,7 @@ from capi_assets.contracts.landing import LandedWithdrawals
 from capi_assets.ingest.concat import concat_files
 from capi_assets.ingest.hashing import HashPolicy, hash_contacts
 from capi_assets.ingest.landing_folder import MAX_DEPTH, is_landed, read_file
+from capi_assets.ingest.pii_scan import stored_id
 from capi_assets.ingest.readers import UnreadableFile
 from capi_assets.ingest.sources import LandedTable, SourceError
 from capi_assets.listing import files_below
@@ -68,7 +69,11 @@ def read_withdrawals(root: UPath, policy: HashPolicy, now: datetime) -> Withdraw
         landed = concat_files(files, columns(LandedWithdrawals), connection)
     rows, _ = without_placeholders(landed.typed, frozenset({"order_id"}))
     digests, _ = hash_contacts(rows, policy, now.date())
-    marks = marks_of(pa.table({"order_id": rows["order_id"], **digests}))
+    # As ids are stored today, and as a former version stored those with contact data in them.
+    ids = rows["order_id"].combine_chunks()
+    stored = pa.array([text and stored_id(text) for text in ids.to_pylist()], pa.string())
+    named = [pa.table({"order_id": each, **digests}) for each in (stored, ids)]
+    marks = pa.concat_tables([marks_of(each) for each in named])
     row = marks["row"].combine_chunks()
     unusable = np.setdiff1d(np.arange(rows.num_rows), row.to_numpy())
     places = np.searchsorted(landed.starts, unusable, side="right") - 1

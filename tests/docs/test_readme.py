@@ -32,6 +32,7 @@ PAGES = [
     PROJECT / "docs" / "anomaly-detection.md",
     PROJECT / "docs" / "events.md",
     SANDBOX,
+    PROJECT / "docs" / "landing-files.md",
 ]
 ROUTE = PROJECT / "docs" / "images" / "route-of-an-order.svg"
 MAX_LINES = 280

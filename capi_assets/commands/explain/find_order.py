@@ -19,6 +19,7 @@ from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.coverage.formatting import count, join_names
 from capi_assets.engine import DuckDBEngine
 from capi_assets.hours import floor_hour, hour_key
+from capi_assets.ingest.pii_scan import stored_id
 from capi_assets.lake import Lake
 
 _CONTRACTS = {"orders": Orders, "quarantined_orders": Quarantine, "matched_events": MatchedEvents}
@@ -55,6 +56,7 @@ class Search:
 def find(search: Search, order_id: str, event_name: str | None) -> tuple[list[Row], list[Row]]:
     """All rows of the order, of the tables Orders and Quarantine, the newest first.
 
+    An id with contact data is stored as its digest, and found by either.
     Only those of `event_name`, if given; a quarantined row whose event name is unusable counts for
     every event name.
 
@@ -62,7 +64,7 @@ def find(search: Search, order_id: str, event_name: str | None) -> tuple[list[Ro
         UnknownOrderError: there is none.
         LakeError: the lake cannot be read.
     """
-    orders = search.rows("orders", "order_id = $1", [order_id])
+    orders = search.rows("orders", "order_id IN ($1, $2)", [order_id, stored_id(order_id)])
     quarantined = search.rows("quarantined_orders", "row_id = $1", [order_id])
     if event_name is not None:
         orders = [row for row in orders if row["event_name"] == event_name]

@@ -26,16 +26,20 @@ from capi_assets.defs.metadata import table_metadata
 from capi_assets.hours import hour_key
 from capi_assets.ingest.hours import Ingested, IngestedHour, keep_stored
 from capi_assets.ingest.landing_folder import LandingFolder, misplaced_text
-from capi_assets.ingest.orders import ORDER_KEY
+from capi_assets.ingest.orders import ORDER_KEY, keep_former_ids
 from capi_assets.ingest.visits import VISIT_KEY
 from capi_assets.lake import Lake
 from capi_assets.meta.events.event_names import meant_names
+from capi_assets.meta.match_keys.key_problems import Problem
 from capi_assets.policies import orders_source, visits_source
 from capi_assets.settings import Settings
 
 _CONTRACTS: dict[str, type[Contract]] = {"visits": Visits, "orders": Orders}
 _KEYS = {"visits": VISIT_KEY, "orders": ORDER_KEY}
 _KEPT = "stored_rows_kept"
+_HASHED = "ids_hashed"
+_LEFT_OUT = "left_out"
+_MAX_LINES_SHOWN = 5  # of a file's sum lines: an export has one, or one per currency
 
 
 def quarantine_of(table: str) -> str:
@@ -88,6 +92,9 @@ def _store(table: str, lake: Lake, hour: IngestedHour) -> IngestedHour:
         stored = lake.read(table, [hour.hour], arrow_schema(_CONTRACTS[table]))
         quarantined = lake.read(quarantine, [hour.hour], arrow_schema(Quarantine))
         hour = keep_stored(hour, stored, quarantined, _KEYS[table])
+    if table == "orders" and _ids_hashed(hour):
+        stored = lake.read(table, [hour.hour], arrow_schema(Orders))
+        hour = keep_former_ids(hour, stored)
     lake.write(table, hour.hour, hour.rows)
     if hour.quarantine.num_rows or lake.path(quarantine, hour.hour).exists():
         lake.write(quarantine, hour.hour, hour.quarantine)
@@ -113,6 +120,8 @@ def landed_metadata(hour: IngestedHour) -> dict[str, Any]:
         "repeated": hour.repeats,
         "fields_dropped": sum(drops.values()),
         **({_KEPT: hour.kept} if hour.kept else {}),
+        **({_HASHED: _ids_hashed(hour)} if _ids_hashed(hour) else {}),
+        **_left_out(hour),
     }
     if "value" in hour.rows.column_names:
         metadata |= money_metadata(hour.rows, "value")
@@ -123,6 +132,27 @@ def landed_metadata(hour: IngestedHour) -> dict[str, Any]:
         )
     metadata |= table_metadata("quarantined_by_reason", _reason_table(quarantined, "rows"))
     return metadata | table_metadata("dropped_by_reason", _reason_table(drops, "fields"))
+
+
+def _ids_hashed(hour: IngestedHour) -> int:
+    drops = _counts(hour.rows.column("dropped_fields"))
+    return sum(n for drop, n in drops.items() if drop.endswith(f":{Problem.CONTACT_HASHED.code}"))
+
+
+def _left_out(hour: IngestedHour) -> dict[str, Any]:
+    """Lines that are no orders of their own, counted, and where they are."""
+    if not hour.left_out:
+        return {}
+    sums = sum(len(file.sum_lines) for file in hour.left_out)
+    further = sum(file.further_lines for file in hour.left_out)
+    places = [
+        f"{file.source} line {', '.join(map(str, file.sum_lines[:_MAX_LINES_SHOWN]))}"
+        for file in hour.left_out
+        if file.sum_lines
+    ]
+    texts = [f"{count(sums, 'sum line')} ({'; '.join(places[:_MAX_LINES_SHOWN])})"] if sums else []
+    texts += [f"{count(further, 'further line')} of orders with several lines"] if further else []
+    return {"sum_lines": sums, "further_lines": further, _LEFT_OUT: ", ".join(texts)}
 
 
 def _suggested(hour: IngestedHour) -> dict[str, str]:
@@ -174,12 +204,19 @@ def contract_check(
         f"All landed {table} match the contract; those that do not are listed by reason.",
         hourly,
         judge,
-        _with_kept,
+        _with_ingested,
     )
 
 
-def _with_kept(verdict: HourCheckResult, metadata: Mapping[str, Any]) -> HourCheckResult:
-    """The verdict, with the stored rows that the hour's last materialization kept."""
+def _with_ingested(verdict: HourCheckResult, metadata: Mapping[str, Any]) -> HourCheckResult:
+    """The verdict, with what the hour's last materialization kept, hashed and left out."""
+    if _LEFT_OUT in metadata:
+        text = metadata[_LEFT_OUT].value
+        verdict = replace(verdict, description=f"{verdict.description} Left out: {text}.")
+    if _HASHED in metadata:
+        hashed = metadata[_HASHED].value
+        text = f"{count(hashed, 'id')} with contact data hashed. {Problem.CONTACT_HASHED.text}"
+        verdict = verdict.warned(text, {_HASHED: hashed})
     if _KEPT not in metadata:
         return verdict
     kept = metadata[_KEPT].value

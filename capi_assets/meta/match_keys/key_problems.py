@@ -204,7 +204,15 @@ class Problem(Enum):
         " https:// and the host.",
     )
 
-    # addresses of pages, custom_data, contents
+    # ids
+    CONTACT_HASHED = (
+        "contact_hashed",
+        "The id was an e-mail address or a phone number; it is stored and sent as the SHA-256 of"
+        " its trimmed lower-case text. Use ids without contact data, or send the same digest from"
+        " the Pixel: it cannot deduplicate by another event_id.",
+    )
+
+    # addresses of pages, custom_data, contents, content_ids, app_data, user_data, ids of Meta
     CONTACT_REMOVED = (
         "contact_removed",
         "The text contained contact data (an e-mail address, a phone number or a name), which may"
