@@ -12,11 +12,9 @@ coverage/flags.py.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 from capi_assets.delivery import reasons
@@ -28,6 +26,7 @@ from capi_assets.meta.graph.error_subcodes import (
     subcode_name,
 )
 from capi_assets.meta.graph.errors import Body, ErrorKind, MetaError, classify
+from capi_assets.table_files import table_beside
 
 TOKEN_SETTINGS = (
     "CAPI_ACCESS_TOKEN (or the file CAPI_ACCESS_TOKEN_FILE names, or the dataset's variable in"
@@ -139,7 +138,7 @@ class Diagnosis:
         return f"{self.action} {self.then}".rstrip()
 
 
-_TABLE = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+_TABLE = table_beside(__file__)
 
 
 def _fields(entry: dict[str, str]) -> dict[str, Any]:

@@ -7,15 +7,15 @@ limits.toml. No rule is applied here: see `refusals.py`.
 
 from __future__ import annotations
 
-import tomllib
 from datetime import timedelta
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pycountry
 
-_LISTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+from capi_assets.table_files import table_beside
+
+_LISTS = table_beside(__file__)
 
 MAX_EVENTS_PER_REQUEST = 1_000
 """Events in one request's `data` (page "Using the API")."""

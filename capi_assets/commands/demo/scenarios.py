@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from capi_assets.table_files import table_beside
 
 if TYPE_CHECKING:
     from capi_assets.sandbox.shop.outages import OutageKind
@@ -53,9 +53,4 @@ DEMO = Scenario(
     reads_meta=True,
 )
 
-DRILLS = {
-    kind: Scenario(**entry)
-    for kind, entry in tomllib.loads(
-        Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
-    ).items()
-}
+DRILLS = {kind: Scenario(**entry) for kind, entry in table_beside(__file__).items()}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from capi_assets.commands.explain import masking
@@ -16,12 +14,11 @@ from capi_assets.meta.events.user_data import USER_DATA_FIELDS
 from capi_assets.meta.graph.error_subcodes import SUBCODES
 from capi_assets.meta.match_keys.hashed_keys import problem_text
 from capi_assets.meta.match_keys.key_rules import RULES
+from capi_assets.table_files import table_beside
 
 _COLUMN_OF = {key: column for column, key in CONTACT_FIELDS.items()}
 
-_REFUSED_WORDS: dict[str, str] = tomllib.loads(
-    Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
-)
+_REFUSED_WORDS: dict[str, str] = table_beside(__file__)
 
 
 def refused_words(entry: str) -> str:

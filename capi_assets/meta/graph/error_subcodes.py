@@ -6,9 +6,9 @@ code. Where our builder refuses the same thing first, the word here is the refus
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
-from pathlib import Path
+
+from capi_assets.table_files import table_beside
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +25,7 @@ NO_ACCESS_SUBCODE = 33
 WRONG_LEVEL_SUBCODE = 99
 NOT_LINKED_SUBCODES = frozenset({2804065, 2804131, 2804132, 2804133})
 
-SUBCODES = {
-    int(number): Subcode(*words)
-    for number, words in tomllib.loads(
-        Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
-    ).items()
-}
+SUBCODES = {int(number): Subcode(*words) for number, words in table_beside(__file__).items()}
 
 
 def is_payload_subcode(subcode: int | None) -> bool:

@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import gettext
 import re
-import tomllib
 from collections import Counter
 from functools import cache
-from pathlib import Path
 
 import pycountry
 
 from capi_assets.meta.match_keys.digests import sha256
 from capi_assets.meta.match_keys.key_problems import Problem
 from capi_assets.meta.match_keys.text import ascii_digits, letters, lookup_key
+from capi_assets.table_files import table_beside
 
-_ALIASES: dict[str, str] = tomllib.loads(
-    Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
-)
+_ALIASES: dict[str, str] = table_beside(__file__)
 # Of both Congos, depending on the language.
 _AMBIGUOUS = frozenset({"kongo"})
 # The languages that shops print addresses in, those with the most shops first: CLDR's names are

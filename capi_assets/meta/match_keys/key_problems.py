@@ -7,13 +7,11 @@ The sentences are in key_problems.toml, the rules that return the codes in the o
 
 from __future__ import annotations
 
-import tomllib
 from enum import Enum
-from pathlib import Path
 
-_TEXTS: dict[str, str] = tomllib.loads(
-    Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
-)
+from capi_assets.table_files import table_beside
+
+_TEXTS: dict[str, str] = table_beside(__file__)
 
 
 class Problem(Enum):

@@ -5,9 +5,8 @@ The rules themselves are functions in the other modules of this package.
 
 from __future__ import annotations
 
-import tomllib
-from pathlib import Path
+from capi_assets.table_files import table_beside
 
-_TABLE = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+_TABLE = table_beside(__file__)
 RULES: dict[str, str] = _TABLE["rules"]
 LABELS: dict[str, str] = _TABLE["labels"]

@@ -12,16 +12,15 @@ The tables are in placeholders.toml; docs/normalisation.md prints them.
 from __future__ import annotations
 
 import re
-import tomllib
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from capi_assets.meta.match_keys.columns import map_distinct
 from capi_assets.meta.match_keys.key_problems import Problem
+from capi_assets.table_files import table_beside
 
-_TABLE = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+_TABLE = table_beside(__file__)
 IN_EVERY_KEY = frozenset(_TABLE["in_every_key"])
 NOT_IN_NAMES = frozenset(_TABLE["not_in_names"])
 PLAIN_KEYS = frozenset(_TABLE["plain_keys"])
