@@ -349,18 +349,15 @@ _EFFECTS = {
     "--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("report.html"),
     show_default=True, help="HTML file to write.",
 )  # fmt: skip
-@click.option("--numbers", is_flag=True, help="Also write the numbers as CSV and Parquet.")
-def report(first: str, last: str, out: Path, numbers: bool) -> None:
+def report(first: str, last: str, out: Path) -> None:
     """Write an HTML report on the outcome of a range of hours, for colleagues."""
-    from capi_assets.commands.report.export import write_numbers
     from capi_assets.commands.report.facts import gather
     from capi_assets.commands.report.page import page
 
-    facts = gather(_settings(), _hours(first, last))
+    report = gather(_settings(), _hours(first, last))
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(page(facts), encoding="utf-8")
-    written = [out, *(write_numbers(facts, out) if numbers else [])]
-    click.echo(f"Written: {', '.join(str(path) for path in written)}")
+    out.write_text(page(report), encoding="utf-8")
+    click.echo(f"Written: {out}")
 
 
 @main.command()

@@ -40,7 +40,9 @@ class Settings(BaseSettings):
     and in dumps: use `.get_secret_value()`.
     """
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -53,199 +55,108 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (init_settings,)
 
-    landing: str = Field(
-        "data/landing",
-        description="Folder or object-store URL where files of visits and orders land.",
-    )
-    visits_sql: str | None = Field(
-        None, description="SQL model that returns visits; replaces the landing folder for visits."
-    )
-    orders_sql: str | None = Field(
-        None, description="SQL model that returns orders; replaces the landing folder for orders."
-    )
-    visits_url: SecretStr | None = Field(
-        None, description="SQLAlchemy URL where the visits model runs; DuckDB when absent."
-    )
-    orders_url: SecretStr | None = Field(
-        None, description="SQLAlchemy URL where the orders model runs; DuckDB when absent."
-    )
-    lake: str = Field(
-        "data/lake", description="Folder or object-store URL of the hourly Parquet files."
-    )
-    ledger_url: SecretStr = Field(
-        SecretStr("sqlite:///data/ledger.db"),
-        description="SQLAlchemy URL of the delivery ledger (SQLite or PostgreSQL).",
-    )
-    views: str = Field(
-        "data/capi.duckdb", description="DuckDB file of views over the lake, for ad-hoc queries."
-    )
-    start_date: datetime = Field(
-        datetime(2026, 11, 1, tzinfo=UTC),
-        description="First hourly partition (UTC): the first hour that you have data for.",
-    )
-    dataset_id: str = Field(
-        "", description="Meta dataset (Pixel) id of orders that name no dataset."
-    )
-    access_token: SecretStr | None = Field(
-        None, description="Conversions API token; sent in the Authorization header only."
-    )
-    access_token_file: str | None = Field(
-        None,
-        description="File with the token, read at every run: a renewed token needs no restart.",
-    )
-    app_secret: SecretStr | None = Field(
-        None, description="App secret, if your app asks for appsecret_proof."
-    )
-    datasets: str | None = Field(
-        None,
-        description="YAML file of more datasets, each with its own token and rate limit; see"
-        " the docs.",
-    )
-    graph_url: str = Field("https://graph.facebook.com", description="Base URL of the Graph API.")
-    graph_version: str = Field("v26.0", description="Graph API version.")
-    test_event_code: str | None = Field(
-        None,
-        description="Shows events under Test Events. Events are still counted: leave unset in"
-        " production.",
-    )
-    partner_agent: str | None = Field(
-        None,
-        description="`partner_agent` sent to Meta; identifies your integration in Dataset Quality.",
-    )
-    lookback_hours: int = Field(
-        168,
-        ge=1,
-        le=24 * 90,
-        description="How many hours before an order its visit is searched for.",
-    )
-    retention_days: int = Field(
-        90, ge=1, description="Days that visits are kept; older visits are deleted every night."
-    )
-    default_country: str | None = Field(
-        None,
-        description="Default country (ISO 3166-1 alpha-2) of phone numbers without a country code.",
-    )
-    date_format: str | None = Field(
-        None, description="strptime format of birth dates, such as %d/%m/%Y."
-    )
-    hash_external_id: bool = Field(
-        True, description="Hash external_id; must match the value the Pixel sends."
-    )
-    external_id_form: Literal["pixel", "exact"] = Field(
-        "pixel",
-        description="What of external_id is hashed. pixel: lower case without white space, as"
-        " Meta's Pixel does; exact: the text as it is.",
-    )
-    consent_required: bool = Field(
-        False,
-        description="Also withhold orders without recorded consent, not only those whose"
-        " consent was refused.",
-    )
-    website_without_browser: Literal["send", "withhold"] = Field(
-        "send",
-        description="Website orders without the browser's user agent or page, as where no visit is"
-        " found. Meta accepts them, but may not use them for optimisation, targeting or"
-        " measurement.",
-    )
-    site_url: str | None = Field(
-        None,
-        description="Address of your website: event_source_url of website orders that have none,"
-        " nor their visit.",
-    )
-    unknown_policy: Literal["hold", "resend"] = Field(
-        "hold",
-        description="Events with unknown outcome after 48 h: hold until resolved, or resend.",
-    )
-    preflight: Literal["on", "off"] = Field(
-        "off",
-        description="on: the daily access check also sends one event that Meta must reject, to test"
-        " the token. It may appear in Diagnostics (unverified).",
-    )
-    requests_in_flight: int = Field(
-        4, ge=1, le=64, description="Maximum number of concurrent requests to Meta."
-    )
-    requests_per_second: float | None = Field(
-        None,
-        gt=0,
-        description="Maximum number of requests started per second; no limit when absent.",
-    )
-    pixel: Literal["none", "redundant"] = Field(
-        "none",
-        description="redundant: the Pixel also reports every order, so no server event is sent"
-        " after 48 h.",
-    )
-    time_budget_seconds: int = Field(
-        900, ge=1, description="How long one run may deliver; remaining events stay pending."
-    )
-    coverage_threshold: float = Field(
-        0.95,
-        gt=0,
-        le=1,
-        description="An hour is flagged if its share of delivered orders is below this.",
-    )
-    settle_minutes: int = Field(
-        5,
-        ge=0,
-        le=55,
-        description="Minutes after its end until an hour is materialized and evaluated.",
-    )
-    reconcile: bool = Field(
-        True, description="Whether schedules compare Meta's own counts with the ledger."
-    )
-    reconcile_percent: float = Field(
-        5.0,
-        gt=0,
-        le=100,
-        description="Tolerated difference between Meta's counts and ours, in per cent.",
-    )
-    reconcile_settle_hours: int = Field(
-        3,
-        ge=0,
-        le=72,
-        description="Hours to wait before an hour's counts are compared with Meta's.",
-    )
-    alert_webhook: SecretStr | None = Field(
-        None,
-        description="Slack-compatible webhook URLs for alerts, comma-separated; alerts are always"
-        " logged as well.",
-    )
-    alert_json_url: SecretStr | None = Field(
-        None,
-        description="URLs that each alert is posted to as a JSON document, comma-separated; see"
-        " the docs.",
-    )
-    alert_email_to: str | None = Field(
-        None, description="Email addresses that alerts are sent to, comma-separated."
-    )
-    alert_email_from: str | None = Field(
-        None, description="Sender of alert emails; the first recipient when absent."
-    )
-    smtp_url: SecretStr | None = Field(
-        None,
-        description="Mail server for alerts: smtps://user:password@host:465, or smtp:// for"
-        " STARTTLS.",
-    )
-    ui_url: str | None = Field(
-        None,
-        description="Public URL of the Dagster UI; alerts and checks then link to the backfill.",
-    )
-    auto_backfill: bool = Field(
-        False,
-        description="on: the coverage sensor launches the backfill itself once the cause of a gap"
-        " is resolved.",
-    )
-    late_files: Literal["materialize", "propose", "off"] = Field(
-        "materialize",
-        description="For files that land after their hour was materialized: materialize the hour"
-        " again, propose it in an alert, or ignore them.",
-    )
-    autostart: bool = Field(
-        False, description="Start schedules and sensors as soon as they are loaded."
-    )
-    now: datetime | None = Field(
-        None,
-        description="Fixed current time (UTC), for demos and tests; leave unset in production.",
-    )
+    landing: str = "data/landing"
+    """Folder or object-store URL where files of visits and orders land."""
+    visits_sql: str | None = None
+    """SQL model that returns visits; replaces the landing folder for visits."""
+    orders_sql: str | None = None
+    """SQL model that returns orders; replaces the landing folder for orders."""
+    visits_url: SecretStr | None = None
+    """SQLAlchemy URL where the visits model runs; DuckDB when absent."""
+    orders_url: SecretStr | None = None
+    """SQLAlchemy URL where the orders model runs; DuckDB when absent."""
+    lake: str = "data/lake"
+    """Folder or object-store URL of the hourly Parquet files."""
+    ledger_url: SecretStr = SecretStr("sqlite:///data/ledger.db")
+    """SQLAlchemy URL of the delivery ledger (SQLite or PostgreSQL)."""
+    views: str = "data/capi.duckdb"
+    """DuckDB file of views over the lake, for ad-hoc queries."""
+    start_date: datetime = datetime(2026, 11, 1, tzinfo=UTC)
+    """First hourly partition (UTC): the first hour that you have data for."""
+    dataset_id: str = ""
+    """Meta dataset (Pixel) id of orders that name no dataset."""
+    access_token: SecretStr | None = None
+    """Conversions API token; sent in the Authorization header only."""
+    access_token_file: str | None = None
+    """File with the token, read at every run: a renewed token needs no restart."""
+    app_secret: SecretStr | None = None
+    """App secret, if your app asks for appsecret_proof."""
+    datasets: str | None = None
+    """YAML file of more datasets, each with its own token and rate limit; see the docs."""
+    graph_url: str = "https://graph.facebook.com"
+    """Base URL of the Graph API."""
+    graph_version: str = "v26.0"
+    """Graph API version."""
+    test_event_code: str | None = None
+    """Shows events under Test Events. Events are still counted: leave unset in production."""
+    partner_agent: str | None = None
+    """`partner_agent` sent to Meta; identifies your integration in Dataset Quality."""
+    lookback_hours: int = Field(168, ge=1, le=24 * 90)
+    """How many hours before an order its visit is searched for."""
+    retention_days: int = Field(90, ge=1)
+    """Days that visits are kept; older visits are deleted every night."""
+    default_country: str | None = None
+    """Default country (ISO 3166-1 alpha-2) of phone numbers without a country code."""
+    date_format: str | None = None
+    """strptime format of birth dates, such as %d/%m/%Y."""
+    hash_external_id: bool = True
+    """Hash external_id; must match the value the Pixel sends."""
+    external_id_form: Literal["pixel", "exact"] = "pixel"
+    """What of external_id is hashed. pixel: lower case without white space, as Meta's Pixel does;
+    exact: the text as it is."""
+    consent_required: bool = False
+    """Also withhold orders without recorded consent, not only those whose consent was refused."""
+    website_without_browser: Literal["send", "withhold"] = "send"
+    """Website orders without the browser's user agent or page, as where no visit is found. Meta
+    accepts them, but may not use them for optimisation, targeting or measurement."""
+    site_url: str | None = None
+    """Address of your website: event_source_url of website orders that have none, nor their
+    visit."""
+    unknown_policy: Literal["hold", "resend"] = "hold"
+    """Events with unknown outcome after 48 h: hold until resolved, or resend."""
+    preflight: Literal["on", "off"] = "off"
+    """on: the daily access check also sends one event that Meta must reject, to test the token. It
+    may appear in Diagnostics (unverified)."""
+    requests_in_flight: int = Field(4, ge=1, le=64)
+    """Maximum number of concurrent requests to Meta."""
+    requests_per_second: float | None = Field(None, gt=0)
+    """Maximum number of requests started per second; no limit when absent."""
+    pixel: Literal["none", "redundant"] = "none"
+    """redundant: the Pixel also reports every order, so no server event is sent after 48 h."""
+    time_budget_seconds: int = Field(900, ge=1)
+    """How long one run may deliver; remaining events stay pending."""
+    coverage_threshold: float = Field(0.95, gt=0, le=1)
+    """An hour is flagged if its share of delivered orders is below this."""
+    settle_minutes: int = Field(5, ge=0, le=55)
+    """Minutes after its end until an hour is materialized and evaluated."""
+    reconcile: bool = True
+    """Whether schedules compare Meta's own counts with the ledger."""
+    reconcile_percent: float = Field(5.0, gt=0, le=100)
+    """Tolerated difference between Meta's counts and ours, in per cent."""
+    reconcile_settle_hours: int = Field(3, ge=0, le=72)
+    """Hours to wait before an hour's counts are compared with Meta's."""
+    alert_webhook: SecretStr | None = None
+    """Slack-compatible webhook URLs for alerts, comma-separated; alerts are always logged as
+    well."""
+    alert_json_url: SecretStr | None = None
+    """URLs that each alert is posted to as a JSON document, comma-separated; see the docs."""
+    alert_email_to: str | None = None
+    """Email addresses that alerts are sent to, comma-separated."""
+    alert_email_from: str | None = None
+    """Sender of alert emails; the first recipient when absent."""
+    smtp_url: SecretStr | None = None
+    """Mail server for alerts: smtps://user:password@host:465, or smtp:// for STARTTLS."""
+    ui_url: str | None = None
+    """Public URL of the Dagster UI; alerts and checks then link to the backfill."""
+    auto_backfill: bool = False
+    """on: the coverage sensor launches the backfill itself once the cause of a gap is resolved."""
+    late_files: Literal["materialize", "propose", "off"] = "materialize"
+    """For files that land after their hour was materialized: materialize the hour again, propose it
+    in an alert, or ignore them."""
+    autostart: bool = False
+    """Start schedules and sensors as soon as they are loaded."""
+    now: datetime | None = None
+    """Fixed current time (UTC), for demos and tests; leave unset in production."""
 
     @field_validator("start_date", "now")
     @classmethod

@@ -11,6 +11,7 @@ from capi_assets.delivery.causes import DIAGNOSES
 from capi_assets.eligibility import WITHHELD_TEXTS
 from capi_assets.meta.events.refusals import REFUSAL_TEXTS
 from capi_assets.meta.graph.error_subcodes import SUBCODES
+from capi_assets.meta.match_keys.key_rules import LABELS
 
 STAGE_LABELS = {
     "orders": "Orders",
@@ -28,35 +29,6 @@ STAGE_LABELS = {
 
 LOST_FOR_GOOD = ("quarantined", "invalid", "rejected", "expired")
 WAITING = ("unknown", "pending", "future_dated")
-
-MATCH_KEY_LABELS = {
-    "em": "E-mail",
-    "ph": "Phone",
-    "fn": "First name",
-    "ln": "Last name",
-    "db": "Date of birth",
-    "ge": "Gender",
-    "ct": "City",
-    "st": "State",
-    "zp": "Postcode",
-    "country": "Country",
-    "external_id": "Customer id",
-    "fbc": "Click on an ad (fbc)",
-    "fbp": "Browser cookie (fbp)",
-    "client_ip_address": "IP address",
-    "client_user_agent": "Browser (user agent)",
-    "subscription_id": "Subscription id",
-    "lead_id": "Lead id",
-    "fb_login_id": "Facebook login",
-    "anon_id": "App install id",
-    "madid": "Advertising id",
-    "ctwa_clid": "Click to WhatsApp",
-    "page_id": "Facebook page",
-    "page_scoped_user_id": "Messenger user",
-    "ig_account_id": "Instagram account",
-    "ig_sid": "Instagram user",
-    "whatsapp_business_account_id": "WhatsApp account",
-}
 
 _LABELS = {
     **{s.name: f"Meta says: {s.meaning}." for s in SUBCODES.values()},
@@ -83,4 +55,4 @@ def reason_label(reason: str | None) -> str:
 
 def match_key_label(key: str) -> str:
     """The name of a match key, such as `E-mail` for em."""
-    return MATCH_KEY_LABELS.get(key, key.replace("_", " "))
+    return LABELS.get(key, key.replace("_", " "))

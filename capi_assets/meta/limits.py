@@ -1,7 +1,8 @@
 """The numbers and closed lists of Meta's Conversions API, each with the page that states it.
 
 Pages are named as under developers.facebook.com/documentation/ads-commerce/conversions-api;
-a value no page states is marked as our judgement. No rule is applied here: see `refusals.py`.
+a value no page states is marked as our judgement. The longer lists, with their pages, are in
+limits.toml. No rule is applied here: see `refusals.py`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,10 @@ from datetime import timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 import pycountry
+
+from capi_assets.table_files import table_beside
+
+_LISTS = table_beside(__file__)
 
 MAX_EVENTS_PER_REQUEST = 1_000
 """Events in one request's `data` (page "Using the API")."""
@@ -48,70 +53,16 @@ EXTINFO_LENGTH = 16
 EXTINFO_VERSIONS = frozenset({"a2", "i2"})
 """Positions of `app_data.extinfo`, and its first: Android or iOS (page "App events")."""
 
-ACTION_SOURCES = frozenset(
-    {
-        "app",
-        "business_messaging",
-        "chat",
-        "email",
-        "other",
-        "phone_call",
-        "physical_store",
-        "system_generated",
-        "website",
-    }
-)
-"""The whole enum (page "Server event parameters"). There is no `offline`."""
+ACTION_SOURCES = frozenset(_LISTS["action_sources"])
 
 PURCHASE = "Purchase"
 
-STANDARD_EVENTS = frozenset(
-    {
-        "AddPaymentInfo",
-        "AddToCart",
-        "AddToWishlist",
-        "CompleteRegistration",
-        "Contact",
-        "CustomizeProduct",
-        "Donate",
-        "FindLocation",
-        "InitiateCheckout",
-        "Lead",
-        "PageView",
-        PURCHASE,
-        "Schedule",
-        "Search",
-        "StartTrial",
-        "SubmitApplication",
-        "Subscribe",
-        "ViewContent",
-    }
-)
-"""Standard names (Pixel reference; `PageView` seen accepted). Any other name is a custom event."""
+STANDARD_EVENTS = frozenset(_LISTS["standard_events"])
 
 MESSAGING_CHANNELS = frozenset({"instagram", "messenger", "whatsapp"})
 """`messaging_channel` (page "Conversions API for business messaging")."""
 
-MESSAGING_EVENTS = frozenset(
-    {
-        "AddToCart",
-        "CartAbandoned",
-        "InitiateCheckout",
-        "LeadSubmitted",
-        "OrderCanceled",
-        "OrderCreated",
-        "OrderDelivered",
-        "OrderReturned",
-        "OrderShipped",
-        PURCHASE,
-        "QualifiedLead",
-        "RatingProvided",
-        "ReviewProvided",
-        "ViewContent",
-    }
-)
-"""The only names accepted with `business_messaging`; others, custom ones too, are refused with
-2804066 (page "Conversions API for business messaging"; several live checks by third parties)."""
+MESSAGING_EVENTS = frozenset(_LISTS["messaging_events"])
 
 DELIVERY_CATEGORIES = frozenset({"curbside", "home_delivery", "in_store"})
 """`delivery_category` (page "Custom data parameters")."""
@@ -142,23 +93,7 @@ CURRENCIES = frozenset(c.alpha_3 for c in pycountry.currencies) - CURRENCIES_REF
 
 LDU = "LDU"
 LDU_COUNTRIES = {0: "geolocate", 1: "United States"}
-LDU_STATES = {
-    0: "geolocate",
-    1000: "California",
-    1001: "Colorado",
-    1002: "Connecticut",
-    1003: "Florida",
-    1004: "Oregon",
-    1005: "Texas",
-    1006: "Montana",
-    1007: "Delaware",
-    1008: "Nebraska",
-    1009: "New Hampshire",
-    1010: "New Jersey",
-    1011: "Minnesota",
-    1012: "Maryland",
-    1013: "Rhode Island",
-}
+LDU_STATES = {int(number): state for number, state in _LISTS["ldu_states"].items()}
 """Limited Data Use (Marketing API page "Data processing options")."""
 
 UTC_MICROSECONDS = pa.timestamp("us", tz="UTC")

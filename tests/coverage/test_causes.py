@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from capi_assets.delivery import reasons
-from capi_assets.delivery.causes import DIAGNOSES, Cause, cause_of, diagnose
+from capi_assets.delivery.causes import DIAGNOSES, NOT_PLANNED, Cause, cause_of, diagnose
+from capi_assets.meta.events.refusals import REFUSALS
+from capi_assets.meta.graph.error_subcodes import SUBCODES
 
 
 @pytest.mark.parametrize(
@@ -104,3 +106,10 @@ def test_every_cause_and_reason_says_what_happened_and_what_to_do() -> None:
         assert one.headline[0].islower() or one.headline.startswith("Meta")
         assert not one.headline.endswith(".")
         assert one.remedy.endswith(".")
+
+
+def test_every_reason_of_the_table_is_a_word_that_something_writes() -> None:
+    refused = {known.name for known in SUBCODES.values()} | {each.reason for each in REFUSALS}
+    stored = {word for name, word in vars(reasons).items() if name.isupper()} | refused
+    others = {NOT_PLANNED, "refused_together"}  # no delivery result; ledgers before 2026
+    assert set(DIAGNOSES) - stored - others == set()

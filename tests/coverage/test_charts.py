@@ -23,9 +23,10 @@ from capi_assets.coverage.charts import (
     match_keys_chart,
 )
 from capi_assets.coverage.freshness import freshness
-from capi_assets.coverage.labels import MATCH_KEY_LABELS, reason_label
+from capi_assets.coverage.labels import reason_label
 from capi_assets.coverage.late_orders import LATE
 from capi_assets.coverage.match_key_shares import match_key_counts, match_key_shares
+from capi_assets.meta.match_keys.key_rules import LABELS
 from tests.helpers.health_rows import any_rows, health, row
 from tests.helpers.order_records import H, OrderRecords, hour
 
@@ -229,4 +230,4 @@ def test_reasons_and_keys_have_labels() -> None:
     assert reason_label("token_expired") == "The access token has expired."
     assert reason_label("some_new_code") == "Some new code."
     assert reason_label(None) == "No reason is recorded."
-    assert all(words and "_" not in words for words in MATCH_KEY_LABELS.values())
+    assert all(words and "_" not in words for words in LABELS.values())

@@ -13,18 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 import pytest
 
-from capi_assets.contracts.attribution_health import AttributionHealth
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.contracts.meta_stats import MetaStats
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.coverage.outcomes import QUARANTINED_ORDERS
-from capi_assets.coverage.waterfall import unbalanced_rows, waterfall
+from capi_assets.coverage.waterfall import waterfall
 from capi_assets.hours import HOUR, hour_key
 from capi_assets.lake import Lake
 
@@ -103,7 +100,7 @@ def _counted(hour: datetime, n: int, theirs: int) -> dict[str, Any]:
 
 
 def _report(
-    lake: Lake, out: Path, first: datetime, last: datetime, *options: str
+    lake: Lake, out: Path, first: datetime, last: datetime
 ) -> subprocess.CompletedProcess[str]:
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("CAPI_", "DAGSTER_"))}
     settings = {
@@ -111,7 +108,7 @@ def _report(
         "CAPI_LEDGER_URL": f"sqlite:///{out.parent / 'ledger.db'}",
     }  # fmt: skip
     return subprocess.run(
-        [CAPI, "report", "--from", hour_key(first), "--to", hour_key(last), "--out", out, *options],
+        [CAPI, "report", "--from", hour_key(first), "--to", hour_key(last), "--out", out],
         cwd=out.parent, env={**clean, **settings}, capture_output=True, text=True, timeout=120,
         check=False,
     )  # fmt: skip
@@ -121,7 +118,7 @@ def _report(
 def written(lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("out") / "pages" / "week.html"
     out.parent.mkdir()
-    done = _report(lake, out, FIRST, FIRST + 9 * HOUR, "--numbers")
+    done = _report(lake, out, FIRST, FIRST + 9 * HOUR)
     assert done.returncode == 0, done.stderr
     return out
 
@@ -191,20 +188,6 @@ def test_the_page_prints(written: Path, tmp_path: Path) -> None:
     assert 2 <= pages <= 7
 
 
-def test_the_numbers_lie_beside_the_page(written: Path) -> None:
-    table = pq.read_table(written.with_suffix(".parquet"))
-    assert unbalanced_rows(table).num_rows == 0
-    assert sum(table["orders"].to_pylist()) == 108
-    assert set(arrow_schema(AttributionHealth).names) < set(table.column_names)
-    by_hour = {row["hour"]: row for row in table.to_pylist()}
-    assert by_hour[FIRST + 3 * HOUR]["delivered_late_in_hour"] == 11
-    assert by_hour[FIRST + 6 * HOUR]["cause"] == "token"
-    assert by_hour[FIRST]["gap"] is None
-    same = pacsv.read_csv(written.with_suffix(".csv"))
-    assert same.column_names == table.column_names
-    assert same["value_orders"].to_pylist() == table["value_orders"].to_pylist()
-
-
 def test_an_hour_and_a_range_without_data_are_told_too(lake: Lake, tmp_path: Path) -> None:
     one, none = tmp_path / "one.html", tmp_path / "none.html"
     assert _report(lake, one, FIRST, FIRST).returncode == 0
@@ -214,7 +197,6 @@ def test_an_hour_and_a_range_without_data_are_told_too(lake: Lake, tmp_path: Pat
     before = FIRST - timedelta(days=62)
     assert _report(lake, none, before, before + timedelta(days=61)).returncode == 0
     assert "None of these hours was materialized yet" in none.read_text()
-    assert not list(tmp_path.glob("*.csv"))
     assert not list(tmp_path.glob("ledger.db"))
 
 

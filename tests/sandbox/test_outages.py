@@ -10,6 +10,7 @@ import pytest
 
 from capi_assets.sandbox.shop.outages import Outage
 from capi_assets.sandbox.shop.shop import Shop
+from tests.helpers.shop_truth import truth
 
 MONDAY = datetime(2026, 11, 16, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -45,7 +46,7 @@ def test_missing_visits_and_orders_are_gone_and_nothing_else_is() -> None:
         plain, struck = _with(kind)
         assert getattr(struck, lost)(*_hours(10, 12)).num_rows == 0
         assert getattr(struck, kept)(*_hours(10, 12)).equals(getattr(plain, kept)(*_hours(10, 12)))
-        assert struck.truth(*_hours(9, 13))[lost].gt(0).tolist() == [True, False, False, True]
+        assert truth(struck, *_hours(9, 13))[lost].gt(0).tolist() == [True, False, False, True]
 
 
 def test_an_outage_may_begin_within_an_hour() -> None:

@@ -21,6 +21,7 @@ from capi_assets.sandbox.shop.countries import COUNTRIES
 from capi_assets.sandbox.shop.customers import People
 from capi_assets.sandbox.shop.keyed_random import HEX, KeyedRandom
 from capi_assets.sandbox.shop.shop import Shop
+from tests.helpers.shop_truth import origins, truth
 
 MONDAY = datetime(2026, 11, 16, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -102,7 +103,7 @@ def test_a_shop_without_visitors_still_has_its_columns() -> None:
     shop = Shop(1, visits_per_day=0)
     assert shop.visits(MONDAY, MONDAY + DAY).schema == Shop(2).visits(MONDAY, MONDAY + HOUR).schema
     assert shop.orders(MONDAY, MONDAY + DAY).schema == Shop(2).orders(MONDAY, MONDAY + HOUR).schema
-    assert shop.truth(MONDAY, MONDAY + DAY).to_numpy().sum() == 0
+    assert truth(shop, MONDAY, MONDAY + DAY).to_numpy().sum() == 0
 
 
 def test_a_shop_of_a_million_visits_a_day_has_its_busy_hour() -> None:
@@ -139,7 +140,7 @@ def test_days_have_a_rhythm(week: tuple[Shop, Any, Any]) -> None:
 
 def test_every_order_comes_after_its_visit(week: tuple[Shop, Any, Any]) -> None:
     shop, visits, orders = week
-    origins = shop.origins(MONDAY, MONDAY + 7 * DAY)
+    true_origins = origins(shop, MONDAY, MONDAY + 7 * DAY)
     [(found, waits)] = ask(
         """
         SELECT count(*), list(epoch(o.occurred_at - v.occurred_at))
@@ -147,7 +148,7 @@ def test_every_order_comes_after_its_visit(week: tuple[Shop, Any, Any]) -> None:
         JOIN (SELECT order_id, min(occurred_at) AS occurred_at FROM orders GROUP BY 1) AS o
         USING (order_id)
         """,
-        origins=origins,
+        origins=true_origins,
         visits=visits,
         orders=orders,
     )
@@ -162,7 +163,7 @@ def test_every_order_comes_after_its_visit(week: tuple[Shop, Any, Any]) -> None:
         "SELECT count(*) FROM named JOIN origins USING (order_id)"
         " WHERE named.visit_id = origins.visit_id",
         named=named,
-        origins=origins,
+        origins=true_origins,
     )
     assert named.num_rows > 1_000
     assert true == [(named.num_rows - named["order_id"].null_count,)]
@@ -272,9 +273,9 @@ def test_contents_add_up_to_the_value_in_the_countrys_currency(
 
 def test_truth_is_what_the_rows_say(week: tuple[Shop, Any, Any]) -> None:
     shop, visits, orders = week
-    truth = shop.truth(MONDAY, MONDAY + 7 * DAY)
-    total = truth.sum()
-    assert len(truth) == 7 * 24
+    counted = truth(shop, MONDAY, MONDAY + 7 * DAY)
+    total = counted.sum()
+    assert len(counted) == 7 * 24
     assert total["visits"] == visits.num_rows
     assert total["orders"] + total["repeats"] == orders.num_rows
     assert total["orders"] == total[["broken", "unconfirmed", "unconsented", "weak", "sound"]].sum()
@@ -296,8 +297,8 @@ def test_truth_is_what_the_rows_say(week: tuple[Shop, Any, Any]) -> None:
     weak = confirmed & latest["consent"] & latest["last_name"].isna()
     assert weak.sum() == total["weak"]
     per_hour = latest.groupby(latest["occurred_at"].dt.floor("h")).size()
-    assert (truth["orders"] - truth["broken"]).to_dict() == per_hour.reindex(
-        truth.index, fill_value=0
+    assert (counted["orders"] - counted["broken"]).to_dict() == per_hour.reindex(
+        counted.index, fill_value=0
     ).to_dict()
 
 

@@ -19,6 +19,7 @@ from capi_assets.sandbox.shop.files import FORMATS, TABLES, write_landing
 from capi_assets.sandbox.shop.outages import Outage
 from capi_assets.sandbox.shop.sample import END, SAMPLE, START
 from capi_assets.sandbox.shop.shop import Shop
+from tests.helpers.shop_truth import truth
 
 MONDAY = datetime(2026, 11, 16, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -186,8 +187,10 @@ def test_the_sample_in_the_repository_is_the_shops_and_holds_every_format(tmp_pa
         assert _rows(sample, table) == _rows(tmp_path, table)
         formats = {Path(n).name.partition(".")[2] for n in committed if n.startswith(table)}
         assert formats == set(FORMATS)
-    truth = SAMPLE.truth(START, END).sum()
-    assert (truth[["broken", "broken_email", "impossible_phone", "ambiguous_birth_date"]] > 0).all()
+    counted = truth(SAMPLE, START, END).sum()
+    assert (
+        counted[["broken", "broken_email", "impossible_phone", "ambiguous_birth_date"]] > 0
+    ).all()
 
 
 def test_a_file_that_would_be_the_same_is_left_alone(tmp_path: Path) -> None:

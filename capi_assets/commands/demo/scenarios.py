@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from capi_assets.table_files import table_beside
+
 if TYPE_CHECKING:
     from capi_assets.sandbox.shop.outages import OutageKind
 
@@ -40,9 +42,6 @@ class Scenario:
     reads_meta: bool = False
 
 
-# Six days: anomalies are found by comparison with the same hours of days before.
-_HISTORY_HOURS = 144
-
 # No alerts in the demo: evaluating 72 hours twice adds half a minute, and drills show them.
 DEMO = Scenario(
     "the access token expires",
@@ -54,63 +53,4 @@ DEMO = Scenario(
     reads_meta=True,
 )
 
-DRILLS = {
-    "token": Scenario(
-        "the access token expires",
-        "The token is renewed, and the hours of the gap are materialized again.",
-        fault="expired_token",
-    ),
-    "permission": Scenario(
-        "the token loses its permission",
-        "The permission is restored, and the hours of the gap are materialized again.",
-        fault="permission_lost",
-    ),
-    "throttled": Scenario(
-        "Meta limits the rate of calls",
-        "The limit has lifted, and the hours of the gap are materialized again.",
-        fault="throttled",
-    ),
-    "meta_down": Scenario(
-        "Meta returns server errors",
-        "Meta accepts events again, and the hours of the gap are materialized again; events with"
-        " unknown outcome are resent within the 48 hours in which Meta drops duplicates.",
-        fault="server_error",
-    ),
-    "not_materialized": Scenario(
-        "the Dagster daemon is not running",
-        "The daemon runs again, and the hours that were not materialized are materialized.",
-        daemon_stopped=True,
-    ),
-    "orders_missing": Scenario(
-        "the export of the orders fails",
-        "The export is run again: its files land late, and their hours are materialized again.",
-        shop_outage="orders_missing",
-        history_hours=_HISTORY_HOURS,
-    ),
-    "visits_missing": Scenario(
-        "the tracker stores no visits",
-        "The visits land from the tracker's backup, and all hours since are materialized again, so"
-        " that orders are matched with them.",
-        shop_outage="visits_missing",
-        lost="orders sent without their visit keep the match keys that they had: Meta keeps the"
-        " first copy of an event.",
-    ),
-    "match_keys_lost": Scenario(
-        "the site loses click ids, cookies, addresses and e-mails",
-        "The site is fixed; what it did not record in these hours does not exist.",
-        shop_outage="match_keys_lost",
-        lost="the match keys of these hours were never recorded. Their orders were delivered with"
-        " the remaining ones; orders with too few stay undelivered.",
-        is_fixable=False,
-        history_hours=_HISTORY_HOURS,
-    ),
-    "broken_phones": Scenario(
-        "a form stops sending phone numbers",
-        "The form is fixed; the phone numbers of these hours were never recorded.",
-        shop_outage="broken_phones",
-        lost="the phone numbers of these hours. Their orders were delivered with their other match"
-        " keys.",
-        is_fixable=False,
-        history_hours=_HISTORY_HOURS,
-    ),
-}
+DRILLS = {kind: Scenario(**entry) for kind, entry in table_beside(__file__).items()}

@@ -9,14 +9,9 @@ part of it. The normalisation itself is in `meta/match_keys`.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-
-import phonenumbers
-import pycountry
 
 from capi_assets.commands.explain.masking import short
 from capi_assets.coverage.formatting import join_names
@@ -74,8 +69,6 @@ def check_spelling(
     for name, made in _digests(key, typed, country, policy):
         names.setdefault(made, name)
     tried = [Spelling(name, made, tuple(by_digest.get(made, ()))) for made, name in names.items()]
-    if not any(each.sent_as for each in tried) and key == "ph":
-        tried += _of_other_countries(typed, policy, by_digest)
     return SpellingCheck(key, tried, _sentence(key, typed, country, policy, tried, sent))
 
 
@@ -89,11 +82,16 @@ def _digests(
     if key in ("ph", "st", "zp"):
         for form in normalise(key, typed, "").forms:
             yield f"{OURS}, without a country", digest(form)
-    for name, text in _texts(key, typed, forms):
-        if text:
-            yield name, sha256(text)
+    trimmed = typed.strip()
+    yield "as typed", sha256(typed)
+    yield "trimmed", sha256(trimmed)
+    yield "trimmed and in lower case (as Meta's SDKs normalise most keys)", sha256(trimmed.lower())
+    yield "trimmed and in upper case", sha256(trimmed.upper())
+    digits = "".join(filter(str.isdecimal, trimmed))
+    if digits:
+        yield "its digits (as Meta's SDKs normalise phones)", sha256(digits)
     if key == "external_id":
-        yield "not hashed at all", typed.strip()
+        yield "not hashed at all", trimmed
     for form in forms:
         yield "hashed twice", sha256(sha256(form))
         yield "followed by a line feed", sha256(f"{form}\n")
@@ -116,102 +114,6 @@ def _ours(key: str, country: str | None, policy: HashPolicy) -> str:
     if country:
         return f"{OURS}, with the country given"
     return f"{OURS}, with CAPI_DEFAULT_COUNTRY" if policy.default_country else OURS
-
-
-def _texts(key: str, typed: str, forms: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Spellings that other systems hash, from the common to the rare."""
-    trimmed = typed.strip()
-    lower = trimmed.lower()
-    yield "as typed", typed
-    yield "trimmed", trimmed
-    yield "trimmed and in lower case (as Meta's SDKs normalise most keys)", lower
-    yield "trimmed and in upper case", trimmed.upper()
-    yield "in lower case, blanks kept", typed.lower()
-    if key == "em":
-        yield from _of_address(lower)
-    if key == "ph":
-        yield from _of_phone(lower, forms)
-    if key == "db" and forms:
-        yield from _of_date(forms[0])
-    if key in ("fn", "ln", "ct", "st"):
-        bare = "".join(c for c in unicodedata.normalize("NFKD", lower) if c.isascii())
-        yield "lower case without accents", bare
-        yield "lower case, letters a to z only", re.sub(r"[^a-z]", "", bare)
-        yield "lower case without blanks", re.sub(r"\s", "", lower)
-        yield "the first word in lower case", lower.split()[0] if lower.split() else ""
-    if key == "zp":
-        yield "lower case without blanks and dashes", re.sub(r"[\s-]", "", lower)
-        yield "the part before the dash", lower.partition("-")[0].strip()
-        yield "without leading zeros", lower.lstrip("0")
-    if key == "ge":
-        yield "the first letter in lower case", lower[:1]
-    if key == "country" and forms:
-        code = pycountry.countries.get(alpha_2=forms[0].upper())
-        yield "the code in upper case", forms[0].upper()
-        if code:
-            yield "the three-letter code in lower case", code.alpha_3.lower()
-            yield "the English name in lower case", code.name.lower()
-
-
-def _of_address(lower: str) -> Iterator[tuple[str, str]]:
-    local, at, domain = lower.rpartition("@")
-    if not at:
-        return
-    untagged = local.partition("+")[0]
-    yield "without its plus-tag", f"{untagged}@{domain}"
-    yield "without dots before the @", f"{local.replace('.', '')}@{domain}"
-    yield "without plus-tag and dots", f"{untagged.replace('.', '')}@{domain}"
-    yield "without blanks", re.sub(r"\s", "", lower)
-    other = {"gmail.com": "googlemail.com", "googlemail.com": "gmail.com"}.get(domain)
-    if other:
-        yield f"at {other}", f"{local}@{other}"
-
-
-def _of_phone(lower: str, forms: Sequence[str]) -> Iterator[tuple[str, str]]:
-    digits = re.sub(r"\D", "", lower)
-    yield "its digits (as Meta's SDKs normalise phones)", digits
-    yield "its digits without leading zeros", digits.lstrip("0")
-    yield "a plus and its digits", f"+{digits}"
-    yield "without blanks", re.sub(r"\s", "", lower)
-    for full in forms:
-        yield "with country code and a plus", f"+{full}"
-        yield "with country code and 00", f"00{full}"
-        try:
-            number = phonenumbers.parse(f"+{full}")
-        except phonenumbers.NumberParseException:
-            continue
-        national = phonenumbers.national_significant_number(number)
-        yield "without its country code", national
-        yield "without its country code, with a leading zero", f"0{national}"
-        yield "with country code and a leading zero", f"{number.country_code}0{national}"
-
-
-def _of_date(form: str) -> Iterator[tuple[str, str]]:
-    if not re.fullmatch(r"\d{8}", form):
-        return
-    year, month, day = form[:4], form[4:6], form[6:]
-    yield "YYYY-MM-DD", f"{year}-{month}-{day}"
-    yield "DDMMYYYY", f"{day}{month}{year}"
-    yield "MMDDYYYY", f"{month}{day}{year}"
-    yield "YYYYDDMM: day and month swapped", f"{year}{day}{month}"
-    yield "DD/MM/YYYY", f"{day}/{month}/{year}"
-    yield "MM/DD/YYYY", f"{month}/{day}/{year}"
-    yield "DD.MM.YYYY", f"{day}.{month}.{year}"
-
-
-def _of_other_countries(
-    typed: str, policy: HashPolicy, by_digest: Mapping[str, Sequence[str]]
-) -> list[Spelling]:
-    """Spellings as a national number of another country whose digest was sent."""
-    regions: defaultdict[str, list[str]] = defaultdict(list)
-    for country in sorted(each.alpha_2 for each in pycountry.countries):
-        for made in map(digest, _normalised("ph", typed, country, policy).forms):
-            if made in by_digest:
-                regions[made].append(country)
-    return [
-        Spelling(f"read as a number of {join_names(names[:4])}", made, tuple(by_digest[made]))
-        for made, names in regions.items()
-    ]
 
 
 def _sentence(
@@ -246,5 +148,5 @@ def _sentence(
     digests = join_names(short(value) for value in sent[key])
     return (
         f"No: none of {len(tried)} spellings of the value produces {digests}. The order was placed"
-        f" with another value, or another spelling was hashed before it landed.{why}"
+        f" with another value, read with another country, or hashed in another spelling.{why}"
     )

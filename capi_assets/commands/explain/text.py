@@ -14,28 +14,11 @@ from capi_assets.meta.events.user_data import USER_DATA_FIELDS
 from capi_assets.meta.graph.error_subcodes import SUBCODES
 from capi_assets.meta.match_keys.hashed_keys import problem_text
 from capi_assets.meta.match_keys.key_rules import RULES
+from capi_assets.table_files import table_beside
 
 _COLUMN_OF = {key: column for column, key in CONTACT_FIELDS.items()}
 
-_REFUSED_WORDS = {
-    "missing": "A required column is empty.",
-    "not_allowed": "The value is none of those the column may have.",
-    "wrong_length": "The value is too short or too long.",
-    "nul_character": "The text holds a NUL character, which no database keeps; write it without.",
-    "not_a_number": "The value is no number; write 1234.56, without thousands or currency signs.",
-    "not_a_time": "The value is no time; write ISO 8601 with its zone, or epoch seconds.",
-    "not_a_time_excel_serial": "The value looks like an Excel serial number; export it as text with"
-    " its zone, such as 2026-11-20 13:05:06+01:00.",
-    "not_a_time_date_only": "The value looks like a date without a time; export the time with its"
-    " zone, such as 2026-11-20 13:05:06+01:00.",
-    "ambiguous_zone": "Several time zones have this abbreviation; write UTC or an offset, such as"
-    " +01:00.",
-    "outside_hour": "The row's time lies in another hour than its file; land it in its own hour.",
-    "negative": "The value is below zero; a refund is a status of its own.",
-    "too_large": "The value is larger than any order; check its unit.",
-    "not_a_list": "The value is not a JSON list.",
-    "not_an_object": "The value is not a JSON object.",
-}
+_REFUSED_WORDS: dict[str, str] = table_beside(__file__)
 
 
 def refused_words(entry: str) -> str:

@@ -1,6 +1,6 @@
 """The facts of `capi-assets report`: everything about a range of hours, from lake and ledger.
 
-Reads and computes; page.py draws the page of them, text.py words it, export.py writes the numbers.
+Reads and computes; page.py draws the page of them, text.py words it.
 
     report = gather(read_settings(), hours)
     Path("report.html").write_text(page(report))
@@ -45,7 +45,7 @@ _CHANGED = (pc.field("status") == "delivered") & (pc.field("reason") == PAYLOAD_
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that the page and the files show about `hours` (UTC), as of `now`.
+    """Everything that the page shows about `hours` (UTC), as of `now`.
 
     Attributes:
         health: `attribution_health` of these hours.

@@ -15,7 +15,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from capi_assets.commands.report import text
 from capi_assets.commands.report.facts import Report
-from capi_assets.commands.report.glossary import GLOSSARY
 from capi_assets.commands.report.reconciliation import agreement
 from capi_assets.commands.report.waterfall import (
     BarRow,
@@ -82,7 +81,6 @@ def page(report: Report) -> str:
             totals=rows,
             text_columns=header.index("Currency") + 1,
             reasons=text.reasons_table(report),
-            glossary=GLOSSARY,
         )
     )
 

@@ -1,7 +1,7 @@
 """`country`: the two-letter code of ISO 3166-1, from a code or a name.
 
 Codes and formal names come from `pycountry`, everyday names in the languages of shops from
-Unicode's CLDR, which `Babel` carries. The table here has only what neither knows.
+Unicode's CLDR, which `Babel` carries. countries.toml has only what neither knows.
 """
 
 from __future__ import annotations
@@ -16,44 +16,9 @@ import pycountry
 from capi_assets.meta.match_keys.digests import sha256
 from capi_assets.meta.match_keys.key_problems import Problem
 from capi_assets.meta.match_keys.text import ascii_digits, letters, lookup_key
+from capi_assets.table_files import table_beside
 
-# Codes: UK is reserved for GB by ISO, EL is what the European Union writes for Greece.
-# Names: short forms and old names that neither ISO 3166-1 nor CLDR lists.
-_ALIASES = {
-    "uk": "GB",
-    "el": "GR",
-    "great britain": "GB",
-    "britain": "GB",
-    "england": "GB",
-    "scotland": "GB",
-    "wales": "GB",
-    "northern ireland": "GB",
-    "ireland (northern)": "GB",
-    "america": "US",
-    "united states of america": "US",
-    "turkey": "TR",
-    "россия": "RU",
-    "macedonia": "MK",
-    "cape verde": "CV",
-    "ivory coast": "CI",
-    "swaziland": "SZ",
-    "burma": "MM",
-    "east timor": "TL",
-    "palestine": "PS",
-    "vatican": "VA",
-    "uae": "AE",
-    "emirates": "AE",
-    "ksa": "SA",
-    "hong kong sar": "HK",
-    "macao sar": "MO",
-    "congo (brazzaville)": "CG",
-    "congo (kinshasa)": "CD",
-    "dr congo": "CD",
-    "drc": "CD",
-    "guinea (equatorial)": "GQ",
-    "korea (south)": "KR",
-    "korea (north)": "KP",
-}
+_ALIASES: dict[str, str] = table_beside(__file__)
 # Of both Congos, depending on the language.
 _AMBIGUOUS = frozenset({"kongo"})
 # The languages that shops print addresses in, those with the most shops first: CLDR's names are

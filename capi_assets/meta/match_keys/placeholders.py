@@ -3,7 +3,7 @@
 Hashed and sent, one such word would make all its strangers one person at Meta; as a key it would
 join every order to every visit. So it counts as no value in every text key of visits and orders,
 before anything is matched, supplied, hashed or sent, and is reported as `placeholder`.
-docs/normalisation.md prints these tables. `is_placeholder` and `placeholders` read the same ones.
+The tables are in placeholders.toml; docs/normalisation.md prints them.
 
     is_placeholder("external_id", "{{user_id}}")  # True
     is_placeholder("ln", "Na")  # False: people are called so
@@ -18,58 +18,23 @@ import pyarrow.compute as pc
 
 from capi_assets.meta.match_keys.columns import map_distinct
 from capi_assets.meta.match_keys.key_problems import Problem
+from capi_assets.table_files import table_beside
 
-IN_EVERY_KEY = frozenset(
-    {"null", "(null)", "<null>", "undefined", "none", "(none)", "<none>", "n/a", "(n/a)", "#n/a"}
-    | {"(not set)", "not set", "(not provided)", "not provided", "not available", "not applicable"}
-    | {"not specified", "unspecified", "unknown", "(unknown)", "anonymous", "empty", "(empty)"}
-    | {"<empty>", "no value", "nullnull", "undefinedundefined", r"\n", "[object object]"}
-)
-"""In any letter case, quoted or not; nearly every cell with one of these is a missing value."""
+_TABLE = table_beside(__file__)
+IN_EVERY_KEY = frozenset(_TABLE["in_every_key"])
+NOT_IN_NAMES = frozenset(_TABLE["not_in_names"])
+PLAIN_KEYS = frozenset(_TABLE["plain_keys"])
+PLACEHOLDER_MAILBOXES: list[str] = _TABLE["mailboxes"]
+SAME_ON_BOTH_SIDES: list[str] = _TABLE["same_on_both_sides"]
+SHAPES: dict[str, str] = _TABLE["shapes"]
 
 SURNAMES = frozenset({"Null"})
 """Spelled like this, a last name: systems write `null` or `NULL`, people have been called Null."""
-
-NOT_IN_NAMES = frozenset(
-    {"nan", "nil", "na", "n.a.", "anon", "guest", "false", "true", "-1"} | {"xxx", "xxxx", "xxxxx"}
-)
-"""In every key but names, places and countries: Nan is a city and a first name, Nil a first name,
-Na and Guest are surnames, and NA is the code of Namibia and of Naples."""
-
-PLAIN_KEYS = frozenset(
-    {"event_id", "dataset_id", "visit_id", "fbclid", "fbc", "fbp", "client_ip_address"}
-    | {"client_user_agent", "page_url", "event_source_url", "referrer_url", "subscription_id"}
-    | {"lead_id", "fb_login_id", "anon_id", "madid"}
-)
-"""The landed columns that are not hashed and in which a placeholder counts as no value."""
 
 COUNTED = frozenset({"order_id", "visit_id"})
 """Ids that may be numbers counted from 0 or below."""
 
 NAME_KEYS = frozenset({"fn", "ln", "ct", "st", "country"})
-
-SHAPES = {
-    "only punctuation: `-`, `--`, `?`, `{}`": r"[\s!-/:-@\[-`{-~\u2013\u2014\u2026]+",
-    "zeros, grouped or not: `0`, `00000`, `0000-00-00`, an empty UUID": r"[0\s.:/t-]*0[0\s.:/t-]*",
-    "`{{user_id}}`, `${id}`, `{user.id}`": r"\$?\{.*\}",
-    "`<%= id %>`, `<user_id>`": r"<.*>",
-    "`[[id]]`, `[%id%]`": r"\[[\[%].*[%\]]\]",
-    "`%s`, `%d`, `%id%`, `%%ID%%`": r"%(?:[sdi@]|.*%)",
-    "`$user_id`": r"\$[a-z_][a-z_.]*",
-    "`__CLICKID__`": r"__[a-z_]+__",
-    r"`*\|EMAIL\|*`": r"\*\|.*\|\*",
-}
-"""Forms of placeholders, as examples and patterns of the lower-case text: template variables that
-were never filled in, punctuation, zeros."""
-
-PLACEHOLDER_MAILBOXES = (
-    *("null", "undefined", "none", "nan", "unknown", "anonymous", "guest", "noreply", "no-reply"),
-    *("donotreply", "do-not-reply", "noemail", "no-email", "nomail", "no-mail", "notprovided"),
-)
-"""Local parts of addresses that shops fill in for customers without one."""
-
-SAME_ON_BOTH_SIDES = ("test", "na", "a", "x", "asdf", "example", "email", "mail")
-"""Words that are a placeholder before the @ if the domain begins with the same one."""
 
 _LONGEST = 64  # characters; no template variable is longer, and page addresses need no check
 _IN_OTHER_KEYS = IN_EVERY_KEY | NOT_IN_NAMES

@@ -1,8 +1,9 @@
 """The sample shop: days of visits and orders of fictional people, of any size, reproducible.
 
 A row depends only on the seed, its hour and its place in the hour, so hours can be generated in
-any order and again. What was planted (no consent, broken rows, repeats, outages) is counted by
-`Shop.truth`. files.py writes the landing files. Called by the demo, by tests and benchmarks.
+any order and again. What was planted (no consent, broken rows, repeats, outages) is in the columns
+PLANTED of `Shop.landings`. files.py writes the landing files. Called by the demo, by tests and
+benchmarks.
 
     shop = Shop(seed=7, visits_per_day=12_000, opened=start)
     shop.orders(start, start + timedelta(hours=1))  # a pa.Table of landing rows
@@ -17,11 +18,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from capi_assets.sandbox.shop import ground_truth
 from capi_assets.sandbox.shop.customers import where, with_column
 from capi_assets.sandbox.shop.keyed_random import Flags, Ints, KeyedRandom
 from capi_assets.sandbox.shop.orders import Orders
@@ -153,15 +152,6 @@ class Shop:
         for key in _LOST_KEYS:
             columns[key] = where(~lost, columns[key])
         return lost
-
-    def origins(self, start: datetime, end: datetime) -> Any:
-        """order_id and visit_id of the visit that each order came from (null: from none)."""
-        return ground_truth.origins(self.landings("orders", start, end))
-
-    def truth(self, start: datetime, end: datetime, until: datetime | None = None) -> pd.DataFrame:
-        """What was planted, counted per hour; see `truth.count`."""
-        orders = self.landings("orders", start, end, until)
-        return ground_truth.count(self.landings("visits", start, end, until), orders, start, end)
 
 
 def _blocks(counts: Ints) -> Iterator[slice]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -10,14 +9,13 @@ import pandas as pd
 import pyarrow as pa
 
 from capi_assets.sandbox.shop.orders import MISTAKES
+from capi_assets.sandbox.shop.shop import Shop
 
 _OUTCOMES = ["broken", "unconfirmed", "unconsented", "weak", "sound"]
 COLUMNS = ["visits", "orders", "repeats", *_OUTCOMES, *MISTAKES]
 
 
-def count(
-    visits: Iterable[Any], orders: Iterable[Any], start: datetime, end: datetime
-) -> pd.DataFrame:
+def truth(shop: Shop, start: datetime, end: datetime) -> pd.DataFrame:
     """One row per hour of `[start, end)` (index `hour`, UTC), whole numbers.
 
     `visits` and `orders` (distinct) that land, and `repeats`, the rows beyond each order's first.
@@ -28,16 +26,18 @@ def count(
     hours = pd.date_range(
         pd.Timestamp(start).floor("h"), end, freq="h", inclusive="left", name="hour"
     ).tz_convert("UTC")
-    per_hour = [_orders(block) for block in orders] + [_visits(block) for block in visits]
+    per_hour = [_orders(block) for block in shop.landings("orders", start, end)]
+    per_hour += [_visits(block) for block in shop.landings("visits", start, end)]
     counted = pd.concat(per_hour).groupby(level=0).sum()
     seconds = counted.index.to_numpy(dtype="int64") * 3_600
     counted.index = pd.to_datetime(seconds, unit="s", utc=True)
     return counted.reindex(index=hours, columns=COLUMNS).fillna(0).astype("int64")
 
 
-def origins(orders: Iterable[Any]) -> Any:
-    """order_id and visit_id, one row per order."""
-    rows = pa.concat_tables(block.select(["_order", "_origin"]) for block in orders)
+def origins(shop: Shop, start: datetime, end: datetime) -> Any:
+    """order_id and visit_id of the visit that each order came from (null: from none)."""
+    blocks = shop.landings("orders", start, end)
+    rows = pa.concat_tables(block.select(["_order", "_origin"]) for block in blocks)
     distinct = rows.group_by(["_order", "_origin"], use_threads=False).aggregate([])
     return distinct.rename_columns(["order_id", "visit_id"])
 
