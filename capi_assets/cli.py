@@ -442,19 +442,25 @@ def views() -> None:
 @click.argument("order_id")
 @click.option("--hour", metavar="HOUR", help="e.g. 2026-11-19-19:00; default: the newest.")
 @click.option("--event-name", metavar="NAME", help="If several events have the order id.")
-@click.option(
-    "--hash", "typed", nargs=2, metavar="KEY VALUE",
-    help="Show which normalisation of VALUE produces the digest sent as KEY (em, ph ...). Use - to"
-    " be prompted, so that VALUE stays out of your shell's history.",
-)  # fmt: skip
-@click.option("--country", metavar="CC", help="Country of VALUE, e.g. DE.")
 @_json_option
-def explain(order_id: str, hour: str | None, **options: Any) -> None:
+def explain(order_id: str, hour: str | None, event_name: str | None, for_programs: bool) -> None:
     """Show the full history of one order: its row, visit, event and attempts, and what to do."""
-    from capi_assets.commands.explain.run import explain_here
+    from capi_assets.commands.explain.as_json import as_json
+    from capi_assets.commands.explain.facts import explain
+    from capi_assets.commands.explain.find_order import UnknownOrderError
+    from capi_assets.commands.explain.page import show
+    from capi_assets.delivery.ledger.ledger import LedgerError
+    from capi_assets.lake import LakeError
 
     at = _hours(hour, hour)[0] if hour else None
-    explain_here(_settings(), order_id, at, **options)
+    try:
+        history = explain(_settings(), order_id, hour=at, event_name=event_name)
+    except (UnknownOrderError, LakeError, LedgerError) as error:
+        raise click.ClickException(str(error)) from None
+    if for_programs:
+        click.echo(json.dumps(as_json(history), indent=2))
+    else:
+        show(history, Console())
 
 
 @main.command()
