@@ -108,7 +108,7 @@ def _report(
         "CAPI_LEDGER_URL": f"sqlite:///{out.parent / 'ledger.db'}",
     }  # fmt: skip
     return subprocess.run(
-        [CAPI, "report", "--from", hour_key(first), "--to", hour_key(last), "--out", out],
+        [CAPI, "report", f"{hour_key(first)}...{hour_key(last)}", "--out", out],
         cwd=out.parent, env={**clean, **settings}, capture_output=True, text=True, timeout=120,
         check=False,
     )  # fmt: skip
@@ -203,5 +203,5 @@ def test_an_hour_and_a_range_without_data_are_told_too(lake: Lake, tmp_path: Pat
 
 def test_a_mistyped_hour_is_refused(lake: Lake, tmp_path: Path) -> None:
     done = _report(lake, tmp_path / "x.html", FIRST, FIRST - HOUR)
-    assert (done.returncode, "--to is before --from" in done.stderr) == (2, True)
+    assert (done.returncode, "its last hour is before its first" in done.stderr) == (2, True)
     assert not (tmp_path / "x.html").exists()
