@@ -24,14 +24,23 @@ Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 _json_option = click.option("--json", "for_programs", is_flag=True, help="Print JSON.")
 
 
-def _range_options(*, required: bool) -> Decorator:
-    first = click.option(
-        "--from", "first", required=required, metavar="HOUR", help="e.g. 2026-11-19-19:00"
-    )
-    last = click.option(
-        "--to", "last", required=required, metavar="HOUR", help="The last hour (inclusive)."
-    )
-    return lambda command: first(last(command))
+def _hours(context: click.Context, parameter: click.Parameter, text: str) -> list[datetime]:
+    """The hours of a range as alerts and the UI write it: `A...B`, `[A...B]` or `A`."""
+    from capi_assets.hours import HOUR, hours_between, key_hour
+
+    first, dots, last = text.strip().removeprefix("[").removesuffix("]").partition("...")
+    try:
+        hours = hours_between(
+            key_hour(first.strip()), key_hour((last if dots else first).strip()) + HOUR
+        )
+    except ValueError:
+        raise click.BadParameter("write hours like 2026-11-19-19:00") from None
+    if not hours:
+        raise click.BadParameter("its last hour is before its first")
+    return hours
+
+
+_range_argument = click.argument("hours", metavar="RANGE", callback=_hours)
 
 
 def _folder_option(default: Path) -> Decorator:
@@ -206,27 +215,20 @@ def gaps() -> None:
 
 
 @main.command()
-@click.argument("hours_range", metavar="[RANGE]", required=False)
-@_range_options(required=False)
+@_range_argument
 @_json_option
-def plan(hours_range: str | None, first: str | None, last: str | None, for_programs: bool) -> None:
+def plan(hours: list[datetime], for_programs: bool) -> None:
     """Show what materializing a range of hours would send, and what it cannot recover.
 
     RANGE is a range as in alerts and the UI, e.g. 2026-11-19-19:00...2026-11-20-03:00, or one
-    hour. Alternatively, use --from and --to.
+    hour, for all commands.
     """
-    from capi_assets.commands.plan import as_json, as_table, backfill_plan_for, range_ends
+    from capi_assets.commands.plan import as_json, as_table, backfill_plan_for
     from capi_assets.coverage.formatting import count
     from capi_assets.lake import Lake
     from capi_assets.policies import delivery_policy, open_ledger
 
-    if (hours_range is None) == (first is None and last is None):
-        raise click.UsageError("use either RANGE, or --from and --to")
-    if hours_range is not None:
-        first, last = range_ends(hours_range)
-    if first is None or last is None:
-        raise click.UsageError("use --from and --to together")
-    settings, hours = _settings(), _hours(first, last)
+    settings = _settings()
     now = settings.now or datetime.now(UTC)
     with open_ledger(settings) as ledger:
         backfill = backfill_plan_for(
@@ -262,7 +264,7 @@ def plan(hours_range: str | None, first: str | None, last: str | None, for_progr
 
 
 @main.command()
-@_range_options(required=True)
+@_range_argument
 @click.option(
     "--decision", type=click.Choice(["resend", "write-off", "retry"]), required=True,
     help="Unknown outcome: resend, at the risk of counting twice, or write off as lost. Rejected by"
@@ -277,7 +279,7 @@ def plan(hours_range: str | None, first: str | None, last: str | None, for_progr
 @click.option("--dataset", metavar="ID", help="Only events of this dataset.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def resolve(
-    first: str, last: str, decision: str, who: str, why: str, event_ids: tuple[str, ...],
+    hours: list[datetime], decision: str, who: str, why: str, event_ids: tuple[str, ...],
     reason: str | None, dataset: str | None, yes: bool,
 ) -> None:  # fmt: skip
     """Resolve events whose outcome is unknown after 48 hours, or that Meta rejected.
@@ -290,7 +292,7 @@ def resolve(
     from capi_assets.lake import Lake
     from capi_assets.policies import delivery_policy, open_ledger
 
-    settings, hours, console = _settings(), _hours(first, last), Console()
+    settings, console = _settings(), Console()
     now = settings.now or datetime.now(UTC)
     try:
         decided = Decision(command.KINDS[decision], who, why)
@@ -344,26 +346,26 @@ _EFFECTS = {
 
 
 @main.command()
-@_range_options(required=True)
+@_range_argument
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("report.html"),
     show_default=True, help="HTML file to write.",
 )  # fmt: skip
-def report(first: str, last: str, out: Path) -> None:
+def report(hours: list[datetime], out: Path) -> None:
     """Write an HTML report on the outcome of a range of hours, for colleagues."""
     from capi_assets.commands.report.facts import gather
     from capi_assets.commands.report.page import page
 
-    report = gather(_settings(), _hours(first, last))
+    report = gather(_settings(), hours)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page(report), encoding="utf-8")
     click.echo(f"Written: {out}")
 
 
 @main.command()
-@_range_options(required=True)
+@_range_argument
 @_json_option
-def reconcile(first: str, last: str, for_programs: bool) -> None:
+def reconcile(hours: list[datetime], for_programs: bool) -> None:
     """Show Meta's event counts compared with the ledger's. Stores nothing.
 
     Exits with 1 if there is a lasting, unexplained difference.
@@ -371,7 +373,7 @@ def reconcile(first: str, last: str, for_programs: bool) -> None:
     from capi_assets.commands import reconcile as command
     from capi_assets.lake import LakeError
 
-    settings, hours = _settings(), _hours(first, last)
+    settings = _settings()
     try:
         result = command.compare(settings, hours, settings.now or datetime.now(UTC))
     except (LakeError, ValueError) as error:
@@ -405,25 +407,26 @@ def rebuild() -> None:
 
 
 @main.command()
-@click.argument("hours_range", metavar="RANGE")
+@_range_argument
 @click.option("--table", type=click.Choice(["visits", "orders"]), required=True)
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-def forget(hours_range: str, table: str, yes: bool) -> None:
+def forget(hours: list[datetime], table: str, yes: bool) -> None:
     """Delete the stored hours of RANGE from a table, with their quarantined rows.
 
     For rows that were removed at the source on purpose: an absent source alone removes nothing.
-    Events that Meta already has stay delivered. RANGE is as in `capi-assets plan`.
+    Events that Meta already has stay delivered.
     """
-    from capi_assets.commands.plan import range_ends
     from capi_assets.coverage.formatting import count
+    from capi_assets.hours import hour_key
     from capi_assets.lake import Lake
 
-    hours, lake = _hours(*range_ends(hours_range)), Lake(_settings().lake)
+    lake = Lake(_settings().lake)
     if not yes:
         click.confirm(f"Delete up to {count(len(hours), 'hour')} of {table}?", abort=True)
     removed = lake.remove(table, hours)
     lake.remove(f"quarantined_{table}", hours)
-    click.echo(f"Deleted {count(len(removed), 'hour')} of {table}; now materialize {hours_range}.")
+    again = f"{hour_key(hours[0])}...{hour_key(hours[-1])}"
+    click.echo(f"Deleted {count(len(removed), 'hour')} of {table}; now materialize {again}.")
 
 
 @main.command()
@@ -440,21 +443,31 @@ def views() -> None:
 
 @main.command()
 @click.argument("order_id")
-@click.option("--hour", metavar="HOUR", help="e.g. 2026-11-19-19:00; default: the newest.")
-@click.option("--event-name", metavar="NAME", help="If several events have the order id.")
 @click.option(
-    "--hash", "typed", nargs=2, metavar="KEY VALUE",
-    help="Show which normalisation of VALUE produces the digest sent as KEY (em, ph ...). Use - to"
-    " be prompted, so that VALUE stays out of your shell's history.",
+    "--hour", metavar="HOUR", help="e.g. 2026-11-19-19:00; default: the newest.",
+    callback=lambda context, option, text: _hours(context, option, text)[0] if text else None,
 )  # fmt: skip
-@click.option("--country", metavar="CC", help="Country of VALUE, e.g. DE.")
+@click.option("--event-name", metavar="NAME", help="If several events have the order id.")
 @_json_option
-def explain(order_id: str, hour: str | None, **options: Any) -> None:
+def explain(
+    order_id: str, hour: datetime | None, event_name: str | None, for_programs: bool
+) -> None:
     """Show the full history of one order: its row, visit, event and attempts, and what to do."""
-    from capi_assets.commands.explain.run import explain_here
+    from capi_assets.commands.explain.as_json import as_json
+    from capi_assets.commands.explain.facts import explain
+    from capi_assets.commands.explain.find_order import UnknownOrderError
+    from capi_assets.commands.explain.page import show
+    from capi_assets.delivery.ledger.ledger import LedgerError
+    from capi_assets.lake import LakeError
 
-    at = _hours(hour, hour)[0] if hour else None
-    explain_here(_settings(), order_id, at, **options)
+    try:
+        history = explain(_settings(), order_id, hour=hour, event_name=event_name)
+    except (UnknownOrderError, LakeError, LedgerError) as error:
+        raise click.ClickException(str(error)) from None
+    if for_programs:
+        click.echo(json.dumps(as_json(history), indent=2))
+    else:
+        show(history, Console())
 
 
 @main.command()
@@ -478,18 +491,6 @@ def _play(scenario: Scenario, folder: Path, **options: int) -> None:
     except FileExistsError as error:
         raise click.ClickException(str(error)) from None
     raise SystemExit(0 if passed else 1)
-
-
-def _hours(first: str, last: str) -> list[datetime]:
-    from capi_assets.hours import HOUR, hours_between, key_hour
-
-    try:
-        hours = hours_between(key_hour(first), key_hour(last) + HOUR)
-    except ValueError:
-        raise click.BadParameter("write hours like 2026-11-19-19:00") from None
-    if not hours:
-        raise click.BadParameter("--to is before --from")
-    return hours
 
 
 def _settings() -> Settings:

@@ -54,12 +54,6 @@ class BackfillPlan:
         return partition_ranges_text(f"{first}...{last}" for first, last in key_ranges(hours))
 
 
-def range_ends(text: str) -> tuple[str, str]:
-    """First and last key of a range as alerts and the UI write it: `A...B`, `[A...B]` or `A`."""
-    first, dots, last = text.strip().removeprefix("[").removesuffix("]").partition("...")
-    return (first.strip(), last.strip()) if dots else (first, first)
-
-
 def backfill_plan_for(
     lake: Lake, ledger: Ledger, hours: Sequence[datetime], now: datetime, policy: Policy
 ) -> BackfillPlan:

@@ -20,7 +20,7 @@ from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.coverage.formatting import deadline, format_utc, money
 from capi_assets.coverage.gaps import total_money
-from capi_assets.delivery.identity import known_of
+from capi_assets.delivery.identity import identity_of, known_of
 from capi_assets.delivery.ledger.decisions import (
     DecisionKind,
     decidable,
@@ -86,12 +86,19 @@ def select_events(
     if event_ids:
         rows = rows.filter(pc.is_in(rows["event_id"], pa.array(event_ids, pa.string())))
     in_time = chosen = decidable(rows, kind, now)
+    identities = identity_of(events).combine_chunks()
+
+    def known_rows(planned: pa.Table) -> pa.Table:
+        """The ledger's rows of planned events, which lack columns that `known_of` compares."""
+        positions = pc.index_in(identity_of(planned), value_set=identities)
+        return known_of(known, events.take(positions))
+
     if kind == "retry":
         attempts = ledger.attempts_for(in_time)
-        chosen = in_time.filter(surely_not_at_meta(known_of(known, in_time), attempts))
+        chosen = in_time.filter(surely_not_at_meta(known_rows(in_time), attempts))
     return Selection(
         events=chosen,
-        known=known_of(known, chosen),
+        known=known_rows(chosen),
         too_late=rows.num_rows - in_time.num_rows,
         maybe_at_meta=in_time.num_rows - chosen.num_rows,
         not_found=sorted(set(event_ids) - set(rows["event_id"].to_pylist())),

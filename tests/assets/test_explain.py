@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -40,8 +39,8 @@ def cli(world: AssetHarness, monkeypatch: pytest.MonkeyPatch) -> Explained:
 class Explained:
     """Runs the command and holds it to its privacy each time."""
 
-    def __call__(self, *arguments: str, fails: bool = False, typed: str | None = None) -> Result:
-        result = CliRunner().invoke(main, ["explain", *arguments], input=typed)
+    def __call__(self, *arguments: str, fails: bool = False) -> Result:
+        result = CliRunner().invoke(main, ["explain", *arguments])
         assert result.exit_code == (1 if fails else 0), (result.output, result.exception)
         for secret in SECRETS:
             assert secret.lower() not in result.output.lower(), secret
@@ -249,63 +248,3 @@ def test_an_order_may_be_in_what_could_not_be_read(world: AssetHarness, cli: Exp
     assert "It may be among rows that could not be read: " in told
     assert "cut.jsonl line 1" in told
     assert "open.csv" in told
-
-
-def test_hash_names_the_spelling_that_makes_the_digest(world: AssetHarness, cli: Explained) -> None:
-    hour = world.hour(3)
-    land(
-        world,
-        hour,
-        order_of(hour, order_id="tagged"),
-        order_of(hour, order_id="plain", email="ana.person@example.com"),
-        order_of(hour, order_id="phone", phone="+44 7700 900123"),
-        order_of(hour, order_id="national", phone=sha256(b"07700900123").hexdigest()),
-        order_of(hour, order_id="hashed", phone=sha256(b"447700900123\n").hexdigest()),
-    )
-    world.run(hour)
-    for order_id, key, typed, spelling in (
-        ("tagged", "email", "  ANA.PERSON+shop@example.com", "as normalised by capi-assets"),
-        ("plain", "em", " Ana.Person@Example.com", "as normalised by capi-assets"),
-        ("phone", "ph", "0044 7700900123", "as normalised by capi-assets"),
-        ("national", "ph", "07700 900123", "its digits"),
-        ("hashed", "ph", "+44 7700 900123", "followed by a line feed"),
-    ):
-        found = cli.json(order_id, "--hash", key, typed)["hash"]
-        equal = [each["name"] for each in found["spellings"] if found["key"] in each["equals"]]
-        assert any(spelling in name for name in equal), (order_id, typed, equal, found["answer"])
-
-
-def test_hash_says_so_when_nothing_fits_or_another_key_does(
-    world: AssetHarness, cli: Explained
-) -> None:
-    hour = world.hour(3)
-    land(world, hour, order_of(hour, external_id="ana.person@example.com"))
-    world.run(hour)
-    page = cli.page("o1", "--hash", "em", "someone.else@nowhere.invalid")
-    assert "No: none of" in page
-    assert "someone.else" not in page
-    assert "The event has no ph" in cli.page("o1", "--hash", "ph", "+44 20 7946 0000")
-    mixed = cli.page("o1", "--hash", "em", "ana.person@example.com")
-    assert "external_id" in mixed
-    assert "columns may be mixed up" in mixed
-
-
-def test_a_value_can_be_typed_without_being_shown(world: AssetHarness, cli: Explained) -> None:
-    hour = world.hour(3)
-    land(world, hour, order_of(hour, event_source_url="https://shop.example/thanks"))
-    world.run(hour)
-    told = cli("o1", "--hash", "em", "-", "--json", typed=f"{EMAIL}\n")
-    assert "Yes: as normalised by capi-assets" in told.stdout
-    written = [path for path in world.root.rglob("*") if path.is_file()]
-    for path in written:
-        assert "landing" in path.parts or b"ana.person" not in path.read_bytes().lower(), path
-
-
-def test_a_key_that_is_none_is_a_usage_error(world: AssetHarness, cli: Explained) -> None:
-    hour = world.hour(3)
-    land(world, hour, order_of(hour))
-    world.run(hour)
-    result = CliRunner().invoke(main, ["explain", "o1", "--hash", "emial", EMAIL])
-    assert result.exit_code == 2
-    assert "not a hashed match key" in result.output
-    assert EMAIL not in result.output

@@ -199,7 +199,7 @@ def test_reconcile_shows_both_sides_in_a_terminal(
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.chdir(world.root)
     before = world.stored_bytes("delivery_results")
-    asked = ["reconcile", "--from", hour_key(hour), "--to", hour_key(hour + HOUR)]
+    asked = ["reconcile", f"{hour_key(hour)}...{hour_key(hour + HOUR)}"]
     told = CliRunner().invoke(main, asked)
     assert told.exit_code == 0, told.output
     assert TOKEN not in told.output

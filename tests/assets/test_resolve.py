@@ -47,7 +47,7 @@ def resolve(
         "CAPI_NOW": now.isoformat(),
         "COLUMNS": "200",
     }
-    whole = ["resolve", "--from", hour_key(hour), "--to", hour_key(hour), "--who", "Ada"]
+    whole = ["resolve", hour_key(hour), "--who", "Ada"]
     return CliRunner().invoke(main, [*whole, "--why", "seen", *options], env=env, input=answer)
 
 

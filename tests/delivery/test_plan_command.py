@@ -54,16 +54,9 @@ def test_it_counts_what_can_be_saved_and_what_cannot() -> None:
     assert found["ranges"] == f"[{KEYS[0]}...{KEYS[1]}]"
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        [f"[{KEYS[0]}...{KEYS[1]}]"],
-        [f" {KEYS[0]} ... {KEYS[1]} "],
-        ["--from", KEYS[0], "--to", KEYS[1]],
-    ],
-)
-def test_a_range_may_be_written_in_any_way_it_is_shown(arguments: list[str]) -> None:
-    assert asked(*arguments, "--json").output == asked(f"{KEYS[0]}...{KEYS[1]}", "--json").output
+@pytest.mark.parametrize("written", [f"[{KEYS[0]}...{KEYS[1]}]", f" {KEYS[0]} ... {KEYS[1]} "])
+def test_a_range_may_be_written_in_any_way_it_is_shown(written: str) -> None:
+    assert asked(written, "--json").output == asked(f"{KEYS[0]}...{KEYS[1]}", "--json").output
 
 
 def test_one_hour_is_a_range() -> None:
@@ -73,7 +66,7 @@ def test_one_hour_is_a_range() -> None:
 
 
 def test_what_to_paste_into_the_ui_is_printed_whole_on_one_line() -> None:
-    lines = asked("--from", KEYS[0], "--to", KEYS[5]).output.splitlines()
+    lines = asked(f"{KEYS[0]}...{KEYS[5]}").output.splitlines()
     assert f"To launch in the UI, as custom partitions: [{KEYS[0]}...{KEYS[1]}]" in lines
 
 
@@ -95,11 +88,9 @@ def test_it_plans_by_what_the_ledger_knows_and_changes_nothing(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "use either RANGE, or --from and --to"),
-        ([KEYS[0], "--from", KEYS[0]], "use either RANGE, or --from and --to"),
-        (["--from", KEYS[0]], "use --from and --to together"),
+        ([], "Missing argument 'RANGE'"),
         (["yesterday"], "write hours like"),
-        ([f"{KEYS[1]}...{KEYS[0]}"], "is before"),
+        ([f"{KEYS[1]}...{KEYS[0]}"], "before its first"),
         ([f"{KEYS[1]}..."], "write hours like"),
     ],
 )

@@ -7,7 +7,6 @@ from typing import Any
 from capi_assets.commands.explain import masking
 from capi_assets.commands.explain.facts import OrderHistory
 from capi_assets.commands.explain.find_order import hour_of
-from capi_assets.commands.explain.spellings import SpellingCheck
 from capi_assets.commands.explain.text import (
     answer_words,
     columns,
@@ -18,7 +17,7 @@ from capi_assets.commands.explain.text import (
 from capi_assets.hours import hour_key
 
 
-def as_json(history: OrderHistory, check: SpellingCheck | None = None) -> dict[str, Any]:
+def as_json(history: OrderHistory) -> dict[str, Any]:
     """The content of the page: times in ISO 8601, shapes and shortened digests as on the page."""
     row = history.order or history.quarantined[0]
     return {
@@ -69,16 +68,4 @@ def as_json(history: OrderHistory, check: SpellingCheck | None = None) -> dict[s
             for each in history.attempts
         ],
         "to_do": history.to_do,
-        **({"hash": _check_json(check)} if check else {}),
     }  # fmt: skip
-
-
-def _check_json(check: SpellingCheck) -> dict[str, Any]:
-    return {
-        "key": check.key,
-        "answer": check.sentence,
-        "spellings": [
-            {"name": each.name, "digest": masking.short(each.digest), "equals": list(each.sent_as)}
-            for each in check.tried
-        ],
-    }

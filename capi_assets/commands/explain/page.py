@@ -13,7 +13,6 @@ from rich.text import Text
 from capi_assets.commands.explain import masking
 from capi_assets.commands.explain.facts import Candidate, OrderHistory
 from capi_assets.commands.explain.find_order import Row, hour_of
-from capi_assets.commands.explain.spellings import SpellingCheck
 from capi_assets.commands.explain.text import (
     answer_words,
     columns,
@@ -27,7 +26,7 @@ from capi_assets.eligibility import WITHHELD_TEXTS
 from capi_assets.hours import hour_key
 
 
-def show(history: OrderHistory, console: Console, check: SpellingCheck | None = None) -> None:
+def show(history: OrderHistory, console: Console) -> None:
     """Prints the page; called by `capi-assets explain`."""
     console.print(_headline(history))
     sections = [("Order as stored", _as_stored(history))]
@@ -36,8 +35,6 @@ def show(history: OrderHistory, console: Console, check: SpellingCheck | None = 
         sections += [("Visit", _visit(history, history.order))]
     sections += [("Match keys", _match_keys(history)), ("Payload", _payload(history))]
     sections += [("Plan", _plan(history)), ("Attempts", _attempts(history))]
-    if check is not None:
-        sections.append(("Spelling check", _check(check)))
     for title, parts in sections:
         if content := list(parts):
             console.print(Text(f"\n{title}", style="bold"))
@@ -214,18 +211,6 @@ def _attempt_table(attempts: list[Row]) -> Table:
             row["fbtrace_id"] or "",
         )
     return table
-
-
-def _check(check: SpellingCheck) -> Iterator[RenderableType]:
-    yield Text(check.sentence, "green" if check.matching else "red")
-    yield _grid(
-        (
-            each.name,
-            masking.short(each.digest),
-            f"= {join_names(each.sent_as)}" if each.sent_as else "",
-        )
-        for each in check.tried
-    )
 
 
 def _table(*columns: str) -> Table:

@@ -7,8 +7,6 @@ from alembic import op
 
 revision = "0001"
 down_revision = None
-branch_labels = None
-depends_on = None
 
 _ROW_NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
@@ -73,9 +71,3 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("attempt_events_by_event", "attempt_events", ["ref"])
-
-
-def downgrade() -> None:
-    op.drop_table("attempt_events")
-    op.drop_table("attempts")
-    op.drop_table("events")

@@ -7,8 +7,6 @@ from alembic import op
 
 revision = "0002"
 down_revision = "0001"
-branch_labels = None
-depends_on = None
 
 _ROW_NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
@@ -34,10 +32,3 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("decision_events_by_event", "decision_events", ["ref"])
-
-
-def downgrade() -> None:
-    op.drop_table("decision_events")
-    op.drop_table("decisions")
-    op.drop_column("events", "withheld_reason")
-    op.drop_column("events", "withheld_at")

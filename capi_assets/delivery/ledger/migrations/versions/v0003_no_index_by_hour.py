@@ -6,13 +6,7 @@ from alembic import op
 
 revision = "0003"
 down_revision = "0002"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
     op.drop_index("events_by_hour", "events")
-
-
-def downgrade() -> None:
-    op.create_index("events_by_hour", "events", ["hour"])

@@ -7,15 +7,8 @@ from alembic import op
 
 revision = "0004"
 down_revision = "0003"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
     op.add_column("events", sa.Column("person", sa.Text))
     op.create_index("events_by_order", "events", ["dataset_id", "event_name", "order_id"])
-
-
-def downgrade() -> None:
-    op.drop_index("events_by_order", "events")
-    op.drop_column("events", "person")
