@@ -5,8 +5,8 @@ phone and on paper, and follows light and dark.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from capi_assets.commands.report import text
 from capi_assets.commands.report.facts import Report
-from capi_assets.commands.report.over_time import coverage_bars, freshness_bars, match_key_bars
 from capi_assets.commands.report.reconciliation import agreement
 from capi_assets.commands.report.waterfall import (
     BarRow,
@@ -25,7 +24,9 @@ from capi_assets.commands.report.waterfall import (
     waterfall_headline,
     waterfall_totals,
 )
-from capi_assets.coverage.buckets import buckets_of
+from capi_assets.coverage import charts
+from capi_assets.coverage.buckets import Buckets, buckets_of
+from capi_assets.coverage.charts import NARROW, WIDE, Chart, GapBand
 from capi_assets.coverage.formatting import count, format_duration, format_utc
 from capi_assets.coverage.freshness import freshness
 from capi_assets.coverage.gap_history import GapHistory
@@ -33,8 +34,8 @@ from capi_assets.coverage.match_key_shares import match_key_shares
 from capi_assets.hours import HOUR
 from capi_assets.meta.limits import WINDOW
 
-_MAX_BUCKETS = 36
-"""Rows over time: a month by day, a week by six hours, and still one page on paper."""
+_MAX_BUCKETS = {WIDE: 192, NARROW: 96}
+"""Bars per chart: below four pixels each they can no longer be told apart."""
 
 _MAX_GAPS = 30
 """Gaps told in full; a page with more is not read."""
@@ -45,13 +46,15 @@ _URGENT = timedelta(hours=24)
 
 @dataclass(frozen=True)
 class _Figure:
-    """A titled figure: lines of text and bars in HTML."""
+    """A titled figure: bars in HTML, or a chart over time drawn for a page and for a phone."""
 
     name: str
     title: str
     hint: str
-    bars: Bars | None
     headline: Sequence[str] = ()
+    bars: Bars | None = None
+    legend: Sequence[tuple[str, str]] = ()
+    svgs: dict[str, str] = field(default_factory=dict)
 
 
 def page(report: Report) -> str:
@@ -90,74 +93,100 @@ def _largest(histories: Sequence[GapHistory]) -> list[tuple[int, GapHistory]]:
 
 
 def _figures(report: Report, totals: WaterfallTotals) -> list[_Figure]:
-    buckets = buckets_of(report.hours, _MAX_BUCKETS)
-    delays = freshness(report.deliveries, buckets)
-    shares = match_key_shares(report.match_keys, buckets)
-    histories = report.histories
-    over_time = coverage_bars(report.health, report.late, delays, histories, buckets)
+    bands = [
+        GapBand(str(number), h.gap.first_hour, h.gap.last_hour, h.is_over, h.gap.first_deadline)
+        for number, h in enumerate(report.histories, 1)
+    ]
     figures = [
         _Figure(
             "waterfall",
             "From order to Meta",
             "Read downwards: each row takes its orders off, until those that reached Meta are"
             " left.",
-            waterfall_bars(totals),
             waterfall_headline(totals),
+            waterfall_bars(totals),
         ),
-        _Figure(
+        _over_time(
             "coverage",
             "Coverage over time",
-            f"The share of eligible orders at Meta, a row per {buckets.label} (UTC). Late orders"
-            " were delivered after their hour was due.",
-            *over_time,
-        ),
-        _Figure(
-            "deadlines",
-            "Time left",
-            "How much of Meta’s seven days is left for the first order of each open gap.",
-            _deadline_bars(histories, report.now),
-        ),
-        _Figure(
-            "keys",
-            "Match keys",
-            f"Lowest: the {buckets.label} with the smallest share. A drop means the tracker"
-            " stopped sending the key.",
-            *match_key_bars(shares, buckets),
-        ),
-        _Figure(
-            "freshness",
-            "Freshness",
-            "Time from the order to Meta’s acceptance, and the limits that Meta recommends.",
-            *freshness_bars(delays),
+            "Above, the share of eligible orders at Meta; below, all orders. Gaps carry their"
+            " number.",
+            report.hours,
+            lambda buckets, width: charts.coverage_chart(
+                report.health, report.late, bands, buckets, width=width
+            ),
         ),
     ]
-    return [figure for figure in figures if figure.bars or figure.headline]
+    if deadlines := _deadline_bars(bands, report.now):
+        figures.append(
+            _Figure(
+                "deadlines",
+                "Time left",
+                "How much of Meta’s seven days is left for the first order of each open gap.",
+                bars=deadlines,
+            )
+        )
+    return [
+        *figures,
+        _over_time(
+            "keys",
+            "Match keys over time",
+            "The higher a row, the more events carry the key. A drop means the tracker stopped"
+            " sending it.",
+            report.hours,
+            lambda buckets, width: charts.match_keys_chart(
+                match_key_shares(report.match_keys, buckets), buckets, width=width
+            ),
+        ),
+        _over_time(
+            "freshness",
+            "Freshness",
+            "Time from the order to Meta’s acceptance, by the time of the order, on a logarithmic"
+            " scale.",
+            report.hours,
+            lambda buckets, width: charts.freshness_chart(
+                freshness(report.deliveries, buckets), buckets, width=width
+            ),
+        ),
+    ]
 
 
-def _deadline_bars(histories: Sequence[GapHistory], now: datetime) -> Bars | None:
+def _over_time(
+    name: str,
+    title: str,
+    hint: str,
+    hours: Sequence[datetime],
+    draw: Callable[[Buckets, int], Chart],
+) -> _Figure:
+    wide, narrow = (draw(buckets_of(hours, most), w) for w, most in _MAX_BUCKETS.items())
+    svgs = {"wide": wide.svg, "narrow": narrow.svg}
+    return _Figure(name, title, hint, wide.headline, legend=wide.legend, svgs=svgs)
+
+
+def _deadline_bars(bands: Sequence[GapBand], now: datetime) -> Bars | None:
     """A row per gap that can be recovered, the most urgent first."""
     ahead = sorted(
-        (until, number)
-        for number, history in enumerate(histories, 1)
-        if (until := history.gap.first_deadline) is not None and until > now
+        ((b.deadline, b.name) for b in bands if b.deadline is not None and b.deadline > now),
+        key=lambda item: item[0],
     )
     rows = [
         BarRow(
-            f"Gap {number}: until {format_utc(until)}",
+            f"Gap {name}: until {format_utc(until)}",
             "lost" if until - now <= _URGENT else "waiting",
             0,
             round(100 * min((until - now) / WINDOW, 1.0), 2),
             [format_duration(until - now)],
         )
-        for until, number in ahead[:_MAX_DEADLINES]
+        for until, name in ahead[:_MAX_DEADLINES]
     ]
     return Bars(rows, []) if rows else None
 
 
 @cache
 def _templates() -> Environment:
+    folders = [Path(__file__).parent / "templates", Path(charts.__file__).parent]
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=FileSystemLoader(folders),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
