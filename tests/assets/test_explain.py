@@ -309,3 +309,17 @@ def test_a_key_that_is_none_is_a_usage_error(world: AssetHarness, cli: Explained
     assert result.exit_code == 2
     assert "not a hashed match key" in result.output
     assert EMAIL not in result.output
+
+
+def test_attempts_of_another_order_with_the_same_id_are_named_as_such(
+    world: AssetHarness, cli: Explained
+) -> None:
+    earlier, later = world.hour(24), world.hour(2)
+    land(world, earlier, order_of(earlier))
+    assert world.run(earlier)
+    land(world, later, order_of(later, value=99.0, email="otto@example.net"))
+    assert world.run(later)
+    page = cli.page("o1")
+    assert "Now: invalid (identity_conflict)." in page
+    assert "These are of another order o1, which has the same event_id." in page
+    assert "These are of" not in cli.page("o1", "--hour", hour_key(earlier))
