@@ -206,6 +206,15 @@ def variable(field: str) -> str:
     return PREFIX + field.upper()
 
 
+def as_variable_text(value: Any) -> str:
+    """The value of a setting as a variable has it: `true`, `2026-11-01T00:00Z`."""
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%dT%H:%MZ}"
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def environment(folder: Path | None = None) -> dict[str, str]:
     """The process environment over the `.env` file of `folder` (default: working directory)."""
     dotenv = dotenv_values((folder or Path.cwd()) / ".env")

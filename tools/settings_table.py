@@ -6,13 +6,12 @@ while it differs. What a setting means is said in settings.py, not here.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
-from capi_assets.settings import Settings, variable
+from capi_assets.settings import Settings, as_variable_text, variable
 
 README = Path(__file__).parents[1] / "README.md"
 BEGIN = "<!-- settings: written by `python -m tools.settings_table` -->"
@@ -44,11 +43,8 @@ def rewritten(page: str) -> str:
 def _shown(default: Any) -> str:
     if isinstance(default, SecretStr):  # a default is no secret
         default = default.get_secret_value()
-    if default is None or default == "":
-        return ""
-    if isinstance(default, datetime):
-        default = f"{default.astimezone(UTC):%Y-%m-%dT%H:%MZ}"
-    return f"`{str(default).lower() if isinstance(default, bool) else default}`"
+    text = as_variable_text(default)
+    return f"`{text}`" if text else ""
 
 
 def _cell(text: str) -> str:

@@ -38,6 +38,7 @@ from capi_assets.meta.match_keys.hashed_keys import hash_column
 from capi_assets.policies import hash_policy, open_ledger, secret
 from capi_assets.settings import (
     Settings,
+    as_variable_text,
     environment,
     read_settings,
     split,
@@ -92,7 +93,7 @@ def _masked(name: str, value: Any) -> str:
         if name.endswith("_url") and name not in _NO_DATABASES:
             return _without_password(value.get_secret_value())
         return f"set ({len(value.get_secret_value())} characters)"
-    return "" if value is None else str(value)
+    return as_variable_text(value)
 
 
 _NO_DATABASES = ("alert_json_url", "smtp_url")

@@ -89,8 +89,8 @@ def read_withdrawals(root: UPath, policy: HashPolicy, now: datetime) -> Withdraw
 def unusable_text(places: Sequence[str]) -> str:
     """One sentence about rows that name nobody, with the remedy."""
     return (
-        f"{len(places)} withdrawals of consent name nobody ({'; '.join(places[:3])}). Give each row"
-        " order_id, external_id, email or phone."
+        f"Withdrawals of consent that name nobody: {len(places)} ({'; '.join(places[:3])}). Give"
+        " each row order_id, external_id, email or phone."
     )
 
 

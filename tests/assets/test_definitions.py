@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from capi_assets.definitions import build_definitions
+from capi_assets.defs.automation.active_runs import MAX_RUN_TIME
 from capi_assets.hours import floor_hour, hour_key
 from capi_assets.lake import Lake
 from capi_assets.partitions import Partitions
@@ -57,6 +58,12 @@ def test_every_asset_tells_what_it_is(name: str) -> None:
 def test_freshness_is_evaluated_where_dagster_dev_starts() -> None:
     instance = yaml.safe_load((Path(__file__).parents[2] / "dagster.yaml").read_text())
     assert instance["freshness"] == {"enabled": True}, "policies without it say nothing"
+
+
+def test_a_run_killed_with_all_of_dagster_ends() -> None:
+    instance = yaml.safe_load((Path(__file__).parents[2] / "dagster.yaml").read_text())
+    limit = timedelta(seconds=instance["run_monitoring"]["max_runtime_seconds"])
+    assert limit == MAX_RUN_TIME, "the sensors and Dagster give up a run at the same time"
 
 
 def test_every_check_job_schedule_and_sensor_is_described() -> None:

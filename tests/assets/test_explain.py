@@ -248,3 +248,17 @@ def test_an_order_may_be_in_what_could_not_be_read(world: AssetHarness, cli: Exp
     assert "It may be among rows that could not be read: " in told
     assert "cut.jsonl line 1" in told
     assert "open.csv" in told
+
+
+def test_attempts_of_another_order_with_the_same_id_are_named_as_such(
+    world: AssetHarness, cli: Explained
+) -> None:
+    earlier, later = world.hour(24), world.hour(2)
+    land(world, earlier, order_of(earlier))
+    assert world.run(earlier)
+    land(world, later, order_of(later, value=99.0, email="otto@example.net"))
+    assert world.run(later)
+    page = cli.page("o1")
+    assert "Now: invalid (identity_conflict)." in page
+    assert "These are of another order o1, which has the same event_id." in page
+    assert "These are of" not in cli.page("o1", "--hour", hour_key(earlier))

@@ -32,6 +32,12 @@ def test_environment_and_dotenv_that_agree_are_fine(env: dict[str, str]) -> None
     assert found("CAPI_DATASET_ID", env, {"CAPI_DATASET_ID": "2"}).verdict == "ok"
 
 
+def test_values_are_shown_as_a_variable_has_them() -> None:
+    assert found("CAPI_CONSENT_REQUIRED", {"CAPI_CONSENT_REQUIRED": "1"}).value == "true"
+    start = found("CAPI_START_DATE", {"CAPI_START_DATE": "2026-11-20T01:00+01:00"})
+    assert start.value == "2026-11-20T00:00Z"
+
+
 def test_files_that_fit_no_hour_are_named(tmp_path: Path) -> None:
     for table in ("visits", "orders"):
         (tmp_path / table).mkdir()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from capi_assets.commands.report.reconciliation import Agreement, agreement
-from capi_assets.commands.report.text import gap_card
+from capi_assets.commands.report.text import gap_card, totals_table
+from capi_assets.contracts.attribution_health import AttributionHealth
+from capi_assets.contracts.base import arrow_schema
 from capi_assets.coverage.gap_history import GapHistory
 from capi_assets.coverage.gaps import Gap
 from capi_assets.delivery.causes import Cause
@@ -125,3 +129,23 @@ def test_a_token_that_may_not_read_is_told_and_nothing_is_claimed() -> None:
     assert (found.state, found.mood, found.table) == ("not known", "warn", [])
     assert found.sentence == "No hour could be compared with Meta's counts."
     assert found.notes == ["1 hour not compared: the token may not."]
+
+
+@pytest.mark.parametrize(
+    ("datasets", "columns"),
+    [(["42", "42"], ["Event"]), (["42", ""], ["Event"]), (["42", "43"], ["Dataset", "Event"])],
+)
+def test_datasets_are_named_only_where_there_are_several(
+    datasets: list[str], columns: list[str]
+) -> None:
+    schema = arrow_schema(AttributionHealth)
+    zeros = {
+        f.name: 0 for f in schema if pa.types.is_integer(f.type) or pa.types.is_floating(f.type)
+    }
+    rows = [
+        {**zeros, "hour": H, "dataset_id": of, "event_name": "Purchase", "orders": 1}
+        for of in datasets
+    ]
+    report: Any = SimpleNamespace(health=pa.Table.from_pylist(rows, schema=schema))
+    header, _ = totals_table(report)
+    assert header[: len(columns)] == columns

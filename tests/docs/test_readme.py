@@ -112,11 +112,18 @@ def test_the_page_of_the_sandbox_lists_every_fault() -> None:
     assert first_cells(section_of(SANDBOX, "Faults")) == set(KINDS) - {"error"}
 
 
-def test_every_file_on_the_route_of_an_order_exists() -> None:
-    files = re.findall(r'class="name"[^>]*>([^<]+)</text>', ROUTE.read_text(encoding="utf-8"))
+def test_every_file_on_the_route_of_an_order_has_the_function_that_is_named() -> None:
+    route = ROUTE.read_text(encoding="utf-8")
+    files, names = (
+        re.findall(rf'class="{kind}"[^>]*>([^<]+)</text>', route) for kind in ("name", "code")
+    )
     assert len(files) >= 15
-    for file in files:
-        assert list((PROJECT / "capi_assets").glob(file.replace("…", "*"))), file
+    for file, name in zip(files, names, strict=True):
+        paths = list((PROJECT / "capi_assets").glob(file.replace("…", "*")))
+        assert paths, file
+        last = re.split(r"[ ./]", name)[-1]  # of `asset orders`, `Ledger.record`, `POST /events`
+        text = paths[0].read_text(encoding="utf-8")
+        assert re.search(rf'def {last}\(|/{last}"|name="{last}"', text), (file, name)
 
 
 def test_every_floor_of_the_package_is_in_the_layout() -> None:

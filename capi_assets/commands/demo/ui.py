@@ -29,8 +29,9 @@ def run_ui(workspace: Workspace, console: Console, *, port: int = 3000) -> int:
     """
     if _is_taken(port):
         console.print(
-            f"[red]Port {port} of this machine is in use[/red], perhaps by another Dagster: stop"
-            " that one, or choose another port with --port."
+            f"[red]Port {port} of this machine is in use[/red], perhaps by another Dagster, or by"
+            f" one that a killed `ui` left behind: stop it (`lsof -ti :{port}` shows its process"
+            " id), or choose another port with --port."
         )
         return 1
     stopping = False
@@ -58,8 +59,8 @@ def run_ui(workspace: Workspace, console: Console, *, port: int = 3000) -> int:
             return dagster.poll() or 1
         console.print(
             f"\n[bold]Dagster  {address}[/bold]   (assets, checks, schedules, sensors: all on)"
-            f"\n[bold]Meta     {sandbox.url}[/bold]   (the sandbox: events received, and faults to"
-            " switch on)\nCtrl-C stops everything.\n"
+            f"\n[bold]Sandbox  {sandbox.url}[/bold]   (events received, and faults to switch on)"
+            "\nCtrl-C stops everything.\n"
         )
         while not stopping and dagster.poll() is None:
             if datetime.now(UTC) - landed >= _LAND_EVERY:

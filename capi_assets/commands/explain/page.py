@@ -24,6 +24,7 @@ from capi_assets.coverage import formatting
 from capi_assets.coverage.formatting import count, format_utc, join_names
 from capi_assets.eligibility import WITHHELD_TEXTS
 from capi_assets.hours import hour_key
+from capi_assets.order_identity import IDENTITY_CONFLICT
 
 
 def show(history: OrderHistory, console: Console) -> None:
@@ -184,9 +185,10 @@ def _plan(history: OrderHistory) -> Iterator[RenderableType]:
 def _attempts(history: OrderHistory) -> Iterator[RenderableType]:
     if history.event is None:
         return
-    if history.known and history.known["order_id"] != history.order_id:
+    known, reason = history.known, (history.planned or {}).get("reason")
+    if known and (known["order_id"] != history.order_id or reason == IDENTITY_CONFLICT):
         yield Text(
-            f"These are of order {history.known['order_id']}, which has the same event_id.",
+            f"These are of another order {known['order_id']}, which has the same event_id.",
             "yellow",
         )
     if history.attempts:

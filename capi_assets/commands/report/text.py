@@ -206,7 +206,8 @@ def _orders(orders: int, money: Mapping[str, float]) -> str:
 def totals_table(report: Report) -> tuple[list[str], list[list[str]]]:
     """The waterfall per event name and currency (and dataset, where there are several)."""
     rows = [row for row in report.health.to_pylist() if row["orders"]]
-    has_datasets = len({row["dataset_id"] for row in rows}) > 1
+    # A quarantined order has none of its own.
+    has_datasets = len({row["dataset_id"] for row in rows if row["dataset_id"]}) > 1
     groups: defaultdict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
     for row in rows:
         names = (row["dataset_id"] or "–", row["event_name"] or "–", row["currency"] or "")

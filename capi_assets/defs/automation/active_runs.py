@@ -13,8 +13,8 @@ from capi_assets.hours import HOUR, hour_key, hours_between, key_hour
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 PARTITION = "dagster/partition"
 
-# A run that lasts longer was lost: its hours must not stay blocked.
-_MAX_RUN_TIME = timedelta(hours=6)
+# A run that lasts longer was lost: its hours must not stay blocked. dagster.yaml has it too.
+MAX_RUN_TIME = timedelta(hours=6)
 # No step works longer without an event: deliveries log their progress.
 _MAX_SILENCE = timedelta(minutes=30)
 # Runs read per tick, more than a week of hourly runs; bounds the time a tick takes.
@@ -29,7 +29,7 @@ def range_tags(first: datetime, last: datetime) -> dict[str, str]:
 def active_hours(instance: dg.DagsterInstance, now: datetime) -> frozenset[datetime]:
     """Hours of running or queued runs."""
     unfinished = dg.RunsFilter(
-        statuses=list(NOT_FINISHED_STATUSES), created_after=now - _MAX_RUN_TIME
+        statuses=list(NOT_FINISHED_STATUSES), created_after=now - MAX_RUN_TIME
     )
     records = instance.get_run_records(unfinished, limit=_MAX_RUNS)
     return frozenset(
@@ -43,8 +43,9 @@ def active_hours(instance: dg.DagsterInstance, now: datetime) -> frozenset[datet
 def _is_lost(instance: dg.DagsterInstance, record: dg.RunRecord, now: datetime) -> bool:
     """Whether a started run has logged nothing for so long that it must have been killed.
 
-    Run monitoring ends killed runs that the daemon launched. A killed `dagster asset materialize`
-    stays "started" in Dagster for ever.
+    Run monitoring ends killed runs that the daemon launched; if all of Dagster was killed with
+    them, and for a killed `dagster asset materialize`, only after `max_runtime_seconds`
+    (dagster.yaml).
     """
     if record.dagster_run.status is dg.DagsterRunStatus.QUEUED:
         return False

@@ -107,7 +107,7 @@ def _metadata(rows: pa.Table) -> dict[str, Any]:
                 metadata[f"changed_after_delivery_{key}"] = round(row["value_changed"], 2)
     deadline = pc.min(rows.column("first_deadline")).as_py()
     if deadline is not None:
-        metadata["can_be_saved_until"] = dg.MetadataValue.timestamp(deadline)
+        metadata["first_deadline"] = dg.MetadataValue.timestamp(deadline)
     return metadata
 
 
@@ -147,7 +147,7 @@ def _hour_metadata(row: Mapping[str, Any], health: pa.Table, ui_url: str | None)
             metadata["evidence"] = row["evidence"]
         metadata["missing_orders"] = row["missing"] or 0
         if row["first_deadline"]:
-            metadata["can_be_saved_until"] = dg.MetadataValue.timestamp(row["first_deadline"])
+            metadata["first_deadline"] = dg.MetadataValue.timestamp(row["first_deadline"])
         if row["visits_until"]:
             metadata["visits_until"] = dg.MetadataValue.timestamp(row["visits_until"])
         link = backfill_link(ui_url, [hour_key(row["hour"])])
@@ -166,7 +166,7 @@ def _judge_sums(lake: Lake, hours: Sequence[datetime]) -> Mapping[datetime, Hour
                 f"{off[hour]['measure']} do not add up: {off[hour]['parts']} in all stages,"
                 f" {off[hour]['total']} in total."
                 if hour in off
-                else "Every order is in exactly one stage, by count and by money."
+                else "Every order is in exactly one stage, by count and by value."
             ),
         )
         for hour in hours
@@ -209,7 +209,7 @@ def build_attribution_health(
         kinds={"parquet", "duckdb"},
         deps=["visits", "orders", "matched_events", "delivery_results"],
         description=(
-            "What became of every order of the hour, by count and by money: delivered, withheld on"
+            "The outcome of every order of the hour, by count and by value: delivered, withheld on"
             " purpose, or lost for one reason, and until when it can be recovered. Coverage is the"
             " share of delivered orders among the orders that should be delivered. Where"
             " delivery_results was materialized alone, coverage_sensor has the hour evaluated"
@@ -266,7 +266,7 @@ def build_attribution_health(
     every_order_is_accounted_for = hourly_check(
         "attribution_health",
         "every_order_is_accounted_for",
-        "Orders = delivered + withheld + lost for one reason each, by count and by money, to the"
+        "Orders = delivered + withheld + lost for one reason each, by count and by value, to the"
         " cent.",
         hourly,
         lambda hours, now: _judge_sums(lake, hours),

@@ -14,6 +14,7 @@ from pydantic import Field
 from capi_assets.contracts.base import arrow_schema, conform
 from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.matched_events import MatchedEvents
+from capi_assets.coverage.formatting import count
 from capi_assets.coverage.tables import Table, plan_table
 from capi_assets.defs.conversions.landing_assets import money_metadata
 from capi_assets.defs.conversions.withdrawals import note_landed_withdrawals
@@ -103,23 +104,22 @@ def _deliver(
     backlog = plan_hours(lake, ledger, hours, clock.now(), policy)
     if backlog.withdrawn:
         context.log.info(
-            "%d events were withheld after being recorded in the ledger", backlog.withdrawn
+            "Events withheld after they were recorded in the ledger: %d", backlog.withdrawn
         )
     context.log.info("Plan for %d events: %s", backlog.actions.total(), dict(backlog.actions))
     if claimed := backlog.actions["claimed_elsewhere"]:
         context.log.info(
-            "%d events are claimed by another run; waiting up to %d s for them (the claim of a"
-            " killed run lapses)",
-            claimed,
+            "%s claimed by another run; waiting up to %d s (the claim of a killed run lapses)",
+            count(claimed, "event"),
             policy.claim_patience.total_seconds(),
         )
 
     def log_progress(progress: Progress) -> None:
         context.log.info(
-            "%d of %d delivered in %d requests, %.1f s",
+            "%d of %d delivered in %s, %.1f s",
             progress.delivered,
             backlog.sends.num_rows,
-            progress.requests,
+            count(progress.requests, "request"),
             progress.seconds,
         )
 

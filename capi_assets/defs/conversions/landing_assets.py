@@ -256,9 +256,9 @@ def _verdict(table: str, stored: int, rows: list[dict[str, Any]]) -> HourCheckRe
             "quarantined": len(rows),
             "stored": stored,
             **table_metadata("rows", _quarantine_table(rows)),
-            "remedy": dg.MetadataValue.md(
-                f"Fix the rows in the source, land the hour's files again and materialize the hour"
-                f" again. All quarantined rows: `select * from {quarantine_of(table)}`."
+            "remedy": (
+                "Correct the rows at their source, land the hour's files again and materialize the"
+                f" hour again. All quarantined rows: select * from {quarantine_of(table)}"
             ),
         },
     )

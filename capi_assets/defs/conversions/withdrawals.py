@@ -27,5 +27,5 @@ def note_landed_withdrawals(
         context.log.warning(unusable_text(landed.unusable))
     new = ledger.add_withdrawals(landed.marks, now) if landed.marks.num_rows else 0
     if new:
-        context.log.info("Consent was withdrawn for %d more orders and contacts", new)
+        context.log.info("Orders and contacts whose consent was withdrawn since: %d", new)
     return new
