@@ -21,7 +21,6 @@ from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.ledger.schema import (
     DELIVERED,
     EXPIRED,
-    MAYBE_AT_META,
     PENDING,
     REJECTED,
     UNKNOWN,
@@ -47,8 +46,8 @@ def in_other_hours(
     """The hour in which each order stands, null where it is the row's own; for `plan` and `fold`.
 
     `events` has the columns of `matched_events`, payload aside; `known` is
-    `Ledger.state_of(events)`. Hours that the ledger names are read, and for events that are neither
-    at Meta nor to be sent, of which the ledger knows nothing, those within `NEAR_HOURS`.
+    `Ledger.state_of(events)`. Hours that the ledger names are read; those within `NEAR_HOURS` only
+    for events that are not to be sent, or that the ledger does not know from this hour.
 
     Raises:
         LakeError: an hour cannot be read.
@@ -74,8 +73,9 @@ def _elsewhere(
     """The rows of these orders that are stored in other hours than those of `events`."""
     here = set(pc.unique(_hour(events)).to_pylist())
     hours = set(pc.unique(known["hour"]).to_pylist()) - here
-    idle = events["order_id"].filter(_is_idle(events, known, now)).combine_chunks()
-    if len(idle):
+    doubtful = _may_stand_elsewhere(events, known, now)
+    ids = events["order_id"].filter(doubtful).combine_chunks()
+    if len(ids):
         around = {
             h
             for at in here
@@ -85,7 +85,7 @@ def _elsewhere(
         for start in range(0, len(near), _HOURS_AT_ONCE):
             columns = ["order_id", "occurred_at"]
             stored = lake.read(_TABLE, near[start : start + _HOURS_AT_ONCE], _SCHEMA, columns)
-            found = stored.filter(pc.is_in(stored["order_id"], value_set=idle))
+            found = stored.filter(pc.is_in(stored["order_id"], value_set=ids))
             hours |= set(pc.unique(_hour(found)).to_pylist())
     rows = [_SCHEMA.empty_table().select(_LIGHT)]
     orders = order_of(events).combine_chunks() if hours else None
@@ -95,10 +95,16 @@ def _elsewhere(
     return withhold_withdrawn(pa.concat_tables(rows), ledger, lake, now)
 
 
-def _is_idle(events: pa.Table, known: pa.Table, now: datetime) -> pa.ChunkedArray:
-    """Which events are neither to be sent nor known to be at Meta."""
-    at_meta = pc.is_in(known_of(known, events)["state"], value_set=pa.array(MAYBE_AT_META))
-    return pc.invert(pc.or_(_is_sendable(events, now), at_meta))
+def _may_stand_elsewhere(events: pa.Table, known: pa.Table, now: datetime) -> pa.ChunkedArray:
+    """Which events no ledger row of this hour holds here, nor are they new and to be sent."""
+    own = known_of(known, events)
+    here = pc.fill_null(pc.equal(own["hour"], _hour(events)), False)
+    here = pc.and_(here, same_conversion(events, own))
+    sendable = _is_sendable(events, now)
+    is_open = pc.is_in(own["state"], value_set=pa.array([PENDING, UNKNOWN]))
+    is_held = pc.and_(sendable, pc.or_(pc.is_null(own["state"]), pc.and_(here, is_open)))
+    is_sent = pc.and_(here, pc.is_in(own["state"], value_set=pa.array([DELIVERED, WRITTEN_OFF])))
+    return pc.invert(pc.or_(is_held, is_sent))
 
 
 def _is_sendable(events: pa.Table, now: datetime) -> pa.ChunkedArray:
