@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema
+from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.delivery.consent import withhold_withdrawn
-from capi_assets.delivery.identity import known_of, order_of, same_order
+from capi_assets.delivery.identity import ORDER, known_of, order_of, same_order
 from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.ledger.schema import (
     DELIVERED,
@@ -32,6 +33,8 @@ from capi_assets.order_identity import same_conversion
 
 _TABLE = "matched_events"
 _SCHEMA = arrow_schema(MatchedEvents)
+_RESULTS = "delivery_results"
+_RESULTS_SCHEMA = arrow_schema(DeliveryResults)
 _LIGHT = [name for name in _SCHEMA.names if name != "payload"]
 
 NEAR_HOURS = 48
@@ -67,6 +70,37 @@ def in_other_hours(
     return _hour(rows).take(pa.array(standing, mask=standing < 0))
 
 
+def hours_to_count_again(lake: Lake, hour: datetime, results: pa.Table) -> list[datetime]:
+    """The hours whose stored results count orders in `hour`, which no longer has them.
+
+    Called before `results` (columns of `delivery_results`) replace those of the hour.
+
+    Raises:
+        LakeError: stored results cannot be read.
+    """
+    stored = _counted(lake.read(_RESULTS, [hour], _RESULTS_SCHEMA, [*ORDER, "status"]))
+    here = order_of(_counted(results)).combine_chunks()
+    left = order_of(stored).filter(pc.invert(pc.is_in(order_of(stored), value_set=here)))
+    if not len(left):
+        return []
+    columns = [*ORDER, "occurred_at", "status", "sent_hour"]
+    rows = lake.read(_RESULTS, _around({hour}) - {hour}, _RESULTS_SCHEMA, columns)
+    moved = pc.and_(
+        pc.equal(rows["status"], "repeated"), pc.equal(rows["sent_hour"], pa.scalar(hour))
+    )
+    moved = pc.and_(moved, pc.is_in(order_of(rows), value_set=left.combine_chunks()))
+    return sorted(pc.unique(_hour(rows.filter(moved))).to_pylist())
+
+
+def _counted(results: pa.Table) -> pa.Table:
+    return results.filter(pc.not_equal(results["status"], "repeated"))
+
+
+def _around(hours: set[datetime]) -> set[datetime]:
+    span = NEAR_HOURS * HOUR
+    return {near for hour in hours for near in hours_between(hour - span, hour + span + HOUR)}
+
+
 def _elsewhere(
     lake: Lake, ledger: Ledger, events: pa.Table, known: pa.Table, now: datetime
 ) -> pa.Table:
@@ -76,12 +110,7 @@ def _elsewhere(
     doubtful = _may_stand_elsewhere(events, known, now)
     ids = events["order_id"].filter(doubtful).combine_chunks()
     if len(ids):
-        around = {
-            h
-            for at in here
-            for h in hours_between(at - NEAR_HOURS * HOUR, at + (NEAR_HOURS + 1) * HOUR)
-        }
-        near = sorted(around - here - hours)
+        near = sorted(_around(here) - here - hours)
         for start in range(0, len(near), _HOURS_AT_ONCE):
             columns = ["order_id", "occurred_at"]
             stored = lake.read(_TABLE, near[start : start + _HOURS_AT_ONCE], _SCHEMA, columns)
