@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capi_assets.contracts.base import arrow_schema
@@ -25,7 +25,8 @@ from capi_assets.delivery.outcome import Outcome
 from capi_assets.delivery.plan import SENDABLE, plan
 from capi_assets.delivery.policy import Policy
 from capi_assets.lake import Lake
-from tests.helpers.delivery_harness import NOW, event
+from capi_assets.order_identity import same_conversion
+from tests.helpers.delivery_harness import NOW, event, table
 
 SCHEMA = arrow_schema(MatchedEvents)
 HOURS = [NOW - timedelta(hours=back) for back in (5, 4, 3)]
@@ -98,6 +99,8 @@ class Shop:
                 attempt = self.ledger.mark_in_flight(mine, state, Intent("me", "r", 1, lease), NOW)
                 assert attempt is not None
                 final: Any = outcome.removeprefix("accepted ")
+                if final == "rejected" and set(mine["event_id"].to_pylist()) & set(self.accepted):
+                    final = "refused"  # Meta does not reject what it has accepted
                 self.ledger.record(attempt, Outcome(final), "me", NOW, keep_claim=False)
                 if outcome in ("delivered", "accepted unknown"):
                     for row in mine.to_pylist():
@@ -117,7 +120,7 @@ def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@settings(max_examples=25, deadline=None, phases=[Phase.generate])
+@settings(max_examples=12, deadline=None)
 @given(history=HISTORIES)
 def test_every_order_is_counted_once_sent_once_and_delivered_means_this_order(
     history: list[Any], empty_ledger: Path
@@ -163,3 +166,44 @@ def check(shop: Shop, results: pa.Table) -> None:
     for row in health.to_pylist():
         for stage in STAGES:
             assert row[stage] == statuses[row["hour"], stage]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_one_order_under_two_event_ids_is_claimed_once(
+    together: bool, empty_ledger: Path, tmp_path: Path
+) -> None:
+    rows = [event("a", person="e1"), event("a", person="e1", event_id="pixel-a")]
+    shutil.copy(empty_ledger, tmp_path)
+    requests = [table(rows)] if together else [table([row]) for row in rows]
+    with Ledger(f"sqlite:///{tmp_path}/ledger.db") as ledger:
+        holders = [f"run {number}" for number in range(len(requests))]
+        lease = timedelta(minutes=1)
+        claims = [ledger.claim(r, h, NOW, lease) for r, h in zip(requests, holders, strict=True)]
+        assert [won for claim in claims for won in claim["won"].to_pylist()] == [True, False]
+        # Where the first run has died before it sent anything, the second takes over.
+        later = NOW + 2 * lease
+        assert ledger.claim(requests[-1].slice(int(together)), "next", later, lease)["won"][
+            0
+        ].as_py()
+
+
+def test_persons_are_compared_by_the_contacts_that_both_have() -> None:
+    base = event("a", person=None)
+    people = [
+        ("e1 p2", "p2", True),
+        ("e1", "e2 p1", False),
+        ("e1", "p1", False),  # nothing to compare, and time and money differ
+        ("e1 B7", "e2 B7", False),  # a browser tells no orders apart
+        (None, "e1", False),
+        ("x1 e1", "x2 e1", True),
+    ]
+    one = table([base | {"person": person, "value": 5.0} for person, _, _ in people])
+    other = table([base | {"person": p, "value": 9.0, "event_time": 0} for _, p, _ in people])
+    assert same_conversion(one, other).to_pylist() == [same for _, _, same in people]
+
+
+def test_without_a_person_equal_money_is_one_order_only_within_48_hours() -> None:
+    base = event("a", person=None)
+    hours = [1, 47, 49]
+    other = [base | {"event_time": base["event_time"] + hour * 3600} for hour in hours]
+    assert same_conversion(table([base] * 3), table(other)).to_pylist() == [True, True, False]
