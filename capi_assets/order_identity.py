@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -21,13 +22,19 @@ CONSENT_WITHDRAWN = "consent_withdrawn"
 _PREFIX = 10
 _SAME_MONEY = 0.005  # half a cent: the same sum, computed twice
 
+# Between a late correction of an order's time and the next renewal of a subscription.
+_CORRECTED_WITHIN_SECONDS = 48 * 3600
+
+Flags = npt.NDArray[np.bool_]
+
 
 def same_conversion(one: pa.Table, other: pa.Table) -> pa.ChunkedArray:
     """Which rows are the same conversion in both tables, whose rows of a place share an identity.
 
     The columns person, event_time, value and currency decide: equal time and money is the same; a
-    person known on both sides by the same kind of contact decides otherwise, and where no person
-    can be compared, the time or the money must be equal. False where `other` has no row.
+    person known on both sides by the same kind of contact decides otherwise. Where no person can be
+    compared, as in rows of former versions, the time must be equal, or the money with times within
+    48 hours. False where `other` has no row.
     """
     same_time = pc.fill_null(pc.equal(one["event_time"], other["event_time"]), False)
     is_same_money = same_money(one, other)
@@ -35,14 +42,19 @@ def same_conversion(one: pa.Table, other: pa.Table) -> pa.ChunkedArray:
     doubtful = pc.and_(pc.invert(same), pc.is_valid(other["event_time"]))
     if not pc.any(doubtful).as_py():
         return same
-    either = pc.or_(same_time, is_same_money)
     rows = np.flatnonzero(doubtful.to_numpy())
+    near = pc.fill_null(pc.and_(is_same_money, is_near(one, other)), False)
+    by_person, comparable = _same_person(*(t["person"].take(pa.array(rows)) for t in (one, other)))
     result = np.array(same.to_numpy())
-    columns = (t["person"].take(pa.array(rows)).to_pylist() for t in (one, other))
-    for row, mine, theirs in zip(rows, *columns, strict=True):
-        is_person = _same_person(mine, theirs)
-        result[row] = either[row].as_py() if is_person is None else is_person
+    either = pc.or_(same_time, near).to_numpy()[rows]
+    result[rows] = np.where(comparable, by_person, either)
     return pa.chunked_array([pa.array(result)])
+
+
+def is_near(one: pa.Table, other: pa.Table) -> pa.ChunkedArray:
+    """Which rows have times within 48 hours in both tables; null where a time is unknown."""
+    apart = pc.abs(pc.subtract(one["event_time"], other["event_time"]))
+    return pc.less_equal(apart, _CORRECTED_WITHIN_SECONDS)
 
 
 def same_money(one: pa.Table, other: pa.Table) -> pa.ChunkedArray:
@@ -107,9 +119,27 @@ def _joined(parts: Iterable[pa.ChunkedArray | pa.Array]) -> pa.ChunkedArray:
     return joined if isinstance(joined, pa.ChunkedArray) else pa.chunked_array([joined])
 
 
-def _same_person(one: str | None, other: str | None) -> bool | None:
-    """Whether two persons are one; None where no kind of contact is known of both."""
-    mine, theirs = ({m for m in (text or "").split() if m[0].islower()} for text in (one, other))
-    if mine & theirs:
-        return True
-    return False if {t[0] for t in mine} & {t[0] for t in theirs} else None
+def _same_person(one: pa.ChunkedArray, other: pa.ChunkedArray) -> tuple[Flags, Flags]:
+    """In which rows two persons share a contact, and in which a kind of contact is known of both.
+
+    Capital marks say whose browser it was, and tell no orders apart.
+    """
+    mine, theirs = (_contacts(person.combine_chunks()) for person in (one, other))
+    shared, comparable = np.zeros(len(one), bool), np.zeros(len(one), bool)
+    for found, name in ((shared, "mark"), (comparable, "kind")):
+        found[mine["row"].to_numpy()[pc.is_in(mine[name], theirs[name]).to_numpy()]] = True
+    return shared, comparable
+
+
+def _contacts(person: pa.Array) -> pa.Table:
+    """The contacts of each row: its number, and mark and kind with the number in front."""
+    lists = pc.utf8_split_whitespace(pc.fill_null(person, ""))
+    row, mark = pc.list_parent_indices(lists), pc.list_flatten(lists)
+    number = pc.cast(row, pa.string())
+    kind = pc.utf8_slice_codeunits(mark, 0, 1)
+    contacts = {
+        "row": row,
+        "mark": pc.binary_join_element_wise(number, mark, " "),
+        "kind": pc.binary_join_element_wise(number, kind, " "),
+    }
+    return pa.table(contacts).filter(pc.utf8_is_lower(kind)).combine_chunks()

@@ -57,6 +57,6 @@ class DeliveryResults(Contract):
     )
     sent_hour: Series[Time] = optional(
         "Hour of the order that has the event's identity in the ledger, where it is another hour or"
-        " another order."
+        " another order; of a repeated one the hour in which it is counted."
     )
     payload_sha256: Series[Text] = optional("SHA-256 of the payload.")

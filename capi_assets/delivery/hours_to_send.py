@@ -22,16 +22,15 @@ import pyarrow.compute as pc
 from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.delivery.consent import withhold_withdrawn
-from capi_assets.delivery.identity import ORDER, identity_of, known_of
+from capi_assets.delivery.identity import identity_of
 from capi_assets.delivery.ledger.ledger import Ledger
-from capi_assets.delivery.ledger.schema import DELIVERED, PENDING, UNKNOWN, WRITTEN_OFF
+from capi_assets.delivery.other_hours import in_other_hours
 from capi_assets.delivery.plan import PLAN, plan, to_send
 from capi_assets.delivery.policy import Policy
 from capi_assets.delivery.results import fold
 from capi_assets.delivery.sending.queue import COLUMNS
 from capi_assets.delivery.withdrawals import note_withdrawals
 from capi_assets.lake import BATCH_ROWS, Lake, in_batches
-from capi_assets.order_identity import same_conversion
 
 _TABLE = "matched_events"
 _SCHEMA = arrow_schema(MatchedEvents)
@@ -101,7 +100,7 @@ def plan_hours(
         known = ledger.state_of(events)
         withdrawn += note_withdrawals(ledger, events, known, now)
         planned = plan(
-            events, known, now, policy, other_hour=in_other_hours(lake, events, known, now)
+            events, known, now, policy, other_hour=in_other_hours(lake, ledger, events, known, now)
         )
         actions.update(planned["action"].to_pylist())
         sends.append(_sends(to_send(events, planned)))
@@ -127,7 +126,7 @@ def planned_hours(
     planned = []
     for _, events in _as_of(now, lake, ledger, hours, batch_rows):
         known = ledger.state_of(events)
-        other_hour = in_other_hours(lake, events, known, now)
+        other_hour = in_other_hours(lake, ledger, events, known, now)
         planned.append(plan(events, known, now, policy, other_hour=other_hour))
     return pa.concat_tables([PLAN.empty_table(), *planned])
 
@@ -148,51 +147,10 @@ def results_of(
     """
     for batch, events in _as_of(now, lake, ledger, hours, batch_rows):
         known = ledger.state_of(events)
-        yield batch, fold(events, known, now, policy, in_other_hours(lake, events, known, now))
-
-
-def in_other_hours(
-    lake: Lake, events: pa.Table, ledger: pa.Table, now: datetime
-) -> pa.ChunkedArray:
-    """Which orders stand in another hour: the ledger has them from there, and the hour still does.
-
-    `ledger` is `Ledger.state_of(events)`. Of an order that is not at Meta yet, that hour's row must
-    still be sendable; else this one takes its place. For `plan` and `fold`.
-
-    Raises:
-        LakeError: an hour cannot be read.
-    """
-    known = known_of(ledger, events)
-    hour = pc.floor_temporal(events["occurred_at"], unit="hour").cast(UTC_MICROSECONDS)
-    is_settled = pc.is_in(known["state"], value_set=pa.array([DELIVERED, WRITTEN_OFF]))
-    is_open = pc.or_(
-        pc.equal(known["state"], UNKNOWN),
-        pc.and_(pc.equal(known["state"], PENDING), pc.greater(known["deliver_until"], now)),
-    )
-    moved = pc.and_(
-        pc.and_(pc.equal(known["order_id"], events["order_id"]), pc.not_equal(known["hour"], hour)),
-        pc.or_(is_settled, is_open),
-    )
-    moved = pc.fill_null(moved, False)
-    if not pc.any(moved).as_py():
-        return moved
-    moved = pc.and_(moved, same_conversion(events, known))
-    columns = [*ORDER, "occurred_at", "verdict"]
-    stored = lake.read(_TABLE, pc.unique(known["hour"].filter(moved)).to_pylist(), _SCHEMA, columns)
-    stored_hour = pc.floor_temporal(stored["occurred_at"], unit="hour").cast(UTC_MICROSECONDS)
-    places = _places(stored, stored_hour).combine_chunks()
-    ready = places.filter(pc.equal(stored["verdict"], "ready").combine_chunks())
-    here = _places(events, known["hour"])
-    return pc.and_(
-        moved,
-        pc.if_else(is_settled, pc.is_in(here, value_set=places), pc.is_in(here, value_set=ready)),
-    )
-
-
-def _places(orders: pa.Table, hour: pa.ChunkedArray) -> pa.ChunkedArray:
-    """One string per order and hour."""
-    hours = hour.cast(pa.int64()).cast(pa.string())
-    return pc.binary_join_element_wise(*(orders[name] for name in ORDER), hours, "\x1f")
+        yield (
+            batch,
+            fold(events, known, now, policy, in_other_hours(lake, ledger, events, known, now)),
+        )
 
 
 def _as_of(

@@ -7,15 +7,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from capi_assets.delivery.ledger.schema import MAYBE_AT_META
-from capi_assets.order_identity import same_conversion, same_money
+from capi_assets.order_identity import is_near, same_conversion, same_money
 
 IDENTITY = ("dataset_id", "event_name", "event_id")
 ORDER = ("dataset_id", "event_name", "order_id")
 
 _SEPARATOR = "\x1f"  # the ASCII unit separator occurs in no id that passed the contracts
-
-# Between a late correction of an order's time and the next renewal of a subscription.
-_CORRECTED_WITHIN_SECONDS = 48 * 3600
 
 
 def identity_of(table: pa.Table) -> pa.ChunkedArray:
@@ -49,16 +46,35 @@ def known_of(ledger: pa.Table, events: pa.Table) -> pa.Table:
     candidates = pc.and_(maybe_at_meta, pc.invert(used))
     if not (pc.any(candidates).as_py() and pc.any(is_open).as_py()):
         return ledger.take(own)
-    rows = pa.array(np.flatnonzero(candidates.to_numpy()))
-    orders = _joined(ledger.take(rows), ORDER)
-    former = rows.take(pc.index_in(_joined(events, ORDER), value_set=_flat(orders)))
-    known = ledger.take(former)
-    near = pc.less_equal(
-        pc.abs(pc.subtract(known["event_time"], events["event_time"])), _CORRECTED_WITHIN_SECONDS
-    )
-    near = pc.and_(pc.fill_null(near, False), _same_time_or_money(events, known))
-    is_former = pc.and_(pc.and_(is_open, near), same_conversion(events, known))
+    former = former_rows(ledger, events, candidates)
+    is_former = pc.and_(is_open, pc.is_valid(former))
     return ledger.take(pc.if_else(is_former, former, own.cast(former.type)))
+
+
+def former_rows(ledger: pa.Table, events: pa.Table, among: pa.ChunkedArray) -> pa.ChunkedArray:
+    """For each event the row of `ledger` that is the same order; only rows `among` count."""
+    rows = pa.array(np.flatnonzero(among.to_numpy()))
+    former = rows.take(pc.index_in(order_of(events), value_set=_flat(order_of(ledger.take(rows)))))
+    is_same = same_order(events, ledger.take(former))
+    return pc.if_else(is_same, former, pa.scalar(None, former.type))
+
+
+def same_order(one: pa.Table, other: pa.Table) -> pa.ChunkedArray:
+    """Which rows, equal in dataset, event name and order_id, are one order whatever their event_id.
+
+    Under different event_ids, which tell orders apart, time or money must be equal as well, and the
+    times within 48 hours.
+    """
+    same_id = pc.fill_null(pc.equal(one["event_id"], other["event_id"]), False)
+    same_time = pc.fill_null(pc.equal(one["event_time"], other["event_time"]), False)
+    near = pc.fill_null(is_near(one, other), False)
+    near = pc.and_(near, pc.or_(same_time, same_money(one, other)))
+    return pc.and_(pc.or_(same_id, near), same_conversion(one, other))
+
+
+def order_of(table: pa.Table) -> pa.ChunkedArray:
+    """One string per row, equal where dataset, event name and order_id are equal."""
+    return _joined(table, ORDER)
 
 
 def first_rows(table: pa.Table, among: pa.ChunkedArray) -> pa.Array:
@@ -72,11 +88,6 @@ def repeats(table: pa.Table, among: pa.ChunkedArray) -> pa.ChunkedArray:
     """Which rows have an identity that an earlier row has already; only rows `among` count."""
     rows = pa.array(np.arange(table.num_rows, dtype=np.int32))
     return pc.fill_null(pc.not_equal(first_rows(table, among), rows), False)
-
-
-def _same_time_or_money(one: pa.Table, other: pa.Table) -> pa.ChunkedArray:
-    same_time = pc.fill_null(pc.equal(one["event_time"], other["event_time"]), False)
-    return pc.or_(same_time, same_money(one, other))
 
 
 def _joined(table: pa.Table, names: tuple[str, ...]) -> pa.ChunkedArray:

@@ -67,8 +67,8 @@ def plan(
     `events` has the columns of `matched_events`, payload aside; `ledger` is
     `Ledger.state_of(events)`, in which rows of other events do no harm; `now` is aware UTC.
     `holder` names the caller's own claims, which do not make an event `claimed_elsewhere`.
-    `other_hour` tells which orders stand in another hour (`hours_to_send.in_other_hours`); without
-    it, those that were delivered from another hour.
+    `other_hour` is the other hour in which an order stands, else null (`in_other_hours`); without
+    it, those count that were delivered from another hour.
 
     The first action that applies wins, in the order of `choices` below; `send` is what remains.
     The reason of `send` is null for a first attempt, else the reason of the last attempt, or
@@ -154,9 +154,11 @@ class _Conditions:
         is_delivered = pc.and_(delivered, pc.and_(is_same, pc.invert(foreign)))
         if other_hour is None:
             hour = pc.floor_temporal(events["occurred_at"], unit="hour")
-            other_hour = _is_true(pc.not_equal(known["hour"], hour.cast(UTC_MICROSECONDS)))
-            other_hour = pc.and_(other_hour, is_delivered)
-        is_delivered = pc.and_(is_delivered, pc.invert(other_hour))
+            is_elsewhere = _is_true(pc.not_equal(known["hour"], hour.cast(UTC_MICROSECONDS)))
+            is_elsewhere = pc.and_(is_elsewhere, is_delivered)
+        else:
+            is_elsewhere = pc.is_valid(other_hour)
+        is_delivered = pc.and_(is_delivered, pc.invert(is_elsewhere))
         is_repeated = repeats(events, among=is_delivered)
         self.delivered = pc.and_(is_delivered, pc.invert(is_repeated))
         self.reason_if_delivered = pc.if_else(
@@ -180,12 +182,12 @@ class _Conditions:
         )
         self.too_late = pc.fill_null(pc.less_equal(events["deliver_until"], moment), True)
         # Of the orders that share an identity that Meta does not know, the first is sent.
-        free = pc.and_(ready, pc.invert(pc.or_(pc.or_(foreign, conflict), other_hour)))
+        free = pc.and_(ready, pc.invert(pc.or_(pc.or_(foreign, conflict), is_elsewhere)))
         free = pc.and_(free, pc.invert(pc.or_(self.too_late, is_delivered)))
         first = first_rows(events, among=free)
         later = repeats(events, among=free)
         is_twin, is_other = _compared(events, first, later)
-        self.repeated = pc.or_(pc.or_(other_hour, is_repeated), is_twin)
+        self.repeated = pc.or_(pc.or_(is_elsewhere, is_repeated), is_twin)
         self.conflict = pc.or_(conflict, is_other)
         self.duplicate = pc.or_(foreign, later)
         self.unknown_former = pc.and_(unknown, is_former)

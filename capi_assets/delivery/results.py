@@ -70,6 +70,9 @@ def fold(
         _differ(stored["hour"], hour), _differ(stored["order_id"], events["order_id"])
     )
     is_other = pc.or_(is_other, pc.equal(planned["reason"], IDENTITY_CONFLICT))
+    sent_hour = _where(is_other, stored["hour"])
+    if other_hour is not None:
+        sent_hour = pc.coalesce(other_hour, sent_hour)
     is_pending = pc.equal(action, "send")
     is_unknown = pc.and_(is_pending, pc.fill_null(pc.equal(known["state"], UNKNOWN), False))
     status = pc.if_else(is_unknown, "unknown", _status(action))
@@ -83,7 +86,7 @@ def fold(
         "value": pc.if_else(is_delivered, known["value"], planned["value"]),
         "currency": pc.if_else(is_delivered, known["currency"], planned["currency"]),
         "sent_event_id": _where(_differ(known["event_id"], events["event_id"]), known["event_id"]),
-        "sent_hour": _where(is_other, stored["hour"]),
+        "sent_hour": sent_hour,
         "payload_sha256": pc.coalesce(known["payload_sha256"], events["payload_sha256"]),
     }
     # Matching rejects some events under Meta's own subcode.

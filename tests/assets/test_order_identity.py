@@ -179,3 +179,26 @@ def test_orders_at_meta_that_land_again_with_another_event_id_are_not_sent_again
     world.run(other)
     assert results(world, other) == [("delivered", None)]
     assert world.received()["accepted"] == 2
+
+
+def test_an_order_whose_hour_loses_it_is_counted_where_it_came_again(world: AssetHarness) -> None:
+    first, second = world.hour(3), world.hour(2)
+    land(world, first, "o.jsonl", ANNA)
+    land(world, second, "o.jsonl", {**ANNA, "event_id": "pixel-17"})
+    world.run(first, second)
+    assert world.received()["accepted"] == 1
+    assert results(world, second) == [("repeated", "counted_in_another_hour")]
+    land(world, first, "o.jsonl")
+    world.run(first)
+    assert results(world, second) == [("delivered", "delivered_under_former_event_id")]
+    assert f"they are counted in {hour_key(second)} now" in descriptions(world)[0]
+
+
+def test_an_order_that_is_never_sent_is_counted_in_its_newest_state(world: AssetHarness) -> None:
+    first, second = world.hour(3), world.hour(2)
+    land(world, first, "o.jsonl", {**ANNA, "status": "pending"})
+    land(world, second, "o.jsonl", {**ANNA, "status": "cancelled"})
+    world.run(first, second)
+    assert results(world, first) == [("repeated", "counted_in_another_hour")]
+    assert health(world, first) == {}
+    assert health(world, second)["withheld"] == 1

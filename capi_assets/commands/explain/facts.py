@@ -23,7 +23,7 @@ from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.contracts.orders import Orders
 from capi_assets.delivery.consent import withhold_withdrawn
-from capi_assets.delivery.hours_to_send import in_other_hours
+from capi_assets.delivery.other_hours import in_other_hours
 from capi_assets.delivery.plan import plan
 from capi_assets.eligibility import withheld_reason
 from capi_assets.engine import DuckDBEngine
@@ -177,7 +177,7 @@ def _delivery(
     with open_ledger(settings) as ledger:
         events = withhold_withdrawn(events, ledger, lake, now)
         states = ledger.state_of(events)
-        others = in_other_hours(lake, events, states, now)
+        others = in_other_hours(lake, ledger, events, states, now)
         policy = delivery_policy(settings)
         planned = plan(events, states, now, policy, other_hour=others).to_pylist()
         own = [row for row in planned if all(row[name] == event[name] for name in _IDENTITY)]

@@ -41,6 +41,7 @@ from capi_assets.delivery.datasets import Datasets
 from capi_assets.delivery.hours_to_send import plan_hours, planned_hours, results_of
 from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.ledger_from_lake import restore_if_behind
+from capi_assets.delivery.other_hours import hours_to_count_again
 from capi_assets.delivery.policy import Policy
 from capi_assets.delivery.reasons import (
     HELD,
@@ -67,6 +68,11 @@ _RESTORED_TEXT = (
     "The ledger had lost %d events of which delivery_results knows the attempts, as after a"
     " restore from an older backup. They were restored; nothing is sent again. Check its backup and"
     " CAPI_LEDGER_URL."
+)
+_MOVED = "orders_now_counted_in"
+_MOVED_TEXT = (
+    "Orders that were counted in this hour are no longer in it; they are counted in %s now, where"
+    " their rows came again. Materialize delivery_results of these hours if they show open orders."
 )
 
 
@@ -260,11 +266,12 @@ def _conflict_text(rows: Sequence[Mapping[str, Any]], counts: str) -> str:
 
 
 def _with_restored(verdict: HourCheckResult, metadata: Mapping[str, Any]) -> HourCheckResult:
-    """The verdict, with the events that the hour's last run restored to the ledger."""
-    if _RESTORED not in metadata:
-        return verdict
-    restored = metadata[_RESTORED].value
-    return verdict.warned(_RESTORED_TEXT % restored, {_RESTORED: restored})
+    """The verdict, with what the hour's last run restored to the ledger, or lost to other hours."""
+    for name, text in ((_RESTORED, _RESTORED_TEXT), (_MOVED, _MOVED_TEXT)):
+        if name in metadata:
+            value = metadata[name].value
+            verdict = verdict.warned(text % value, {name: value})
+    return verdict
 
 
 def _is_undecided(results: pa.Table) -> pa.ChunkedArray:
@@ -316,6 +323,7 @@ def build_delivery_results(
             yield from report_nothing_done(context, _plan_metadata(planned, clock.now()))
             return
         metadata, unfinished = {}, []
+        moved: dict[datetime, list[datetime]] = {}
         with open_ledger(settings) as ledger:
             datasets = datasets_of(settings)
             summary = _deliver(context, settings, lake, hours, ledger, datasets, policy, clock)
@@ -323,11 +331,21 @@ def build_delivery_results(
                 results = conform(folded, DeliveryResults)
                 for hour in batch:
                     rows = rows_of(results, hour)
+                    moved[hour] = hours_to_count_again(lake, hour, rows)
                     lake.write("delivery_results", hour, rows)
                     metadata[hour] = _metadata(rows, summary)
                     if restored:
                         metadata[hour][_RESTORED] = restored
                 unfinished += _unfinished(results, batch)
+            # Their orders were counted in these hours, which have them no more.
+            others = {other for found in moved.values() for other in found} - set(hours)
+            for batch, folded in results_of(lake, ledger, sorted(others), clock.now(), policy):
+                for hour in batch:
+                    rows = rows_of(conform(folded, DeliveryResults), hour)
+                    lake.write("delivery_results", hour, rows)
+            for hour, found in moved.items():
+                if left := [hour_key(other) for other in found if other in others]:
+                    metadata[hour][_MOVED] = ", ".join(left)
         yield from report_hours(context, metadata, unfinished)
 
     all_events_resolved = hourly_check(

@@ -41,7 +41,6 @@ _FIND_ORDERS = select(EVENTS).where(
     EVENTS.c.dataset_id == bindparam("dataset"),
     EVENTS.c.event_name == bindparam("name"),
     EVENTS.c.order_id.in_(bindparam("ids", expanding=True)),
-    EVENTS.c.state.in_(MAYBE_AT_META),
 )
 _ATTEMPTS_OF = (
     select(EVENTS.c.event_name, EVENTS.c.event_id, *ATTEMPTS.c)
@@ -98,13 +97,17 @@ def find_with_former(connection: Connection, events: pa.Table) -> list[Row[Any]]
     known = find(connection, events)
     sent = pa.array([row.event_id for row in known if row.state in MAYBE_AT_META], pa.string())
     rest = events.filter(pc.invert(pc.is_in(events["event_id"], value_set=sent)))
-    refs = {row.ref for row in known}
-    former = [
+    return known + find_orders(connection, rest, {row.ref for row in known})
+
+
+def find_orders(connection: Connection, events: pa.Table, but: set[int]) -> list[Row[Any]]:
+    """The ledger's rows of these orders (a chunk) under any event_id, but for the refs `but`."""
+    return [
         row
-        for named in _named(rest, "order_id")
+        for named in _named(events, "order_id")
         for row in connection.execute(_FIND_ORDERS, named).all()
+        if row.ref not in but
     ]
-    return known + [row for row in former if row.ref not in refs]
 
 
 def attempts(connection: Connection, events: Iterator[pa.Table]) -> pa.Table:

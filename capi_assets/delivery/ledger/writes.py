@@ -11,17 +11,27 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Connection, bindparam, case, func, insert, null, select, update
 
-from capi_assets.delivery.identity import IDENTITY, aligned, storable
+from capi_assets.delivery.identity import (
+    IDENTITY,
+    aligned,
+    former_rows,
+    known_of,
+    order_of,
+    same_order,
+    storable,
+)
 from capi_assets.delivery.ledger import rows as rows
 from capi_assets.delivery.ledger.schema import (
     ATTEMPT_EVENTS,
     ATTEMPTS,
     DELIVERED,
     EVENTS,
+    MAYBE_AT_META,
     PENDING,
     UNKNOWN,
 )
@@ -65,9 +75,12 @@ def claim(
     renew: bool,
 ) -> pa.Table:
     moment, until = rows.micros(now), rows.micros(now + lease)
-    known = register(connection, events.filter(storable(events)))
+    candidates = events.filter(storable(events))
+    known = register(connection, candidates)
+    elsewhere = _under_another_id(connection, candidates, known, moment)
     free = [
         row.state != DELIVERED
+        and row.ref not in elsewhere
         and (
             row.claimed_by is None
             or row.claimed_until <= moment
@@ -81,9 +94,41 @@ def claim(
             update(EVENTS).where(_E.ref.in_(won)).values(claimed_by=holder, claimed_until=until)
         )
     claimed = rows.state(known).append_column("won", pa.array(free, pa.bool_()))
-    claimed = aligned(claimed, to=events)
+    if elsewhere:
+        former = rows.state([row for row in elsewhere.values() if row.state in MAYBE_AT_META])
+        former = former.append_column("won", pa.array([False] * former.num_rows, pa.bool_()))
+        claimed = known_of(pa.concat_tables([claimed, former]), events)
+    else:
+        claimed = aligned(claimed, to=events)
     is_won = pc.fill_null(claimed["won"], False)
     return claimed.set_column(claimed.schema.get_field_index("won"), "won", is_won)
+
+
+def _under_another_id(
+    connection: Connection, events: pa.Table, known: list[Any], moment: int
+) -> dict[int, Any]:
+    """By ref the events whose order may be at Meta, or is being sent, under another event_id: the
+    row of that event. Of two events of one order in this request the second waits for the first."""
+    others = rows.find_orders(connection, events, {row.ref for row in known})
+    busy = [r for r in others if r.state in MAYBE_AT_META or (r.claimed_until or 0) > moment]
+    orders = order_of(events)
+    if not busy and pc.count_distinct(orders).as_py() == events.num_rows:
+        return {}
+    state = rows.state(busy)
+    former = former_rows(state, events, pa.chunked_array([np.full(len(busy), True)])).to_pylist()
+    first = pc.index_in(orders, value_set=orders.combine_chunks())
+    is_twin = pc.fill_null(same_order(events, events.take(first)), False).to_pylist()
+    by_ref = {row.ref: row for row in known}
+    refs = aligned(rows.state(known), to=events)["ref"].to_pylist()
+    found = {}
+    for ref, other, twin, is_other in zip(refs, former, first.to_pylist(), is_twin, strict=True):
+        if by_ref[ref].state in MAYBE_AT_META:
+            continue  # it may be repeated under its own event_id
+        if other is not None:
+            found[ref] = busy[other]
+        elif is_other and refs[twin] != ref:
+            found[ref] = by_ref[refs[twin]]
+    return found
 
 
 def mark_in_flight(
