@@ -46,7 +46,11 @@ def keep_sent_payloads(
     )
     own = pa.array(np.arange(new.num_rows, dtype=np.int64))
     rows = pc.if_else(is_kept, pc.add(position.cast(pa.int64()), new.num_rows), own)
-    return pa.concat_tables([new, sent.cast(new.schema)]).take(rows)
+    kept = pa.concat_tables([new, sent.cast(new.schema)]).take(rows)
+    # Rows of a former version have no person, by whom consent is withdrawn.
+    person = pc.coalesce(kept["person"], new["person"])
+    place = kept.schema.get_field_index("person")
+    return kept.set_column(place, kept.schema.field(place), person)
 
 
 def _keys(events: pa.Table) -> pa.ChunkedArray:

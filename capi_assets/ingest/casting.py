@@ -24,8 +24,9 @@ WHOLE = r"^[+-]?\d{1,18}(\.0*)?$"
 TRUE_VALUES = ["true", "t", "yes", "y", "1", "granted"]
 FALSE_VALUES = ["false", "f", "no", "n", "0", "denied"]
 
-# Before 1973 is no order: 46353.29 is the serial number of a day in Excel, 20261127 a date.
-_FIRST_EPOCH = 1e8
+# Numbers from before September 2001 or after 2099 are no epoch times of orders: 46353.29 is the
+# serial number of a day in Excel, 20261127 a date, 20261127080500 a date and a time.
+_FIRST_NUMBER, _LAST_NUMBER = 1e15, 4.1e15  # microseconds
 _EXCEL_SERIALS = (1.0, 80_000.0)  # to the year 2119
 # The only abbreviations that mean one zone everywhere: BST, CST, IST and others mean several.
 _UTC_NAME = r"(?i)([\d.]) ?(?:UTC|GMT|Z)$"
@@ -33,8 +34,8 @@ _ABBREVIATION = r"(?i)^\d{4}-\d{2}-\d{2}[ T]\d{2}:[\d:.]+ ?[A-Z]{2,5}$"
 _AM_PM = r"(?i) ?[AP]M$"
 
 # The unit of an epoch number follows from its size: 1e11 seconds is the year 5138, 1e11
-# milliseconds is 1973.
-_SECONDS_BELOW, _MILLISECONDS_BELOW, _MICROSECONDS_BELOW = 1e11, 1e14, 1e17
+# milliseconds is 1973. Each is the limit below which a number has this factor to microseconds.
+_UNITS = {1e11: 1e6, 1e14: 1e3, 1e17: 1.0, 1e20: 1e-3}
 # From 1970 to the end of 9999, the last year that Python knows.
 _LAST_MICROSECOND = 253_402_300_799_999_999
 
@@ -191,7 +192,7 @@ def _time(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> CastColumn
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return _from_epoch(values.cast(pa.float64(), safe=False))
     text = to_text(values, connection)
-    numeric = pc.fill_null(pc.match_substring_regex(text, r"^\d{1,18}(\.\d+)?$"), False)
+    numeric = pc.fill_null(pc.match_substring_regex(text, r"^\d{1,19}(\.\d+)?$"), False)
     of_number = _from_epoch(_where(numeric, text).cast(pa.float64()))
     # Text such as 'now' or 'infinity' is a time to DuckDB, and must not be one here.
     dated = pc.match_substring_regex(text, r"^\d{4}-\d{2}-\d{2}([ T]|$)")
@@ -215,10 +216,14 @@ def _iso(text: pa.Array) -> pa.Array:
     """The same times with offsets as ISO 8601 writes them.
 
     A space may come before the zone (Shopify, Snowflake, BigQuery, SQL Server), the offset may be
-    without a colon, and a fraction may have more than six digits (SQL Server, Snowflake).
+    without a colon, and a fraction may follow a comma (ISO 8601, Python's logging) and have more
+    than six digits (SQL Server, Snowflake). The zone's name may follow its offset (Java, Go).
     """
     for pattern, replacement in (
+        (r"(:\d{2}),(\d)", r"\1.\2"),
         (r"(\.\d{6})\d+", r"\1"),
+        (r"(Z|[+-]\d{2}:?\d{2})\[[\w/+-]+\]$", r"\1"),
+        (r"([+-]00:?00) (?:UTC|GMT)$", r"\1"),
         (_UTC_NAME, r"\1Z"),
         (r"(:\d{2}(?:\.\d+)?) ?([+-]\d{2}):?(\d{2})$", r"\1\2:\3"),
         (r"(:\d{2}(?:\.\d+)?) ([+-]\d{2})$", r"\1\2"),
@@ -235,9 +240,12 @@ def _bounded(landed: pa.Array, moment: pa.Array) -> CastColumn:
 
 
 def _from_epoch(number: pa.Array) -> CastColumn:
-    """Epoch numbers to times; the problem names what a number that is too small may be."""
-    plausible = pc.fill_null(pc.greater_equal(number, _FIRST_EPOCH), False)
-    cast = _bounded(number, _epoch(_where(plausible, number)))
+    """Epoch numbers to times; the problem names what another number may be."""
+    microseconds = _microseconds(number)
+    plausible = pc.and_(
+        pc.greater_equal(microseconds, _FIRST_NUMBER), pc.less_equal(microseconds, _LAST_NUMBER)
+    )
+    cast = _bounded(number, _where(plausible, microseconds).cast(pa.int64()).cast(UTC_MICROSECONDS))
     is_serial = pc.and_(
         pc.greater_equal(number, _EXCEL_SERIALS[0]), pc.less_equal(number, _EXCEL_SERIALS[1])
     )
@@ -255,18 +263,10 @@ def _from_epoch(number: pa.Array) -> CastColumn:
     return CastColumn(cast.values, named)
 
 
-def _epoch(number: pa.Array) -> pa.Array:
-    factor = pc.case_when(
-        pc.make_struct(
-            pc.less(number, _SECONDS_BELOW),
-            pc.less(number, _MILLISECONDS_BELOW),
-            pc.less(number, _MICROSECONDS_BELOW),
-        ),
-        pa.scalar(1e6),
-        pa.scalar(1e3),
-        pa.scalar(1.0),
-    )
-    return pc.round(pc.multiply(number, factor)).cast(pa.int64()).cast(UTC_MICROSECONDS)
+def _microseconds(number: pa.Array) -> pa.Array:
+    below = pc.make_struct(*(pc.less(number, limit) for limit in _UNITS))
+    factor = pc.case_when(below, *(pa.scalar(factor) for factor in _UNITS.values()))
+    return pc.round(pc.multiply(number, factor))
 
 
 def _in_duckdb(

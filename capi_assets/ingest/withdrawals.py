@@ -28,6 +28,7 @@ from capi_assets.meta.match_keys.placeholders import without_placeholders
 from capi_assets.order_identity import marks_of
 
 FOLDER = "withdrawals"
+_NAMING = ("order_id", "external_id", "email", "phone")
 
 MARKS = pa.schema([("mark", pa.string()), ("withdrawn_at", UTC_MICROSECONDS)])
 """A withdrawal's order or person; a null time means from when it is first read."""
@@ -61,6 +62,9 @@ def read_withdrawals(root: UPath, policy: HashPolicy, now: datetime) -> Withdraw
         if rows.bad_lines:
             bad = rows.bad_lines[0]
             raise SourceError(_unreadable(name, f"line {bad.line}: {bad.reason}, {bad.shape}"))
+        names = rows.table.column_names
+        if names and not set(_NAMING).intersection(names):
+            raise SourceError(_unreadable(name, f"it has none of the columns {', '.join(_NAMING)}"))
         files.append(LandedTable(None, name, rows))
     if not files:
         return Withdrawals(MARKS.empty_table(), [])

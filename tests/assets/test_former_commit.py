@@ -55,13 +55,55 @@ def test_hours_of_the_former_version_are_read_under_todays_names(world: AssetHar
     assert {"token", "meta_down"} <= causes
 
 
-def test_a_backfill_over_former_hours_sends_only_what_is_missing(world: AssetHarness) -> None:
-    before, stood = payloads(world), statuses(world)
+def sent(world: AssetHarness) -> set[str]:
+    return {row["event_id"] for row in world.meta.inbox.rows("select event_id from events")}
+
+
+def test_two_backfills_over_former_hours_send_only_what_is_missing(world: AssetHarness) -> None:
+    stood = statuses(world)
     world.run(HOURS[0], HOURS[-1])
-    received = {row["event_id"] for row in world.meta.inbox.rows("select event_id from events")}
     open_before = {k for k, s in stood.items() if s in ("pending", "unknown", "future_dated")}
-    assert received >= open_before
-    assert not received & {key for key, status in stood.items() if status == "delivered"}
-    after = payloads(world)
-    assert {key: after[key] for key in before} == before
+    once = sent(world)
+    assert once >= open_before
+    world.run(HOURS[0], HOURS[-1])
+    assert sent(world) == once
+    assert not once & {key for key, status in stood.items() if status == "delivered"}
     assert world.received()["doubled"] == 0
+
+
+def test_an_event_whose_keys_are_read_otherwise_today_stays_what_it_was(
+    world: AssetHarness,
+) -> None:
+    stood = statuses(world)
+    before = payloads(world)
+    world.run(HOURS[0], HOURS[-1])
+    outcomes = {
+        (row["event_id"], row["sent_event_id"]): (row["status"], row["reason"])
+        for row in world.read("delivery_results", [world.hour(2)])
+    }
+    assert outcomes.pop(("Purchase:named-null", "undefined")) == (
+        "delivered",
+        "delivered_under_former_event_id",
+    )
+    assert {status for status, _ in outcomes.values()} == {"delivered"}
+    otherwise = {key for (key, _), (_, reason) in outcomes.items() if reason}
+    assert len(otherwise) == 9
+    after = payloads(world)
+    known = before.keys() - otherwise - {"undefined", "Purchase:null"}
+    assert {key: after[key] for key in known} == {key: before[key] for key in known}
+    assert not sent(world) & {key for key, status in stood.items() if status == "delivered"}
+    (other,) = world.read("delivery_results", [world.hour(1)])
+    assert (other["order_id"], other["reason"]) == ("17", "identity_conflict")
+
+
+def test_a_withdrawal_holds_for_former_events_that_have_not_left(world: AssetHarness) -> None:
+    folder = world.root / "landing" / "withdrawals"
+    folder.mkdir()
+    (folder / "a.csv").write_text("order_id,email\no-2007-orders-0,\n")
+    world.materialize_alone("delivery_results", HOURS[1])
+    (folder / "b.csv").write_text("order_id,email\n,Person.2008-orders-1@example.com\n")
+    world.run(HOURS[0], HOURS[-1])
+    withheld = {"Purchase:o-2007-orders-0", "Purchase:o-2008-orders-1"}
+    found = statuses(world)
+    assert {key: found[key] for key in withheld} == dict.fromkeys(withheld, "withheld")
+    assert not sent(world) & withheld

@@ -122,11 +122,16 @@ def test_rows_that_name_nobody_are_told_and_a_broken_file_stops_sending(
     assert any("withdrawals/today.jsonl, line 1" in record.message for record in _logs(world))
     other = world.hour(2)
     world.land_orders(other)
-    (world.root / "landing" / "withdrawals" / "broken.parquet").write_bytes(b"PAR1")
     accepted = world.received()["accepted"]
-    assert not world.run(other)
-    assert any("withdrawals/broken.parquet" in str(record) for record in _logs(world))
-    assert world.received()["accepted"] == accepted
+    # The second is a list of addresses without a header.
+    for name, content in (("broken.parquet", b"PAR1"), ("list.csv", b"ann@example.com\n")):
+        file = world.root / "landing" / "withdrawals" / name
+        file.write_bytes(content)
+        assert not world.run(other)
+        assert any(f"withdrawals/{name}" in str(record) for record in _logs(world))
+        assert "ann@example.com" not in str(_logs(world))
+        assert world.received()["accepted"] == accepted
+        file.unlink()
 
 
 def _logs(world: AssetHarness) -> list[Any]:

@@ -46,6 +46,10 @@ WRITTEN = [
     "2026-11-20 08:05:06 America/New_York",
     "2026-11-20 09:05:06 America/La_Paz",
     "2026-11-20 13:05:06 Etc/GMT",
+    "2026-11-20T13:05:06,000+0000",  # Python's logging, with a comma
+    "2026-11-20T14:05:06+01:00[Europe/Berlin]",  # Java
+    "2026-11-20T13:05:06Z[UTC]",
+    "2026-11-20 13:05:06.000 +0000 UTC",  # Go
     " 2026-11-20T13:05:06Z ",
     str(int(MOMENT.timestamp())),
     f"{MOMENT.timestamp():.3f}",
@@ -81,6 +85,9 @@ NATIVE = {
     "offset": pa.array([MOMENT], pa.timestamp("us", tz="+05:30")),
     "integer seconds": pa.array([EPOCH], pa.int64()),
     "integer milliseconds": pa.array([EPOCH * 1000]),
+    "integer microseconds": pa.array([EPOCH * 10**6]),
+    "integer nanoseconds": pa.array([EPOCH * 10**9]),
+    "text nanoseconds": pa.array([str(EPOCH * 10**9)]),
     "unsigned": pa.array([EPOCH], pa.uint32()),
     "float": pa.array([float(EPOCH)]),
     "float milliseconds": pa.array([EPOCH * 1000.0]),
@@ -139,6 +146,8 @@ def test_a_zone_abbreviation_of_several_zones_is_never_guessed(
         ("20261327", "not_a_time"),
         ("0", "not_a_time"),
         ("99999999", "not_a_time"),
+        ("20261127080500", "not_a_time"),
+        ("202611270805", "not_a_time"),
     ],
 )
 def test_a_number_that_is_no_epoch_time_is_named_for_what_it_may_be(

@@ -190,6 +190,8 @@ def test_coverage_of_the_pixel_comes_with_metas_goal() -> None:
         ("insights_refused", ReadError.MAY_NOT, ErrorKind.PERMISSION, 200),
         ("permission_lost", ReadError.MAY_NOT, ErrorKind.PERMISSION, 200),
         ("unknown_dataset", ReadError.MAY_NOT, ErrorKind.PERMISSION, 100),
+        ("permission_missing", ReadError.MAY_NOT, ErrorKind.PERMISSION, 100),
+        ("insights_denied", ReadError.MAY_NOT, ErrorKind.PERMISSION, 100),
         ("expired_token", ReadError.MAY_NOT, ErrorKind.TOKEN, 190),
         ("insights_throttled", ReadError.NOT_NOW, ErrorKind.THROTTLED, 80004),
     ],

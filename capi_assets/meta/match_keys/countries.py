@@ -44,12 +44,18 @@ def _names(country: object) -> list[str]:
     return [found for each in attributes if (found := getattr(country, each, None))]
 
 
+def _spoken(name: str) -> str:
+    """`Republic of Korea` for the `Korea, Republic of` of ISO 3166-1."""
+    return " ".join(reversed(name.split(", ", 1)))
+
+
 @cache
 def _codes() -> dict[str, str]:
     """Two-letter codes by code (two or three letters) and by English name."""
     codes: dict[str, str] = {}
     for country in pycountry.countries:
-        for name in (country.alpha_2, country.alpha_3, *_names(country)):
+        names = _names(country)
+        for name in (country.alpha_2, country.alpha_3, *names, *map(_spoken, names)):
             codes[_name_key(name)] = country.alpha_2
     return codes | {_name_key(alias): code for alias, code in _ALIASES.items()}
 
