@@ -19,6 +19,7 @@ from upath import UPath
 from capi_assets.ingest.readers import EXTENSIONS, RawRows, UnreadableFile, read_rows
 from capi_assets.ingest.sources import Fetched, FileProblem, LandedTable, SourceError
 from capi_assets.listing import FoundFile, files_below, names_in
+from capi_assets.printable import printable
 
 BATCH_BYTES = 256 * 2**20
 """Files of several hours are read together up to this size: enough to spread the fixed cost of a
@@ -176,9 +177,9 @@ class LandingFolder:
             for name, file in files:
                 try:
                     rows = read_file(self.root / name, file.parts)
-                    landed.append(LandedTable(hour, name, rows))
+                    landed.append(LandedTable(hour, printable(name), rows))
                 except UnreadableFile as error:
-                    problems.append(FileProblem(hour, name, error.reason, str(error)))
+                    problems.append(FileProblem(hour, printable(name), error.reason, str(error)))
                 except OSError as error:
                     problems.append(_unreadable(hour, name, error))
         counts = {hour: len(files) for hour, files in landing.files.items()}
@@ -188,6 +189,7 @@ class LandingFolder:
 
 def misplaced_text(names: Sequence[str]) -> str:
     """One sentence that names the files and the remedy, for log, check and doctor."""
+    names = list(map(printable, names))
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return (
         f"Not read, because the path fits no hour: {', '.join(names[:3])}{more}. Move it to"
@@ -218,7 +220,7 @@ def _hour_of(day: datetime, name: str) -> datetime | None:
 
 
 def _unreadable(hour: datetime, name: str, error: OSError) -> FileProblem:
-    return FileProblem(hour, name, "unreadable", error.strerror or type(error).__name__)
+    return FileProblem(hour, printable(name), "unreadable", error.strerror or type(error).__name__)
 
 
 def read_file(path: UPath, parts: tuple[str, ...]) -> RawRows:

@@ -6,13 +6,13 @@ import json
 from datetime import datetime
 
 import click
-from rich.console import Console
 
 from capi_assets.commands.explain.as_json import as_json
 from capi_assets.commands.explain.facts import explain
 from capi_assets.commands.explain.find_order import UnknownOrderError
 from capi_assets.commands.explain.page import show
 from capi_assets.commands.explain.spellings import check_spelling, key_named
+from capi_assets.commands.terminal import Terminal
 from capi_assets.delivery.ledger.ledger import LedgerError
 from capi_assets.lake import LakeError
 from capi_assets.meta.match_keys.countries import region_of
@@ -55,4 +55,4 @@ def explain_here(
     if for_programs:
         click.echo(json.dumps(as_json(history, check), indent=2))
     else:
-        show(history, Console(), check)
+        show(history, Terminal(), check)
