@@ -21,6 +21,7 @@ from capi_assets.meta.limits import ACTION_SOURCES, CURRENCIES
 STATUSES = ("confirmed", "pending", "cancelled", "refunded", "test")
 
 _ID = {"min_value": 1, "max_value": 256}
+_DATASET = {"min_value": 1, "max_value": 64}  # what the ledger stores; Meta's have 15 or 16 digits
 _SHORT = {"max_value": 512}
 _URL = {"max_value": 8_192}
 _LONG = {"max_value": 65_536}
@@ -183,7 +184,9 @@ class LandedOrders(Contract):
     messaging_channel: Series[Text] = optional(
         "Channel of a business_messaging event.", page.MESSAGING, str_length=_SHORT
     )
-    dataset_id: Series[Text] = optional("Meta dataset; default: CAPI_DATASET_ID.", str_length=_ID)
+    dataset_id: Series[Text] = optional(
+        "Meta dataset; default: CAPI_DATASET_ID.", _BINDING, str_length=_DATASET
+    )
 
     @pap.dataframe_check(name="value_missing", description="a Purchase must have one")
     def _value(cls, frame: pd.DataFrame) -> pd.Series:
