@@ -1,7 +1,7 @@
 """The columns of landing files and SQL models: the input that advertisers provide.
 
 A column that is not nullable is required: a row that breaks it is quarantined. So is a row that
-breaks a *binding* column, which records what a person allowed: that is never guessed. In any other
+breaks a *binding* column (what a person allowed, the dataset): that is never guessed. In any other
 column an invalid value is dropped and the row is accepted. Raw contact data exists only in these
 tables, in memory between reading and hashing; they are never written.
 """
