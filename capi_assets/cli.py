@@ -14,8 +14,10 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from capi_assets.commands.demo.scenarios import DEMO, DRILLS, Scenario
+from capi_assets.commands.terminal import Terminal
 from capi_assets.settings import Settings, SettingsError, read_settings
 
 DEMO_FOLDER = Path("data/demo")
@@ -154,9 +156,9 @@ def doctor() -> None:
     colours = {"ok": "green", "warning": "yellow", "error": "red"}
     for finding in findings:
         text = f"{finding.verdict}: {finding.text}" if finding.text else finding.verdict
-        verdict = f"[{colours[finding.verdict]}]{text}[/]"
+        verdict = Text(text, colours[finding.verdict])
         table.add_row(finding.name, finding.value, finding.origin, verdict)
-    Console().print(table)
+    Terminal().print(table)
     raise SystemExit(1 if any(finding.verdict == "error" for finding in findings) else 0)
 
 
@@ -181,7 +183,7 @@ def preflight(datasets: tuple[str, ...], for_programs: bool) -> None:
     if for_programs:
         click.echo(json.dumps(as_json(statuses), indent=2))
     else:
-        Console().print(as_table(statuses))
+        Terminal().print(as_table(statuses))
     raise SystemExit(1 if any(status.stops_delivery for status in statuses) else 0)
 
 
@@ -203,14 +205,14 @@ def gaps() -> None:
             f"No hour has been evaluated yet in {settings.lake} (CAPI_LAKE): materialize some hours"
             " first. Use --stage data/demo for the demo."
         )
-    found, console = find_gaps(lake, coverage_policy(settings), now).gaps, Console()
-    console.print(gaps_sentence(found, now), markup=False, highlight=False)
+    found, console = find_gaps(lake, coverage_policy(settings), now).gaps, Terminal()
+    console.print(gaps_sentence(found, now), highlight=False)
     if found:
         console.print(rich_table(gaps_table(found, now), title="Gaps, most urgent first"))
         for cause, remedy, partitions in remedies_table(found, now).rows:
-            console.print(f"{cause}: {remedy}", markup=False, highlight=False)
+            console.print(f"{cause}: {remedy}", highlight=False)
             # Not wrapped: it is there to be copied.
-            console.print(partitions, markup=False, highlight=False, soft_wrap=True)
+            console.print(partitions, highlight=False, soft_wrap=True)
     raise SystemExit(1 if found else 0)
 
 
@@ -237,7 +239,7 @@ def plan(hours: list[datetime], for_programs: bool) -> None:
     if for_programs:
         click.echo(json.dumps(as_json(backfill), indent=2))
         return
-    console = Console()
+    console = Terminal()
     console.print(as_table(backfill, now))
     summary = f"{count(backfill.requests, 'request')} to Meta."
     if backfill.claimed:
@@ -253,9 +255,9 @@ def plan(hours: list[datetime], for_programs: bool) -> None:
         )
     console.print(summary)
     if backfill.ranges:
-        # Not wrapped and without markup, so that it can be copied.
+        # Not wrapped, so that it can be copied.
         text = f"To launch in the UI, as custom partitions: {backfill.ranges}"
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        console.print(text, highlight=False, soft_wrap=True)
     if backfill.not_materialized:
         console.print(
             f"matched_events of {count(len(backfill.not_materialized), 'hour')} is not materialized"
@@ -292,7 +294,7 @@ def resolve(
     from capi_assets.lake import Lake
     from capi_assets.policies import delivery_policy, open_ledger
 
-    settings, console = _settings(), Console()
+    settings, console = _settings(), Terminal()
     now = settings.now or datetime.now(UTC)
     try:
         decided = Decision(command.KINDS[decision], who, why)
@@ -381,7 +383,7 @@ def reconcile(hours: list[datetime], for_programs: bool) -> None:
     if for_programs:
         click.echo(json.dumps(command.as_json(result), indent=2))
     else:
-        command.show(result, Console())
+        command.show(result, Terminal())
     raise SystemExit(1 if result.off else 0)
 
 
@@ -467,7 +469,7 @@ def explain(
     if for_programs:
         click.echo(json.dumps(as_json(history), indent=2))
     else:
-        show(history, Console())
+        show(history, Terminal())
 
 
 @main.command()

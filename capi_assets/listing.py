@@ -31,7 +31,7 @@ def names_in(folder: UPath) -> list[tuple[str, bool]]:
         OSError: the folder exists and cannot be listed.
     """
     try:
-        if _is_local(folder):
+        if is_local(folder):
             with os.scandir(folder.path) as found:
                 return sorted((entry.name, entry.is_dir()) for entry in found)
         folder.fs.invalidate_cache(folder.path)
@@ -56,7 +56,7 @@ def files_below(
         OSError: a folder exists and cannot be listed, and there is no `on_error`.
     """
     files = folder.fs
-    if _is_local(folder):
+    if is_local(folder):
         yield from _local_files(folder.path, (), depth, on_error)
         return
     # A long-lived process would otherwise see an object store as at its first listing.
@@ -103,7 +103,8 @@ def _local_files(
             yield FoundFile(path, about.st_size, datetime.fromtimestamp(about.st_mtime, UTC))
 
 
-def _is_local(folder: UPath) -> bool:
+def is_local(folder: UPath) -> bool:
+    """Whether the folder is on a file system of this machine."""
     return "local" in getattr(folder.fs, "protocol", ())
 
 

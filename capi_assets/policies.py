@@ -102,6 +102,7 @@ def datasets_of(settings: Settings) -> Datasets:
         environment(),
         graph_url=settings.graph_url,
         version=settings.graph_version,
+        hosts_allowed=split(settings.graph_hosts_allowed),
     )
     named = {*listed.accesses, *listed.missing}
     return Datasets(
@@ -124,6 +125,7 @@ def _own_dataset(settings: Settings) -> Datasets:
             version=settings.graph_version,
             test_event_code=settings.test_event_code,
             partner_agent=settings.partner_agent,
+            hosts_allowed=tuple(split(settings.graph_hosts_allowed)),
         )
     except (LookupError, ValueError) as error:
         return Datasets({}, {}, {name: str(error.args[0])})

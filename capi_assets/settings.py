@@ -16,13 +16,22 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
+
+from capi_assets.web_addresses import graph_url_problem
 
 PREFIX = "CAPI_"
 SQL_PARAMETER_PREFIX = "CAPI_SQL_"
@@ -83,6 +92,9 @@ class Settings(BaseSettings):
     """App secret, if your app asks for appsecret_proof."""
     datasets: str | None = None
     """YAML file of more datasets, each with its own token and rate limit; see the docs."""
+    graph_hosts_allowed: str | None = None
+    """Hosts that the token may be sent to besides graph.facebook.com and loopback, comma-separated:
+    a gateway of your own."""
     graph_url: str = "https://graph.facebook.com"
     """Base URL of the Graph API."""
     graph_version: str = "v26.0"
@@ -171,6 +183,14 @@ class Settings(BaseSettings):
         if value.year < 2015:
             raise ValueError("too early; a date is written like 2026-11-01")
         return value.replace(minute=0, second=0, microsecond=0)
+
+    @field_validator("graph_url")
+    @classmethod
+    def _token_may_go_there(cls, value: str, info: ValidationInfo) -> str:
+        problem = graph_url_problem(value, split(info.data.get("graph_hosts_allowed")))
+        if problem:
+            raise ValueError(problem)
+        return value
 
     @field_validator("default_country")
     @classmethod

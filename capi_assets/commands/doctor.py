@@ -45,6 +45,7 @@ from capi_assets.settings import (
     sql_parameters,
     variable,
 )
+from capi_assets.web_addresses import graph_url_problem, open_session
 
 Verdict = tuple[str, str]
 """`ok`, `warning` or `error`, and a text."""
@@ -195,8 +196,9 @@ def _datasets(s: Settings) -> Verdict | None:
         return None
     try:
         found = read_datasets(
-            s.datasets, environment(), graph_url=s.graph_url, version=s.graph_version
-        )
+            s.datasets, environment(), graph_url=s.graph_url, version=s.graph_version,
+            hosts_allowed=split(s.graph_hosts_allowed),
+        )  # fmt: skip
     except ValueError as error:
         return "error", str(error)
     if found.missing:
@@ -242,12 +244,15 @@ def _date_format(s: Settings) -> Verdict | None:
 
 
 def _graph(s: Settings) -> Verdict | None:
+    other = graph_url_problem(s.graph_url) is not None
+    note = "; the token is sent to this host, which is not Meta's" if other else ""
     try:
         # Any response is enough: only the connection is tested, without a token.
-        requests.get(s.graph_url, timeout=3, allow_redirects=False)
+        with open_session(s.graph_url) as session:
+            session.get(s.graph_url, timeout=3, allow_redirects=False)
     except requests.RequestException as error:
-        return "warning", f"does not respond from here ({type(error).__name__})"
-    return "ok", "responds"
+        return "warning", f"does not respond from here ({type(error).__name__}){note}"
+    return "warning" if other else "ok", f"responds{note}"
 
 
 def _retention(s: Settings) -> Verdict | None:

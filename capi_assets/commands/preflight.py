@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from capi_assets.coverage.access_health import findings as foresight
 from capi_assets.coverage.access_health.findings import AccessStatus, Finding
@@ -49,8 +49,7 @@ def as_table(outlooks: Sequence[AccessStatus]) -> Table:
         table.add_column(name, overflow="fold")
     for outlook in outlooks:
         for question, said in _answers(outlook).items():
-            colour = _COLOURS[said.verdict]
-            words = f"[{colour}]{said.verdict}[/] {escape(said.words)}"
+            words = Text.assemble((said.verdict, _COLOURS[said.verdict]), " ", said.words)
             table.add_row(outlook.dataset_id, question, words)
         table.add_section()
     return table

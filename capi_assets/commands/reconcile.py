@@ -83,7 +83,7 @@ def show(told: ComparisonResult, console: Console) -> None:
     table.add_row("total", *([""] if several else []), *_sums(told.rows), "")
     console.print(table)
     for sentence in _sentences(told):
-        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+        console.print(sentence, highlight=False, soft_wrap=True)
 
 
 _WORST = (*OFF, "too_early", "not_materialized", "cannot_read", "agree")

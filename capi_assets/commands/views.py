@@ -24,8 +24,9 @@ def build_views(lake: Lake, target: Path) -> list[str]:
     with duckdb.connect(aside) as connection:
         for name in names:
             files = f"{root}/{name}/date=*/hour=*/part.parquet".replace("'", "''")
+            quoted = name.replace('"', '""')
             connection.execute(
-                f'CREATE VIEW "{name}" AS SELECT * FROM'
+                f'CREATE VIEW "{quoted}" AS SELECT * FROM'
                 f" read_parquet('{files}', union_by_name=true, hive_partitioning=false)"
             )
     os.replace(aside, target)

@@ -1,7 +1,7 @@
 """The columns of landing files and SQL models: the input that advertisers provide.
 
 A column that is not nullable is required: a row that breaks it is quarantined. So is a row that
-breaks a *binding* column, which records what a person allowed: that is never guessed. In any other
+breaks a *binding* column (what a person allowed, the dataset): that is never guessed. In any other
 column an invalid value is dropped and the row is accepted. Raw contact data exists only in these
 tables, in memory between reading and hashing; they are never written.
 """
@@ -21,6 +21,7 @@ from capi_assets.meta.limits import ACTION_SOURCES, CURRENCIES
 STATUSES = ("confirmed", "pending", "cancelled", "refunded", "test")
 
 _ID = {"min_value": 1, "max_value": 256}
+_DATASET = {"min_value": 1, "max_value": 64}  # what the ledger stores; Meta's have 15 or 16 digits
 _SHORT = {"max_value": 512}
 _URL = {"max_value": 8_192}
 _LONG = {"max_value": 65_536}
@@ -183,7 +184,9 @@ class LandedOrders(Contract):
     messaging_channel: Series[Text] = optional(
         "Channel of a business_messaging event.", page.MESSAGING, str_length=_SHORT
     )
-    dataset_id: Series[Text] = optional("Meta dataset; default: CAPI_DATASET_ID.", str_length=_ID)
+    dataset_id: Series[Text] = optional(
+        "Meta dataset; default: CAPI_DATASET_ID.", _BINDING, str_length=_DATASET
+    )
 
     @pap.dataframe_check(name="value_missing", description="a Purchase must have one")
     def _value(cls, frame: pd.DataFrame) -> pd.Series:

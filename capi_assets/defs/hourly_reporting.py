@@ -18,7 +18,7 @@ from capi_assets.defs.dagster_private import (
     SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION,
     AssetCheckEvaluationTargetMaterializationData,
 )
-from capi_assets.defs.metadata import table_metadata
+from capi_assets.defs.metadata import markdown_text, table_metadata
 from capi_assets.defs.resources import ClockResource
 from capi_assets.hours import hour_key, key_hour
 
@@ -122,7 +122,7 @@ def report_hours(
             yield dg.AssetObservation(
                 context.asset_key,
                 partition=key,
-                description=f"Not finished: {entry.why}",
+                description=markdown_text(f"Not finished: {entry.why}"),
                 metadata={**values, "remedy": entry.remedy},
             )
     # Hands on the step's output without a materialization of its own for every hour.
@@ -229,7 +229,7 @@ def hourly_check(
                 check_name=name,
                 passed=verdict.passed,
                 severity=verdict.severity,
-                description=verdict.description,
+                description=markdown_text(verdict.description),
                 metadata=dict(verdict.metadata),
                 partition=hour_key(hour),
                 target_materialization_data=_target(record),

@@ -1,5 +1,6 @@
 """Tables as Dagster metadata."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,6 +36,17 @@ def table_metadata(name: str, table: Table) -> dict[str, Any]:
         ),
     )
     return {name: value, **({f"{name}_rows_left_out": left_out} if left_out else {})}
+
+
+def markdown_text(text: str) -> str:
+    """A description that has data in it, for the UI, which reads descriptions as Markdown.
+
+    Links, images, HTML and emphasis stay text; `code` of our own sentences stays code.
+    """
+    return _MARKUP.sub(r"\\\g<0>", text)
+
+
+_MARKUP = re.compile(r"[\\\[\]<>*~|!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 
 def _type(cells: Sequence[Cell]) -> str:

@@ -1,4 +1,4 @@
-"""The two resources of the code location: the clock, and DuckDB.
+"""The resources of the code location: the clock, DuckDB, and no place for outputs.
 
 All else comes from the settings that the definitions were built with (`policies.py`): settings,
 and the secrets among them, are in no resource, no run configuration and no snapshot of Dagster's.
@@ -12,6 +12,7 @@ from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
 from capi_assets.settings import Settings
+from capi_assets.web_addresses import is_loopback
 
 DuckDB = dg.ResourceParam[DuckDBResource]
 
@@ -19,8 +20,10 @@ DuckDB = dg.ResourceParam[DuckDBResource]
 class ClockResource(dg.ConfigurableResource[Any]):
     """The current time of runs and sensors.
 
-    The only resource that can be configured at launch: demos and tests run an hour as of another
-    time, with `{"resources": {"clock": {"config": {"at": "2026-11-20T14:05:00+00:00"}}}}`.
+    It can be configured at launch only where `CAPI_GRAPH_URL` is a sandbox on loopback: demos and
+    tests run an hour as of another time, with
+    `{"resources": {"clock": {"config": {"at": "2026-11-20T14:05:00+00:00"}}}}`. With Meta a wrong
+    time would send events again after the 48 hours for which Meta deduplicates them.
     """
 
     at: str | None = Field(
@@ -29,13 +32,26 @@ class ClockResource(dg.ConfigurableResource[Any]):
 
     def now(self) -> datetime:
         """The current time, timezone-aware UTC."""
-        return datetime.now(UTC) if self.at is None else datetime.fromisoformat(self.at)
+        if self.at is None:
+            return datetime.now(UTC)
+        try:
+            return datetime.fromisoformat(self.at)
+        except ValueError:
+            # The value may be a secret: a launch may take it from any environment variable.
+            raise ValueError("The clock's `at` is not a time in ISO 8601.") from None
 
 
 def build_resources(settings: Settings) -> dict[str, Any]:
     """Every resource by its key."""
+    clock = ClockResource(at=settings.now.isoformat() if settings.now else None)
     return {
-        "clock": ClockResource(at=settings.now.isoformat() if settings.now else None),
+        "clock": (
+            clock
+            if is_loopback(settings.graph_url)
+            else dg.ResourceDefinition.hardcoded_resource(clock, "The current time.")
+        ),
+        # Assets hand nothing on. Dagster's default would write wherever a launch says.
+        "io_manager": dg.mem_io_manager,
         "duckdb": dg.ResourceDefinition.hardcoded_resource(
             DuckDBResource(database=":memory:"),
             description="An in-memory DuckDB per step; it reads and joins the files of the lake.",

@@ -15,7 +15,7 @@ secret that cannot be read stops its own dataset only, whose events stay pending
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,7 +41,12 @@ class Datasets:
 
 
 def read_datasets(
-    path: str | Path, env: Mapping[str, str], *, graph_url: str, version: str
+    path: str | Path,
+    env: Mapping[str, str],
+    *,
+    graph_url: str,
+    version: str,
+    hosts_allowed: Iterable[str] = (),
 ) -> Datasets:
     """The datasets of a file, with the secrets that its entries name in `env` or in files.
 
@@ -63,6 +68,7 @@ def read_datasets(
                 version=version,
                 test_event_code=entry.test_event_code,
                 partner_agent=entry.partner_agent,
+                hosts_allowed=tuple(hosts_allowed),
             )
         except (LookupError, ValueError) as error:
             missing[entry.id] = f"{path}: dataset {entry.id}: {error.args[0]}"

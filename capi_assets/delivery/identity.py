@@ -12,7 +12,7 @@ from capi_assets.order_identity import is_near, same_conversion, same_money
 IDENTITY = ("dataset_id", "event_name", "event_id")
 ORDER = ("dataset_id", "event_name", "order_id")
 
-_SEPARATOR = "\x1f"  # the ASCII unit separator occurs in no id that passed the contracts
+_SEPARATOR, _ESCAPE = "\x1f", "\x1e"  # ASCII's unit and record separator
 
 
 def identity_of(table: pa.Table) -> pa.ChunkedArray:
@@ -91,7 +91,13 @@ def repeats(table: pa.Table, among: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _joined(table: pa.Table, names: tuple[str, ...]) -> pa.ChunkedArray:
-    return pc.binary_join_element_wise(*(table[name] for name in names), _SEPARATOR)
+    return pc.binary_join_element_wise(*(_escaped(table[name]) for name in names), _SEPARATOR)
+
+
+def _escaped(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Ids without the separator, so that no two lists of parts give one joined text."""
+    escaped = pc.replace_substring(column, _ESCAPE, f"{_ESCAPE}0")
+    return pc.replace_substring(escaped, _SEPARATOR, f"{_ESCAPE}1")
 
 
 def _flat(column: pa.ChunkedArray) -> pa.Array:

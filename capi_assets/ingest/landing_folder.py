@@ -18,7 +18,8 @@ from upath import UPath
 
 from capi_assets.ingest.readers import EXTENSIONS, RawRows, UnreadableFile, read_rows
 from capi_assets.ingest.sources import Fetched, FileProblem, LandedTable, SourceError
-from capi_assets.listing import FoundFile, files_below, names_in
+from capi_assets.listing import FoundFile, files_below, is_local, names_in
+from capi_assets.printable import printable
 
 BATCH_BYTES = 256 * 2**20
 """Files of several hours are read together up to this size: enough to spread the fixed cost of a
@@ -175,10 +176,13 @@ class LandingFolder:
         for hour, files in landing.files.items():
             for name, file in files:
                 try:
-                    rows = read_file(self.root / name, file.parts)
-                    landed.append(LandedTable(hour, name, rows))
+                    rows = read_file(self.root, name, file.parts)
+                    landed.append(LandedTable(hour, printable(name), rows))
                 except UnreadableFile as error:
-                    problems.append(FileProblem(hour, name, error.reason, str(error)))
+                    problems.append(FileProblem(hour, printable(name), error.reason, str(error)))
+                except MemoryError:
+                    text = "it does not fit into memory; land it in several files"
+                    problems.append(FileProblem(hour, printable(name), "too_large", text))
                 except OSError as error:
                     problems.append(_unreadable(hour, name, error))
         counts = {hour: len(files) for hour, files in landing.files.items()}
@@ -188,6 +192,7 @@ class LandingFolder:
 
 def misplaced_text(names: Sequence[str]) -> str:
     """One sentence that names the files and the remedy, for log, check and doctor."""
+    names = list(map(printable, names))
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return (
         f"Not read, because the path fits no hour: {', '.join(names[:3])}{more}. Move it to"
@@ -218,14 +223,24 @@ def _hour_of(day: datetime, name: str) -> datetime | None:
 
 
 def _unreadable(hour: datetime, name: str, error: OSError) -> FileProblem:
-    return FileProblem(hour, name, "unreadable", error.strerror or type(error).__name__)
+    return FileProblem(hour, printable(name), "unreadable", error.strerror or type(error).__name__)
 
 
-def read_file(path: UPath, parts: tuple[str, ...]) -> RawRows:
-    """The rows of a file, or of a part whose folder names the format, as in `orders.csv/0.part`."""
-    for name in reversed(parts):
-        if name.endswith(EXTENSIONS):
-            return read_rows(name, path.read_bytes())
+def read_file(root: UPath, name: str, parts: tuple[str, ...]) -> RawRows:
+    """The rows of a file, or of a part whose folder names the format, as in `orders.csv/0.part`.
+
+    Raises:
+        UnreadableFile: it cannot be read, or a link in its path leads out of `root`.
+        OSError: it cannot be opened.
+    """
+    path = root / name
+    if is_local(root) and not Path(path.path).resolve().is_relative_to(Path(root.path).resolve()):
+        raise UnreadableFile(
+            "link_leads_out", "a link leads out of the landing folder; land the file itself"
+        )
+    for part in reversed(parts):
+        if part.endswith(EXTENSIONS):
+            return read_rows(part, path.read_bytes())
     raise UnreadableFile(
         "unknown_format", f"its name ends in none of {', '.join(EXTENSIONS)}; rename it"
     )

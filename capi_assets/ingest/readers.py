@@ -30,8 +30,19 @@ NULL_VALUES = ["", "\\N"]
 MAX_BYTES = 2**31 - 2
 """Of one file, decompressed: the limit of Arrow's text columns and CSV blocks."""
 
-MAX_KEYS = 2_000
-"""Different keys in a file's JSON objects: with more, its keys are data and not columns."""
+MAX_COLUMNS = 2_000
+"""Columns, or different keys of JSON objects: with more, the names are data and not columns."""
+
+MAX_ROWS = 5_000_000
+"""Of one file; a busy hour has 300,000 orders, and every row costs memory, also a blank one."""
+
+MAX_HEADER_BYTES = 2**20
+"""Of a CSV header: 2,000 columns with names of 500 bytes."""
+
+MAX_RATIO = 100
+SMALL_BYTES = 64 * 2**20
+"""A compressed file may unpack to SMALL_BYTES, or to MAX_RATIO times its size: exports shrink to
+a tenth or a thirtieth, and a file made to fill the memory to a thousandth."""
 
 _NO_LINES = pa.array([], pa.int64())
 _NOT_UTF8 = "\ufffd"
@@ -104,6 +115,8 @@ def read_rows(name: str, data: bytes) -> RawRows:
         raise UnreadableFile("too_large", "more than 2 GB; land it in several files")
     if name.endswith(".parquet"):
         return _read_parquet(data)
+    if data.count(b"\n") > MAX_ROWS:
+        raise _too_many_rows()
     if data.startswith(_UTF16) or b"\0" in data[:4]:
         raise UnreadableFile("not_utf8", "the file is UTF-16; save it as UTF-8")
     data = data.removeprefix(_BOM)
@@ -127,23 +140,79 @@ def _unpacked(data: bytes) -> bytes:
         raise broken
     try:
         with gzip.open(io.BytesIO(data)) as file:
-            return file.read(MAX_BYTES + 1)
+            limit = _unpacked_limit(data)
+            unpacked = file.read(limit + 1)
     except (OSError, EOFError, zlib.error):
         raise broken from None
+    if len(unpacked) > limit:
+        raise _unpacks_to_too_much()
+    return unpacked
+
+
+def _unpacked_limit(data: bytes) -> int:
+    return min(MAX_BYTES, max(SMALL_BYTES, MAX_RATIO * len(data)))
+
+
+def _unpacks_to_too_much() -> UnreadableFile:
+    return UnreadableFile(
+        "too_large", f"unpacked, more than {MAX_RATIO} times its size; land it uncompressed"
+    )
+
+
+def _too_many_rows() -> UnreadableFile:
+    return UnreadableFile("too_large", f"more than {MAX_ROWS:,} rows; land it in several files")
+
+
+def _too_many_columns(number: int) -> UnreadableFile:
+    return UnreadableFile("too_many_columns", f"it has {number:,} columns or different keys")
 
 
 def _read_parquet(data: bytes) -> RawRows:
     try:
-        table = pq.read_table(pa.BufferReader(data))
+        file = pq.ParquetFile(pa.BufferReader(data))
+        about = file.metadata
+        limit = _unpacked_limit(data)
+        if about.num_columns > MAX_COLUMNS:
+            raise _too_many_columns(about.num_columns)
+        if about.num_rows > MAX_ROWS:
+            raise _too_many_rows()
+        groups = (about.row_group(i).total_byte_size for i in range(about.num_row_groups))
+        if sum(groups) > limit or about.num_rows * about.num_columns > limit:
+            raise _unpacks_to_too_much()
+        # One long value may be repeated in few bytes: texts are measured before they are written
+        # out.
+        kinds = {f.name: f.type for f in file.schema_arrow if _is_text(f.type)}
+        table = pq.read_table(pa.BufferReader(data), read_dictionary=list(kinds))
+        for place, name in enumerate(table.column_names):
+            if name in kinds:
+                column = table.column(place)
+                limit -= sum(map(_text_bytes, column.chunks))
+                if limit < 0:
+                    raise _unpacks_to_too_much()
+                table = table.set_column(place, name, column.cast(kinds[name]))
     except (pa.ArrowException, OSError):
         raise UnreadableFile("broken_parquet", "not a complete Parquet file") from None
     return RawRows(table, pa.array(np.arange(1, table.num_rows + 1)))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary)
+    return any(test(kind) for test in tests)
+
+
+def _text_bytes(values: pa.Array) -> int:
+    if not pa.types.is_dictionary(values.type):
+        return int(values.nbytes)
+    return pc.sum(pc.binary_length(values.dictionary).take(values.indices)).as_py() or 0
 
 
 def _read_csv(data: bytes, whole: bool) -> RawRows:
     body = data.lstrip(b"\r\n")
     header_line = 1 + data[: len(data) - len(body)].count(b"\n")
     head, _, _ = body.partition(b"\n")
+    if len(head) > MAX_HEADER_BYTES:
+        raise UnreadableFile("broken_csv", "the first line is too long for a header")
     delimiter, names = _header(head.decode())
     if b"\n" not in body:
         return RawRows(pa.table({n: pa.array([], pa.string()) for n in names}), _NO_LINES)
@@ -200,8 +269,11 @@ def _header(head: str) -> tuple[str, list[str]]:
     except csv.Error:
         raise UnreadableFile("broken_csv", "the first line is no header") from None
     names = [name.strip() or f"column {place}" for place, name in enumerate(given, start=1)]
+    if len(names) > MAX_COLUMNS:
+        raise _too_many_columns(len(names))
+    places: dict[str, int] = {}
     for place, name in enumerate(names, start=1):
-        if (first := names.index(name) + 1) < place:
+        if (first := places.setdefault(name, place)) < place:
             # Where the header is missing, the names would be personal data.
             raise UnreadableFile("repeated_column", f"columns {first} and {place} have one name")
     return delimiter, names
@@ -300,10 +372,8 @@ def _read_json(data: bytes, whole: bool) -> RawRows:
         ]
         if not names:
             return RawRows(pa.table({}), _NO_LINES, bad_lines)
-        if len(names) > MAX_KEYS:
-            raise UnreadableFile(
-                "too_many_columns", f"its objects have {len(names)} different keys"
-            )
+        if len(names) > MAX_COLUMNS:
+            raise _too_many_columns(len(names))
         # One call with every path reads each line once.
         paths = ["/" + name.replace("~", "~0").replace("/", "~1") for name in names]
         fields = ", ".join(f"nullif(v[{i}], '')" for i in range(1, len(names) + 1))

@@ -56,7 +56,7 @@ def read_withdrawals(root: UPath, policy: HashPolicy, now: datetime) -> Withdraw
     for file in _files(root):
         name = "/".join((FOLDER, *file))
         try:
-            rows = read_file(root.joinpath(FOLDER, *file), file)
+            rows = read_file(root, name, file)
         except (UnreadableFile, OSError) as error:
             raise SourceError(_unreadable(name, error)) from error
         if rows.bad_lines:

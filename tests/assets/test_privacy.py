@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from dagster_shared.serdes import serialize_value
 from pydantic import SecretStr
 
@@ -76,10 +77,15 @@ def test_no_secret_is_in_what_dagster_is_told_of_the_definitions() -> None:
     assert TOKEN not in f"{settings!r} {build_resources(settings)!r}"
 
 
-def test_only_the_clock_can_be_configured_at_launch() -> None:
-    repository = build_definitions(Settings()).get_repository_def()
+@pytest.mark.parametrize(
+    ("graph_url", "clock"), [("https://graph.facebook.com", []), ("http://127.0.0.1:8026", ["at"])]
+)
+def test_only_the_clock_of_a_sandbox_can_be_configured_at_launch(
+    graph_url: str, clock: list[str]
+) -> None:
+    repository = build_definitions(Settings(graph_url=graph_url)).get_repository_def()
     snapshot = RepositorySnap.from_def(repository)
     configurable = {
         each.name: [field.name for field in each.config_field_snaps] for each in snapshot.resources
     }
-    assert configurable == {"clock": ["at"], "duckdb": []}
+    assert configurable == {"clock": clock, "duckdb": [], "io_manager": []}

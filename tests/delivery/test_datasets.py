@@ -19,7 +19,7 @@ def path(tmp_path: Path) -> Path:
 def read(path: Path, text: str, env: dict[str, str] | None = None) -> Datasets:
     path.write_text(text)
     return read_datasets(
-        path, ENV if env is None else env, graph_url="https://meta.example", version="v26.0"
+        path, ENV if env is None else env, graph_url="https://graph.facebook.com", version="v26.0"
     )
 
 
@@ -43,7 +43,7 @@ datasets:
     assert (a.token, a.app_secret, a.test_event_code) == ("EAAshopA", "hush", "TEST1")
     assert (b.token, b.app_secret, b.test_event_code) == ("EAAshopB", None, None)
     assert (a.partner_agent, b.partner_agent) == ("shop-a", None)
-    assert {a.graph_url, b.graph_url} == {"https://meta.example"}
+    assert {a.graph_url, b.graph_url} == {"https://graph.facebook.com"}
     assert found.requests_per_second == {"1111": 0.5}
     assert found.missing == {}
 
@@ -117,4 +117,4 @@ def test_a_mistake_is_named_with_file_and_key_and_never_shows_a_value(
 
 def test_a_file_that_is_not_there_is_named(path: Path) -> None:
     with pytest.raises(DatasetsError, match=r"datasets\.yaml: cannot be read .*CAPI_DATASETS"):
-        read_datasets(path, ENV, graph_url="https://meta.example", version="v26.0")
+        read_datasets(path, ENV, graph_url="https://graph.facebook.com", version="v26.0")

@@ -75,7 +75,7 @@ def test_a_first_line_that_is_no_header_is_refused(data: bytes) -> None:
 
 
 def test_objects_with_data_for_keys_are_refused() -> None:
-    data = "\n".join(json.dumps({f"user {i}": 1}) for i in range(readers.MAX_KEYS + 1)).encode()
+    data = "\n".join(json.dumps({f"user {i}": 1}) for i in range(readers.MAX_COLUMNS + 1)).encode()
     assert refusal("a.jsonl", data)[0] == "too_many_columns"
 
 

@@ -188,7 +188,11 @@ class TestWhatComesBack:
         assert nowhere.post(b"{}").arrival is RequestOutcome.NOT_SENT
 
     def test_an_unknown_host_was_not_sent(self) -> None:
-        nowhere = MetaClient(DatasetAccess("42", TOKEN, graph_url="http://nowhere.invalid"))
+        nowhere = MetaClient(
+            DatasetAccess(
+                "42", TOKEN, graph_url="https://nowhere.invalid", hosts_allowed=("nowhere.invalid",)
+            )
+        )
         assert nowhere.post(b"{}").arrival is RequestOutcome.NOT_SENT
 
     def test_a_server_that_speaks_no_tls_is_no_answer_and_no_exception(self, meta: Meta) -> None:

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from capi_assets.commands.demo.workspace import Workspace
 from capi_assets.hours import HOUR, floor_hour
+from capi_assets.web_addresses import open_session
 
 _LAND_EVERY = timedelta(seconds=60)
 _START_TIMEOUT = timedelta(minutes=3)  # a first start on a slow machine takes more than one
@@ -89,7 +90,7 @@ def _is_ready(address: str, process: subprocess.Popen[bytes], stopped: Callable[
     deadline = time.monotonic() + _START_TIMEOUT.total_seconds()
     while time.monotonic() < deadline and process.poll() is None and not stopped():
         try:
-            if requests.get(f"{address}/server_info", timeout=2).ok:
+            if open_session(address).get(f"{address}/server_info", timeout=2).ok:
                 return True
         except requests.RequestException:
             pass

@@ -25,6 +25,7 @@ from capi_assets.coverage.formatting import count, format_utc, join_names
 from capi_assets.eligibility import WITHHELD_TEXTS
 from capi_assets.hours import hour_key
 from capi_assets.order_identity import IDENTITY_CONFLICT
+from capi_assets.printable import printable
 
 
 def show(history: OrderHistory, console: Console) -> None:
@@ -52,10 +53,11 @@ def _headline(history: OrderHistory) -> RenderableType:
     facts = [row["event_name"] or "event name unusable", value, when]
     if row["dataset_id"]:
         facts.append(f"dataset {row['dataset_id']}")
-    lines = [Text.assemble(("Order ", "bold"), (history.order_id, "bold"), "  ", ", ".join(facts))]
+    head = (f"Order {printable(history.order_id)}", "bold")
+    lines = [Text.assemble(head, "  ", printable(", ".join(facts)))]
     if history.others:
         lines.append(Text("Other rows have this id too; this is the newest. The others:"))
-        lines += [Text(f"  {_other(row)}") for row in history.others]
+        lines += [Text(f"  {printable(_other(row))}") for row in history.others]
         lines.append(Text("Select one with --hour and --event-name."))
     return Group(*lines)
 

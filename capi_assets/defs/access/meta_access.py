@@ -16,7 +16,7 @@ from capi_assets.coverage.alerting.channels import LogChannel, Message, send_all
 from capi_assets.coverage.tables import Table
 from capi_assets.defs.autostart import schedule_status
 from capi_assets.defs.hourly_reporting import OWNERS, column_schema
-from capi_assets.defs.metadata import table_metadata
+from capi_assets.defs.metadata import markdown_text, table_metadata
 from capi_assets.defs.resources import ClockResource
 from capi_assets.hours import floor_hour
 from capi_assets.lake import Lake, LakeError
@@ -79,7 +79,7 @@ def _judged(
         check_name=name,
         passed=bool(statuses) and verdict in ("ok", "unknown"),
         severity=dg.AssetCheckSeverity.ERROR if verdict == "error" else dg.AssetCheckSeverity.WARN,
-        description=" ".join(texts) or "No dataset is set up: set CAPI_DATASET_ID.",
+        description=markdown_text(" ".join(texts) or "No dataset is set up: set CAPI_DATASET_ID."),
     )
 
 

@@ -24,6 +24,7 @@ from capi_assets.coverage.stored_health import CoverageSnapshot
 from capi_assets.defs.automation.active_runs import failure_texts
 from capi_assets.defs.conversions.attribution_health import open_gaps_check
 from capi_assets.defs.hourly_reporting import latest_materialization
+from capi_assets.defs.metadata import markdown_text
 from capi_assets.delivery.causes import Cause
 from capi_assets.hours import hour_key
 
@@ -67,7 +68,7 @@ def report_gaps(
         dg.AssetObservation(
             "attribution_health",
             partition=hour_key(hour),
-            description=hour_sentence(hour, snapshot.flags, now),
+            description=markdown_text(hour_sentence(hour, snapshot.flags, now)),
             metadata=_note(marks[hour][0], ui_url),
         )
         for hour in changed[:MAX_NOTES]

@@ -34,7 +34,7 @@ from capi_assets.defs.hourly_reporting import (
     latest_materialization,
     report_hours,
 )
-from capi_assets.defs.metadata import table_metadata
+from capi_assets.defs.metadata import markdown_text, table_metadata
 from capi_assets.defs.resources import ClockResource
 from capi_assets.delivery.hours_to_send import batches
 from capi_assets.hours import HOUR, floor_hour, hour_key, hour_range, hours_between
@@ -184,7 +184,7 @@ def open_gaps_check(
     return {
         "passed": not gaps,
         "severity": dg.AssetCheckSeverity.ERROR if severe else dg.AssetCheckSeverity.WARN,
-        "description": gaps_sentence(gaps, now),
+        "description": markdown_text(gaps_sentence(gaps, now)),
         "metadata": {
             **table_metadata("gaps", gaps_table(gaps, now)),
             **table_metadata("remedies", remedies_table(gaps, now, ui_url)),

@@ -32,6 +32,7 @@ from capi_assets.lake import Lake
 from capi_assets.meta.events.event_names import meant_names
 from capi_assets.meta.match_keys.key_problems import Problem
 from capi_assets.policies import orders_source, visits_source
+from capi_assets.printable import printable
 from capi_assets.settings import Settings
 
 _CONTRACTS: dict[str, type[Contract]] = {"visits": Visits, "orders": Orders}
@@ -78,7 +79,7 @@ def store_landed(
     if ingested.misplaced:
         context.log.warning(misplaced_text(ingested.misplaced))
     for name in ingested.unknown_columns:
-        context.log.warning("Landed %s have an unknown column: %s", table, name)
+        context.log.warning("Landed %s have an unknown column: %s", table, printable(name))
     suggested = {name: std for hour in hours for name, std in _suggested(hour).items()}
     for name, standard in suggested.items():
         context.log.warning("Event %r is a custom event to Meta; did you mean %r?", name, standard)
@@ -227,7 +228,8 @@ def _with_misplaced(verdict: HourCheckResult, names: Sequence[str]) -> HourCheck
     """The verdict, with the files that may belong to the hour and cannot be assigned to it."""
     if not names:
         return verdict
-    return verdict.warned(misplaced_text(names), {"misplaced": "\n".join(names[:20])})
+    listed = "\n".join(map(printable, names[:20]))
+    return verdict.warned(misplaced_text(names), {"misplaced": listed})
 
 
 def _verdicts(

@@ -15,7 +15,7 @@ from capi_assets.coverage.reconciliation.stored import (
 )
 from capi_assets.coverage.reconciliation.text import quality_off, quality_sentence, quality_table
 from capi_assets.defs.hourly_reporting import OWNERS, column_schema, latest_materialization
-from capi_assets.defs.metadata import table_metadata
+from capi_assets.defs.metadata import markdown_text, table_metadata
 from capi_assets.defs.resources import ClockResource
 from capi_assets.lake import Lake
 from capi_assets.policies import datasets_of
@@ -108,7 +108,7 @@ def build_dataset_quality(
                 check_name="match_keys_match_meta",
                 passed=not quality_off(rows),
                 severity=dg.AssetCheckSeverity.WARN,
-                description=quality_sentence(day, rows),
+                description=markdown_text(quality_sentence(day, rows)),
                 metadata=table_metadata("comparison", quality_table(rows)),
                 partition=key,
                 target_materialization_data=latest_materialization(

@@ -28,7 +28,8 @@ from capi_assets.meta.graph.errors import (
     classify,
     parse_error,
 )
-from capi_assets.meta.graph.session import open_session, proof
+from capi_assets.meta.graph.session import proof, signed_session
+from capi_assets.web_addresses import graph_url_problem
 
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 30.0
@@ -51,7 +52,8 @@ _KEPT_HEADERS = (
 class DatasetAccess:
     """How to reach one dataset (Pixel). Secrets stay out of `repr`.
 
-    `partner_agent` names a platform to Dataset Quality; `app_secret` is needed only if the app
+    `partner_agent` names a platform to Dataset Quality; the token may go to `hosts_allowed` besides
+    graph.facebook.com and loopback; `app_secret` is needed only if the app
     demands `appsecret_proof` (Graph API page "Secure requests").
 
     Raises:
@@ -65,6 +67,7 @@ class DatasetAccess:
     version: str = "v26.0"
     test_event_code: str | None = None
     partner_agent: str | None = None
+    hosts_allowed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.dataset_id:
@@ -74,8 +77,8 @@ class DatasetAccess:
                 f"The access token of dataset {self.dataset_id} is empty or holds characters no "
                 "token has, such as a space, a quote from a .env file or a line break"
             )
-        if not re.fullmatch(r"https?://[^\s?#]+", self.graph_url):
-            raise ValueError("graph_url must be an http(s) address without query")
+        if problem := graph_url_problem(self.graph_url, self.hosts_allowed):
+            raise ValueError(f"graph_url (CAPI_GRAPH_URL): {problem}")
         agent = self.partner_agent
         if agent is not None and not (len(agent) < 23 and len(re.findall("[A-Za-z]", agent)) > 1):
             # Page "End-to-end implementation".
@@ -148,7 +151,7 @@ class MetaClient:
         self._timeout = (connect_timeout, read_timeout)
         self._deadline = deadline
         self._tail = _tail(access)
-        self._session = open_session(access.token, connections)
+        self._session = signed_session(access.graph_url, access.token, connections)
         self._session.headers["Content-Type"] = "application/json"
 
     def __repr__(self) -> str:

@@ -19,7 +19,7 @@ from capi_assets.meta.graph import error_reasons as reasons
 from capi_assets.meta.graph.client import CONNECT_TIMEOUT, DatasetAccess
 from capi_assets.meta.graph.deadline import within
 from capi_assets.meta.graph.errors import Body, ErrorKind, MetaError, classify, parse_error
-from capi_assets.meta.graph.session import open_session, proof
+from capi_assets.meta.graph.session import proof, signed_session
 
 READ_TIMEOUT = 15.0
 DEADLINE = 20.0
@@ -68,7 +68,7 @@ def debug_token(access: DatasetAccess) -> TokenFacts:
 
 def _post(access: DatasetAccess, form: dict[str, str]) -> tuple[int, str | None, bytes]:
     with (
-        open_session(access.token) as session,
+        signed_session(access.graph_url, access.token) as session,
         within(DEADLINE),
         session.post(
             f"{access.graph_url.rstrip('/')}/{access.version}/debug_token",

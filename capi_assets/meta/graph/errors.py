@@ -23,6 +23,7 @@ from capi_assets.meta.graph.error_subcodes import (
     is_payload_subcode,
     subcode_name,
 )
+from capi_assets.printable import printable
 
 
 class Body(Enum):
@@ -263,7 +264,7 @@ def _trace_id(document: object) -> str | None:
 
 
 def _title(value: object) -> str | None:
-    return value[:200] if isinstance(value, str) else None
+    return printable(value[:200]) if isinstance(value, str) else None
 
 
 def _paths(specs: object) -> tuple[str, ...]:

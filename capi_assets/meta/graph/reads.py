@@ -21,7 +21,7 @@ from capi_assets.meta.graph import error_reasons as reasons
 from capi_assets.meta.graph.client import DatasetAccess
 from capi_assets.meta.graph.deadline import within
 from capi_assets.meta.graph.errors import ErrorKind, Problem, classify, parse_error
-from capi_assets.meta.graph.session import open_session, proof
+from capi_assets.meta.graph.session import proof, signed_session
 
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 30.0
@@ -88,7 +88,7 @@ class GraphReader:
         self._timeout = (connect_timeout, read_timeout)
         self._deadline = deadline
         self._base = f"{access.graph_url.rstrip('/')}/{access.version}"
-        self._session = open_session(access.token)
+        self._session = signed_session(access.graph_url, access.token)
 
     def __repr__(self) -> str:
         return f"GraphReader({self.access!r})"

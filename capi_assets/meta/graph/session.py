@@ -12,14 +12,15 @@ from collections.abc import Callable
 import requests
 
 from capi_assets.meta.graph.deadline import DeadlineAdapter
+from capi_assets.web_addresses import open_session
 
 
-def open_session(token: str, connections: int = 1) -> requests.Session:
-    """A session that signs with `token` and keeps the deadline of `deadline.within`.
+def signed_session(url: str, token: str, connections: int = 1) -> requests.Session:
+    """A session for `url` that signs with `token` and keeps the deadline of `deadline.within`.
 
     Whoever calls must not follow redirects: they would carry the token elsewhere.
     """
-    session = requests.Session()
+    session = open_session(url)
     session.auth = _bearer(token)
     session.headers.update({"Accept-Encoding": "identity"})
     for scheme in ("http://", "https://"):

@@ -17,6 +17,7 @@ import requests
 
 from capi_assets.coverage.alerting.channels.message import Failure, Message, spelled_out
 from capi_assets.coverage.alerting.channels.retry import Attempt, Retries
+from capi_assets.web_addresses import open_session
 
 
 @dataclass
@@ -74,7 +75,8 @@ def _post_json(url: str, body: Mapping[str, Any], timeout: tuple[float, float]) 
     try:
         with (
             _address_kept_out_of_logs(),
-            requests.post(
+            open_session(url) as session,
+            session.post(
                 url,
                 data=orjson.dumps(dict(body)),
                 headers={"Content-Type": "application/json"},
