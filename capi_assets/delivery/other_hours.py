@@ -6,6 +6,7 @@ may have it comes first, then what can still be sent, then the newest state.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import numpy as np
@@ -40,6 +41,7 @@ _LIGHT = [name for name in _SCHEMA.names if name != "payload"]
 NEAR_HOURS = 48
 """An order comes again with its next status, or in the next export, within two days."""
 
+_UNSENT = pa.array(["withheld", "invalid"])
 _HOURS_AT_ONCE = 24  # order ids of a day at a time: 15 MB at 20,000 orders an hour
 
 
@@ -90,6 +92,41 @@ def hours_to_count_again(lake: Lake, hour: datetime, results: pa.Table) -> list[
     )
     moved = pc.and_(moved, pc.is_in(order_of(rows), value_set=left.combine_chunks()))
     return sorted(pc.unique(_hour(rows.filter(moved))).to_pylist())
+
+
+def newly_counted(lake: Lake, hour: datetime, results: pa.Table) -> pa.ChunkedArray:
+    """The orders (`order_of`) that `results` count in `hour` and its stored results do not.
+
+    Called before `results` (columns of `delivery_results`) replace those of the hour.
+
+    Raises:
+        LakeError: stored results cannot be read.
+    """
+    stored = _counted(lake.read(_RESULTS, [hour], _RESULTS_SCHEMA, [*ORDER, "status"]))
+    orders = order_of(_counted(results))
+    return orders.filter(pc.invert(pc.is_in(orders, value_set=order_of(stored).combine_chunks())))
+
+
+def hours_that_count_too(
+    lake: Lake, hours: Sequence[datetime], orders: pa.ChunkedArray
+) -> list[datetime]:
+    """The hours within `NEAR_HOURS` of `hours` whose stored results count some of `orders` unsent.
+
+    An order that was withheld there, as before it was confirmed, now stands in one of `hours`.
+
+    Raises:
+        LakeError: stored results cannot be read.
+    """
+    found: set[datetime] = set()
+    near = sorted(_around(set(hours)) - set(hours)) if len(orders) else []
+    wanted = orders.combine_chunks()
+    for start in range(0, len(near), _HOURS_AT_ONCE):
+        columns = [*ORDER, "occurred_at", "status"]
+        rows = lake.read(_RESULTS, near[start : start + _HOURS_AT_ONCE], _RESULTS_SCHEMA, columns)
+        rows = rows.filter(pc.is_in(rows["status"], value_set=_UNSENT))
+        rows = rows.filter(pc.is_in(order_of(rows), value_set=wanted))
+        found |= set(pc.unique(_hour(rows)).to_pylist())
+    return sorted(found)
 
 
 def _counted(results: pa.Table) -> pa.Table:

@@ -148,6 +148,21 @@ def test_an_order_pending_in_one_hour_and_confirmed_in_the_next_leaves_no_hour_o
     assert world.received()["accepted"] == 1
 
 
+def test_an_order_confirmed_in_a_later_run_leaves_the_hour_that_withheld_it(
+    world: AssetHarness,
+) -> None:
+    first, second = world.hour(2), world.hour(1)
+    land(world, first, "o.jsonl", {**ANNA, "status": "pending"})
+    assert world.run(first)
+    assert results(world, first) == [("withheld", "not_confirmed")]
+    land(world, second, "o.jsonl", {**ANNA, "status": "confirmed"})
+    assert world.run(second)
+    assert results(world, first) == [("repeated", "counted_in_another_hour")]
+    assert results(world, second) == [("delivered", None)]
+    world.judge(first)
+    assert (health(world, first), health(world, second)["delivered"]) == ({}, 1)
+
+
 def test_a_broken_and_a_good_row_of_one_order_are_one_delivered_order(
     world: AssetHarness,
 ) -> None:

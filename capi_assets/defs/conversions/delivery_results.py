@@ -41,7 +41,11 @@ from capi_assets.delivery.datasets import Datasets
 from capi_assets.delivery.hours_to_send import plan_hours, planned_hours, results_of
 from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.ledger_from_lake import restore_if_behind
-from capi_assets.delivery.other_hours import hours_to_count_again
+from capi_assets.delivery.other_hours import (
+    hours_that_count_too,
+    hours_to_count_again,
+    newly_counted,
+)
 from capi_assets.delivery.policy import Policy
 from capi_assets.delivery.reasons import (
     HELD,
@@ -324,6 +328,7 @@ def build_delivery_results(
             return
         metadata, unfinished = {}, []
         moved: dict[datetime, list[datetime]] = {}
+        new = []
         with open_ledger(settings) as ledger:
             datasets = datasets_of(settings)
             summary = _deliver(context, settings, lake, hours, ledger, datasets, policy, clock)
@@ -332,13 +337,16 @@ def build_delivery_results(
                 for hour in batch:
                     rows = rows_of(results, hour)
                     moved[hour] = hours_to_count_again(lake, hour, rows)
+                    new.append(newly_counted(lake, hour, rows))
                     lake.write("delivery_results", hour, rows)
                     metadata[hour] = _metadata(rows, summary)
                     if restored:
                         metadata[hour][_RESTORED] = restored
                 unfinished += _unfinished(results, batch)
-            # Their orders were counted in these hours, which have them no more.
+            # Their orders were counted in these hours, which have them no more; or the other way.
             others = {other for found in moved.values() for other in found} - set(hours)
+            orders = pa.chunked_array([part for each in new for part in each.chunks], pa.string())
+            others |= set(hours_that_count_too(lake, hours, orders))
             for batch, folded in results_of(lake, ledger, sorted(others), clock.now(), policy):
                 for hour in batch:
                     rows = rows_of(conform(folded, DeliveryResults), hour)
