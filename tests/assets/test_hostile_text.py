@@ -123,14 +123,13 @@ def test_no_event_of_a_run_and_no_command_interprets_data(played: AssetHarness) 
             if described:
                 assert _links(described) == []
 
-    key = hour_key(hour)
-    span = ("--from", key, "--to", hour_key(played.hour(2)))
+    span = f"{hour_key(hour)}...{hour_key(played.hour(2))}"
     commands = [
         ["doctor"],
         ["gaps"],
-        ["plan", *span],
-        ["resolve", *span, "--decision", "resend", "--who", "x", "--why", "[red]"],
-        ["report", *span, "--out", "report.html"],
+        ["plan", span],
+        ["resolve", span, "--decision", "resend", "--who", "x", "--why", "[red]"],
+        ["report", span, "--out", "report.html"],
         ["views"],
         *(["explain", row["order_id"]] for row in stored),
     ]

@@ -657,7 +657,7 @@ def test_a_stale_plan_sends_nothing_twice(harness: DeliveryHarness) -> None:
 
 
 def test_one_event_id_in_two_hours_is_sent_once(harness: DeliveryHarness) -> None:
-    first, second = orders(5, event_id="same-0").slice(0, 1), orders(5).slice(0, 5)
+    first, second = orders(5, event_id="same-0").slice(0, 1), orders(6).slice(1, 5)
     twin = table([event("twin", event_id="same-0")])
     deliver(
         iter([first, second, twin]),
