@@ -120,6 +120,7 @@ def matched(first: int, end: int, base: int) -> Any:
             "verdict": everywhere("ready"),
             "reason": everywhere(None),
             "pixel_reported_at": pa.nulls(len(rows), of_time),
+            "person": everywhere(None),
             "payload_sha256": [hashlib.sha256(payload).hexdigest() for payload in payloads],
             "payload": pa.array(payloads, pa.binary()).cast(pa.string()),
         }

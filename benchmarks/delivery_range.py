@@ -47,7 +47,6 @@ def deliver(folder: str, url: str, at: str) -> Result:
     warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
     from capi_assets.definitions import build_definitions
-    from capi_assets.defs.resources import build_resources
     from capi_assets.settings import Settings
 
     hours = hours_before(datetime.fromisoformat(at))
@@ -67,7 +66,6 @@ def deliver(folder: str, url: str, at: str) -> Result:
         run = dg.materialize(
             [definitions.resolve_assets_def("delivery_results")],
             instance=instance,
-            resources=build_resources(settings),
             tags={
                 "dagster/asset_partition_range_start": hour_key(hours[0]),
                 "dagster/asset_partition_range_end": hour_key(hours[-1]),
