@@ -90,7 +90,7 @@ def matched_events_of(matched: pa.Table, policy: EventPolicy) -> pa.Table:
     eligible = pc.is_null(withheld)
     built = build_events(matched.filter(eligible), policy.site_url)
     if policy.withhold_without_browser:
-        built = _without_events(built, built.column("without_browser"), "without_browser")
+        built = withhold(built, built.column("without_browser"), "without_browser")
     # The row number of each eligible order in `built`; null for the withheld.
     places = pc.subtract(pc.cumulative_sum(eligible.cast(pa.int64())), 1)
     places = pc.if_else(eligible, places, pa.scalar(None, pa.int64()))
@@ -108,11 +108,13 @@ def matched_events_of(matched: pa.Table, policy: EventPolicy) -> pa.Table:
     return table.sort_by([(name, "ascending") for name in _ORDER])
 
 
-def _without_events(built: pa.Table, withheld: pa.ChunkedArray, reason: str) -> pa.Table:
-    """`built` with the rows of `withheld` withheld: no match keys, no payload."""
-    columns = {name: built.column(name) for name in built.column_names}
-    columns |= {"verdict": pc.if_else(withheld, "withheld", columns["verdict"])}
-    columns |= {"reason": pc.if_else(withheld, reason, columns["reason"])}
-    for name in ("match_keys", "payload", "payload_sha256"):
-        columns[name] = pc.if_else(withheld, None, columns[name])
-    return pa.table(columns)
+def withhold(events: pa.Table, withheld: pa.ChunkedArray, reason: str) -> pa.Table:
+    """`events` with the rows of `withheld` withheld for `reason`: no match keys, no payload."""
+    values = {"verdict": "withheld", "reason": reason}
+    for name in ("verdict", "reason", "match_keys", "payload", "payload_sha256"):
+        place = events.schema.get_field_index(name)
+        if place >= 0:
+            value = pa.scalar(values.get(name), pa.string())
+            changed = pc.if_else(withheld, value, events.column(name))
+            events = events.set_column(place, events.schema.field(name), changed)
+    return events

@@ -18,6 +18,7 @@ from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema
 from capi_assets.contracts.visits import Visits
 from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.ledger.schema import WITHDRAWAL
+from capi_assets.eligibility import withhold
 from capi_assets.engine import DuckDBEngine
 from capi_assets.hours import HOUR, floor_hour, hours_between
 from capi_assets.lake import Lake
@@ -59,7 +60,7 @@ def withhold_withdrawn(events: pa.Table, ledger: Ledger, lake: Lake, now: dateti
     is_withdrawn |= _latest(refused, marks) >= ordered
     withheld = np.zeros(events.num_rows, bool)
     withheld[row[is_withdrawn]] = True
-    return _withhold(events, pc.and_(ready, pa.array(withheld)))
+    return withhold(events, pc.and_(ready, pa.array(withheld)), CONSENT_WITHDRAWN)
 
 
 def _refused_visits(lake: Lake, since: datetime, now: datetime) -> pa.Table:
@@ -97,15 +98,3 @@ def _latest(withdrawals: pa.Table, marks: pa.Table) -> Micros:
 
 def _micros(times: pa.ChunkedArray) -> Micros:
     return np.asarray(times.cast(pa.int64()).to_numpy(), np.int64)
-
-
-def _withhold(events: pa.Table, withheld: pa.ChunkedArray) -> pa.Table:
-    values = {"verdict": "withheld", "reason": CONSENT_WITHDRAWN}
-    for name in ("verdict", "reason", "match_keys", "payload", "payload_sha256"):
-        if name in events.column_names:
-            value = pa.scalar(values.get(name), pa.string())
-            changed = pc.if_else(withheld, value, events[name])
-            events = events.set_column(
-                events.schema.get_field_index(name), events.schema.field(name), changed
-            )
-    return events

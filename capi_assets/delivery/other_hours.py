@@ -72,17 +72,28 @@ def in_other_hours(
     return _hour(rows).take(pa.array(standing, mask=standing < 0))
 
 
-def hours_to_count_again(lake: Lake, hour: datetime, results: pa.Table) -> list[datetime]:
-    """The hours whose stored results count orders in `hour`, which no longer has them.
+def changed_orders(
+    lake: Lake, hour: datetime, results: pa.Table
+) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+    """The orders (`order_of`) that `hour` counts no longer, and those that it counts newly.
 
     Called before `results` (columns of `delivery_results`) replace those of the hour.
 
     Raises:
         LakeError: stored results cannot be read.
     """
-    stored = _counted(lake.read(_RESULTS, [hour], _RESULTS_SCHEMA, [*ORDER, "status"]))
-    here = order_of(_counted(results)).combine_chunks()
-    left = order_of(stored).filter(pc.invert(pc.is_in(order_of(stored), value_set=here)))
+    stored = lake.read(_RESULTS, [hour], _RESULTS_SCHEMA, [*ORDER, "status"])
+    before, after = order_of(_counted(stored)), order_of(_counted(results))
+    return _without(before, after), _without(after, before)
+
+
+def hours_to_count_again(lake: Lake, hour: datetime, left: pa.ChunkedArray) -> list[datetime]:
+    """The hours whose stored results say that orders `left` count in `hour`, which has them no
+    more.
+
+    Raises:
+        LakeError: stored results cannot be read.
+    """
     if not len(left):
         return []
     columns = [*ORDER, "occurred_at", "status", "sent_hour"]
@@ -92,19 +103,6 @@ def hours_to_count_again(lake: Lake, hour: datetime, results: pa.Table) -> list[
     )
     moved = pc.and_(moved, pc.is_in(order_of(rows), value_set=left.combine_chunks()))
     return sorted(pc.unique(_hour(rows.filter(moved))).to_pylist())
-
-
-def newly_counted(lake: Lake, hour: datetime, results: pa.Table) -> pa.ChunkedArray:
-    """The orders (`order_of`) that `results` count in `hour` and its stored results do not.
-
-    Called before `results` (columns of `delivery_results`) replace those of the hour.
-
-    Raises:
-        LakeError: stored results cannot be read.
-    """
-    stored = _counted(lake.read(_RESULTS, [hour], _RESULTS_SCHEMA, [*ORDER, "status"]))
-    orders = order_of(_counted(results))
-    return orders.filter(pc.invert(pc.is_in(orders, value_set=order_of(stored).combine_chunks())))
 
 
 def hours_that_count_too(
@@ -127,6 +125,10 @@ def hours_that_count_too(
         rows = rows.filter(pc.is_in(order_of(rows), value_set=wanted))
         found |= set(pc.unique(_hour(rows)).to_pylist())
     return sorted(found)
+
+
+def _without(orders: pa.ChunkedArray, others: pa.ChunkedArray) -> pa.ChunkedArray:
+    return orders.filter(pc.invert(pc.is_in(orders, value_set=others.combine_chunks())))
 
 
 def _counted(results: pa.Table) -> pa.Table:

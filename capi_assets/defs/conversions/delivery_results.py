@@ -42,9 +42,9 @@ from capi_assets.delivery.hours_to_send import plan_hours, planned_hours, result
 from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.ledger_from_lake import restore_if_behind
 from capi_assets.delivery.other_hours import (
+    changed_orders,
     hours_that_count_too,
     hours_to_count_again,
-    newly_counted,
 )
 from capi_assets.delivery.policy import Policy
 from capi_assets.delivery.reasons import (
@@ -336,8 +336,9 @@ def build_delivery_results(
                 results = conform(folded, DeliveryResults)
                 for hour in batch:
                     rows = rows_of(results, hour)
-                    moved[hour] = hours_to_count_again(lake, hour, rows)
-                    new.append(newly_counted(lake, hour, rows))
+                    left, counted = changed_orders(lake, hour, rows)
+                    moved[hour] = hours_to_count_again(lake, hour, left)
+                    new.append(counted)
                     lake.write("delivery_results", hour, rows)
                     metadata[hour] = _metadata(rows, summary)
                     if restored:
@@ -352,8 +353,8 @@ def build_delivery_results(
                     rows = rows_of(conform(folded, DeliveryResults), hour)
                     lake.write("delivery_results", hour, rows)
             for hour, found in moved.items():
-                if left := [hour_key(other) for other in found if other in others]:
-                    metadata[hour][_MOVED] = ", ".join(left)
+                if counting := [hour_key(other) for other in found if other in others]:
+                    metadata[hour][_MOVED] = ", ".join(counting)
         yield from report_hours(context, metadata, unfinished)
 
     all_events_resolved = hourly_check(
