@@ -147,13 +147,14 @@ def build_matched_events(
             LakeError: stored orders or visits cannot be read.
         """
         hours = hours_of(context)
-        try:
-            with open_ledger(settings) as ledger:
-                note_landed_withdrawals(context, settings, ledger, clock.now())
-        except LedgerError as error:
-            context.log.warning("Withdrawals of consent wait for delivery: %s", error)
         start, end = hour_range(hours)
         orders = lake.read("orders", hours, arrow_schema(Orders))
+        if orders.num_rows:
+            try:
+                with open_ledger(settings) as ledger:
+                    note_landed_withdrawals(context, settings, ledger, clock.now())
+            except LedgerError as error:
+                context.log.warning("Withdrawals of consent wait for delivery: %s", error)
         searched = hours_between(floor_hour(start - settings.lookback), end)
         stored = set(lake.stored("visits", searched))
         kept_since = floor_hour(clock.now() - timedelta(days=settings.retention_days))
