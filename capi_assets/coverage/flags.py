@@ -15,7 +15,8 @@ from typing import Any
 import pyarrow as pa
 
 from capi_assets.contracts.base import UTC_MICROSECONDS
-from capi_assets.coverage.anomalies.detect import Anomaly, detect_anomalies
+from capi_assets.coverage.anomalies.anomaly import Anomaly
+from capi_assets.coverage.anomalies.detect import detect_anomalies
 from capi_assets.coverage.anomalies.hour_signals import hour_signals
 from capi_assets.coverage.anomalies.missing_visits import HourOfVisits, missing_visits
 from capi_assets.coverage.anomalies.refusal_rate import RefusalBaseline

@@ -8,12 +8,12 @@ slow night, a holiday or a paused campaign. What an hour should hold is in `expe
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 
 from capi_assets.coverage.anomalies import count_models
+from capi_assets.coverage.anomalies.anomaly import Anomaly
 from capi_assets.coverage.anomalies.count_models import DAY, WEEK, Flags, Floats
 from capi_assets.coverage.anomalies.expectations import (
     KEYED,
@@ -93,24 +93,6 @@ forgotten. Not 1.0, because the change may begin in the middle of a day."""
 
 _RATE_BOUNDS = (0.02, 0.98)
 """Rates under the loss are kept off 0 and 1, where one odd order would decide the ratio."""
-
-
-@dataclass(frozen=True, slots=True)
-class Anomaly:
-    """Why an hour is anomalous; all counts are estimates for this hour alone.
-
-    Attributes:
-        evidence: what was seen and expected, for people; the window may be longer than the hour.
-        orders_expected_missing: orders that did not arrive.
-        unmatched: orders that did not match a visit although such orders usually do.
-        orders_with_fewer_keys: orders without a match key that they usually carry.
-    """
-
-    cause: Cause
-    evidence: str
-    orders_expected_missing: int = 0
-    unmatched: int = 0
-    orders_with_fewer_keys: int = 0
 
 
 def detect_anomalies(signals: HourSignals, threshold: float) -> dict[datetime, Anomaly]:
