@@ -34,6 +34,7 @@ from capi_assets.eligibility import EventPolicy
 from capi_assets.ingest.hashing import HashPolicy
 from capi_assets.ingest.landing_folder import LandingFolder
 from capi_assets.ingest.sources import Source, SqlModel
+from capi_assets.ingest.tombstones import Tombstones
 from capi_assets.meta.graph.client import DatasetAccess
 from capi_assets.settings import Settings, environment, split, sql_parameters
 
@@ -173,7 +174,18 @@ def open_ledger(settings: Settings) -> Ledger:
     url = settings.ledger_url.get_secret_value()
     if url.startswith("sqlite:///"):
         Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    return Ledger(url)
+    return Ledger(url, erasure_key_file=settings.erasure_key_file)
+
+
+def stored_tombstones(settings: Settings) -> Tombstones:
+    """The tombstones of erased people, whose rows are not stored again.
+
+    Raises:
+        LedgerError: the ledger cannot be opened.
+        TombstoneError: there are some, and their key is missing.
+    """
+    with open_ledger(settings) as ledger:
+        return ledger.tombstones()
 
 
 def alert_channels(settings: Settings) -> list[Channel]:

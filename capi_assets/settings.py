@@ -78,6 +78,8 @@ class Settings(BaseSettings):
     """Folder or object-store URL of the hourly Parquet files."""
     ledger_url: SecretStr = SecretStr("sqlite:///data/ledger.db")
     """SQLAlchemy URL of the delivery ledger (SQLite or PostgreSQL)."""
+    erasure_key_file: str = "data/erasure.key"
+    """File with the key of the tombstones of erased people; every machine that runs needs it."""
     views: str = "data/capi.duckdb"
     """DuckDB file of views over the lake, for ad-hoc queries."""
     start_date: datetime = datetime(2026, 11, 1, tzinfo=UTC)

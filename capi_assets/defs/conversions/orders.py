@@ -11,7 +11,7 @@ from capi_assets.defs.hourly_reporting import hourly_asset, hours_of
 from capi_assets.defs.resources import DuckDB
 from capi_assets.ingest.orders import ingest_orders
 from capi_assets.lake import Lake
-from capi_assets.policies import hash_policy, orders_source
+from capi_assets.policies import hash_policy, orders_source, stored_tombstones
 from capi_assets.settings import Settings
 
 
@@ -38,6 +38,7 @@ def build_orders(settings: Settings, hourly: dg.HourlyPartitionsDefinition) -> d
 
         Raises:
             SourceError: the source cannot be read.
+            LedgerError, TombstoneError: who was erased cannot be read; nothing is stored.
             dagster.Failure: files of some hours cannot be read; the others are stored.
         """
         with duckdb.get_connection() as connection:
@@ -47,6 +48,7 @@ def build_orders(settings: Settings, hourly: dg.HourlyPartitionsDefinition) -> d
                 hash_policy(settings),
                 settings.dataset_id,
                 connection,
+                stored_tombstones(settings),
             )
         yield from report_landed(context, "orders", Lake(settings.lake), ingested)
 
