@@ -7,13 +7,15 @@ stops any later delivery.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from capi_assets.contracts.base import conform
+from capi_assets.contracts.base import arrow_schema, conform
 from capi_assets.contracts.matched_events import MatchedEvents
+from capi_assets.contracts.orders import Orders
 from capi_assets.meta.events.build import build_events
 from capi_assets.meta.limits import deliver_until
 from capi_assets.order_identity import CONSENT_WITHDRAWN, person_of
@@ -58,6 +60,25 @@ def withheld_reason(orders: pa.Table, consent_required: bool) -> pa.Array:
         unrecorded = pc.and_(pc.is_null(consent), pc.is_null(reason))
         reason = pc.if_else(unrecorded, "consent_not_recorded", reason)
     return reason
+
+
+_FACTS = (
+    *("order_id", "occurred_at", "event_name", "event_id", "action_source", "status", "value"),
+    *("currency", "consent", "opt_out", "pixel_reported_at", "dataset_id", "dropped_fields"),
+)
+MATCH_DATA = tuple(name for name in arrow_schema(Orders).names if name not in _FACTS)
+"""Columns of `orders` that only an event needs: who the person is, and what was bought."""
+
+
+def without_match_data(
+    rows: pa.Table, those: pa.ChunkedArray, columns: Sequence[str] = MATCH_DATA
+) -> pa.Table:
+    """`rows` without the values of `columns` in `those` rows, which are not sent, or no more."""
+    for name in columns:
+        place = rows.schema.get_field_index(name)
+        empty = pc.if_else(those, pa.scalar(None, rows.schema.field(name).type), rows[name])
+        rows = rows.set_column(place, rows.schema.field(name), empty)
+    return rows
 
 
 @dataclass(frozen=True, slots=True)

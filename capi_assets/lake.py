@@ -241,9 +241,35 @@ class Lake:
             return []
         return sorted(p.name for p in self.root.iterdir() if p.is_dir() and self.hours(p.name))
 
-    def expire(self, table: str, before: datetime) -> list[datetime]:
-        """Delete the hours of a table that begin before `before`; returns them."""
-        return self.remove(table, (hour for hour in self.hours(table) if hour < before))
+    def size(self, table: str, hours: Iterable[datetime]) -> tuple[int, int]:
+        """Rows and bytes of the stored hours among `hours`.
+
+        Raises:
+            LakeError: a file cannot be read.
+        """
+        rows = size = 0
+        for path in self.paths(table, hours):
+            with _opened(path) as stored:
+                rows += stored.metadata.num_rows
+            size += path.stat().st_size
+        return rows, size
+
+    def has_values(self, table: str, hour: datetime, columns: Sequence[str]) -> bool:
+        """Whether a stored hour has any value in one of `columns`, from the file's statistics.
+
+        Raises:
+            LakeError: the file cannot be read.
+        """
+        for path in self.paths(table, [hour]):
+            with _opened(path) as stored:
+                groups = (stored.metadata.row_group(n) for n in range(stored.num_row_groups))
+                chunks = (group.column(n) for group in groups for n in range(group.num_columns))
+                return any(
+                    chunk.path_in_schema in columns
+                    and (chunk.statistics is None or chunk.statistics.num_values > 0)
+                    for chunk in chunks
+                )
+        return False
 
     def remove(self, table: str, hours: Iterable[datetime]) -> list[datetime]:
         """Delete the stored hours of a table among `hours`; returns them in time order."""

@@ -109,6 +109,15 @@ class Settings(BaseSettings):
     """How many hours before an order its visit is searched for."""
     retention_days: int = Field(90, ge=1)
     """Days that visits are kept; older visits are deleted every night."""
+    orders_retention_days: int = Field(90, ge=10)
+    """Days that orders, their events and results are kept, or longer while one can be sent. Their
+    match keys and payloads are removed 48 hours after Meta's deadline."""
+    ledger_ids_days: int = Field(365, ge=70)
+    """Days after which the ledger loses the ids of orders and people; never before the orders."""
+    landing_retention_days: int | None = Field(None, ge=10)
+    """Days after which landing files are deleted that no backfill needs; never when absent."""
+    retention: Literal["delete", "report"] = "delete"
+    """What the nightly job does with data past its retention: delete it, or only report it."""
     default_country: str | None = None
     """Default country (ISO 3166-1 alpha-2) of phone numbers without a country code."""
     date_format: str | None = None

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
@@ -30,7 +30,7 @@ from capi_assets.defs.dagster_erasure import (
     search_dagster,
     written_forms,
 )
-from capi_assets.delivery.erasure.person import Named, Person, find_person
+from capi_assets.delivery.erasure.person import Named, Person, find_person, is_theirs
 from capi_assets.delivery.erasure.removal import (
     ANCHORS,
     LakeTraces,
@@ -40,7 +40,7 @@ from capi_assets.delivery.erasure.removal import (
 )
 from capi_assets.delivery.erasure.search import Findings, Needles, search_database, search_files
 from capi_assets.delivery.ledger.ledger import Ledger
-from capi_assets.delivery.ledger.old_rows import LedgerTraces
+from capi_assets.delivery.ledger.old_rows import LedgerEvent, LedgerTraces
 from capi_assets.delivery.ledger.schema import MAYBE_AT_META
 from capi_assets.hours import hour_key
 from capi_assets.ingest.landing_folder import LandingFolder
@@ -77,7 +77,9 @@ class Erasure:
         with open_ledger(settings) as ledger:
             ids = sorted(person.order_ids | named.orders)
             in_ledger = ledger.traces(ids, person.marks)
-        for _, dataset, event_name, order_id, event_id, _ in in_ledger.events:
+        events = [event for event in in_ledger.events if _is_theirs(event, person, named)]
+        in_ledger = replace(in_ledger, events=events)
+        for _, dataset, event_name, order_id, event_id, *_ in events:
             person.orders.add((dataset, event_name, order_id))
             person.event_ids.add(event_id)
         traces = lake_traces(lake, person)
@@ -100,7 +102,7 @@ class Erasure:
     @property
     def at_meta(self) -> int:
         """How many of the events Meta has or may have."""
-        return sum(event[-1] in MAYBE_AT_META for event in self.ledger.events)
+        return sum(event[5] in MAYBE_AT_META for event in self.ledger.events)
 
     def carry_out(
         self,
@@ -203,6 +205,13 @@ def as_table(erasure: Erasure) -> Table:
         span = f"{hour_key(hours[0])} to {hour_key(hours[-1])}" if hours else ""
         table.add_row(name.replace("_", " "), str(rows), span)
     return table
+
+
+def _is_theirs(event: LedgerEvent, person: Person, named: Named) -> bool:
+    """Whether an event of the ledger that shares an order id or a mark is the person's."""
+    _, dataset, event_name, order_id, _, _, marks = event
+    is_known = (dataset, event_name, order_id) in person.orders or order_id in named.orders
+    return is_known or is_theirs((marks or "").split(), person.marks)
 
 
 def _running(instance: dg.DagsterInstance | None, now: datetime) -> set[str]:

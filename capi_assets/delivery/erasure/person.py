@@ -2,7 +2,8 @@
 
 A row that has one of the named ids is the person's. So is a row that shares an e-mail, a phone, an
 external id, a browser (`fbp`) or a visit with these rows, unless that id also occurs together with
-somebody else's contact: then it is shared, and only counted.
+somebody else's contact: then it is shared, and only counted. Events tell whose visit and browser an
+order came from, and keep the marks of people whose orders have no contacts left.
 """
 
 from __future__ import annotations
@@ -48,8 +49,7 @@ SELECT 'visits', visit_id, NULL, NULL, NULL, visit_id,
 FROM visits
 """
 _EVENTS = """
-SELECT dataset_id, event_name, order_id AS id, event_id, visit_id,
-    string_split(lower(coalesce(person, '')), ' ') AS marks
+SELECT 'orders' AS place, order_id AS id, dataset_id, event_name, event_id, visit_id, person
 FROM matched_events
 """
 
@@ -154,28 +154,62 @@ def find_person(lake: Lake, named: Named) -> Person:
             engine.register(table, paths, arrow_schema(contract))
         search = _Search(connection)
         own = search.people(named.ids, {"orders": named.orders})
-        visits = search.visits_of(own, named.orders)
-        contacts = _contacts(own) | named.ids
-        links = _ids(own) | named.ids
+        while True:
+            near = _Near(search, own, named)
+            if not near.own:
+                break
+            own += near.own
+        person = Person(near.ids, shared=near.shared)
+        person.orders = {_order(row) for row in (*own, *near.events) if row["place"] != "visits"}
+        person.visits = {row["id"] for row in own if row["place"] == "visits"}
+        person.event_ids = {row["event_id"] for row in (*own, *near.events) if row["event_id"]}
+    return person
+
+
+class _Near:
+    """What shares an id with the rows `own`: further rows of the person, and somebody else's.
+
+    Attributes:
+        own: orders and visits that are the person's, too; each round may find more.
+        events: the person's events, also of orders that have no contacts left.
+        ids: those of the rows' ids that are the person's alone, and the named ones.
+        shared: number of rows that also name somebody else.
+    """
+
+    def __init__(self, search: _Search, own: list[dict[str, Any]], named: Named) -> None:
+        contacts, links = _contacts(own) | named.ids, _ids(own) | named.ids
+        known = {_key(row) for row in own}
+        marks = Person(contacts).marks
+        events = search.events(Person(links).marks, own, named.orders)
+        self.events = [e for e in events if is_theirs(e["marks"], marks) or _key(e) in known]
+        foreign_events = [event for event in events if event not in self.events]
+        visits = {row["visit_id"] for row in (*own, *self.events)}
+        visits -= {None, *(event["visit_id"] for event in foreign_events)}
         near = search.people(links, {"visits": visits})
         foreign = [row for row in near if not _contacts([row]) <= contacts]
-        ids = links - _ids(foreign) | named.ids
-        known, strange = {_key(row) for row in own}, {_key(row) for row in foreign}
-        own += [
+        foreign_marks = {mark.lower() for event in foreign_events for mark in event["marks"]}
+        alone = links - _ids(foreign)
+        self.ids = {i for i in alone if not foreign_marks.intersection(Person({i}).marks)}
+        self.ids |= named.ids
+        strange = {_key(row) for row in (*foreign, *foreign_events)}
+        strange |= {("visits", None, None, event["visit_id"]) for event in foreign_events}
+        self.own = [
             row
             for row in near
             if _key(row) not in known | strange
-            and (ids.intersection(row["ids"]) or (row["place"] == "visits" and row["id"] in visits))
+            and (
+                self.ids.intersection(row["ids"])
+                or (row["place"] == "visits" and row["id"] in visits)
+            )
         ]
-        person = Person(ids, shared=len(strange - known))
-        person.orders = {_order(row) for row in own if row["place"] == "orders"}
-        person.visits = {row["id"] for row in own if row["place"] == "visits"}
-        person.event_ids = {row["event_id"] for row in own if row["event_id"]}
-        # Withheld and old orders have no contacts left; their events have the marks of a person.
-        for row in search.events(Person(ids).marks, named.orders):
-            person.orders.add(_order(row))
-            person.event_ids.add(row["event_id"])
-    return person
+        self.shared = len({_key(row) for row in (*foreign, *foreign_events)} - known)
+
+
+def is_theirs(marks: Iterable[str], contacts: Iterable[str]) -> bool:
+    """Whether an event with these marks of a person (`order_identity.person_of`) is one's whose
+    contacts have the marks `contacts`: it shares one, and has no contact of anybody else."""
+    theirs, own = {*contacts}, {mark for mark in marks if mark[:1].islower()}
+    return own <= theirs and any(mark.lower() in theirs for mark in marks)
 
 
 class _Search:
@@ -190,18 +224,22 @@ class _Search:
             [[*ids], place, tuple(wanted)],
         )
 
-    def visits_of(self, own: Iterable[dict[str, Any]], orders: Iterable[str]) -> set[str]:
-        """The visits that these orders name or were matched with."""
+    def events(
+        self, marks: Sequence[str], own: Iterable[dict[str, Any]], orders: Iterable[str]
+    ) -> list[dict[str, Any]]:
+        """Events of people with one of `marks`, of the rows `own`, and of `orders` by id."""
         keys = {_order(row) for row in own if row["place"] == "orders"}
         ids = tuple({order_id for _, _, order_id in keys} | {*orders})
-        events = self._rows(f"SELECT * FROM ({_EVENTS}) WHERE id IN $1", [ids])
-        named = [*own, *(e for e in events if _order(e) in keys or e["id"] in {*orders})]
-        return {row["visit_id"] for row in named if row["visit_id"]}
-
-    def events(self, marks: Sequence[str], orders: Iterable[str]) -> list[dict[str, Any]]:
-        """Events of people with one of `marks`, and of these order ids."""
-        where = "list_has_any(marks, $1) OR id IN $2"
-        return self._rows(f"SELECT * FROM ({_EVENTS}) WHERE {where}", [[*marks], tuple(orders)])
+        where = "list_has_any(string_split(lower(person), ' '), $1) OR id IN $2"
+        rows = self._rows(f"SELECT * FROM ({_EVENTS}) WHERE {where}", [[*marks], ids])
+        has_mark = {*marks}.intersection
+        return [
+            row | {"marks": (row["person"] or "").split()}
+            for row in rows
+            if _order(row) in keys
+            or row["id"] in {*orders}
+            or has_mark((row["person"] or "").lower().split())
+        ]
 
     def _rows(self, sql: str, values: list[Any]) -> list[dict[str, Any]]:
         found: pa.Table = self._connection.sql(sql, params=values).to_arrow_table()
@@ -221,5 +259,5 @@ def _ids(rows: Iterable[dict[str, Any]]) -> set[str]:
     return {each for row in rows for each in row["ids"] if each}
 
 
-def _key(row: dict[str, Any]) -> tuple[str, ...]:
+def _key(row: dict[str, Any]) -> tuple[str | None, ...]:
     return row["place"], *_order(row)

@@ -43,12 +43,15 @@ _ORDER = (_E.dataset_id, _E.event_name, _E.order_id)
 _MARKS_AT_ONCE = 200
 
 
+LedgerEvent = tuple[int, str, str, str, str, str, str | None]
+"""Ref, dataset, event name, order id, event id, state and person of an event."""
+
+
 @dataclass(frozen=True)
 class LedgerTraces:
-    """A person's rows: `events` as (ref, dataset, event name, order id, event id, state), and the
-    marks of `withdrawals`."""
+    """A person's events, and the marks of their withdrawals."""
 
-    events: list[tuple[int, str, str, str, str, str]] = field(default_factory=list)
+    events: list[LedgerEvent] = field(default_factory=list)
     withdrawals: list[str] = field(default_factory=list)
 
 
@@ -64,7 +67,7 @@ def add_tombstones(connection: Connection, marks: Sequence[str], now: datetime) 
 
 
 def traces(connection: Connection, order_ids: Sequence[str], marks: Sequence[str]) -> LedgerTraces:
-    columns = select(_E.ref, *_ORDER, _E.event_id, _E.state)
+    columns = select(_E.ref, *_ORDER, _E.event_id, _E.state, _E.person)
     found = {
         row.ref: tuple(row)
         for start in range(0, len(order_ids), _MARKS_AT_ONCE)
