@@ -64,7 +64,15 @@ def withheld_reason(orders: pa.Table, consent_required: bool) -> pa.Array:
 
 _FACTS = (
     *("order_id", "occurred_at", "event_name", "event_id", "action_source", "status", "value"),
-    *("currency", "consent", "opt_out", "pixel_reported_at", "dataset_id", "dropped_fields"),
+    *(
+        "currency",
+        "consent",
+        "opt_out",
+        "pixel_reported_at",
+        "dataset_id",
+        "dropped_fields",
+        "person",
+    ),
 )
 MATCH_DATA = tuple(name for name in arrow_schema(Orders).names if name not in _FACTS)
 """Columns of `orders` that only an event needs: who the person is, and what was bought."""
@@ -123,10 +131,16 @@ def matched_events_of(matched: pa.Table, policy: EventPolicy) -> pa.Table:
         "deliver_until": deliver_until(seconds, matched.column("action_source")),
         "verdict": pc.fill_null(columns["verdict"], "withheld"),
         "reason": pc.coalesce(withheld, columns["reason"]),
-        "person": person_of(matched),
+        "person": _person(matched),
     }
     table = conform(pa.table(columns), MatchedEvents)
     return table.sort_by([(name, "ascending") for name in _ORDER])
+
+
+def _person(matched: pa.Table) -> pa.ChunkedArray:
+    """Whose order it is; as it was stored, where the order is stored without match data."""
+    person = person_of(matched)
+    return pc.coalesce(person, matched["person"]) if "person" in matched.column_names else person
 
 
 def withhold(events: pa.Table, withheld: pa.ChunkedArray, reason: str) -> pa.Table:

@@ -108,7 +108,7 @@ class Settings(BaseSettings):
     lookback_hours: int = Field(168, ge=1, le=24 * 90)
     """How many hours before an order its visit is searched for."""
     retention_days: int = Field(90, ge=1)
-    """Days that visits are kept; older visits are deleted every night."""
+    """Days that visits are kept; docs/erasure.md has the retention of everything."""
     orders_retention_days: int = Field(90, ge=10)
     """Days that orders, their events and results are kept, or longer while one can be sent. Their
     match keys and payloads are removed 48 hours after Meta's deadline."""

@@ -30,6 +30,7 @@ from capi_assets.order_identity import person_of, same_conversion
 
 ORDER_KEY = ["dataset_id", "event_name", "order_id"]
 _EXTRA_KEYS = frozenset(EXTRA_FIELDS)
+_MARKED = ("em", "ph", "external_id", "fbp")
 
 
 def ingest_orders(
@@ -107,6 +108,7 @@ def _normalised(
             "dataset_id": pc.fill_null(columns["dataset_id"], default_dataset_id),
             "value": pc.if_else(no_currency, pa.scalar(None, pa.float64()), rows.column("value")),
             **cleaned,
+            "person": person_of(pa.table({name: columns[name] for name in _MARKED})),
             "dropped_fields": add_drops(landed.drops, problems),
         }
     )

@@ -154,6 +154,16 @@ def test_a_run_that_began_before_does_not_write_the_person_back(world: AssetHarn
     assert len(world.read("delivery_results", [hour])) == 2
 
 
+def test_an_order_without_consent_is_found_by_its_persons_address(world: AssetHarness) -> None:
+    hour = world.hour(3)
+    world.land_orders(hour, 2, consent=False)
+    assert world.run(hour)
+    assert places_of(world, canaries(hour, 1))
+    erase(world, 1, hour)
+    assert places_of(world, canaries(hour, 1)) == set()
+    assert len(world.read("orders", [hour])) == 1
+
+
 def test_orders_on_hold_in_a_stopped_run_are_not_sent_after_the_erasure(
     world: AssetHarness,
 ) -> None:

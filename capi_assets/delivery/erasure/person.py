@@ -51,6 +51,8 @@ FROM visits
 _EVENTS = """
 SELECT 'orders' AS place, order_id AS id, dataset_id, event_name, event_id, visit_id, person
 FROM matched_events
+UNION ALL
+SELECT 'orders', order_id, dataset_id, event_name, event_id, visit_id, person FROM orders
 """
 
 
