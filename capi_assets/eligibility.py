@@ -75,7 +75,8 @@ _FACTS = (
     ),
 )
 MATCH_DATA = tuple(name for name in arrow_schema(Orders).names if name not in _FACTS)
-"""Columns of `orders` that only an event needs: who the person is, and what was bought."""
+"""Columns of `orders` that only an event needs: who the person is, and what was bought. The visit
+and the person's marks stay, by which an erasure finds the order."""
 
 
 def without_match_data(
@@ -138,9 +139,16 @@ def matched_events_of(matched: pa.Table, policy: EventPolicy) -> pa.Table:
 
 
 def _person(matched: pa.Table) -> pa.ChunkedArray:
-    """Whose order it is; as it was stored, where the order is stored without match data."""
+    """Whose order it is; as it was stored, where the order is stored without its contacts."""
     person = person_of(matched)
-    return pc.coalesce(person, matched["person"]) if "person" in matched.column_names else person
+    if "person" not in matched.column_names:
+        return person
+    has_contacts, had_contacts = (
+        pc.fill_null(pc.match_substring_regex(marks, "(^| )[epx]"), False)
+        for marks in (person, matched["person"])
+    )
+    is_removed = pc.and_(had_contacts, pc.invert(has_contacts))
+    return pc.if_else(is_removed, matched["person"], person)
 
 
 def withhold(events: pa.Table, withheld: pa.ChunkedArray, reason: str) -> pa.Table:

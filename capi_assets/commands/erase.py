@@ -211,7 +211,7 @@ def _is_theirs(event: LedgerEvent, person: Person, named: Named) -> bool:
     """Whether an event of the ledger that shares an order id or a mark is the person's."""
     _, dataset, event_name, order_id, _, _, marks = event
     is_known = (dataset, event_name, order_id) in person.orders or order_id in named.orders
-    return is_known or is_theirs((marks or "").split(), person.marks)
+    return is_known or is_theirs((marks or "").split(), person.marks, named.marks)
 
 
 def _running(instance: dg.DagsterInstance | None, now: datetime) -> set[str]:

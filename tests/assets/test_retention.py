@@ -141,7 +141,7 @@ def test_a_withdrawal_removes_the_match_data_of_its_orders_the_next_night(
     assert len(with_match_data(world, hour)) == 2
 
 
-@pytest.mark.parametrize("days", [None, 15])
+@pytest.mark.parametrize("days", [None, 10])
 def test_landing_files_stay_unless_a_setting_says_otherwise_and_as_long_as_they_are_needed(
     world: AssetHarness, days: int | None
 ) -> None:
@@ -151,9 +151,9 @@ def test_landing_files_stay_unless_a_setting_says_otherwise_and_as_long_as_they_
     files = sorted((world.root / "landing").rglob("*.jsonl"))
     assert len(files) == 2
     # Visits are needed a week longer than orders: by those who come back and order.
-    apply(world, world.now + 14 * DAY)
+    apply(world, world.now + 8 * DAY, landing_retention_days=10)
     assert sorted((world.root / "landing").rglob("*.jsonl")) == files
-    removed = apply(world, world.now + 16 * DAY)
+    removed = apply(world, world.now + 12 * DAY)
     left = [path.parts[-4] for path in (world.root / "landing").rglob("*.jsonl")]
     assert removed.get(("landing/orders", "files"), 0) == (1 if days else 0)
     assert sorted(left) == (["visits"] if days else ["orders", "visits"])

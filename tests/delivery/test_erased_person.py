@@ -110,7 +110,7 @@ def test_an_order_without_contacts_is_found_by_its_events_marks_and_by_its_id(la
     rows = {
         "orders": [{"order_id": "1"}, {"order_id": "2"}],
         "visits": [],
-        "events": [{"order_id": "1", "em": ANN}, {"order_id": "2", "em": BOB}],
+        "events": [{"order_id": "1", "em": ANN, "ph": SHOP_PHONE}, {"order_id": "2", "em": BOB}],
     }
     assert found(lake, rows, email="ann@example.com").order_ids == {"1"}
     assert found(lake, rows, order_id="2").order_ids == {"2"}

@@ -71,6 +71,11 @@ class Named:
     orders: frozenset[str] = frozenset()
     texts: frozenset[str] = field(default=frozenset(), repr=False)
 
+    @property
+    def marks(self) -> list[str]:
+        """The marks of `ids`, which orders without match data keep."""
+        return Person(set(self.ids)).marks
+
 
 @dataclass
 class Person:
@@ -181,9 +186,11 @@ class _Near:
     def __init__(self, search: _Search, own: list[dict[str, Any]], named: Named) -> None:
         contacts, links = _contacts(own) | named.ids, _ids(own) | named.ids
         known = {_key(row) for row in own}
-        marks = Person(contacts).marks
+        marks, own_marks = Person(contacts).marks, named.marks
         events = search.events(Person(links).marks, own, named.orders)
-        self.events = [e for e in events if is_theirs(e["marks"], marks) or _key(e) in known]
+        self.events = [
+            e for e in events if _key(e) in known or is_theirs(e["marks"], marks, own_marks)
+        ]
         foreign_events = [event for event in events if event not in self.events]
         visits = {row["visit_id"] for row in (*own, *self.events)}
         visits -= {None, *(event["visit_id"] for event in foreign_events)}
@@ -207,10 +214,12 @@ class _Near:
         self.shared = len({_key(row) for row in (*foreign, *foreign_events)} - known)
 
 
-def is_theirs(marks: Iterable[str], contacts: Iterable[str]) -> bool:
-    """Whether an event with these marks of a person (`order_identity.person_of`) is one's whose
-    contacts have the marks `contacts`: it shares one, and has no contact of anybody else."""
+def is_theirs(marks: Iterable[str], contacts: Iterable[str], named: Iterable[str]) -> bool:
+    """Whether an event with these marks (`order_identity.person_of`) is a person's: it has one that
+    the person is named by, or shares one of `contacts` and has no contact of anybody else."""
     theirs, own = {*contacts}, {mark for mark in marks if mark[:1].islower()}
+    if own.intersection(named):
+        return True
     return own <= theirs and any(mark.lower() in theirs for mark in marks)
 
 
