@@ -64,15 +64,8 @@ def withheld_reason(orders: pa.Table, consent_required: bool) -> pa.Array:
 
 _FACTS = (
     *("order_id", "occurred_at", "event_name", "event_id", "action_source", "status", "value"),
-    *(
-        "currency",
-        "consent",
-        "opt_out",
-        "pixel_reported_at",
-        "dataset_id",
-        "dropped_fields",
-        "person",
-    ),
+    *("currency", "consent", "opt_out", "pixel_reported_at", "dataset_id", "visit_id", "person"),
+    "dropped_fields",
 )
 MATCH_DATA = tuple(name for name in arrow_schema(Orders).names if name not in _FACTS)
 """Columns of `orders` that only an event needs: who the person is, and what was bought. The visit
