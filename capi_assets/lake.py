@@ -123,7 +123,8 @@ class Lake:
                 f"Cannot write to {root}: {error.strerror}. Correct its permissions."
             ) from error
         with lock:
-            fcntl.flock(lock, kind)
+            with suppress(OSError):  # some network file systems have no locks
+                fcntl.flock(lock, kind)
             yield
 
     def _put(self, target: UPath, content: bytes, changed_ns: int | None = None) -> None:
