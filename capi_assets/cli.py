@@ -6,8 +6,9 @@ Modules are imported inside the commands, so that `--help` does not load Dagster
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -429,6 +430,88 @@ def forget(hours: list[datetime], table: str, yes: bool) -> None:
     lake.remove(f"quarantined_{table}", hours)
     again = f"{hour_key(hours[0])}...{hour_key(hours[-1])}"
     click.echo(f"Deleted {count(len(removed), 'hour')} of {table}; now materialize {again}.")
+
+
+@main.command()
+@click.option("--email", "emails", multiple=True, metavar="TEXT", help="Raw or SHA-256.")
+@click.option("--phone", "phones", multiple=True, metavar="TEXT", help="Raw or SHA-256.")
+@click.option("--external-id", "external_ids", multiple=True, metavar="TEXT", help="Your id.")
+@click.option("--order", "orders", multiple=True, metavar="ID", help="The person who ordered it.")
+@click.option("--dry-run", is_flag=True, help="Only count what is stored.")
+@click.option(
+    "--wait", default=20.0, show_default=True, metavar="MINUTES",
+    help="How long to wait for active runs, which may write the person back.",
+)  # fmt: skip
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+def erase(
+    emails: tuple[str, ...], phones: tuple[str, ...], external_ids: tuple[str, ...],
+    orders: tuple[str, ...], dry_run: bool, wait: float, yes: bool,
+) -> None:  # fmt: skip
+    """Erase one person from lake, quarantine, ledger and Dagster, and prove it by a search.
+
+    With `-` as a value it is asked for, or read from standard input, one per line: an argument
+    stays in the shell's history. Exits with 1 if anything is left, or runs are still active.
+    """
+    import duckdb
+
+    from capi_assets.commands import erase as command
+    from capi_assets.coverage.formatting import count
+    from capi_assets.defs.dagster_erasure import open_instance
+    from capi_assets.delivery.erasure.person import NobodyNamedError, named_by
+    from capi_assets.delivery.ledger.ledger import LedgerError
+    from capi_assets.ingest.tombstones import TombstoneError
+    from capi_assets.lake import LakeError
+    from capi_assets.policies import hash_policy
+
+    settings, console = _settings(), Terminal()
+    workspace = click.get_current_context().find_root().obj
+    now = settings.now or datetime.now(UTC)
+    given = {"email": emails, "phone": phones, "external_id": external_ids, "order_id": orders}
+    values = {name: [_private(name, each) for each in listed] for name, listed in given.items()}
+    if not any(values.values()):
+        raise click.UsageError("Name the person: --email, --phone, --external-id or --order.")
+    try:
+        named = named_by(values, hash_policy(settings), now)
+        erasure = command.Erasure.examine(settings, named)
+        if erasure.person.shared:
+            console.print(
+                f"{count(erasure.person.shared, 'row')} that share an id with this person also name"
+                " somebody else, and are left as they are: if it is the same person, name that too."
+            )
+        console.print(command.as_table(erasure))
+        if dry_run:
+            return
+        if not yes:
+            click.confirm("Erase it? This cannot be undone.", abort=True)
+        instance = workspace.instance() if workspace else open_instance()
+        found, active = erasure.carry_out(instance, now, timedelta(minutes=wait), click.echo)
+    except NobodyNamedError as error:
+        raise click.BadParameter(str(error)) from None
+    except (LakeError, LedgerError, TombstoneError, duckdb.Error) as error:
+        raise click.ClickException(str(error)) from None
+    console.print(
+        f"Searched {count(found.files, 'file')} and {count(found.tables, 'table')} of databases:"
+        f" {'the person is still in' if found.found else 'nothing of the person is left.'}"
+    )
+    for place, times in found.found.items():
+        console.print(f"  {place}: {times}", soft_wrap=True)
+    if active:
+        console.print(f"Still active, and may write the person back: {', '.join(active)}.")
+    if found.found or active:
+        console.print("Run the same command again once no run is active.")
+    console.print("Not erased by this command:")
+    for text in erasure.not_erased(instance):
+        console.print(f"- {text}", soft_wrap=True)
+    raise SystemExit(1 if found.found or active else 0)
+
+
+def _private(name: str, value: str) -> str:
+    """The value of an option; of `-` what is typed unseen, or the next line of standard input."""
+    if value != "-":
+        return value
+    if sys.stdin.isatty():
+        return str(click.prompt(name, hide_input=True))
+    return sys.stdin.readline().strip()
 
 
 @main.command()

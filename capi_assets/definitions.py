@@ -11,8 +11,8 @@ import dagster as dg
 from capi_assets.defs.access.meta_access import build_meta_access
 from capi_assets.defs.automation.coverage_sensor import build_coverage_sensor
 from capi_assets.defs.automation.late_files_sensor import build_late_files_sensor
+from capi_assets.defs.automation.retention import build_retention
 from capi_assets.defs.automation.schedules import build_hourly_jobs, build_schedules
-from capi_assets.defs.automation.visit_retention import build_visit_retention
 from capi_assets.defs.conversions.attribution_health import build_attribution_health
 from capi_assets.defs.conversions.delivery_results import build_delivery_results
 from capi_assets.defs.conversions.matched_events import build_matched_events
@@ -65,7 +65,7 @@ def _merged(settings: Settings, resource_overrides: Mapping[str, Any]) -> dg.Def
         build_schedules(settings, jobs),
         build_coverage_sensor(settings, jobs),
         build_late_files_sensor(settings, jobs),
-        build_visit_retention(settings),
+        build_retention(settings),
         dg.Definitions(
             resources=build_resources(settings) | dict(resource_overrides), executor=EXECUTOR
         ),

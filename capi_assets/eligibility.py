@@ -7,13 +7,15 @@ stops any later delivery.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from capi_assets.contracts.base import conform
+from capi_assets.contracts.base import arrow_schema, conform
 from capi_assets.contracts.matched_events import MatchedEvents
+from capi_assets.contracts.orders import Orders
 from capi_assets.meta.events.build import build_events
 from capi_assets.meta.limits import deliver_until
 from capi_assets.order_identity import CONSENT_WITHDRAWN, person_of
@@ -60,6 +62,27 @@ def withheld_reason(orders: pa.Table, consent_required: bool) -> pa.Array:
     return reason
 
 
+_FACTS = (
+    *("order_id", "occurred_at", "event_name", "event_id", "action_source", "status", "value"),
+    *("currency", "consent", "opt_out", "pixel_reported_at", "dataset_id", "visit_id", "person"),
+    "dropped_fields",
+)
+MATCH_DATA = tuple(name for name in arrow_schema(Orders).names if name not in _FACTS)
+"""Columns of `orders` that only an event needs: who the person is, and what was bought. The visit
+and the person's marks stay, by which an erasure finds the order."""
+
+
+def without_match_data(
+    rows: pa.Table, those: pa.ChunkedArray, columns: Sequence[str] = MATCH_DATA
+) -> pa.Table:
+    """`rows` without the values of `columns` in `those` rows, which are not sent, or no more."""
+    for name in columns:
+        place = rows.schema.get_field_index(name)
+        empty = pc.if_else(those, pa.scalar(None, rows.schema.field(name).type), rows[name])
+        rows = rows.set_column(place, rows.schema.field(name), empty)
+    return rows
+
+
 @dataclass(frozen=True, slots=True)
 class EventPolicy:
     """The settings that decide what is sent for an order.
@@ -102,10 +125,23 @@ def matched_events_of(matched: pa.Table, policy: EventPolicy) -> pa.Table:
         "deliver_until": deliver_until(seconds, matched.column("action_source")),
         "verdict": pc.fill_null(columns["verdict"], "withheld"),
         "reason": pc.coalesce(withheld, columns["reason"]),
-        "person": person_of(matched),
+        "person": _person(matched),
     }
     table = conform(pa.table(columns), MatchedEvents)
     return table.sort_by([(name, "ascending") for name in _ORDER])
+
+
+def _person(matched: pa.Table) -> pa.ChunkedArray:
+    """Whose order it is; as it was stored, where the order is stored without its contacts."""
+    person = person_of(matched)
+    if "person" not in matched.column_names:
+        return person
+    has_contacts, had_contacts = (
+        pc.fill_null(pc.match_substring_regex(marks, "(^| )[epx]"), False)
+        for marks in (person, matched["person"])
+    )
+    is_removed = pc.and_(had_contacts, pc.invert(has_contacts))
+    return pc.if_else(is_removed, matched["person"], person)
 
 
 def withhold(events: pa.Table, withheld: pa.ChunkedArray, reason: str) -> pa.Table:

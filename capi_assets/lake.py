@@ -7,11 +7,12 @@ runs never wait for each other. What a table means is in `contracts/`; schemas c
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -75,20 +76,63 @@ class Lake:
         Raises:
             LakeError: the file cannot be written; what was there before is untouched.
         """
+        target, content = self.path(table, hour), _parquet(rows, rows_per_group)
+        with self._locked(fcntl.LOCK_SH):
+            self._put(target, content)
+        return target
+
+    def edit(
+        self,
+        table: str,
+        hour: datetime,
+        schema: pa.Schema,
+        change: Callable[[pa.Table], pa.Table],
+    ) -> int:
+        """Replaces a stored hour by `change` of its rows; returns by how many bytes it shrank.
+
+        For erasure and retention. Writers of this machine wait meanwhile, so that none of their
+        rows is lost, and the file keeps its time: nothing newer is in it. On object storage neither
+        is possible. An hour without changes is left as it is.
+
+        Raises:
+            LakeError: the file cannot be read or written.
+        """
         target = self.path(table, hour)
-        buffer = io.BytesIO()
-        pq.write_table(
-            rows.replace_schema_metadata(None),
-            buffer,
-            compression="zstd",
-            row_group_size=rows_per_group,
-        )
-        content = buffer.getvalue()
+        with self._locked(fcntl.LOCK_EX):
+            rows = self.read(table, [hour], schema)
+            changed = change(rows)
+            if not target.exists() or changed.equals(rows):
+                return 0
+            before = target.stat()
+            content = _parquet(changed, ROWS_PER_GROUP)
+            self._put(target, content, before.st_mtime_ns if self.is_local else None)
+        return int(before.st_size - len(content))
+
+    @contextmanager
+    def _locked(self, kind: int) -> Iterator[None]:
+        """Holds the lock of all tables, which writers share and `edit` has for itself."""
+        if not self.is_local:
+            yield
+            return
+        root = Path(self.root.path)
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            lock = (root / ".lock").open("ab")
+        except OSError as error:
+            raise LakeError(
+                f"Cannot write to {root}: {error.strerror}. Correct its permissions."
+            ) from error
+        with lock:
+            with suppress(OSError):  # some network file systems have no locks
+                fcntl.flock(lock, kind)
+            yield
+
+    def _put(self, target: UPath, content: bytes, changed_ns: int | None = None) -> None:
         if self._has_content(target, content):
-            return target
+            return
         try:
             if self.is_local:
-                _replace(Path(target.path), content)
+                _replace(Path(target.path), content, changed_ns)
             else:
                 # One PUT is atomic on object storage: readers see the old object or the new one.
                 target.write_bytes(content)
@@ -97,7 +141,6 @@ class Lake:
                 f"Cannot write {target}: {error.strerror or error}. The hour's former file is"
                 " untouched; free space or correct permissions and materialize the hour again."
             ) from error
-        return target
 
     @staticmethod
     def _has_content(path: UPath, content: bytes) -> bool:
@@ -199,9 +242,35 @@ class Lake:
             return []
         return sorted(p.name for p in self.root.iterdir() if p.is_dir() and self.hours(p.name))
 
-    def expire(self, table: str, before: datetime) -> list[datetime]:
-        """Delete the hours of a table that begin before `before`; returns them."""
-        return self.remove(table, (hour for hour in self.hours(table) if hour < before))
+    def size(self, table: str, hours: Iterable[datetime]) -> tuple[int, int]:
+        """Rows and bytes of the stored hours among `hours`.
+
+        Raises:
+            LakeError: a file cannot be read.
+        """
+        rows = size = 0
+        for path in self.paths(table, hours):
+            with _opened(path) as stored:
+                rows += stored.metadata.num_rows
+            size += path.stat().st_size
+        return rows, size
+
+    def has_values(self, table: str, hour: datetime, columns: Sequence[str]) -> bool:
+        """Whether a stored hour has any value in one of `columns`, from the file's statistics.
+
+        Raises:
+            LakeError: the file cannot be read.
+        """
+        for path in self.paths(table, [hour]):
+            with _opened(path) as stored:
+                groups = (stored.metadata.row_group(n) for n in range(stored.num_row_groups))
+                chunks = (group.column(n) for group in groups for n in range(group.num_columns))
+                return any(
+                    chunk.path_in_schema in columns
+                    and (chunk.statistics is None or chunk.statistics.num_values > 0)
+                    for chunk in chunks
+                )
+        return False
 
     def remove(self, table: str, hours: Iterable[datetime]) -> list[datetime]:
         """Delete the stored hours of a table among `hours`; returns them in time order."""
@@ -290,7 +359,18 @@ def _conformed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.table(arrays, schema=schema)
 
 
-def _replace(target: Path, data: bytes) -> None:
+def _parquet(rows: pa.Table, rows_per_group: int) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(
+        rows.replace_schema_metadata(None),
+        buffer,
+        compression="zstd",
+        row_group_size=rows_per_group,
+    )
+    return buffer.getvalue()
+
+
+def _replace(target: Path, data: bytes, changed_ns: int | None = None) -> None:
     """Writes a local file under another name, flushes it to disk, and renames it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{uuid.uuid4().hex}.tmp")
@@ -300,6 +380,8 @@ def _replace(target: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
             written = os.fstat(file.fileno()).st_mtime
+        if changed_ns is not None:
+            os.utime(aside, ns=(changed_ns, changed_ns))
         os.replace(aside, target)
     finally:
         aside.unlink(missing_ok=True)

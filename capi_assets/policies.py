@@ -12,7 +12,7 @@ parameters) when it is called: call it once per run, and a renewed token needs n
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,10 +30,13 @@ from capi_assets.coverage.visit_retention import VisitRetention
 from capi_assets.delivery.datasets import Datasets, read_datasets, secret_in
 from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.policy import Policy
+from capi_assets.delivery.retention import LandingNeed, RetentionPolicy, landing_need
 from capi_assets.eligibility import EventPolicy
 from capi_assets.ingest.hashing import HashPolicy
 from capi_assets.ingest.landing_folder import LandingFolder
 from capi_assets.ingest.sources import Source, SqlModel
+from capi_assets.ingest.tombstones import Tombstones
+from capi_assets.lake import Lake
 from capi_assets.meta.graph.client import DatasetAccess
 from capi_assets.settings import Settings, environment, split, sql_parameters
 
@@ -75,6 +78,31 @@ def coverage_policy(settings: Settings) -> CoveragePolicy:
         settle=settings.settle,
         visits=VisitRetention(settings.lookback, timedelta(days=settings.retention_days)),
     )
+
+
+def retention_policy(settings: Settings) -> RetentionPolicy:
+    """How long data is kept."""
+    landing = settings.landing_retention_days
+    return RetentionPolicy(
+        visits=timedelta(days=settings.retention_days),
+        orders=timedelta(days=settings.orders_retention_days),
+        ledger_ids=timedelta(days=settings.ledger_ids_days),
+        landing=None if landing is None else timedelta(days=landing),
+        lookback=settings.lookback,
+    )
+
+
+def landing_needs(settings: Settings, now: datetime) -> list[tuple[LandingFolder, LandingNeed]]:
+    """Which landing files a backfill can still need, of each table that lands as files.
+
+    Raises:
+        LakeError: stored events cannot be read.
+        OSError: a folder cannot be listed.
+    """
+    lake, sources = Lake(settings.lake), [visits_source(settings), orders_source(settings)]
+    folders = [source for source in sources if isinstance(source, LandingFolder)]
+    since, lookback = settings.start_date, settings.lookback
+    return [(folder, landing_need(folder, lake, lookback, since, now)) for folder in folders]
 
 
 def tolerance(settings: Settings) -> Tolerance:
@@ -173,7 +201,18 @@ def open_ledger(settings: Settings) -> Ledger:
     url = settings.ledger_url.get_secret_value()
     if url.startswith("sqlite:///"):
         Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    return Ledger(url)
+    return Ledger(url, erasure_key_file=settings.erasure_key_file)
+
+
+def stored_tombstones(settings: Settings) -> Tombstones:
+    """The tombstones of erased people, whose rows are not stored again.
+
+    Raises:
+        LedgerError: the ledger cannot be opened.
+        TombstoneError: there are some, and their key is missing.
+    """
+    with open_ledger(settings) as ledger:
+        return ledger.tombstones()
 
 
 def alert_channels(settings: Settings) -> list[Channel]:

@@ -78,6 +78,8 @@ class Settings(BaseSettings):
     """Folder or object-store URL of the hourly Parquet files."""
     ledger_url: SecretStr = SecretStr("sqlite:///data/ledger.db")
     """SQLAlchemy URL of the delivery ledger (SQLite or PostgreSQL)."""
+    erasure_key_file: str = "data/erasure.key"
+    """File with the key of the tombstones of erased people; every machine that runs needs it."""
     views: str = "data/capi.duckdb"
     """DuckDB file of views over the lake, for ad-hoc queries."""
     start_date: datetime = datetime(2026, 11, 1, tzinfo=UTC)
@@ -106,7 +108,16 @@ class Settings(BaseSettings):
     lookback_hours: int = Field(168, ge=1, le=24 * 90)
     """How many hours before an order its visit is searched for."""
     retention_days: int = Field(90, ge=1)
-    """Days that visits are kept; older visits are deleted every night."""
+    """Days that visits are kept; docs/erasure.md has the retention of everything."""
+    orders_retention_days: int = Field(90, ge=10)
+    """Days that orders, their events and results are kept, or longer while one can be sent. Their
+    match keys and payloads are removed 48 hours after Meta's deadline."""
+    ledger_ids_days: int = Field(365, ge=70)
+    """Days after which the ledger loses the ids of orders and people; never before the orders."""
+    landing_retention_days: int | None = Field(None, ge=10)
+    """Days after which landing files are deleted that no backfill needs; never when absent."""
+    retention: Literal["delete", "report"] = "delete"
+    """What the nightly job does with data past its retention: delete it, or only report it."""
     default_country: str | None = None
     """Default country (ISO 3166-1 alpha-2) of phone numbers without a country code."""
     date_format: str | None = None

@@ -99,9 +99,9 @@ def test_a_long_range_is_listed_and_gives_the_same_files(lake: Lake) -> None:
 def test_expired_hours_are_gone_and_the_others_stay(lake: Lake) -> None:
     for n in range(3):
         lake.write("visits", H + n * HOUR, rows(n))
-    assert lake.expire("visits", H + 2 * HOUR) == [H, H + HOUR]
+    assert lake.remove("visits", [H, H + HOUR]) == [H, H + HOUR]
     assert lake.hours("visits") == [H + 2 * HOUR]
-    assert lake.expire("visits", H + 2 * HOUR) == []
+    assert lake.remove("visits", [H, H + HOUR]) == []
 
 
 def test_an_hour_has_one_place_in_whatever_zone_it_is_named() -> None:
@@ -288,7 +288,7 @@ def test_a_file_that_goes_while_it_is_expired_is_no_error(
         return listed
 
     monkeypatch.setattr(lake, "hours", stale)
-    assert lake.expire("visits", H + timedelta(days=1)) == []
+    assert lake.remove("visits", [H]) == []
 
 
 def test_any_parquet_reader_reads_an_hour(tmp_path: Path) -> None:

@@ -27,15 +27,22 @@ from capi_assets.coverage.formatting import format_duration
 from capi_assets.delivery.datasets import read_datasets, secret_in
 from capi_assets.delivery.ledger.ledger import LedgerError
 from capi_assets.delivery.ledger_from_lake import lost_events
-from capi_assets.hours import HOUR, hours_between
+from capi_assets.hours import HOUR, hour_key, hours_between
 from capi_assets.ingest.landing_folder import LandingFolder, misplaced_text
 from capi_assets.ingest.sources import SourceError
+from capi_assets.ingest.tombstones import TombstoneError
 from capi_assets.ingest.withdrawals import read_withdrawals, unusable_text
 from capi_assets.lake import Lake, LakeError
 from capi_assets.meta.graph.versions import NEWEST, version_outlook
 from capi_assets.meta.limits import WINDOW
 from capi_assets.meta.match_keys.hashed_keys import hash_column
-from capi_assets.policies import hash_policy, open_ledger, secret
+from capi_assets.policies import (
+    hash_policy,
+    landing_needs,
+    open_ledger,
+    secret,
+    stored_tombstones,
+)
 from capi_assets.settings import (
     Settings,
     as_variable_text,
@@ -255,6 +262,30 @@ def _graph(s: Settings) -> Verdict | None:
     return "warning" if other else "ok", f"responds{note}"
 
 
+def _erasure_key(s: Settings) -> Verdict | None:
+    if not Lake(s.lake).hours("orders"):
+        return None
+    try:
+        stones = stored_tombstones(s)
+    except (LedgerError, TombstoneError) as error:
+        return "error", str(error)
+    return ("ok", "people were erased: back it up") if stones.erased_at else None
+
+
+def _landing_retention(s: Settings) -> Verdict | None:
+    try:
+        needs = [need for _, need in landing_needs(s, s.now or datetime.now(UTC))]
+    except (LakeError, OSError) as error:
+        return "error", str(error)
+    texts = [
+        f"{need.table} are needed since {hour_key(need.needed_since)}, {len(need.unneeded)} older"
+        " files are not"
+        for need in needs
+        if need.unneeded
+    ]
+    return ("ok", f"for backfills, files of {'; '.join(texts)}") if texts else None
+
+
 def _retention(s: Settings) -> Verdict | None:
     spare = timedelta(days=s.retention_days) - s.lookback
     if spare < WINDOW:
@@ -321,6 +352,8 @@ _CHECKS: dict[str, Callable[[Settings], Verdict | None]] = {
         "warning", "default; set it to the first hour that you have data for",
     ),
     "retention_days": _retention,
+    "landing_retention_days": _landing_retention,
+    "erasure_key_file": _erasure_key,
     "ledger_url": _ledger,
     "dataset_id": lambda s: _unless(
         s.dataset_id, "error", "set it: orders without a dataset stay pending"

@@ -102,6 +102,10 @@ class Orders(Contract):
     messaging_channel: Series[Text] = optional(
         "Channel of a business_messaging event.", page.MESSAGING
     )
+    person: Series[Text] = optional(
+        "The first characters of the person's digests, by which an order is found for erasure once"
+        " its match data is removed."
+    )
     dataset_id: Series[Text] = pap.Field(description="Meta dataset that the event is sent to.")
     dropped_fields: Series[Text] = optional(
         "Values that were dropped, as column:reason, separated by spaces."

@@ -1,7 +1,7 @@
 """How long the stored visits can supply match keys to an hour's orders.
 
 An order is matched with visits within the lookback. Visits older than CAPI_RETENTION_DAYS are
-deleted every night (defs/automation/visit_retention.py). `meta.limits` has Meta's own deadlines.
+deleted every night (delivery/retention.py). `meta.limits` has Meta's own deadlines.
 """
 
 from __future__ import annotations

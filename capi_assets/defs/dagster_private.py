@@ -14,6 +14,14 @@ try:
     from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
     from dagster._core.remote_representation.external_data import RepositorySnap
     from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
+    from dagster._core.storage.event_log import SqlEventLogStorage
+    from dagster._core.storage.event_log.schema import (
+        AssetCheckExecutionsTable,
+        AssetKeyTable,
+        SqlEventLogStorageTable,
+    )
+    from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+    from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
     from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 except ImportError as error:
     raise ImportError(
@@ -27,7 +35,13 @@ __all__ = [
     "NOT_FINISHED_STATUSES",
     "SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION",
     "AssetCheckEvaluationTargetMaterializationData",
+    "AssetCheckExecutionsTable",
+    "AssetKeyTable",
+    "LocalComputeLogManager",
     "ReconstructableJob",
     "RepositorySnap",
+    "SqlEventLogStorage",
+    "SqlEventLogStorageTable",
+    "SqliteEventLogStorage",
     "get_and_update_asset_status_cache_value",
 ]

@@ -32,7 +32,8 @@ SELECT visit_id, occurred_at, external_id, em, ph, fbp FROM visits WHERE consent
 
 
 def withhold_withdrawn(events: pa.Table, ledger: Ledger, lake: Lake, now: datetime) -> pa.Table:
-    """`events` with those withheld that may not be sent as of `now` (aware UTC).
+    """`events` with those withheld that may not be sent as of `now` (aware UTC), and without those
+    of erased people.
 
     `events` has columns of `matched_events`. A withdrawal (`Ledger.withdrawals`) withholds what was
     ordered before it, and what was ordered after it unless consent is true, given by the order or
@@ -42,7 +43,9 @@ def withhold_withdrawn(events: pa.Table, ledger: Ledger, lake: Lake, now: dateti
     Raises:
         LakeError: stored visits cannot be read.
         LedgerError: the ledger cannot be read.
+        TombstoneError: people were erased, and the key of their tombstones is missing.
     """
+    events = ledger.tombstones().without(events)
     ready = pc.equal(events["verdict"], "ready")
     if not pc.any(ready).as_py():
         return events

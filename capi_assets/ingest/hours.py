@@ -20,6 +20,7 @@ from capi_assets.contracts.base import UTC_MICROSECONDS, Contract, arrow_schema,
 from capi_assets.ingest.export_lines import LeftOut
 from capi_assets.ingest.quarantine import quarantined_conflicts
 from capi_assets.ingest.sources import FileProblem, Source
+from capi_assets.ingest.tombstones import NONE, Tombstones
 from capi_assets.ingest.validation import ValidatedRows, validate
 
 
@@ -72,6 +73,7 @@ def ingest(
     normalise: Callable[[ValidatedRows, date], pa.Table],
     connection: duckdb.DuckDBPyConnection,
     is_same: Callable[[pa.Table, pa.Table], pa.ChunkedArray] | None = None,
+    tombstones: Tombstones = NONE,
 ) -> Ingested:
     """Reads `hours` from `source`; the rows of each hour as they are to be stored.
 
@@ -79,7 +81,8 @@ def ingest(
     an hour, the row's own id last. `normalise` gets the validated rows of one UTC day with that
     day, so that an hour gives the same rows alone and within any range, and returns the columns of
     `stored` with `hour` and `position`. `is_same` tells which rows of an id are the same as its
-    first row; others are quarantined, and of the same the last stands.
+    first row; others are quarantined, and of the same the last stands. Rows of erased people
+    (`tombstones`) are left out.
 
     Raises:
         SourceError: the source as a whole cannot be read.
@@ -95,9 +98,10 @@ def ingest(
         for day, hours_of_day in groupby(batch, lambda hour: hour.astimezone(UTC).date()):
             rows = normalise(landed.on(day), day)
             rows = rows.select([*arrow_schema(stored).names, "hour", "position"])
+            rows = tombstones.without(rows)
             rows, others = _without_conflicts(rows, key, is_same)
             conflicts = quarantined_conflicts(landed.landed, others, key[-1])
-            refused = pa.concat_tables([landed.quarantine, conflicts])
+            refused = tombstones.without(pa.concat_tables([landed.quarantine, conflicts]))
             rows, repeats = _latest(rows, key)
             for hour in hours_of_day:
                 start = pa.scalar(hour, UTC_MICROSECONDS)

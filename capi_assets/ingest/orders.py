@@ -18,6 +18,7 @@ from capi_assets.ingest.hours import Ingested, IngestedHour, ingest
 from capi_assets.ingest.normalise import normalised_columns
 from capi_assets.ingest.pii_scan import stored_id, without_stray_contacts
 from capi_assets.ingest.sources import Source
+from capi_assets.ingest.tombstones import NONE, Tombstones
 from capi_assets.ingest.validation import ValidatedRows
 from capi_assets.meta.events.user_data import EXTRA_FIELDS, lead_ids
 from capi_assets.meta.match_keys.columns import map_distinct
@@ -29,6 +30,7 @@ from capi_assets.order_identity import person_of, same_conversion
 
 ORDER_KEY = ["dataset_id", "event_name", "order_id"]
 _EXTRA_KEYS = frozenset(EXTRA_FIELDS)
+_MARKED = ("em", "ph", "external_id", "fbp")
 
 
 def ingest_orders(
@@ -37,13 +39,15 @@ def ingest_orders(
     policy: HashPolicy,
     default_dataset_id: str,
     connection: duckdb.DuckDBPyConnection,
+    tombstones: Tombstones = NONE,
 ) -> Ingested:
     """The rows of `orders` for each of `hours`, with what was quarantined.
 
     The asset `orders` calls it for all hours of a run. Hours are timezone-aware starts of hours; a
     row belongs to the hour of its `occurred_at`. An order that landed several times is the row
     that landed last (files by name, then line), so that a later status replaces an earlier one; a
-    different order with the first one's id is quarantined as `identity_conflict`.
+    different order with the first one's id is quarantined as `identity_conflict`. Orders of erased
+    people (`tombstones`) are left out.
 
         source = LandingFolder("data/landing", "orders")
         ingested = ingest_orders(source, [hour], HashPolicy(), "1234567890", connection)
@@ -57,7 +61,9 @@ def ingest_orders(
     def normalise(landed: ValidatedRows, day: date) -> pa.Table:
         return _normalised(landed, policy, day, default_dataset_id)
 
-    return ingest(source, hours, LandedOrders, Orders, ORDER_KEY, normalise, connection, _is_same)
+    return ingest(
+        source, hours, LandedOrders, Orders, ORDER_KEY, normalise, connection, _is_same, tombstones
+    )
 
 
 def _is_same(rows: pa.Table, others: pa.Table) -> pa.ChunkedArray:
@@ -102,6 +108,7 @@ def _normalised(
             "dataset_id": pc.fill_null(columns["dataset_id"], default_dataset_id),
             "value": pc.if_else(no_currency, pa.scalar(None, pa.float64()), rows.column("value")),
             **cleaned,
+            "person": person_of(pa.table({name: columns[name] for name in _MARKED})),
             "dropped_fields": add_drops(landed.drops, problems),
         }
     )

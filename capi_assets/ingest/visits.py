@@ -14,6 +14,7 @@ from capi_assets.ingest.hashing import HashPolicy, add_drops
 from capi_assets.ingest.hours import Ingested, ingest
 from capi_assets.ingest.normalise import normalised_columns
 from capi_assets.ingest.sources import Source
+from capi_assets.ingest.tombstones import NONE, Tombstones
 from capi_assets.ingest.validation import ValidatedRows
 from capi_assets.meta.match_keys.page_urls import with_scheme
 
@@ -25,6 +26,7 @@ def ingest_visits(
     hours: Sequence[datetime],
     policy: HashPolicy,
     connection: duckdb.DuckDBPyConnection,
+    tombstones: Tombstones = NONE,
 ) -> Ingested:
     """The rows of `visits` for each of `hours`, with what was quarantined.
 
@@ -41,4 +43,6 @@ def ingest_visits(
         columns["page_url"] = with_scheme(columns["page_url"])
         return pa.table({**columns, "dropped_fields": add_drops(landed.drops, problems)})
 
-    return ingest(source, hours, LandedVisits, Visits, VISIT_KEY, normalise, connection)
+    return ingest(
+        source, hours, LandedVisits, Visits, VISIT_KEY, normalise, connection, None, tombstones
+    )

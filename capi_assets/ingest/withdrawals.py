@@ -13,6 +13,7 @@ from datetime import datetime
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from upath import UPath
 
 from capi_assets.contracts.base import UTC_MICROSECONDS, columns
@@ -23,6 +24,7 @@ from capi_assets.ingest.landing_folder import MAX_DEPTH, is_landed, read_file
 from capi_assets.ingest.pii_scan import stored_id
 from capi_assets.ingest.readers import UnreadableFile
 from capi_assets.ingest.sources import LandedTable, SourceError
+from capi_assets.ingest.tombstones import NONE, Tombstones
 from capi_assets.listing import files_below
 from capi_assets.meta.match_keys.placeholders import without_placeholders
 from capi_assets.order_identity import marks_of
@@ -42,11 +44,14 @@ class Withdrawals:
     unusable: list[str]
 
 
-def read_withdrawals(root: UPath, policy: HashPolicy, now: datetime) -> Withdrawals:
+def read_withdrawals(
+    root: UPath, policy: HashPolicy, now: datetime, tombstones: Tombstones = NONE
+) -> Withdrawals:
     """Every withdrawal below `root/withdrawals`; none if there is no such folder.
 
     Called before events are matched and before they are sent. A row counts for each order and
-    person that it names. `now` (aware UTC) is only used to check dates.
+    person that it names; those of erased people (`tombstones`) are left out. `now` (aware UTC) is
+    only used to check dates.
 
     Raises:
         SourceError: a file cannot be read. Nothing may be sent then: whoever withdrew in it would
@@ -81,8 +86,11 @@ def read_withdrawals(root: UPath, policy: HashPolicy, now: datetime) -> Withdraw
     row = marks["row"].combine_chunks()
     unusable = np.setdiff1d(np.arange(rows.num_rows), row.to_numpy())
     places = np.searchsorted(landed.starts, unusable, side="right") - 1
+    at = rows["withdrawn_at"]
+    erased = tombstones.cover(pa.table({"row_id": stored, **digests, "withdrawn_at": at}))
+    known = pa.table([marks["mark"], at.take(row)], schema=MARKS)
     return Withdrawals(
-        pa.table([marks["mark"], rows["withdrawn_at"].take(row)], schema=MARKS),
+        known.filter(pc.invert(erased).take(row)),
         [
             f"{files[f].source}, line {files[f].rows.lines[int(at - landed.starts[f])].as_py()}"
             for f, at in zip(places, unusable, strict=True)

@@ -10,6 +10,9 @@ import dagster as dg
 import pytest
 
 from capi_assets.sandbox.run import SandboxServer
+from tests.delivery.conftest import any_url as any_url
+from tests.delivery.conftest import postgres as postgres
+from tests.delivery.conftest import sqlite_url as sqlite_url
 from tests.helpers.asset_harness import DATASET, TOKEN, AssetHarness
 
 

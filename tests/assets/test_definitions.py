@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import pyarrow as pa
 import pytest
 import yaml
 
 from capi_assets.definitions import build_definitions
 from capi_assets.defs.automation.active_runs import MAX_RUN_TIME
 from capi_assets.hours import floor_hour, hour_key
-from capi_assets.lake import Lake
 from capi_assets.partitions import Partitions
 from capi_assets.settings import Settings
 
@@ -79,25 +77,12 @@ def test_every_check_job_schedule_and_sensor_is_described() -> None:
         "deliver_hourly",
         "deliver_current_hour",
         "check_access_daily",
-        "purge_visits_nightly",
+        "apply_retention_nightly",
     }
     sensors = {s.name for s in repository.sensor_defs}
     assert sensors == {"coverage_sensor", "late_files_sensor"}
     for automation in (*repository.schedule_defs, *repository.sensor_defs):
         assert automation.description, automation.name
-
-
-def test_old_visits_are_forgotten_and_young_ones_kept(tmp_path: Path) -> None:
-    lake, now = Lake(tmp_path), datetime(2026, 11, 20, 3, 30, tzinfo=UTC)
-    old, young = floor_hour(now - timedelta(days=91)), floor_hour(now - timedelta(days=89))
-    for hour in (old, young):
-        for table in ("visits", "orders"):
-            lake.write(table, hour, pa.table({"a": [1]}))
-    settings = Settings(lake=str(tmp_path), now=now)
-    result = build_definitions(settings).resolve_job_def("expire_visits").execute_in_process()
-    assert result.success
-    assert lake.hours("visits") == [young]
-    assert lake.hours("orders") == [old, young]
 
 
 def ask(schedule: str, tick: datetime) -> Any:

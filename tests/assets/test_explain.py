@@ -136,7 +136,7 @@ def test_a_withheld_order_says_why_and_carries_no_payload(
     read = cli.json("o1")
     assert (read["verdict"], read["reason"], read["payload"]) == ("withheld", "no_consent", None)
     assert "refused to share" in read["to_do"]
-    assert "Match keys of the stored order" in cli.page("o1")
+    assert "Match keys of the stored order" not in cli.page("o1"), "they are not stored"
 
 
 def test_an_invalid_order_gets_the_remedy_of_its_refusal(

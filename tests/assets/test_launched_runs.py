@@ -54,6 +54,6 @@ def test_a_clock_that_a_launch_sets_is_ignored_where_events_go_to_meta(
     world: AssetHarness,
 ) -> None:
     settings = world.settings(graph_url="https://graph.facebook.com", now=world.now)
-    clock = build_definitions(settings).resolve_job_def("expire_visits").resource_defs["clock"]
+    clock = build_definitions(settings).resolve_job_def("apply_retention").resource_defs["clock"]
     made = clock.resource_fn(dg.build_init_resource_context(config={"at": "2001-01-01T00:00Z"}))
     assert made.now() == world.now

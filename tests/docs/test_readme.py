@@ -33,6 +33,7 @@ PAGES = [
     PROJECT / "docs" / "events.md",
     SANDBOX,
     PROJECT / "docs" / "landing-files.md",
+    PROJECT / "docs" / "erasure.md",
 ]
 ROUTE = PROJECT / "docs" / "images" / "route-of-an-order.svg"
 MAX_LINES = 280

@@ -133,7 +133,12 @@ def test_the_ui_shows_the_state_with_everything_switched_on(address: str, tmp_pa
     schedules = found["schedulesOrError"]["results"]
     assert {s["name"]: s["scheduleState"]["status"] for s in schedules} == dict.fromkeys(
         (
-            *("deliver_hourly", "reconcile_hourly", "check_access_daily", "purge_visits_nightly"),
+            *(
+                "deliver_hourly",
+                "reconcile_hourly",
+                "check_access_daily",
+                "apply_retention_nightly",
+            ),
             *("reconcile_nightly", "dataset_quality_nightly", "deliver_current_hour"),
         ),
         "RUNNING",

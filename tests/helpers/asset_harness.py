@@ -122,6 +122,8 @@ class AssetHarness:
             "lake": str(self.root / "lake"),
             "ledger_url": f"sqlite:///{self.root / 'ledger.db'}",
             "landing": str(self.root / "landing"),
+            "views": str(self.root / "capi.duckdb"),
+            "erasure_key_file": str(self.root / "erasure.key"),
             "dataset_id": DATASET,
             "access_token": TOKEN,
             "graph_url": self.meta.url,

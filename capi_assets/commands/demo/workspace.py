@@ -59,6 +59,7 @@ class Workspace:
             "CAPI_LANDING": str(root / "landing"),
             "CAPI_LAKE": str(root / "lake"),
             "CAPI_LEDGER_URL": f"sqlite:///{root / 'ledger.db'}",
+            "CAPI_ERASURE_KEY_FILE": str(root / "erasure.key"),
             "CAPI_VIEWS": str(root / "capi.duckdb"),
             "CAPI_START_DATE": self.first.isoformat(),
             "CAPI_DATASET_ID": _DATASET_ID,

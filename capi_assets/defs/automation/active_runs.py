@@ -28,16 +28,17 @@ def range_tags(first: datetime, last: datetime) -> dict[str, str]:
 
 def active_hours(instance: dg.DagsterInstance, now: datetime) -> frozenset[datetime]:
     """Hours of running or queued runs."""
+    runs = active_runs(instance, now)
+    return frozenset(hour for run in runs for hour in hours_of_run(run))
+
+
+def active_runs(instance: dg.DagsterInstance, now: datetime) -> list[dg.DagsterRun]:
+    """Running and queued runs, without those that were killed."""
     unfinished = dg.RunsFilter(
         statuses=list(NOT_FINISHED_STATUSES), created_after=now - MAX_RUN_TIME
     )
     records = instance.get_run_records(unfinished, limit=_MAX_RUNS)
-    return frozenset(
-        hour
-        for record in records
-        if not _is_lost(instance, record, now)
-        for hour in hours_of_run(record.dagster_run)
-    )
+    return [record.dagster_run for record in records if not _is_lost(instance, record, now)]
 
 
 def _is_lost(instance: dg.DagsterInstance, record: dg.RunRecord, now: datetime) -> bool:

@@ -1,18 +1,28 @@
 """`orders`: the advertiser's conversions, hashed when they are read, and the contract check."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from capi_assets.contracts.orders import Orders
 from capi_assets.defs.conversions.landing_assets import contract_check, report_landed
 from capi_assets.defs.hourly_reporting import hourly_asset, hours_of
 from capi_assets.defs.resources import DuckDB
+from capi_assets.eligibility import withheld_reason, without_match_data
 from capi_assets.ingest.orders import ingest_orders
 from capi_assets.lake import Lake
-from capi_assets.policies import hash_policy, orders_source
+from capi_assets.policies import hash_policy, orders_source, stored_tombstones
 from capi_assets.settings import Settings
+
+
+def _as_needed(orders: pa.Table, consent_required: bool) -> pa.Table:
+    """Withheld orders without match data: if they land again as confirmed, it lands with them."""
+    withheld = pc.is_valid(withheld_reason(orders, consent_required))
+    return without_match_data(orders, withheld)
 
 
 def build_orders(settings: Settings, hourly: dg.HourlyPartitionsDefinition) -> dg.Definitions:
@@ -38,6 +48,7 @@ def build_orders(settings: Settings, hourly: dg.HourlyPartitionsDefinition) -> d
 
         Raises:
             SourceError: the source cannot be read.
+            LedgerError, TombstoneError: who was erased cannot be read; nothing is stored.
             dagster.Failure: files of some hours cannot be read; the others are stored.
         """
         with duckdb.get_connection() as connection:
@@ -47,7 +58,11 @@ def build_orders(settings: Settings, hourly: dg.HourlyPartitionsDefinition) -> d
                 hash_policy(settings),
                 settings.dataset_id,
                 connection,
+                stored_tombstones(settings),
             )
+        required = settings.consent_required
+        hours = [replace(hour, rows=_as_needed(hour.rows, required)) for hour in ingested.hours]
+        ingested = replace(ingested, hours=hours)
         yield from report_landed(context, "orders", Lake(settings.lake), ingested)
 
     return dg.Definitions(

@@ -23,7 +23,7 @@ from capi_assets.ingest.landing_folder import LandingFolder
 from capi_assets.ingest.sources import SourceError
 from capi_assets.ingest.visits import ingest_visits
 from capi_assets.lake import Lake
-from capi_assets.policies import hash_policy, visits_source
+from capi_assets.policies import hash_policy, stored_tombstones, visits_source
 from capi_assets.settings import Settings
 
 BATCH_HOURS = 24
@@ -52,11 +52,16 @@ def build_visits(settings: Settings, hourly: dg.HourlyPartitionsDefinition) -> d
 
         Raises:
             SourceError: the source cannot be read.
+            LedgerError, TombstoneError: who was erased cannot be read; nothing is stored.
             dagster.Failure: files of some hours cannot be read; the others are stored.
         """
         with duckdb.get_connection() as connection:
             ingested = ingest_visits(
-                visits_source(settings), hours_of(context), hash_policy(settings), connection
+                visits_source(settings),
+                hours_of(context),
+                hash_policy(settings),
+                connection,
+                stored_tombstones(settings),
             )
         yield from report_landed(context, "visits", Lake(settings.lake), ingested)
 
@@ -92,7 +97,9 @@ def ingest_missing_visits(
     done: list[datetime] = []
     for batch in _consecutive(hours):
         try:
-            ingested = ingest_visits(source, batch, hash_policy(settings), connection)
+            ingested = ingest_visits(
+                source, batch, hash_policy(settings), connection, stored_tombstones(settings)
+            )
         except SourceError as error:
             context.log.warning("Matched without the visits of earlier hours: %s", error)
             break

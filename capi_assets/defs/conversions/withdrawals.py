@@ -22,7 +22,9 @@ def note_landed_withdrawals(
         SourceError: a file of withdrawals cannot be read.
         LedgerError: the ledger cannot be written.
     """
-    landed = read_withdrawals(UPath(settings.landing), hash_policy(settings), now)
+    landed = read_withdrawals(
+        UPath(settings.landing), hash_policy(settings), now, ledger.tombstones()
+    )
     if landed.unusable:
         context.log.warning(unusable_text(landed.unusable))
     new = ledger.add_withdrawals(landed.marks, now) if landed.marks.num_rows else 0

@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 WRITES = "ledger_writes"
 VERSION_TABLE = "ledger_version"  # Dagster's own storage may live in the same database
-HEAD = "0005"
+HEAD = "0006"
 
 _migrating = threading.Lock()  # Alembic keeps its context in module globals
 
@@ -59,6 +59,8 @@ def _open_sqlite(url: URL, busy_timeout: timedelta) -> Engine:
         _use_wal(connection, time.monotonic() + seconds)
         # FULL, not NORMAL: an intent lost with the power would be a conversion sent twice.
         connection.execute("PRAGMA synchronous = FULL")
+        # What is deleted or replaced is overwritten with zeros.
+        connection.execute("PRAGMA secure_delete = ON")
 
     @event.listens_for(engine, "begin")
     def _on_begin(connection: Connection) -> None:

@@ -8,24 +8,34 @@ tables are in schema.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Self, TypeVar
 
 import pyarrow as pa
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from capi_assets.delivery.ledger import decision_writes as decisions
+from capi_assets.delivery.ledger import old_rows as old_rows
 from capi_assets.delivery.ledger import rows as rows
 from capi_assets.delivery.ledger import writes as writes
 from capi_assets.delivery.ledger.decisions import Decision
 from capi_assets.delivery.ledger.engine import WRITES, LedgerError, migrate, open_engine
-from capi_assets.delivery.ledger.schema import CHUNK, STATE, WITHDRAWAL, WITHDRAWALS
+from capi_assets.delivery.ledger.old_rows import LedgerTraces
+from capi_assets.delivery.ledger.schema import (
+    CHUNK,
+    METADATA,
+    STATE,
+    TOMBSTONES,
+    WITHDRAWAL,
+    WITHDRAWALS,
+)
 from capi_assets.delivery.ledger.writes import Intent
 from capi_assets.delivery.outcome import Outcome
+from capi_assets.ingest.tombstones import NONE, Tombstones, tombstones_of
 
 __all__ = ["Intent", "Ledger", "LedgerError"]
 
@@ -55,8 +65,17 @@ class Ledger:
 
     # The timeout is far beyond the longest transaction (1,000 events, some 50 ms): what waits
     # longer is stuck, not slow.
-    def __init__(self, url: str, *, busy_timeout: timedelta = timedelta(seconds=30)) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        busy_timeout: timedelta = timedelta(seconds=30),
+        erasure_key_file: str | None = None,
+    ) -> None:
         self.engine = open_engine(url, busy_timeout)
+        self._key_file = erasure_key_file
+        self._tombstones = NONE
+        self._tombstones_as_of: tuple[int | None, ...] = (0, None)
         self._writer = self.engine.execution_options(**{WRITES: True})
         self.name = self.engine.url.render_as_string(hide_password=True)
         with self._named("opened"):
@@ -146,7 +165,7 @@ class Ledger:
 
         Only pending events that nobody has claimed are changed.
         """
-        for chunk in rows.chunks(events, CHUNK):
+        for chunk in rows.chunks(self.tombstones().without(events), CHUNK):
             self._write(partial(writes.defer, events=chunk, why=why, now=now))
 
     def restore(self, lost: pa.Table, now: datetime) -> int:
@@ -157,7 +176,7 @@ class Ledger:
         """
         return sum(
             self._write(partial(writes.restore, lost=chunk, now=now))
-            for chunk in rows.chunks(lost, CHUNK)
+            for chunk in rows.chunks(self.tombstones().without(lost), CHUNK)
         )
 
     def decide(self, known: pa.Table, decision: Decision, now: datetime) -> int:
@@ -188,6 +207,68 @@ class Ledger:
         """Every withdrawal of consent, as `schema.WITHDRAWAL`."""
         with self._reading() as connection:
             return rows.fetch(connection, select(WITHDRAWALS), WITHDRAWAL)
+
+    def tombstones(self) -> Tombstones:
+        """The tombstones of erased people, as of now.
+
+        Raises:
+            TombstoneError: there are some, and their key cannot be read.
+        """
+        with self._reading() as connection:
+            latest = func.max(TOMBSTONES.c.erased_at)
+            as_of = tuple(connection.execute(select(func.count(TOMBSTONES.c.mark), latest)).one())
+            if as_of != self._tombstones_as_of:
+                stored = {row.mark: row.erased_at for row in connection.execute(select(TOMBSTONES))}
+                self._tombstones = tombstones_of(stored, self._key_file)
+                self._tombstones_as_of = as_of
+        return self._tombstones
+
+    def add_tombstones(self, marks: Iterable[str], now: datetime) -> None:
+        """Adds the marks of erased ids, as of `now`; one that is known gets the later time."""
+        self._write(partial(old_rows.add_tombstones, marks=sorted({*marks}), now=now))
+
+    def traces(self, order_ids: Sequence[str], marks: Sequence[str]) -> LedgerTraces:
+        """What the ledger has of events with these order ids, and of people with one of these marks
+        (`order_identity.marks_of`)."""
+        with self._reading() as connection:
+            return old_rows.traces(connection, order_ids, marks)
+
+    def erase(self, traces: LedgerTraces, redact: Callable[[str], str]) -> None:
+        """Deletes these events with what refers to them, and these withdrawals.
+
+        Attempts and decisions stay, with their number of events; `redact` changes their texts. A
+        run that has claimed one of the events cannot send it: its intent is refused.
+        """
+        self._write(partial(old_rows.erase, traces=traces, redact=redact))
+
+    def without_ids_before(self, hour: datetime, *, dry_run: bool) -> int:
+        """Removes order, event and person ids of events before `hour`; returns of how many.
+
+        States, times, money and codes stay. They are too old for Meta, so nothing is sent again.
+        """
+        if dry_run:
+            with self._reading() as connection:
+                return old_rows.count_with_ids(connection, hour)
+        total = 0
+        while changed := self._write(partial(old_rows.remove_ids, hour=hour)):
+            total += changed
+        return total
+
+    def compact(self) -> None:
+        """Gives back the space of deleted rows, so that no file has a trace of them.
+
+        SQLite rewrites the file and its journal. PostgreSQL only reuses the space from here on.
+        """
+        with self._named("compacted"):
+            if self.engine.dialect.name == "sqlite":  # outside of any transaction
+                with closing(self.engine.raw_connection()) as connection:
+                    for statement in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
+                        connection.cursor().execute(statement)
+                return
+            with self.engine.connect() as opened:
+                run = opened.execution_options(isolation_level="AUTOCOMMIT")
+                for table in METADATA.sorted_tables:
+                    run.exec_driver_sql(f"VACUUM {table.name}")
 
     def state_of(self, events: pa.Table) -> pa.Table:
         """The ledger's rows of these events, as `schema.STATE`, in no particular order.

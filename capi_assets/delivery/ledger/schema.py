@@ -143,6 +143,14 @@ WITHDRAWALS = Table(
     Column("withdrawn_at", BigInteger, nullable=False),
 )
 
+TOMBSTONES = Table(
+    "tombstones",
+    METADATA,
+    # The HMAC of an erased id (`ingest.tombstones`).
+    Column("mark", String(64), primary_key=True),
+    Column("erased_at", BigInteger, nullable=False),
+)
+
 _TIMES = frozenset(
     {
         "withdrawn_at",

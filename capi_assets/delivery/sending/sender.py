@@ -220,7 +220,9 @@ class _Delivery:
         self, dispatcher: DatasetDispatcher, request: Request
     ) -> tuple[pa.Table, pa.Table] | None:
         """Claims the events and plans them again; those to send, with their state, if any."""
-        events = request.events
+        events = self._ledger.tombstones().without(request.events)
+        if not events.num_rows:
+            return None
         if request.is_claimed:
             events = events.drop_columns(list(CLAIM_COLUMNS))
         now = self._now()
