@@ -171,7 +171,7 @@ def test_what_is_stored_is_not_matched_again_once_its_visits_are_deleted(
     soon, late = world.now + 31 * MINUTE, world.now + timedelta(hours=50)
 
     def launched(at: datetime) -> dg.RunRequest:
-        looks = SensorTicks(world, auto_backfill=True, lookback_hours=24, retention_days=1)
+        looks = SensorTicks(world, auto_backfill=True, lookback_hours=24, retention_days=2)
         found = [r for r in looks.look(at).run_requests or [] if r.tags[GAP].startswith("token-")]
         assert len(found) == 1
         return found[0]
