@@ -25,10 +25,10 @@ register_url_convertor("graph_version", VersionConvertor())
 
 GRAPH: tuple[tuple[str, Any, list[str]], ...] = (
     ("/debug_token", graph.debug_token, ["GET", "POST"]),
-    ("/dataset_quality", graph.dataset_quality, ["GET"]),
+    ("/dataset_quality", graph.dataset_quality, ["GET", "POST"]),
     ("/{dataset}/events", events, ["POST"]),
-    ("/{dataset}/stats", graph.stats, ["GET"]),
-    ("/{dataset}", graph.node, ["GET"]),
+    ("/{dataset}/stats", graph.stats, ["GET", "POST"]),
+    ("/{dataset}", graph.node, ["GET", "POST"]),
 )
 
 
