@@ -173,7 +173,8 @@ def orders_source(settings: Settings) -> Source:
 
 def _source(settings: Settings, table: str, model: str | None, url: SecretStr | None) -> Source:
     if model:
-        return SqlModel(model, secret(url), sql_parameters())
+        folders = [settings.landing, *split(settings.model_folders)]
+        return SqlModel(model, secret(url), sql_parameters(), folders)
     return LandingFolder(settings.landing, table)
 
 

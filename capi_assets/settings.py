@@ -78,6 +78,9 @@ class Settings(BaseSettings):
     """SQLAlchemy URL where the visits model runs; DuckDB when absent."""
     orders_url: SecretStr | None = None
     """SQLAlchemy URL where the orders model runs; DuckDB when absent."""
+    model_folders: str | None = None
+    """Folders that SQL models in DuckDB may read besides `CAPI_LANDING` and what their parameters
+    name, comma-separated."""
     lake: str = "data/lake"
     """Folder or object-store URL of the hourly Parquet files."""
     ledger_url: SecretStr = SecretStr("sqlite:///data/ledger.db")

@@ -235,6 +235,20 @@ def _read_token(s: Settings) -> Verdict | None:
         return "error", str(error)
 
 
+def _umask(s: Settings) -> Verdict | None:
+    """Files of a former version keep their permissions."""
+    ledger = s.ledger_url.get_secret_value().removeprefix("sqlite:///")
+    shared = [
+        path
+        for path in (Path(s.lake), Path(ledger))
+        if path.exists() and path.stat().st_mode & int(s.umask, 8) & 0o077
+    ]
+    if shared:
+        names = " ".join(map(str, shared))
+        return "warning", f"has no effect on what exists: chmod -R go= {names}"
+    return None
+
+
 def _open_to_others(path: str | Path) -> Verdict | None:
     """A file that other users of this machine may read."""
     if os.stat(path).st_mode & 0o044:
@@ -361,5 +375,6 @@ _CHECKS: dict[str, Callable[[Settings], Verdict | None]] = {
         "error", "not an ISO 3166-1 alpha-2 code, such as DE",
     ),
     "date_format": _date_format,
+    "umask": _umask,
     "now": lambda s: _unless(not s.now, "warning", "fixed time; for demos and tests only"),
 }  # fmt: skip

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 from upath import UPath
 
 from capi_assets.contracts.base import UTC_MICROSECONDS, columns
 from capi_assets.contracts.landing import LandedWithdrawals
+from capi_assets.engine import open_duckdb
 from capi_assets.ingest.concat import concat_files
 from capi_assets.ingest.hashing import HashPolicy, hash_contacts
 from capi_assets.ingest.landing_folder import MAX_DEPTH, is_landed, read_file
@@ -68,8 +68,7 @@ def read_withdrawals(root: UPath, policy: HashPolicy, now: datetime) -> Withdraw
         files.append(LandedTable(None, name, rows))
     if not files:
         return Withdrawals(MARKS.empty_table(), [])
-    with duckdb.connect(":memory:") as connection:
-        connection.execute("SET TimeZone = 'UTC'")
+    with open_duckdb() as connection:
         landed = concat_files(files, columns(LandedWithdrawals), connection)
     rows, _ = without_placeholders(landed.typed, frozenset({"order_id"}))
     digests, _ = hash_contacts(rows, policy, now.date())
