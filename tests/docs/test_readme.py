@@ -33,6 +33,8 @@ PAGES = [
     PROJECT / "docs" / "events.md",
     SANDBOX,
     PROJECT / "docs" / "landing-files.md",
+    PROJECT / "docs" / "security.md",
+    PROJECT / "SECURITY.md",
 ]
 ROUTE = PROJECT / "docs" / "images" / "route-of-an-order.svg"
 MAX_LINES = 280
