@@ -2,26 +2,35 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/pip --quiet --disable-pip-version-check
 STAMP := $(VENV)/.installed
-PEERS := $(VENV)/.installed-bench
+DEV := $(VENV)/.installed-dev
 
+COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \
+  --no-annotate --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+  --build-deps-for editable --extra postgres
+COMPILE_ARGS ?=
 PYTEST_ARGS ?=
 
-.PHONY: help install demo ui test lint types floors check bench constraints clean
+.PHONY: help install dev demo ui test lint types floors check bench audit sbom licences constraints clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
+# Every package is checked against its hash; the project itself, which has none, comes after them.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(PIP) install --require-hashes --no-deps -r constraints.txt
+	$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(PEERS): $(STAMP)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+$(DEV): $(STAMP) constraints-dev.txt
+	$(PIP) install --require-hashes --no-deps --no-build-isolation -r constraints-dev.txt
 	@touch $@
 
-install: $(STAMP) ## the package with its tools, in .venv
+install: $(STAMP) ## the package, in .venv
+
+dev: $(DEV) ## the package with the tools of its developers
 
 demo: $(STAMP) ## three days of a shop, an outage in the middle, and its recovery
 	@$(BIN)/capi-assets demo
@@ -30,27 +39,38 @@ ui: $(STAMP) ## the demo's state in Dagster, with sandbox, schedules and sensor 
 	@test -f data/demo/stage.json || $(BIN)/capi-assets demo
 	@$(BIN)/capi-assets ui
 
-test: $(STAMP) ## everything: units, assets over real HTTP, command line and browser
+test: $(DEV) ## everything: units, assets over real HTTP, command line and browser
 	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
 
-lint: $(STAMP) ## ruff, lint and format
+lint: $(DEV) ## ruff, lint and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(STAMP) ## mypy, strict
+types: $(DEV) ## mypy, strict
 	$(BIN)/mypy
 
-floors: $(STAMP) ## imports run one way
+floors: $(DEV) ## imports run one way
 	$(BIN)/lint-imports --no-cache
 
 check: lint types floors ## what CI runs beside the tests
 	$(BIN)/dagster definitions validate -w workspace.yaml
 
-bench: $(PEERS) ## speed and memory, as ratios against peers in the same run
+bench: $(DEV) ## speed and memory, as ratios against peers in the same run
 	$(BIN)/python -m benchmarks
 
-constraints: ## pin what is installed now, without addresses
-	$(BIN)/pip freeze --exclude-editable --disable-pip-version-check | grep -E '^[A-Za-z0-9_.-]+==' > constraints.txt
+audit: $(DEV) ## known vulnerabilities of the installed versions; fails if it cannot be checked
+	$(BIN)/python -m tools.audit
+
+sbom: $(DEV) ## sbom.json: what `make install` installs, in CycloneDX
+	$(BIN)/cyclonedx-py requirements constraints.txt --pyproject pyproject.toml --short-PURLs \
+	  --output-reproducible --sv 1.6 -o sbom.json
+
+licences: $(DEV) ## docs/licences.md: the licence of every package that `make install` installs
+	$(BIN)/python -m tools.licences
+
+constraints: $(DEV) ## pin what pyproject.toml admits, with hashes; COMPILE_ARGS=--upgrade for the newest
+	$(COMPILE) $(COMPILE_ARGS) -o constraints.txt pyproject.toml
+	$(COMPILE) $(COMPILE_ARGS) -c constraints.txt --extra dev --extra bench -o constraints-dev.txt pyproject.toml
 
 clean: ## remove the virtual environment and the demo's state
 	rm -rf $(VENV) data/demo

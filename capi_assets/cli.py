@@ -19,6 +19,7 @@ from rich.text import Text
 
 from capi_assets.commands.demo.scenarios import DEMO, DRILLS, Scenario
 from capi_assets.commands.terminal import Terminal
+from capi_assets.processes import protect_process
 from capi_assets.settings import Settings, SettingsError, read_settings
 
 DEMO_FOLDER = Path("data/demo")
@@ -68,6 +69,10 @@ def _shop_options(visits_per_day: int) -> Decorator:
 @click.pass_context
 def main(context: click.Context, stage: Path | None) -> None:
     """Deliver conversions to Meta's Conversions API, and recover from outages."""
+    try:
+        protect_process(read_settings().umask)
+    except SettingsError:  # the command reports it
+        protect_process(Settings.model_fields["umask"].default)
     if stage is None:
         return
     from capi_assets.commands.demo.workspace import load_workspace
@@ -107,7 +112,13 @@ def ui(folder: Path, port: int) -> None:
     "--token", "tokens", multiple=True, help="A token to accept (repeatable); default: any."
 )
 @click.option("--state", type=click.Path(path_type=Path), help="SQLite file for its state.")
-def sandbox(host: str, port: int, tokens: tuple[str, ...], state: Path | None) -> None:
+@click.option(
+    "--allow-host", "hosts", multiple=True, metavar="NAME",
+    help="A host name under which it is called, besides localhost and IP addresses (repeatable).",
+)  # fmt: skip
+def sandbox(
+    host: str, port: int, tokens: tuple[str, ...], state: Path | None, hosts: tuple[str, ...]
+) -> None:
     """Run the Meta sandbox: a server that responds as the Conversions API does."""
     from capi_assets.sandbox.run import serve
 
@@ -116,7 +127,7 @@ def sandbox(host: str, port: int, tokens: tuple[str, ...], state: Path | None) -
             f"The Meta sandbox listens at {url} (set CAPI_GRAPH_URL to it). Ctrl-C stops it."
         )
 
-    serve(host, port, tokens=tokens or None, state_path=state, on_ready=ready)
+    serve(host, port, tokens=tokens or None, state_path=state, hosts=(host, *hosts), on_ready=ready)
 
 
 @main.command()

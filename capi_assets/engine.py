@@ -1,4 +1,5 @@
-"""DuckDB as matching and `explain` use it: name tables or files, store a result, query.
+"""DuckDB as every part uses it: opened in UTC and closed in; as matching and `explain` use it: name
+tables or files, store a result, query.
 
 Aggregations of coverage over tables in memory use `coverage/sql.py`.
 """
@@ -10,6 +11,26 @@ from collections.abc import Sequence
 import duckdb
 import pyarrow as pa
 from upath import UPath
+
+from capi_assets.processes import spill_folder
+
+
+def open_duckdb() -> duckdb.DuckDBPyConnection:
+    """A DuckDB in memory, in UTC. It loads no extension from disk or network, and spills to a
+    folder of this process alone. Close it, or use it in a `with`."""
+    connection = duckdb.connect(
+        ":memory:",
+        config={
+            "temp_directory": str(spill_folder()),
+            # Extensions are code that DuckDB would download and run, of no pinned version.
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "allow_community_extensions": False,
+            "allow_persistent_secrets": False,
+        },
+    )
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
 
 
 class DuckDBEngine:

@@ -2,7 +2,8 @@
 
 Assets, sensors and commands all call these functions, so that they decide alike. Nothing here
 knows Dagster. Each function reads what it needs (token files, the YAML file of datasets, SQL
-parameters) when it is called: call it once per run, and a renewed token needs no restart.
+parameters) when it is called: call it once per run, and a renewed token needs no restart. Within a
+run, a client reads the token again when Meta refuses it.
 
     settings = read_settings()
     with open_ledger(settings) as ledger:
@@ -11,8 +12,9 @@ parameters) when it is called: call it once per run, and a renewed token needs n
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,7 +29,7 @@ from capi_assets.coverage.alerting.channels import (
 from capi_assets.coverage.flags import CoveragePolicy
 from capi_assets.coverage.reconciliation.compare import Tolerance
 from capi_assets.coverage.visit_retention import VisitRetention
-from capi_assets.delivery.datasets import Datasets, read_datasets, secret_in
+from capi_assets.delivery.datasets import Datasets, read_datasets, secret_in, secret_printed_by
 from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.policy import Policy
 from capi_assets.delivery.retention import LandingNeed, RetentionPolicy, landing_need
@@ -145,9 +147,11 @@ def _own_dataset(settings: Settings) -> Datasets:
     if not name:
         return Datasets({}, {}, {})
     try:
+        read = token_source(settings)
         access = DatasetAccess(
             dataset_id=name,
-            token=_token(settings),
+            token=read(),
+            renew=read,
             app_secret=secret(settings.app_secret),
             graph_url=settings.graph_url,
             version=settings.graph_version,
@@ -160,13 +164,22 @@ def _own_dataset(settings: Settings) -> Datasets:
     return Datasets({name: access}, {}, {})
 
 
-def _token(settings: Settings) -> str:
+def token_source(settings: Settings) -> Callable[[], str]:
+    """Reads the token of `CAPI_DATASET_ID`: from the command, else the file, else the variable.
+
+    Raises:
+        LookupError: none is set; so does the call, if it cannot be read.
+    """
+    if command := secret(settings.access_token_command):
+        return partial(secret_printed_by, command, "CAPI_ACCESS_TOKEN_COMMAND")
     if settings.access_token_file:
-        return secret_in(settings.access_token_file)
+        return partial(secret_in, settings.access_token_file)
     token = secret(settings.access_token)
     if not token:
-        raise LookupError("neither CAPI_ACCESS_TOKEN nor CAPI_ACCESS_TOKEN_FILE is set")
-    return token
+        raise LookupError(
+            "none of CAPI_ACCESS_TOKEN_COMMAND, CAPI_ACCESS_TOKEN_FILE, CAPI_ACCESS_TOKEN is set"
+        )
+    return lambda: token
 
 
 T = TypeVar("T")
@@ -188,7 +201,8 @@ def orders_source(settings: Settings) -> Source:
 
 def _source(settings: Settings, table: str, model: str | None, url: SecretStr | None) -> Source:
     if model:
-        return SqlModel(model, secret(url), sql_parameters())
+        folders = [settings.landing, *split(settings.model_folders)]
+        return SqlModel(model, secret(url), sql_parameters(), folders)
     return LandingFolder(settings.landing, table)
 
 
@@ -227,9 +241,9 @@ def alert_channels(settings: Settings) -> list[Channel]:
         *(WebhookChannel(url, _numbered("webhook", n)) for n, url in enumerate(webhooks)),
         *(JsonChannel(url, _numbered("json", n)) for n, url in enumerate(documents)),
     ]
-    to = split(settings.alert_email_to)
+    to = split(secret(settings.alert_email_to))
     if to and (server := secret(settings.smtp_url)):
-        channels.append(EmailChannel(server, settings.alert_email_from or to[0], to))
+        channels.append(EmailChannel(server, secret(settings.alert_email_from) or to[0], to))
     return channels
 
 

@@ -31,7 +31,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from capi_assets.web_addresses import graph_url_problem
+from capi_assets.web_addresses import database_url_problem, graph_url_problem, secret_problem
 
 PREFIX = "CAPI_"
 SQL_PARAMETER_PREFIX = "CAPI_SQL_"
@@ -50,7 +50,11 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, extra="forbid", use_attribute_docstrings=True
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
     )
 
     @classmethod
@@ -74,6 +78,9 @@ class Settings(BaseSettings):
     """SQLAlchemy URL where the visits model runs; DuckDB when absent."""
     orders_url: SecretStr | None = None
     """SQLAlchemy URL where the orders model runs; DuckDB when absent."""
+    model_folders: str | None = None
+    """Folders that SQL models in DuckDB may read besides `CAPI_LANDING` and what their parameters
+    name, comma-separated."""
     lake: str = "data/lake"
     """Folder or object-store URL of the hourly Parquet files."""
     ledger_url: SecretStr = SecretStr("sqlite:///data/ledger.db")
@@ -89,7 +96,11 @@ class Settings(BaseSettings):
     access_token: SecretStr | None = None
     """Conversions API token; sent in the Authorization header only."""
     access_token_file: str | None = None
-    """File with the token, read at every run: a renewed token needs no restart."""
+    """File with the token, read at every run and when Meta refuses the token: a renewed token needs
+    no restart."""
+    access_token_command: SecretStr | None = None
+    """Command that prints the token, run without a shell when the file would be read, for up to 30
+    s; takes precedence over the file."""
     app_secret: SecretStr | None = None
     """App secret, if your app asks for appsecret_proof."""
     datasets: str | None = None
@@ -163,9 +174,9 @@ class Settings(BaseSettings):
     well."""
     alert_json_url: SecretStr | None = None
     """URLs that each alert is posted to as a JSON document, comma-separated; see the docs."""
-    alert_email_to: str | None = None
+    alert_email_to: SecretStr | None = None
     """Email addresses that alerts are sent to, comma-separated."""
-    alert_email_from: str | None = None
+    alert_email_from: SecretStr | None = None
     """Sender of alert emails; the first recipient when absent."""
     smtp_url: SecretStr | None = None
     """Mail server for alerts: smtps://user:password@host:465, or smtp:// for STARTTLS."""
@@ -178,8 +189,33 @@ class Settings(BaseSettings):
     in an alert, or ignore them."""
     autostart: bool = False
     """Start schedules and sensors as soon as they are loaded."""
+    umask: str = Field("077", pattern="^0?[0-7]{3}$")
+    """Permissions that files and folders are created without, as in chmod: 077 only for this user,
+    027 readable by its group."""
     now: datetime | None = None
     """Fixed current time (UTC), for demos and tests; leave unset in production."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_secret_where_values_are_shown(cls, value: Any, info: ValidationInfo) -> Any:
+        is_shown = isinstance(value, str) and info.field_name not in SECRETS
+        if is_shown and (problem := secret_problem(value)):
+            raise ValueError(problem)
+        return value
+
+    @field_validator("dataset_id")
+    @classmethod
+    def _digits(cls, value: str) -> str:
+        if not re.fullmatch("[0-9]*", value):
+            raise ValueError(f"must be digits ({len(value)} characters; not shown)")
+        return value
+
+    @field_validator("ledger_url", "visits_url", "orders_url")
+    @classmethod
+    def _database(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and (problem := database_url_problem(value.get_secret_value())):
+            raise ValueError(problem)
+        return value
 
     @field_validator("start_date", "now")
     @classmethod
@@ -230,6 +266,12 @@ class Settings(BaseSettings):
     @property
     def settle(self) -> timedelta:
         return timedelta(minutes=self.settle_minutes)
+
+
+SECRETS = frozenset(
+    name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)
+)
+"""Fields whose values are never shown."""
 
 
 def variable(field: str) -> str:

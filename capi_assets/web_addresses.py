@@ -1,4 +1,5 @@
-"""To which address the access token may go, and how every HTTP call of ours is made.
+"""To which address the access token may go, how every HTTP call of ours is made, and what of an
+address or a value may be shown.
 
 `settings.py` checks CAPI_GRAPH_URL with it, `meta/graph` every dataset before a client is made.
 """
@@ -8,10 +9,14 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import requests
 from requests.utils import get_auth_from_url
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
 
 META_HOST = "graph.facebook.com"
 
@@ -59,6 +64,70 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+# Access tokens of Meta begin with EAA and have more than 100 characters; an app's token is
+# `id|secret`; an app's secret has 32 hexadecimal digits.
+_TOKEN = re.compile(r"EAA[A-Za-z0-9]{20}|\b[0-9]{6,}\|[A-Za-z0-9_-]{20}|^[0-9a-f]{32}$")
+# A password may hold any character; a port is no password.
+_PASSWORD = re.compile(
+    r"://[^/:@\s]*:(?!\d{1,5}(?:/|$))\S*@|[?&](?:password|passwd|pwd|secret|access_token)=", re.I
+)
+
+
+def secret_problem(text: str) -> str | None:
+    """Why `text` must not be the value of a setting that is shown; None if it may.
+
+    Finds access tokens, app secrets, and URLs with a password. The answer shows nothing of it.
+    """
+    if _TOKEN.search(text):
+        return f"looks like an access token or app secret ({len(text)} characters); not shown"
+    if _PASSWORD.search(text):
+        return f"contains a password ({len(text)} characters); not shown"
+    return None
+
+
+def database_url_problem(url: str) -> str | None:
+    """Why `url` is no address of a database; None if SQLAlchemy reads it as its author meant it.
+
+    Of a password with a bare @, SQLAlchemy takes a part for the host, which drivers then name.
+    """
+    from sqlalchemy import make_url  # here: settings without such an address need no SQLAlchemy
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):  # ValueError: its port is no number, perhaps a password
+        return (
+            f"is not a SQLAlchemy URL ({len(url)} characters); write sqlite:///data/ledger.db or"
+            " postgresql+psycopg2://user:password@host/database, in a password @ as %40, : as %3A"
+            " and / as %2F"
+        )
+    if parsed.get_backend_name() != "sqlite" and "@" in f"{parsed.host}{parsed.database}":
+        return "has more than one @; in user and password write @ as %40 and / as %2F"
+    return None
+
+
+def database_label(url: str) -> str:
+    """`url` without password and values of its query, for people.
+
+    database_label("postgresql://me:pw@host/shop?password=pw")  # postgresql://me:***@host/shop?…
+    """
+    from sqlalchemy import make_url
+
+    if database_url_problem(url):
+        return "a database whose URL is not valid"
+    parsed = make_url(url)
+    shown = parsed.set(query={}).render_as_string(hide_password=True)
+    return f"{shown}?…" if parsed.query else shown
+
+
+def without_passwords(text: str, url: URL) -> str:
+    """`text`, such as a driver's message, without the password and query values of `url`."""
+    for value in (url.password, *url.normalized_query.get("password", ())):
+        if value:
+            text = text.replace(str(value), "***")
+    return text
 
 
 def open_session(url: str) -> requests.Session:

@@ -17,14 +17,13 @@ from typing import Any
 import pyarrow as pa
 import pycountry
 import requests
-import sqlalchemy as sa
 from dotenv import dotenv_values
 from pydantic import SecretStr
 from upath import UPath
 
 from capi_assets.coverage.alerting.channels import smtp_address
 from capi_assets.coverage.formatting import format_duration
-from capi_assets.delivery.datasets import read_datasets, secret_in
+from capi_assets.delivery.datasets import read_datasets
 from capi_assets.delivery.ledger.ledger import LedgerError
 from capi_assets.delivery.ledger_from_lake import lost_events
 from capi_assets.hours import HOUR, hour_key, hours_between
@@ -42,6 +41,7 @@ from capi_assets.policies import (
     open_ledger,
     secret,
     stored_tombstones,
+    token_source,
 )
 from capi_assets.settings import (
     Settings,
@@ -52,7 +52,7 @@ from capi_assets.settings import (
     sql_parameters,
     variable,
 )
-from capi_assets.web_addresses import graph_url_problem, open_session
+from capi_assets.web_addresses import database_label, graph_url_problem, open_session
 
 Verdict = tuple[str, str]
 """`ok`, `warning` or `error`, and a text."""
@@ -90,28 +90,25 @@ def examine(env: Mapping[str, str], dotenv: Mapping[str, str | None]) -> list[Fi
 
 
 def examine_here() -> list[Finding]:
-    """`examine` for this process and the `.env` of the working directory."""
-    dotenv = dotenv_values(Path.cwd() / ".env")
+    """`examine` for this process and the `.env` of the working directory; of that, its mode."""
+    path = Path.cwd() / ".env"
+    dotenv = dotenv_values(path)
     env = {**{k: v for k, v in dotenv.items() if v is not None}, **os.environ}
-    return examine(env, dotenv)
+    findings = examine(env, dotenv)
+    if path.exists() and (verdict := _open_to_others(path)):
+        findings.append(Finding(".env", str(path), "file", *verdict))
+    return findings
 
 
 def _masked(name: str, value: Any) -> str:
     if isinstance(value, SecretStr):
-        if name.endswith("_url") and name not in _NO_DATABASES:
-            return _without_password(value.get_secret_value())
+        if name in _DATABASES:
+            return database_label(value.get_secret_value())
         return f"set ({len(value.get_secret_value())} characters)"
     return as_variable_text(value)
 
 
-_NO_DATABASES = ("alert_json_url", "smtp_url")
-
-
-def _without_password(url: str) -> str:
-    try:
-        return sa.make_url(url).render_as_string(hide_password=True)
-    except sa.exc.ArgumentError:
-        return "set, but not a SQLAlchemy URL"
+_DATABASES = ("ledger_url", "visits_url", "orders_url")
 
 
 def _origin(name: str, env: Mapping[str, str], dotenv: Mapping[str, str | None]) -> str:
@@ -214,22 +211,57 @@ def _datasets(s: Settings) -> Verdict | None:
 
 
 def _token(s: Settings) -> Verdict | None:
-    if s.access_token_file:
-        return "ok", "not used: CAPI_ACCESS_TOKEN_FILE takes precedence"
+    for name in ("access_token_command", "access_token_file"):
+        if getattr(s, name):
+            return "ok", f"not used: {variable(name)} takes precedence"
     if s.access_token is None and s.datasets:
         return "ok", "not needed if CAPI_DATASETS has an entry for every dataset"
     if s.access_token is None:
-        return "error", "set it, or CAPI_ACCESS_TOKEN_FILE: without a token orders stay pending"
+        return "error", (
+            "set it, CAPI_ACCESS_TOKEN_FILE or CAPI_ACCESS_TOKEN_COMMAND: without a token orders"
+            " stay pending"
+        )
     return _TRY
 
 
 def _token_file(s: Settings) -> Verdict | None:
     if not s.access_token_file:
         return None
+    if s.access_token_command:
+        return "ok", "not used: CAPI_ACCESS_TOKEN_COMMAND takes precedence"
+    return _read_token(s) or _open_to_others(s.access_token_file) or _TRY
+
+
+def _token_command(s: Settings) -> Verdict | None:
+    return _read_token(s) or _TRY if s.access_token_command else None
+
+
+def _read_token(s: Settings) -> Verdict | None:
     try:
-        return _quoted(secret_in(s.access_token_file)) or _TRY
+        return _quoted(token_source(s)())
     except LookupError as error:
         return "error", str(error)
+
+
+def _umask(s: Settings) -> Verdict | None:
+    """Files of a former version keep their permissions."""
+    ledger = s.ledger_url.get_secret_value().removeprefix("sqlite:///")
+    shared = [
+        path
+        for path in (Path(s.lake), Path(ledger))
+        if path.exists() and path.stat().st_mode & int(s.umask, 8) & 0o077
+    ]
+    if shared:
+        names = " ".join(map(str, shared))
+        return "warning", f"has no effect on what exists: chmod -R go= {names}"
+    return None
+
+
+def _open_to_others(path: str | Path) -> Verdict | None:
+    """A file that other users of this machine may read."""
+    if os.stat(path).st_mode & 0o044:
+        return "warning", f"other users can read it: chmod 600 {path}"
+    return None
 
 
 _TRY = ("ok", "`capi-assets preflight` checks whether Meta accepts it")
@@ -304,12 +336,12 @@ def _addresses(urls: str | None) -> Verdict | None:
 
 
 def _email(s: Settings) -> Verdict | None:
-    to = split(s.alert_email_to)
+    to = split(secret(s.alert_email_to))
     if not all(_MAIL.fullmatch(address) for address in to):
         return "error", "not a list of e-mail addresses"
     if to and s.smtp_url is None:
         return "error", "set CAPI_SMTP_URL too: no e-mail is sent without a server"
-    return None
+    return ("ok", f"{len(to)} addresses") if len(to) > 1 else None
 
 
 def _smtp(s: Settings) -> Verdict | None:
@@ -336,7 +368,7 @@ _CHECKS: dict[str, Callable[[Settings], Verdict | None]] = {
     "alert_json_url": lambda s: _addresses(secret(s.alert_json_url)),
     "alert_email_to": _email,
     "alert_email_from": lambda s: _unless(
-        not s.alert_email_from or _MAIL.fullmatch(s.alert_email_from),
+        not s.alert_email_from or _MAIL.fullmatch(s.alert_email_from.get_secret_value()),
         "error", "not an e-mail address",
     ),
     "smtp_url": _smtp,
@@ -361,6 +393,7 @@ _CHECKS: dict[str, Callable[[Settings], Verdict | None]] = {
     "datasets": _datasets,
     "access_token": _token,
     "access_token_file": _token_file,
+    "access_token_command": _token_command,
     "graph_url": _graph,
     "graph_version": _version,
     "preflight": lambda s: _unless(
@@ -376,5 +409,6 @@ _CHECKS: dict[str, Callable[[Settings], Verdict | None]] = {
         "error", "not an ISO 3166-1 alpha-2 code, such as DE",
     ),
     "date_format": _date_format,
+    "umask": _umask,
     "now": lambda s: _unless(not s.now, "warning", "fixed time; for demos and tests only"),
 }  # fmt: skip

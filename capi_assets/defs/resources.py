@@ -4,15 +4,30 @@ All else comes from the settings that the definitions were built with (`policies
 and the secrets among them, are in no resource, no run configuration and no snapshot of Dagster's.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
+import duckdb
 from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
+from capi_assets.engine import open_duckdb
 from capi_assets.settings import Settings
 from capi_assets.web_addresses import is_loopback
+
+
+class PrivateDuckDB(DuckDBResource):
+    """DuckDB in memory as `engine.open_duckdb` opens it."""
+
+    @contextmanager
+    def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection for the `with` block."""
+        with open_duckdb() as connection:
+            yield connection
+
 
 DuckDB = dg.ResourceParam[DuckDBResource]
 
@@ -53,7 +68,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
         # Assets hand nothing on. Dagster's default would write wherever a launch says.
         "io_manager": dg.mem_io_manager,
         "duckdb": dg.ResourceDefinition.hardcoded_resource(
-            DuckDBResource(database=":memory:"),
+            PrivateDuckDB(database=":memory:"),
             description="An in-memory DuckDB per step; it reads and joins the files of the lake.",
         ),
     }

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -19,7 +18,7 @@ from capi_assets.contracts.visits import Visits
 from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.ledger.schema import WITHDRAWAL
 from capi_assets.eligibility import withhold
-from capi_assets.engine import DuckDBEngine
+from capi_assets.engine import DuckDBEngine, open_duckdb
 from capi_assets.hours import HOUR, floor_hour, hours_between
 from capi_assets.lake import Lake
 from capi_assets.order_identity import CONSENT_WITHDRAWN, marks_of
@@ -71,7 +70,7 @@ def _refused_visits(lake: Lake, since: datetime, now: datetime) -> pa.Table:
     paths = lake.paths("visits", hours_between(floor_hour(since), floor_hour(now) + HOUR))
     if not paths:
         return WITHDRAWAL.empty_table()
-    with duckdb.connect(":memory:") as connection:
+    with open_duckdb() as connection:
         engine = DuckDBEngine(connection)
         engine.register("visits", paths, arrow_schema(Visits))
         visits = engine.query(_REFUSED)

@@ -3,7 +3,7 @@
 ```yaml
 datasets:
   - id: "1234567890123456"
-    token_variable: SHOP_A_TOKEN # or token_file: /run/secrets/shop_a
+    token_variable: SHOP_A_TOKEN # or token_file: /run/secrets/shop_a, or token_command: vault …
     app_secret_variable: SHOP_A_SECRET
     test_event_code: TEST123
     requests_per_second: 5
@@ -15,15 +15,27 @@ secret that cannot be read stops its own dataset only, whose events stay pending
 
 from __future__ import annotations
 
+import shlex
+import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from capi_assets.delivery.sending.access import DatasetAccess
+from capi_assets.web_addresses import secret_problem
 
 
 class DatasetsError(ValueError):
@@ -63,6 +75,7 @@ def read_datasets(
             accesses[entry.id] = DatasetAccess(
                 dataset_id=entry.id,
                 token=entry.token(env),
+                renew=partial(entry.token, env),
                 app_secret=entry.app_secret(env),
                 graph_url=graph_url,
                 version=version,
@@ -74,6 +87,37 @@ def read_datasets(
             missing[entry.id] = f"{path}: dataset {entry.id}: {error.args[0]}"
     rates = {e.id: e.requests_per_second for e in entries if e.requests_per_second is not None}
     return Datasets(accesses, rates, missing)
+
+
+COMMAND_SECONDS = 30.0
+"""A client of a secret store answers within seconds; one that waits for a login must not hold up
+all deliveries."""
+
+
+def secret_printed_by(command: str, name: str) -> str:
+    """What `command` prints, without surrounding whitespace; it is run without a shell.
+
+    Raises:
+        LookupError: it cannot be run, fails, takes too long or prints nothing; the message has
+            `name`, and neither the command nor its output.
+    """
+    try:
+        done = subprocess.run(
+            shlex.split(command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+        text = done.stdout.decode("utf-8").strip()
+    except (OSError, ValueError, IndexError, subprocess.TimeoutExpired) as error:
+        raise LookupError(f"{name} cannot be run ({type(error).__name__})") from None
+    if done.returncode:
+        raise LookupError(f"{name} failed with exit status {done.returncode}")
+    if not text:
+        raise LookupError(f"{name} printed nothing")
+    return text
 
 
 def secret_in(path: str) -> str:
@@ -102,18 +146,28 @@ class _Entry(BaseModel):
     id: Annotated[str, BeforeValidator(_text_of_number), Field(pattern=r"^[0-9]+$")]
     token_variable: str | None = Field(None, min_length=1)
     token_file: str | None = Field(None, min_length=1)
+    token_command: str | None = Field(None, min_length=1, repr=False)
     app_secret_variable: str | None = Field(None, min_length=1)
     test_event_code: str | None = Field(None, min_length=1)
     partner_agent: str | None = Field(None, min_length=1)
     requests_per_second: Annotated[float, Field(gt=0)] | None = None
 
+    @field_validator("token_variable", "token_file", "app_secret_variable", "test_event_code")
+    @classmethod
+    def _no_secret(cls, value: str | None) -> str | None:
+        if value and (problem := secret_problem(value)):
+            raise ValueError(problem)
+        return value
+
     @model_validator(mode="after")
     def _one_token(self) -> _Entry:
-        if (self.token_variable is None) == (self.token_file is None):
-            raise ValueError("name either token_variable or token_file")
+        if (self.token_variable, self.token_file, self.token_command).count(None) != 2:
+            raise ValueError("name one of token_variable, token_file and token_command")
         return self
 
     def token(self, env: Mapping[str, str]) -> str:
+        if self.token_command is not None:
+            return secret_printed_by(self.token_command, "token_command")
         if self.token_file is not None:
             try:
                 return secret_in(self.token_file)
@@ -175,5 +229,6 @@ def _problems(error: ValidationError) -> str:
     for detail in error.errors(include_input=False, include_url=False):
         key = ".".join(str(part) for part in detail["loc"])
         problem = "unknown key" if detail["type"] == "extra_forbidden" else detail["msg"]
-        problems.append(f"{key}: {problem}" if key else problem.removeprefix("Value error, "))
+        problem = problem.removeprefix("Value error, ")
+        problems.append(f"{key}: {problem}" if key else problem)
     return "; ".join(problems)

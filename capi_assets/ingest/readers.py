@@ -23,6 +23,8 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
+from capi_assets.engine import open_duckdb
+
 _JSON = (".json", ".jsonl", ".ndjson")
 EXTENSIONS = (".parquet", ".csv", ".csv.gz", *_JSON, *(f"{name}.gz" for name in _JSON))
 NULL_VALUES = ["", "\\N"]
@@ -408,7 +410,7 @@ def _elements(data: bytes, connection: duckdb.DuckDBPyConnection) -> pa.Array | 
 @cache
 def _duckdb() -> duckdb.DuckDBPyConnection:
     """One for all files: opening it takes 18 ms, a cursor 0.2 ms."""
-    return duckdb.connect(":memory:")
+    return open_duckdb()
 
 
 def _extraction(paths: list[str]) -> str:

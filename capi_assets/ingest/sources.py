@@ -7,7 +7,7 @@ columns and rows are checked in `validation.py`. The other source is in `landing
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -17,10 +17,12 @@ import duckdb
 import orjson
 import pyarrow as pa
 import sqlalchemy as sa
+from upath import UPath
 
+from capi_assets.engine import open_duckdb
 from capi_assets.hours import hour_range
 from capi_assets.ingest.readers import RawRows
-from capi_assets.ingest.sql_text import parameters_of, with_colons
+from capi_assets.ingest.sql_text import is_one_statement, parameters_of, with_colons
 
 # The first line of these errors quotes the model's text; other database errors may quote a row.
 _WITHOUT_ROWS = (
@@ -83,18 +85,24 @@ class Source(Protocol):
 class SqlModel:
     """A `.sql` file that returns the table's columns for `[$hour_start, $hour_end)`, in UTC.
 
-    The two are bound parameters, never text; any other `$name` is bound from `parameters`. The
-    query runs in DuckDB (over files and object stores), or at a SQLAlchemy `url`.
+    The two are bound parameters, never text; any other `$name` is bound from `parameters`. It is
+    one statement, run at a SQLAlchemy `url` or in DuckDB. In DuckDB it can read the files of
+    `folders` and those that `parameters` name; nothing else, such as its process's environment.
 
         SqlModel("models/orders.sql", parameters={"shop": "pt"}).fetch(hours).landed
     """
 
     def __init__(
-        self, path: str | Path, url: str | None = None, parameters: Mapping[str, str] | None = None
+        self,
+        path: str | Path,
+        url: str | None = None,
+        parameters: Mapping[str, str] | None = None,
+        folders: Sequence[str] = (),
     ) -> None:
         self.path = Path(path)
         self._url = url
         self._parameters = dict(parameters or {})
+        self._folders = folders
 
     def __repr__(self) -> str:
         return f"SqlModel({self.path})"
@@ -131,18 +139,20 @@ class SqlModel:
             ) from None
         known: dict[str, Any] = {**self._parameters, "hour_start": start, "hour_end": end}
         asked = parameters_of(sql)
+        if not is_one_statement(sql):
+            raise SourceError(f"The SQL model {self.path} is not one SELECT statement.")
         if missing := sorted(name for name in asked if name.lower() not in known):
             needed = ", ".join(f"CAPI_SQL_{name.upper()}" for name in missing)
             raise SourceError(f"The SQL model {self.path} needs {needed}; set it in .env.")
         return sql, {name: known[name.lower()] for name in asked}
 
     def _in_duckdb(self, sql: str, bound: dict[str, Any]) -> pa.Table:
-        with duckdb.connect(":memory:") as connection:
-            connection.execute("SET TimeZone = 'UTC'")
-            relation = connection.sql(sql, params=bound)
-            if relation is None:
-                raise SourceError(f"The SQL model {self.path} returns nothing: end it in a SELECT.")
-            return relation.to_arrow_table()
+        with open_duckdb() as connection:
+            statements = connection.extract_statements(sql)
+            if [each.type for each in statements] != [duckdb.StatementType.SELECT]:
+                raise SourceError(f"The SQL model {self.path} is not one SELECT statement.")
+            _allow_only(connection, [*self._folders, *self._parameters.values()])
+            return connection.sql(sql, params=bound).to_arrow_table()
 
     def _at_url(self, sql: str, bound: dict[str, Any]) -> pa.Table:
         assert self._url is not None
@@ -158,8 +168,40 @@ class SqlModel:
         return pa.table({n: _array(c) for n, c in zip(names, columns, strict=True)})
 
 
+def _allow_only(connection: duckdb.DuckDBPyConnection, places: Iterable[str]) -> None:
+    """Lets queries read `places` and nothing else, for good: files, folders, patterns of files and
+    folders in object stores, which are read by fsspec's drivers."""
+    folders, files = [], []
+    for place in places:
+        fixed = re.split(r"[*?\[]", place)[0]
+        if "://" in place:
+            folder = UPath(fixed.rpartition("/")[0] if fixed != place else place)
+            if not connection.filesystem_is_registered(folder.protocol):
+                connection.register_filesystem(folder.fs)
+            # As a model writes it, and as the driver lists it.
+            folders += [str(folder), f"{folder.protocol}://{folder.path}"]
+        elif fixed != place:
+            folders.append(str(Path(f"{fixed}x").absolute().parent))
+        elif Path(place).is_dir():
+            folders.append(str(Path(place).absolute()))
+        elif place.strip():
+            files.append(str(Path(place).absolute()))
+    for name, value in (
+        ("allowed_directories", folders),
+        ("allowed_paths", files),
+        ("enable_external_access", False),
+        ("lock_configuration", True),
+    ):
+        connection.execute(f"SET {name} = $value", {"value": value})
+
+
 def _error_text(error: Exception) -> str:
     """A message without personal data or secrets: a database's own may quote its URL or a row."""
+    if isinstance(error, duckdb.PermissionException):
+        return (
+            "it may read the landing folder, the places that CAPI_SQL_* name and those of"
+            " CAPI_MODEL_FOLDERS, and no other file."
+        )
     if isinstance(error, _WITHOUT_ROWS):
         # Later lines may quote a row; after a question mark is the signature of a signed URL.
         return re.sub(r"\?[^\s\"']+", "?…", str(error).splitlines()[0][:300])

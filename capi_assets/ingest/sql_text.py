@@ -27,6 +27,11 @@ def parameters_of(sql: str) -> set[str]:
     return {match["name"] for match in _PIECE.finditer(sql) if match["name"]}
 
 
+def is_one_statement(sql: str) -> bool:
+    """Whether no statement follows a semicolon; drivers such as PostgreSQL's would run it too."""
+    return ";" not in _PIECE.sub("", sql).strip().rstrip(";")
+
+
 def with_colons(sql: str) -> str:
     """`sql` for SQLAlchemy's `text()`: `$name` becomes `:name`; other colons are escaped."""
     pieces, end = [], 0

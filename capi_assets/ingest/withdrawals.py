@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +17,7 @@ from upath import UPath
 
 from capi_assets.contracts.base import UTC_MICROSECONDS, columns
 from capi_assets.contracts.landing import LandedWithdrawals
+from capi_assets.engine import open_duckdb
 from capi_assets.ingest.concat import concat_files
 from capi_assets.ingest.hashing import HashPolicy, hash_contacts
 from capi_assets.ingest.landing_folder import MAX_DEPTH, is_landed, read_file
@@ -73,8 +73,7 @@ def read_withdrawals(
         files.append(LandedTable(None, name, rows))
     if not files:
         return Withdrawals(MARKS.empty_table(), [])
-    with duckdb.connect(":memory:") as connection:
-        connection.execute("SET TimeZone = 'UTC'")
+    with open_duckdb() as connection:
         landed = concat_files(files, columns(LandedWithdrawals), connection)
     rows, _ = without_placeholders(landed.typed, frozenset({"order_id"}))
     digests, _ = hash_contacts(rows, policy, now.date())

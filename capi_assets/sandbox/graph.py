@@ -71,16 +71,35 @@ def read_endpoint(read: Read) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         state, trace = state_of(request), new_trace_id()
         now = state.clock.now()
+        request.state.params = request.query_params
         business = request.path_params.get("dataset", "0")
         headers = common_headers(state, CURRENT, trace, business)
         try:
             headers = common_headers(state, version_of(request, now), trace, business)
+            if request.method == "POST":
+                request.state.params = await _form_of_read(request)
             body = await read(state, request, now)
         except GraphError as error:
             return error_response(error, trace, headers)
         return graph_response(body, headers)
 
     return endpoint
+
+
+async def _form_of_read(request: Request) -> dict[str, Any]:
+    """The parameters of a read sent as a form, as Meta's JavaScript and PHP SDKs send every read.
+
+    Raises:
+        GraphError: it is no read.
+    """
+    call = read_call(
+        await request.body(), request.headers.get("content-type", ""), request.query_params
+    )
+    params = dict(call.params)
+    if str(params.pop("method", "")).lower() != "get":
+        code = 2500 if "dataset" in request.path_params else 100
+        raise GraphError(f"Unknown path components: {request.url.path}; POST method=get", code)
+    return params
 
 
 def _raise_fault(state: SandboxState, dataset: str, now: datetime, stage: Stage) -> None:
@@ -94,7 +113,7 @@ def _check_access(
     state: SandboxState, request: Request, dataset: str, now: datetime, stage: Stage = "insights"
 ) -> None:
     _raise_fault(state, dataset, now, stage)
-    call = Call(dict(request.query_params), None)
+    call = Call(dict(request.state.params), None)
     admit(state, call, request.headers.get("authorization"), dataset, now)
 
 
@@ -113,7 +132,7 @@ async def node(state: SandboxState, request: Request, now: datetime) -> dict[str
     }
     if last is not None:
         whole["last_fired_time"] = insights.graph_time(last)
-    fields = request.query_params.get("fields", "name,last_fired_time")
+    fields = request.state.params.get("fields", "name,last_fired_time")
     return {**select(whole, read_fields(fields)), "id": dataset}
 
 
@@ -122,7 +141,7 @@ async def stats(state: SandboxState, request: Request, now: datetime) -> dict[st
     """Hourly counts in the shape of the Pixel's /stats edge."""
     dataset = request.path_params["dataset"]
     _check_access(state, request, dataset, now)
-    counts = insights.stats(state.inbox, dataset, request.query_params, now, state.counting)
+    counts = insights.stats(state.inbox, dataset, request.state.params, now, state.counting)
     is_paged = state.faults.draw("pages", dataset, now) is not None
     return insights.page(counts, request) if is_paged else counts
 
@@ -130,11 +149,11 @@ async def stats(state: SandboxState, request: Request, now: datetime) -> dict[st
 @read_endpoint
 async def dataset_quality(state: SandboxState, request: Request, now: datetime) -> dict[str, Any]:
     """Match quality per event name in the shape of the Dataset Quality API."""
-    dataset = request.query_params.get("dataset_id")
+    dataset = request.state.params.get("dataset_id")
     if not dataset:
         raise GraphError("(#100) The parameter dataset_id is required", 100)
     _check_access(state, request, dataset, now)
-    fields = read_fields(request.query_params.get("fields", "web"))
+    fields = read_fields(request.state.params.get("fields", "web"))
     return dict(select(insights.quality(state.inbox, dataset, now), fields))
 
 
@@ -148,9 +167,8 @@ async def debug_token(state: SandboxState, request: Request, now: datetime) -> d
     """
     if "input_token" in request.query_params:
         raise GraphError("(#100) The sandbox accepts no input_token in a URL; POST it", 100)
-    content_type = request.headers.get("content-type", "")
-    call = read_call(await request.body(), content_type, request.query_params)
-    if request.method != "POST" or str(call.params.get("method", "")).lower() != "get":
+    call = Call(request.state.params, None)
+    if request.method != "POST":
         raise GraphError("Unsupported request: POST input_token with method=get", 100)
     _raise_fault(state, "", now, "debug_token")
     caller = call.token(request.headers.get("authorization"))

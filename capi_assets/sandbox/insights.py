@@ -109,11 +109,12 @@ def page(counts: dict[str, Any], request: Request) -> dict[str, Any]:
 
     There are three: half of the items, none, and the rest. All but the last have a `next`.
     """
-    items, after = counts["data"], request.query_params.get("after")
+    items, after = counts["data"], request.state.params.get("after")
     middle = len(items) // 2
     if after == "2":
         return {"data": items[middle:]}
-    following = request.url.include_query_params(after="1" if after is None else "2")
+    params = {**request.state.params, "after": "1" if after is None else "2"}
+    following = request.url.include_query_params(**params)
     return {
         "data": items[:middle] if after is None else [],
         "paging": {"next": str(following)},

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing
 from datetime import datetime, timedelta
 from typing import Any, Self, Unpack
@@ -33,8 +33,9 @@ STOP_SECONDS = 10.0  # twice uvicorn's own time to close connections
 class SandboxServer:
     """A sandbox that listens while its `with` block runs, by default on 127.0.0.1 and a free port.
 
-    Arguments as in `Options`. Its faults, clock and tokens can be changed while it runs; `inbox`
-    is what it received, `url` (once started) stands for `https://graph.facebook.com`.
+    Arguments as in `Options`, and `hosts` as for `serve`. Its faults, clock and tokens can be
+    changed while it runs; `inbox` is what it received, `url` (once started) stands for
+    `https://graph.facebook.com`.
 
     Raises:
         OSError: on `start`, if the port is taken.
@@ -43,12 +44,17 @@ class SandboxServer:
     url: str
 
     def __init__(
-        self, *, host: str = "127.0.0.1", port: int = 0, **options: Unpack[Options]
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        hosts: Collection[str] = (),
+        **options: Unpack[Options],
     ) -> None:
         self.state = SandboxState(options)
         self.inbox = self.state.inbox
         self._address = (host, port)
-        self._server = _uvicorn(self.state)
+        self._server = _uvicorn(self.state, hosts)
         self._listener: socket.socket | None = None
         self._thread: threading.Thread | None = None
 
@@ -105,12 +111,14 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8026,
     *,
+    hosts: Collection[str] = (),
     on_ready: Callable[[str], None] | None = None,
     **options: Unpack[Options],
 ) -> None:
     """Runs until SIGINT or SIGTERM; called by `capi-assets sandbox`.
 
-    Arguments as in `Options`; `on_ready` is called with the URL once it listens.
+    Arguments as in `Options`; `hosts` are names under which it is called besides localhost and
+    numbers, such as that of a container; `on_ready` is called with the URL once it listens.
 
     Raises:
         OSError: the port is taken.
@@ -123,7 +131,7 @@ def serve(
         if on_ready is not None:
             # The socket listens already: a first request waits until the server runs.
             on_ready(url)
-        _uvicorn(state).run([listener])
+        _uvicorn(state, hosts).run([listener])
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -137,9 +145,9 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _uvicorn(state: SandboxState) -> uvicorn.Server:
+def _uvicorn(state: SandboxState, hosts: Collection[str]) -> uvicorn.Server:
     config = uvicorn.Config(
-        create_app(state),
+        create_app(state, hosts),
         http=DroppableConnectionProtocol,
         ws="none",
         lifespan="off",

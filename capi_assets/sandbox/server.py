@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
+from contextlib import suppress
+from ipaddress import ip_address
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.convertors import StringConvertor, register_url_convertor
+from starlette.datastructures import Headers
+from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from capi_assets.sandbox import controls, graph, page
 from capi_assets.sandbox.events_edge import events
@@ -25,16 +32,49 @@ register_url_convertor("graph_version", VersionConvertor())
 
 GRAPH: tuple[tuple[str, Any, list[str]], ...] = (
     ("/debug_token", graph.debug_token, ["GET", "POST"]),
-    ("/dataset_quality", graph.dataset_quality, ["GET"]),
+    ("/dataset_quality", graph.dataset_quality, ["GET", "POST"]),
     ("/{dataset}/events", events, ["POST"]),
-    ("/{dataset}/stats", graph.stats, ["GET"]),
-    ("/{dataset}", graph.node, ["GET"]),
+    ("/{dataset}/stats", graph.stats, ["GET", "POST"]),
+    ("/{dataset}", graph.node, ["GET", "POST"]),
 )
 
 
-def create_app(state: SandboxState) -> Starlette:
-    """The application, served by `run.py`."""
+class OwnPagesOnly:
+    """Refuses what a page of another site may send to the sandbox, with 403.
+
+    A browser names the page in Origin, which must be the address that it calls. A name in Host must
+    be localhost or one of `names`: a hostile page's own name may lead to this machine (DNS
+    rebinding). Addresses of numbers cannot be rebound.
+    """
+
+    def __init__(self, app: ASGIApp, names: Collection[str]) -> None:
+        self.app = app
+        self.names = {"localhost", *names}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        host, origin = headers.get("host", ""), headers.get("origin")
+        name = host.rpartition(":")[0] if re.search(r":\d*$", host) else host
+        if not (name.lower() in self.names or _is_ip_address(name)):
+            problem = "this host name is not the sandbox's; start it with --allow-host"
+        elif origin is not None and origin not in (f"http://{host}", f"https://{host}"):
+            problem = "pages of other sites may not call the sandbox"
+        else:
+            await self.app(scope, receive, send)
+            return
+        await JSONResponse({"problem": problem}, 403)(scope, receive, send)
+
+
+def _is_ip_address(name: str) -> bool:
+    with suppress(ValueError):
+        return bool(ip_address(name.strip("[]")))
+    return False
+
+
+def create_app(state: SandboxState, hosts: Collection[str] = ()) -> Starlette:
+    """The application, served by `run.py`; it also responds under the names `hosts`."""
     app = Starlette(
+        middleware=[Middleware(OwnPagesOnly, names=hosts)],
         routes=[
             Route("/", page.show),
             Route("/login/", login, methods=["GET", "POST"]),

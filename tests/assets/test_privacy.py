@@ -56,6 +56,7 @@ def test_no_token_and_no_contact_data_is_ever_written_down(world: AssetHarness) 
 def test_no_secret_is_in_what_dagster_is_told_of_the_definitions() -> None:
     settings = Settings(
         access_token=f"{TOKEN}1",
+        access_token_command=f"print {TOKEN}9",
         app_secret=f"{TOKEN}2",
         ledger_url=f"postgresql://me:{TOKEN}3@host/ledger",
         visits_url=f"postgresql://me:{TOKEN}4@host/visits",
@@ -63,11 +64,13 @@ def test_no_secret_is_in_what_dagster_is_told_of_the_definitions() -> None:
         alert_webhook=f"https://hooks.example/{TOKEN}6",
         alert_json_url=f"https://hooks.example/{TOKEN}7",
         smtp_url=f"smtps://me:{TOKEN}8@mail.example",
+        alert_email_to=f"{TOKEN}10@shop.example",
+        alert_email_from=f"{TOKEN}11@shop.example",
         start_date="2026-10-03",
     )
     secrets = [name for name, value in settings if isinstance(value, SecretStr)]
-    assert sum(TOKEN in getattr(settings, name).get_secret_value() for name in secrets) == 8
-    assert len(secrets) == 8, "a new secret belongs in this test"
+    assert sum(TOKEN in getattr(settings, name).get_secret_value() for name in secrets) == 11
+    assert len(secrets) == 11, "a new secret belongs in this test"
     repository = build_definitions(settings).get_repository_def()
     told = serialize_value(RepositorySnap.from_def(repository))
     assert "2026-10-03" in told or str(int(settings.start_date.timestamp())) in told

@@ -71,6 +71,11 @@ def test_quotes_in_a_token_file_are_refused(tmp_path: Path) -> None:
     assert quoted.verdict == "error"
     assert "EAAB" not in quoted.text
     file.write_text("EAAB\n")
+    file.chmod(0o644)
+    readable = found("CAPI_ACCESS_TOKEN_FILE", {"CAPI_ACCESS_TOKEN_FILE": str(file)})
+    assert readable.verdict == "warning"
+    assert f"chmod 600 {file}" in readable.text
+    file.chmod(0o600)
     good = found("CAPI_ACCESS_TOKEN_FILE", {"CAPI_ACCESS_TOKEN_FILE": str(file)})
     assert good.verdict == "ok"
     assert "capi-assets preflight" in good.text

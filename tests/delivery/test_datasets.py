@@ -8,6 +8,7 @@ import pytest
 
 from capi_assets.delivery.datasets import Datasets, DatasetsError, read_datasets
 
+PASTED = "EAAG" + "x1Y2z3" * 30
 ENV = {"SHOP_A_TOKEN": "EAAshopA", "SHOP_A_SECRET": "hush"}
 
 
@@ -85,12 +86,18 @@ def test_a_secret_that_cannot_be_had_costs_its_own_dataset_only(
         ("datasets: [1]", "entry 1: must have keys"),
         ("datasets: [{token_variable: T}]", "entry 1: id: Field required"),
         ("datasets: [{id: x1, token_variable: T}]", "entry 1: id: "),
-        ("datasets: [{id: 1}]", "entry 1: name either token_variable or token_file"),
+        (
+            "datasets: [{id: 1}]",
+            "entry 1: name one of token_variable, token_file and token_command",
+        ),
         (
             "datasets: [{id: 1, token_variable: T, token_file: f}]",
-            "entry 1: name either token_variable or token_file",
+            "entry 1: name one of token_variable, token_file and token_command",
         ),
         ("datasets: [{id: 1, token: EAAsecret}]", "entry 1: token: unknown key"),
+        (f"datasets: [{{id: 1, token_variable: {PASTED}}}]", "entry 1: token_variable: looks like"),
+        (f"datasets: [{{id: 1, token_file: {PASTED}}}]", "entry 1: token_file: looks like"),
+        (f"datasets: [{{id: {PASTED}, token_file: f}}]", "entry 1: id: "),
         (
             "datasets: [{id: 1, token_variable: T, requests_per_second: 0}]",
             "entry 1: requests_per_second: ",
@@ -111,6 +118,7 @@ def test_a_mistake_is_named_with_file_and_key_and_never_shows_a_value(
     with pytest.raises(DatasetsError) as found:
         read(path, text)
     assert words in str(found.value)
+    assert PASTED not in str(found.value)
     assert str(path) in str(found.value)
     assert "EAAsecret" not in str(found.value)
 

@@ -34,6 +34,8 @@ PAGES = [
     SANDBOX,
     PROJECT / "docs" / "landing-files.md",
     PROJECT / "docs" / "erasure.md",
+    PROJECT / "docs" / "security.md",
+    PROJECT / "SECURITY.md",
 ]
 ROUTE = PROJECT / "docs" / "images" / "route-of-an-order.svg"
 MAX_LINES = 280

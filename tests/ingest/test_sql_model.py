@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from upath import UPath
 
 from capi_assets.ingest.sources import SourceError, SqlModel
 from capi_assets.ingest.sql_text import parameters_of, with_colons
@@ -43,20 +44,28 @@ class Models:
         self.folder = folder
 
     def model(
-        self, sql: str, url: str | None = None, parameters: Mapping[str, str] | None = None
+        self,
+        sql: str,
+        url: str | None = None,
+        parameters: Mapping[str, str] | None = None,
+        folders: Sequence[str] = (),
     ) -> SqlModel:
         path = self.folder / "model.sql"
         path.write_text(sql)
-        return SqlModel(path, url, parameters)
+        return SqlModel(path, url, parameters, folders)
 
-    def table(self, sql: str, url: str | None = None, **parameters: str) -> pa.Table:
+    def table(
+        self, sql: str, url: str | None = None, folders: Sequence[str] = (), **parameters: str
+    ) -> pa.Table:
         """What a model returns for the hour."""
-        (landed,) = self.model(sql, url, parameters).fetch([H]).landed
+        (landed,) = self.model(sql, url, parameters, folders).fetch([H]).landed
         return landed.rows.table
 
-    def failure(self, sql: str, url: str | None = None, **parameters: str) -> str:
+    def failure(
+        self, sql: str, url: str | None = None, folders: Sequence[str] = (), **parameters: str
+    ) -> str:
         with pytest.raises(SourceError) as error:
-            self.table(sql, url, **parameters)
+            self.table(sql, url, folders, **parameters)
         return str(error.value)
 
 
@@ -249,6 +258,81 @@ def test_no_rows_are_no_rows(models: Models, harness: IngestHarness, sqlite_url:
     assert harness.hour("orders", source=models.model(sql, sqlite_url)).rows.num_rows == 0
 
 
+# What a model can reach
+
+
+@pytest.fixture
+def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with a secret beside two folders, and a link to it in one of them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CAPI_ACCESS_TOKEN", SECRET)
+    (tmp_path / ".env").write_text(f"CAPI_ACCESS_TOKEN={SECRET}\n")
+    for name in ("allowed", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "people.csv").write_text("n\n1\n")
+    (tmp_path / "allowed" / "link.csv").symlink_to(tmp_path / ".env")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM read_text('/proc/self/environ')",
+        "SELECT * FROM read_text('.env')",
+        "SELECT * FROM read_text('allowed/../.env')",
+        "SELECT * FROM read_text('allowed/link.csv')",
+        "SELECT * FROM read_csv('other/*.csv')",
+        "SELECT * FROM glob('/etc/*')",
+        "SELECT getenv('CAPI_ACCESS_TOKEN')",
+        "SELECT * FROM read_csv('https://127.0.0.1:1/x.csv')",
+        "SELECT * FROM read_csv('s3://bucket/x.csv')",
+        "SELECT * FROM environment",
+        "SELECT 1; SELECT 2",
+        "SET lock_configuration = false; SELECT * FROM read_text('.env')",
+        "COPY (SELECT 1) TO 'allowed/made.csv'",
+        "ATTACH 'allowed/made.db'",
+        "INSTALL httpfs",
+        "CREATE TABLE t AS SELECT 1",
+    ],
+)
+def test_a_model_reads_its_files_and_nothing_else(models: Models, outside: Path, sql: str) -> None:
+    environment = pa.table({"secret": [SECRET]})  # a local variable is no table for a model
+    words = models.failure(sql, folders=["allowed"])
+    assert SECRET not in words
+    assert environment.num_rows
+    assert sorted(path.name for path in (outside / "allowed").iterdir()) == [
+        "link.csv",
+        "people.csv",
+    ]
+
+
+@pytest.mark.parametrize("sql", ["SELECT 1; DROP TABLE orders", "SELECT ';'; -- ;\nSELECT 2"])
+def test_a_model_at_a_url_is_one_statement(models: Models, sqlite_url: str, sql: str) -> None:
+    assert "is not one SELECT statement" in models.failure(sql, sqlite_url)
+    assert models.table("SELECT ';' AS n; -- ;", sqlite_url).num_rows == 1
+
+
+@pytest.mark.parametrize(
+    ("sql", "folders", "parameters"),
+    [
+        ("SELECT * FROM read_csv('allowed/*.csv')", ["allowed"], {}),
+        ("SELECT * FROM 'allowed/people.csv'", ["allowed"], {}),
+        ("SELECT * FROM read_csv($file)", [], {"file": "allowed/people.csv"}),
+        ("SELECT * FROM read_csv($files)", [], {"files": "allowed/p*.csv"}),
+        ("SELECT * FROM read_csv($files)", [], {"files": "*/p*.csv"}),
+        ("SELECT * FROM read_csv($dir || '/people.csv')", [], {"dir": "allowed", "shop": "berlin"}),
+        ("SELECT * FROM read_csv('memory://bucket/a/*.csv')", ["memory://bucket/a"], {}),
+        ("SELECT * FROM read_csv($files)", [], {"files": "memory://bucket/a/p*.csv"}),
+    ],
+)
+def test_a_model_reads_the_files_that_settings_name(
+    models: Models, outside: Path, sql: str, folders: list[str], parameters: dict[str, str]
+) -> None:
+    (outside / "allowed" / "link.csv").unlink()
+    UPath("memory://bucket/a/people.csv").write_text("n\n1\n")
+    assert {row["n"] for row in models.table(sql, folders=folders, **parameters).to_pylist()} == {1}
+
+
 # Failures
 
 SECRET = "ana.silva@example.com"
@@ -281,8 +365,8 @@ def test_a_missing_column_stops_the_model_and_names_the_nearest(
         ("SELEC 1", "syntax error"),
         ("SELECT nothing FROM (SELECT 1 AS n)", 'column "nothing" not found'),
         ("SELECT * FROM nowhere", "nowhere does not exist"),
-        ("SELECT * FROM read_parquet('/no/where/*.parquet')", "No files found"),
-        ("-- nothing", "end it in a SELECT"),
+        ("SELECT * FROM read_parquet('/no/where/*.parquet')", "CAPI_MODEL_FOLDERS"),
+        ("-- nothing", "is not one SELECT statement"),
     ],
 )
 def test_an_error_names_what_is_wrong_with_the_model(models: Models, sql: str, words: str) -> None:

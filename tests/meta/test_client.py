@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from capi_assets.meta.graph.client import DatasetAccess, MetaClient, RequestOutcome
-from capi_assets.meta.graph.errors import Body
+from capi_assets.meta.graph.errors import Body, ErrorKind
 
 TOKEN = "EAAsecrettoken"
 SECRET = "app-secret-value"
@@ -199,6 +199,55 @@ class TestWhatComesBack:
         # The handshake fails after bytes have gone out; nothing says that they were no request.
         secure = MetaClient(access(meta, graph_url=meta.url.replace("http:", "https:")))
         assert secure.post(b"{}").arrival is RequestOutcome.NO_ANSWER
+
+
+class TestRenewedToken:
+    """A token from a file or a command may be replaced while a run goes on."""
+
+    def refusing(self, meta: Meta, *tokens: str) -> None:
+        def answer(handler: BaseHTTPRequestHandler) -> None:
+            refused = any(handler.headers["Authorization"] == f"Bearer {t}" for t in tokens)
+            body = json.dumps({"error": {"code": 190}}).encode()
+            reply(*((401, body) if refused else (200, GOOD)))(handler)
+
+        meta.answer = answer
+
+    def test_a_newer_token_is_read_once_meta_refuses_the_old_one(self, meta: Meta) -> None:
+        self.refusing(meta, TOKEN)
+        reads = iter(["EAAnewer"])
+        sender = client(meta, renew=lambda: next(reads), app_secret=SECRET)
+        body = sender.body([EVENT])
+        assert [sender.post(body).problem(1) for _ in range(2)] == [None, None]
+        assert [seen["headers"]["Authorization"] for seen in meta.seen] == [
+            f"Bearer {token}" for token in (TOKEN, "EAAnewer", "EAAnewer")
+        ]
+        newest = json.loads(meta.seen[-1]["body"])
+        assert newest["data"] == [json.loads(EVENT)]
+        proof = hmac.new(SECRET.encode(), b"EAAnewer", hashlib.sha256).hexdigest()
+        assert newest["appsecret_proof"] == proof
+
+    @pytest.mark.parametrize("found", [TOKEN, "", "not a token", LookupError("no such file")])
+    def test_without_a_newer_token_nothing_is_sent_again(
+        self, meta: Meta, found: str | Exception
+    ) -> None:
+        def renew() -> str:
+            if isinstance(found, Exception):
+                raise found
+            return found
+
+        self.refusing(meta, TOKEN)
+        sender = client(meta, renew=renew)
+        problem = sender.post(sender.body([EVENT])).problem(1)
+        assert problem is not None
+        assert problem.kind is ErrorKind.TOKEN
+        assert len(meta.seen) == 1
+
+    def test_no_other_answer_reads_the_token_again(self, meta: Meta) -> None:
+        for status, code in ((400, 100), (400, 80004), (500, 2), (403, 200)):
+            meta.answer = reply(status, json.dumps({"error": {"code": code}}).encode())
+            sender = client(meta, renew=lambda: pytest.fail("read again"))
+            sender.post(sender.body([EVENT]))
+        assert len(meta.seen) == 4
 
 
 class TestTime:

@@ -27,6 +27,7 @@ from capi_assets.meta.graph.insights import (
     server_stats,
 )
 from capi_assets.meta.graph.reads import ANSWER_LIMIT, GraphReader, ReadError
+from capi_assets.meta.graph.session import proof
 from capi_assets.sandbox.run import SandboxServer
 
 DATASET, TOKEN, SECRET = "1234567890123456", "EAAtokenThatNobodyMaySee", "app-secret-nobody-sees"
@@ -88,14 +89,17 @@ def answering(answer: Callable[[str], tuple[int, dict[str, str], bytes]]) -> Ite
     seen: list[tuple[str, dict[str, str]]] = []
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+        def do_GET(self, form: str = "") -> None:
             seen.append((self.path, dict(self.headers)))
-            status, headers, body = answer(self.path)
+            status, headers, body = answer(self.path + form)
             self.send_response(status)
             for name, value in {"Content-Length": str(len(body)), **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            self.do_GET(self.rfile.read(int(self.headers["Content-Length"])).decode())
 
         def log_message(self, *args: Any) -> None:
             pass
@@ -284,7 +288,7 @@ def test_all_pages_are_read_from_our_address_alone() -> None:
         return document({"data": [counts], "paging": {"next": further}})
 
     with answering(answer) as (url, seen):
-        told = stats(url)
+        told = stats(url, secret=None)
     counts = {(r["hour"].hour, r["event_name"]): r["events"] for r in told.table.to_pylist()}
     assert counts == {(10, "Purchase"): 4, (12, "Purchase"): 3, (12, "Lead"): 1}
     assert [("after=two" in path) for path, _ in seen] == [False, True]
@@ -329,7 +333,7 @@ def test_the_token_travels_in_the_header_and_shows_nowhere_else(
             told = (server_stats(reader, START, END), dataset_quality(reader))
         shown = f"{reader!r} {reader.access!r} {told} {[t.unread for t in told]}"
     assert [headers["Authorization"] for _, headers in seen] == [f"Bearer {TOKEN}"] * 2
-    for secret in (TOKEN, SECRET):
+    for secret in (TOKEN, SECRET, proof(TOKEN, SECRET)["appsecret_proof"]):
         assert secret not in shown
         assert secret not in caplog.text
         assert not any(secret in path for path, _ in seen)

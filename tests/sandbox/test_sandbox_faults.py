@@ -172,7 +172,7 @@ def raw_call(server: SandboxServer) -> bytes:
     """All bytes that come back on the wire until the server closes the connection."""
     body = orjson.dumps({"data": [purchase()]})
     head = (
-        f"POST /v26.0/{DATASET}/events HTTP/1.1\r\nHost: sandbox\r\n"
+        f"POST /v26.0/{DATASET}/events HTTP/1.1\r\nHost: localhost\r\n"
         f"Authorization: Bearer {TOKEN}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     host, port = server.url.removeprefix("http://").split(":")
@@ -227,7 +227,7 @@ def test_silence_ends_when_the_server_stops() -> None:
     server.set_fault("read_timeout")
     host, port = server.url.removeprefix("http://").split(":")
     line = socket.create_connection((host, int(port)), timeout=5)
-    line.sendall(b"POST /v26.0/1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
+    line.sendall(b"POST /v26.0/1/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}")
     time.sleep(0.2)
     started = time.monotonic()
     server.stop()

@@ -26,7 +26,7 @@ from capi_assets.delivery.consent import withhold_withdrawn
 from capi_assets.delivery.other_hours import in_other_hours
 from capi_assets.delivery.plan import plan
 from capi_assets.eligibility import withheld_reason
-from capi_assets.engine import DuckDBEngine
+from capi_assets.engine import DuckDBEngine, open_duckdb
 from capi_assets.hours import HOUR, floor_hour, hours_between
 from capi_assets.lake import Lake
 from capi_assets.matching import candidates
@@ -105,7 +105,7 @@ def explain(
         LedgerError: the ledger cannot be read.
     """
     lake, now = Lake(settings.lake), settings.now or datetime.now(UTC)
-    with duckdb.connect(":memory:") as connection:
+    with open_duckdb() as connection:
         orders, quarantined = find(Search(lake, connection, hour), order_id, event_name)
         if not orders:
             return _of_quarantined(order_id, quarantined, now)

@@ -16,6 +16,8 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
+from capi_assets.web_addresses import database_url_problem
+
 WRITES = "ledger_writes"
 VERSION_TABLE = "ledger_version"  # Dagster's own storage may live in the same database
 HEAD = "0006"
@@ -35,13 +37,15 @@ def open_engine(url: str, busy_timeout: timedelta) -> Engine:
         LedgerError: the URL is not valid, or its driver is not installed.
     """
     try:
+        if problem := database_url_problem(url):
+            raise LedgerError(f"CAPI_LEDGER_URL {problem}.")
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite":
             return _open_sqlite(parsed, busy_timeout)
         return create_engine(parsed, pool_pre_ping=True, hide_parameters=True)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise LedgerError(
-            f"CAPI_LEDGER_URL is not valid: {type(error).__name__}: {error}. Write "
+            f"CAPI_LEDGER_URL is not valid: {type(error).__name__}. Write "
             "sqlite:///data/ledger.db or postgresql+psycopg2://user:password@host/database "
             "(the extra `postgres` installs its driver)."
         ) from None
@@ -122,6 +126,6 @@ def _upgrade(connection: Connection) -> None:
         command.upgrade(config, "head")
     except CommandError as error:
         raise LedgerError(
-            f"The ledger {connection.engine.url!r} has a version that this capi_assets does not "
-            f"know: {error}. If a newer one wrote it, upgrade this one."
+            f"The ledger {connection.engine.url.set(query={})!r} has a version that this "
+            f"capi_assets does not know: {error}. If a newer one wrote it, upgrade this one."
         ) from None

@@ -36,6 +36,7 @@ from capi_assets.delivery.ledger.schema import (
 from capi_assets.delivery.ledger.writes import Intent
 from capi_assets.delivery.outcome import Outcome
 from capi_assets.ingest.tombstones import NONE, Tombstones, tombstones_of
+from capi_assets.web_addresses import database_label, without_passwords
 
 __all__ = ["Intent", "Ledger", "LedgerError"]
 
@@ -77,7 +78,7 @@ class Ledger:
         self._tombstones = NONE
         self._tombstones_as_of: tuple[int | None, ...] = (0, None)
         self._writer = self.engine.execution_options(**{WRITES: True})
-        self.name = self.engine.url.render_as_string(hide_password=True)
+        self.name = database_label(url)
         with self._named("opened"):
             migrate(self.engine)
 
@@ -330,10 +331,11 @@ class Ledger:
             yield
         except (DBAPIError, OSError) as error:
             cause = str(error.orig if isinstance(error, DBAPIError) else error).strip()
+            cause = without_passwords(cause, self.engine.url)
             raise LedgerError(
                 f"The ledger {self.name} could not be {done}: {cause}. {_remedy(cause)} Nothing "
                 "is sent without the ledger; materialize again once it can be written."
-            ) from error
+            ) from None  # a driver's error may show the password
 
 
 def _is_conflict(error: DBAPIError) -> bool:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import re
 import ssl
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -28,7 +30,7 @@ from capi_assets.meta.graph.errors import (
     classify,
     parse_error,
 )
-from capi_assets.meta.graph.session import proof, signed_session
+from capi_assets.meta.graph.session import bearer, proof, signed_session
 from capi_assets.web_addresses import graph_url_problem
 
 CONNECT_TIMEOUT = 5.0
@@ -52,6 +54,8 @@ _KEPT_HEADERS = (
 class DatasetAccess:
     """How to reach one dataset (Pixel). Secrets stay out of `repr`.
 
+    `renew` reads the token anew, where it comes from a file or command: it is called when Meta
+    refuses the token, and may raise LookupError.
     `partner_agent` names a platform to Dataset Quality; the token may go to `hosts_allowed` besides
     graph.facebook.com and loopback; `app_secret` is needed only if the app
     demands `appsecret_proof` (Graph API page "Secure requests").
@@ -68,11 +72,12 @@ class DatasetAccess:
     test_event_code: str | None = None
     partner_agent: str | None = None
     hosts_allowed: tuple[str, ...] = ()
+    renew: Callable[[], str] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.dataset_id:
             raise ValueError("dataset_id is empty")
-        if not _TOKEN.fullmatch(self.token):
+        if not is_token(self.token):
             raise ValueError(
                 f"The access token of dataset {self.dataset_id} is empty or holds characters no "
                 "token has, such as a space, a quote from a .env file or a line break"
@@ -151,6 +156,8 @@ class MetaClient:
         self._timeout = (connect_timeout, read_timeout)
         self._deadline = deadline
         self._tail = _tail(access)
+        self._token = access.token
+        self._renewing = threading.Lock()
         self._session = signed_session(access.graph_url, access.token, connections)
         self._session.headers["Content-Type"] = "application/json"
 
@@ -162,17 +169,40 @@ class MetaClient:
         self._session.close()
 
     def body(self, events: Sequence[bytes]) -> bytes:
-        """The request's bytes: the events' own, joined, and the fields beside `data`."""
+        """The request's bytes without appsecret_proof: the events' own, and the fields beside
+        `data`."""
         return b"".join((b'{"data":[', b",".join(events), b"]", self._tail, b"}"))
 
     def post(self, body: bytes) -> Answer:
-        """Sends a body made by `body` and reads the answer, within the deadline. Never raises."""
+        """Sends a body made by `body` and reads the answer, within the deadline. Never raises.
+
+        If Meta refuses the token and there is a newer one, sends it once more: Meta took nothing.
+        """
+        token = self._token
+        answer = self._send(body, token)
+        if _is_of_token(answer) and (newer := self._renewed(token)):
+            return self._send(body, newer)
+        return answer
+
+    def _renewed(self, refused: str) -> str | None:
+        """The token that has taken the place of `refused`, if there is one."""
+        with self._renewing:
+            if self._token == refused and self.access.renew is not None:
+                with suppress(LookupError):
+                    newer = self.access.renew()
+                    self._token = newer if is_token(newer) else refused
+            return None if self._token == refused else self._token
+
+    def _send(self, body: bytes, token: str) -> Answer:
+        for name, value in proof(token, self.access.app_secret).items():
+            body = body[:-1] + f',"{name}":"{value}"}}'.encode()
         try:
             with (
                 within(self._deadline),
                 self._session.post(
                     self.access.url,
                     data=body,
+                    auth=bearer(token),
                     timeout=self._timeout,
                     allow_redirects=False,  # a redirect would carry events and token elsewhere
                     stream=True,
@@ -184,6 +214,16 @@ class MetaClient:
         return _answer(response, content, fault)
 
 
+def is_token(text: str) -> bool:
+    """Whether `text` can be sent as a token."""
+    return _TOKEN.fullmatch(text) is not None
+
+
+def _is_of_token(answer: Answer) -> bool:
+    status = answer.http_status
+    return answer.error.code is not None and classify(status, answer.error).kind is ErrorKind.TOKEN
+
+
 def _tail(access: DatasetAccess) -> bytes:
     """The fields beside `data`, as JSON to follow it."""
     fields: dict[str, str] = {}
@@ -191,7 +231,6 @@ def _tail(access: DatasetAccess) -> bytes:
         fields["test_event_code"] = access.test_event_code
     if access.partner_agent:
         fields["partner_agent"] = access.partner_agent
-    fields |= proof(access.token, access.app_secret)
     return b"".join(b"," + json.dumps({k: v}).encode()[1:-1] for k, v in fields.items())
 
 

@@ -21,14 +21,14 @@ def signed_session(url: str, token: str, connections: int = 1) -> requests.Sessi
     Whoever calls must not follow redirects: they would carry the token elsewhere.
     """
     session = open_session(url)
-    session.auth = _bearer(token)
+    session.auth = bearer(token)
     session.headers.update({"Accept-Encoding": "identity"})
     for scheme in ("http://", "https://"):
         session.mount(scheme, DeadlineAdapter(connections))
     return session
 
 
-def _bearer(token: str) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
+def bearer(token: str) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
     """An `auth`, because requests lets a ~/.netrc replace a plain Authorization header."""
 
     def sign(request: requests.PreparedRequest) -> requests.PreparedRequest:
