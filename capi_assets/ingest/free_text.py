@@ -13,7 +13,7 @@ calls it. What no list can know: a name in the title of a product.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, lru_cache
 from typing import Any, Final
 from urllib.parse import unquote_plus
@@ -81,7 +81,7 @@ def reduced_json(
         except (RecursionError, orjson.JSONEncodeError):
             return None, f"{column}:{Problem.KEY_REMOVED.code}"
 
-    return _reduce_others(values, _harmless_json(keys), reduce)
+    return _reduce_others(values, _harmless_json(keys), lambda texts: map_distinct(texts, reduce))
 
 
 def reduced_urls(
@@ -92,6 +92,7 @@ def reduced_urls(
     A part of the path that is contact data is replaced by `removed`; what follows a # is removed.
     """
     keys = _with_own(_PARAMETERS, frozenset(map(str.lower, own_keys)))
+    harmless = _harmless_url(keys)
 
     def reduce(url: str) -> tuple[str, str | None]:
         removed: Removed = []
@@ -101,28 +102,24 @@ def reduced_urls(
         unknown = (_decoded(name).lower() for name in re.split("[&;]", names) if name)
         return (_entries(column, tuple((name, Problem.KEY_REMOVED) for name in unknown)),)
 
-    rest, names = _without_unknown(values, keys)
-    (unknown,) = map_distinct(names, named, [pa.string()])
-    reduced, others = _reduce_others(rest, _harmless_url(keys), reduce)
-    both = pc.binary_join_element_wise(unknown, others, " ")
-    return reduced, pc.coalesce(both, unknown, others)
+    def reduce_all(urls: pa.Array) -> tuple[pa.Array, pa.Array]:
+        rest, names = _without_unknown(urls, keys)
+        (unknown,) = map_distinct(names, named, [pa.string()])
+        reduced, others = _reduce_others(rest, harmless, lambda urls: map_distinct(urls, reduce))
+        both = pc.binary_join_element_wise(unknown, others, " ")
+        return reduced, pc.coalesce(both, unknown, others)
+
+    return _reduce_others(values, harmless, reduce_all)
 
 
-def _without_unknown(
-    urls: pa.Array | pa.ChunkedArray, keys: frozenset[str]
-) -> tuple[pa.Array, pa.Array]:
+def _without_unknown(urls: pa.Array, keys: frozenset[str]) -> tuple[pa.Array, pa.Array]:
     """Addresses without fragment and unknown parameters, and the names of these, after an & or ;.
 
     In whole columns, since many shops have a parameter of their own in every address. Known ones
     are marked, since RE2 cannot look ahead.
     """
-    whole = urls.combine_chunks() if isinstance(urls, pa.ChunkedArray) else urls
-    passes = pc.fill_null(pc.match_substring_regex(whole, _harmless_url(keys)), True)
-    nothing = pa.nulls(len(whole), pa.string())
-    if passes.false_count == 0:
-        return whole, nothing
     parts = pc.extract_regex(
-        pc.if_else(passes, nothing, pc.replace_substring(whole, _MARK, "")),
+        pc.replace_substring(urls, _MARK, ""),
         r"(?s)^(?P<place>[^?#]*)\??(?P<query>[^#]*)#?(?P<fragment>.*)$",
     )
     query = pc.binary_join_element_wise("&", pc.struct_field(parts, "query"), "")
@@ -133,23 +130,25 @@ def _without_unknown(
     unknown = pc.replace_substring_regex(marked, rf"{_MARK}[^&;{_MARK}]*|=[^&;{_MARK}]*", "")
     has_fragment = pc.greater(pc.binary_length(pc.struct_field(parts, "fragment")), 0)
     unknown = pc.binary_join_element_wise(unknown, pc.if_else(has_fragment, "&fragment", ""), "")
-    rest = pc.binary_join_element_wise(pc.struct_field(parts, "place"), left, "")
-    return pc.if_else(passes, whole, rest), unknown
+    return pc.binary_join_element_wise(pc.struct_field(parts, "place"), left, ""), unknown
 
 
 def _reduce_others(
     values: pa.Array | pa.ChunkedArray,
     harmless: str,
-    reduce: Callable[[str], tuple[str | None, str | None]],
+    reduce: Callable[[pa.Array], Sequence[pa.Array]],
 ) -> tuple[pa.Array, pa.Array]:
-    """`reduce` for each distinct value that does not match `harmless` as a whole."""
+    """`values`, with `reduce` of those that do not match `harmless` as a whole, and its entries."""
     whole = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     nothing = pa.nulls(len(whole), pa.string())
-    passes = pc.fill_null(pc.match_substring_regex(whole, harmless), True)
-    if passes.false_count == 0:
+    others = pc.invert(pc.fill_null(pc.match_substring_regex(whole, harmless), True))
+    if others.true_count == 0:
         return whole, nothing
-    reduced, entries = map_distinct(pc.if_else(passes, nothing, whole), reduce)
-    return pc.if_else(passes, whole, reduced), entries
+    reduced, entries = reduce(whole.filter(others))
+    return (
+        pc.replace_with_mask(whole, others, reduced),
+        pc.replace_with_mask(nothing, others, entries),
+    )
 
 
 def _keys_of(column: str, own_keys: frozenset[str]) -> frozenset[str]:

@@ -25,7 +25,7 @@ from capi_assets.meta.match_keys.key_problems import Problem
 from capi_assets.meta.match_keys.placeholders import (
     is_placeholder,
 )
-from capi_assets.order_identity import person_of, same_conversion
+from capi_assets.order_identity import joined_key, person_of, same_conversion
 
 ORDER_KEY = ["dataset_id", "event_name", "order_id"]
 
@@ -115,8 +115,9 @@ def keep_former_ids(hour: IngestedHour, stored: pa.Table) -> IngestedHour:
         return hour
     former = stored.filter(is_in_clear)
     _, digests = _clear_and_stored(former)
-    keys = _joined(former["dataset_id"], former["event_name"], digests)
-    place = pc.index_in(_joined(*(hour.rows[name] for name in ORDER_KEY)), value_set=keys)
+    known = former.set_column(former.column_names.index("order_id"), "order_id", digests)
+    keys = joined_key(known, ORDER_KEY).combine_chunks()
+    place = pc.index_in(joined_key(hour.rows, ORDER_KEY), value_set=keys)
     rows = hour.rows
     for name in ("order_id", "event_id"):
         ids = pc.coalesce(former[name].take(place), rows[name])
@@ -128,11 +129,6 @@ def _clear_and_stored(rows: pa.Table) -> tuple[pa.Array, pa.Array]:
     ids = rows["order_id"].combine_chunks()
     (digests,) = map_distinct(ids, lambda text: (stored_id(text),), [pa.string()])
     return ids, digests
-
-
-def _joined(*columns: pa.Array | pa.ChunkedArray) -> pa.Array:
-    joined = pc.binary_join_element_wise(*columns, "\x1f")
-    return joined.combine_chunks() if isinstance(joined, pa.ChunkedArray) else joined
 
 
 def _without_placeholders(user_data: str) -> tuple[str | None, str | None]:

@@ -31,8 +31,20 @@ def test_an_id_with_contact_data_is_stored_as_its_digest(given: str, text: str) 
 
 
 @pytest.mark.parametrize(
-    "given", ["17", "#1001", "A+17", "351912345678", "gid://shopify/Order/5", "a@b", "+17", "x@1",
-     "web order 17", "INV 2026 17", "Order 17"]
+    "given",
+    [
+        "17",
+        "#1001",
+        "A+17",
+        "351912345678",
+        "gid://shopify/Order/5",
+        "a@b",
+        "+17",
+        "x@1",
+        "web order 17",
+        "INV 2026 17",
+        "Order 17",
+    ],
 )
 def test_any_other_id_stays(given: str) -> None:
     assert stored_id(given) == given

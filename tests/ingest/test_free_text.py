@@ -36,7 +36,7 @@ def document(
     ("given", "left", "entries"),
     [
         ("?vorname=J%C3%BCrgen&utm_source=fb", "?utm_source=fb", ["vorname:key_removed"]),
-        ("?utm_source=fb&nom_de_famille=Lef%C3%A8vre&size=4", "?utm_source=fb&size=4", ["nom_de_famille:key_removed"]),
+        ("?page=1&nom=Lef%C3%A8vre&size=4", "?page=1&size=4", ["nom:key_removed"]),
         ("?t%C3%A9l%C3%A9phone=0612345678", "", ["téléphone:key_removed"]),
         ("?apellido=Garc%C3%ADa;sku=A1", "?sku=A1", ["apellido:key_removed"]),
         ("?form%5Bsoyad%C4%B1%5D=Y%C4%B1lmaz&fbclid=IwAR0aB", "?fbclid=IwAR0aB", [":key_removed"]),
@@ -97,8 +97,8 @@ def test_a_harmless_address_is_kept_to_the_byte(address: str) -> None:
         ("contents", [{"id": "A", "nome": "Ana"}], [{"id": "A"}], "nome:key_removed"),
         ("contents", [{"id": "a@b.example"}, {"id": "B"}], [{"id": "B"}], f"id:{REMOVED}"),
         ("app_data", {"vendor_id": "x", "nome": "Ana"}, {"vendor_id": "x"}, "nome:key_removed"),
-        ("app_data", {"extinfo": ["a2", "a@b.example"]}, {"extinfo": ["a2", ""]}, f"extinfo:{REMOVED}"),
-        ("app_data", {"install_referrer": "utm_id=1&nome=Ana"}, {"install_referrer": "utm_id=1"}, "nome:key_removed"),
+        ("app_data", {"extinfo": ["a2", "a@b.cc"]}, {"extinfo": ["a2", ""]}, f"extinfo:{REMOVED}"),
+        ("app_data", *({"install_referrer": f"pid=1{n}"} for n in ("&a=J", "")), "a:key_removed"),
         ("user_data", {"page_id": 1, "em": "a@b.example"}, {"page_id": 1}, "em:key_removed"),
     ],
 )
@@ -196,11 +196,13 @@ members = st.recursive(
     | st.integers(-(2**53), 2**53)
     | st.sampled_from(["A-1", "Linen shirt", "0171 2345678", "Ana Silva", "a=b", "x" * 300])
     | st.text(max_size=12),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(["id", "title", "content_name", "value", "vorname", "a"]) | st.text(),
-        inner,
-        max_size=3,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["id", "title", "content_name", "value", "vorname", "a"]) | st.text(),
+            inner,
+            max_size=3,
+        )
     ),
     max_leaves=8,
 )
