@@ -18,6 +18,8 @@ from capi_assets.meta.match_keys.digests import sha256_column
 IDENTITY_CONFLICT = "identity_conflict"
 CONSENT_WITHDRAWN = "consent_withdrawn"
 
+_SEPARATOR, _ESCAPE = "\x1f", "\x1e"  # ASCII's unit and record separator
+
 # 40 bits: two people of one shop who share an order_id differ in them, and nobody is found by them.
 _PREFIX = 10
 _SAME_MONEY = 0.005  # half a cent: the same sum, computed twice
@@ -84,6 +86,18 @@ def person_of(orders: pa.Table) -> pa.ChunkedArray:
     browser = sha256_column(orders["fbp"].combine_chunks()) if "fbp" in names else nobody
     digests = {"e": orders["em"], "p": orders["ph"], "x": external_id, "X": of_visit, "B": browser}
     return _joined(_prefixes(kind, of_kind) for kind, of_kind in digests.items())
+
+
+def joined_key(table: pa.Table, names: Iterable[str]) -> pa.ChunkedArray:
+    """One string per row, equal where all of the columns `names` are equal, whatever they hold."""
+    return pc.binary_join_element_wise(
+        *(_escaped(table[name].cast(pa.string())) for name in names), _SEPARATOR
+    )
+
+
+def _escaped(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    escaped = pc.replace_substring(column, _ESCAPE, f"{_ESCAPE}0")
+    return pc.replace_substring(escaped, _SEPARATOR, f"{_ESCAPE}1")
 
 
 def marks_of(rows: pa.Table) -> pa.Table:

@@ -50,6 +50,7 @@ def hash_policy(settings: Settings) -> HashPolicy:
         settings.date_format,
         settings.hash_external_id,
         settings.external_id_form,
+        frozenset(split(settings.custom_data_keys)),
     )
 
 

@@ -138,6 +138,10 @@ class Settings(BaseSettings):
     external_id_form: Literal["pixel", "exact"] = "pixel"
     """What of external_id is hashed. pixel: lower case without white space, as Meta's Pixel does;
     exact: the text as it is."""
+    custom_data_keys: str | None = None
+    """Further keys of custom_data and contents, and parameters of page addresses, that are stored
+    and sent, comma-separated; those of Meta's pages are known. -search_string takes a known one
+    out."""
     consent_required: bool = False
     """Also withhold orders without recorded consent, not only those whose consent was refused."""
     website_without_browser: Literal["send", "withhold"] = "send"

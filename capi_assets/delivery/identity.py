@@ -7,17 +7,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from capi_assets.delivery.ledger.schema import MAYBE_AT_META
-from capi_assets.order_identity import is_near, same_conversion, same_money
+from capi_assets.order_identity import is_near, joined_key, same_conversion, same_money
 
 IDENTITY = ("dataset_id", "event_name", "event_id")
 ORDER = ("dataset_id", "event_name", "order_id")
 
-_SEPARATOR, _ESCAPE = "\x1f", "\x1e"  # ASCII's unit and record separator
-
 
 def identity_of(table: pa.Table) -> pa.ChunkedArray:
     """One string per row, equal where all three parts are equal."""
-    return _joined(table, IDENTITY)
+    return joined_key(table, IDENTITY)
 
 
 def storable(events: pa.Table) -> pa.ChunkedArray:
@@ -74,7 +72,7 @@ def same_order(one: pa.Table, other: pa.Table) -> pa.ChunkedArray:
 
 def order_of(table: pa.Table) -> pa.ChunkedArray:
     """One string per row, equal where dataset, event name and order_id are equal."""
-    return _joined(table, ORDER)
+    return joined_key(table, ORDER)
 
 
 def first_rows(table: pa.Table, among: pa.ChunkedArray) -> pa.Array:
@@ -88,16 +86,6 @@ def repeats(table: pa.Table, among: pa.ChunkedArray) -> pa.ChunkedArray:
     """Which rows have an identity that an earlier row has already; only rows `among` count."""
     rows = pa.array(np.arange(table.num_rows, dtype=np.int32))
     return pc.fill_null(pc.not_equal(first_rows(table, among), rows), False)
-
-
-def _joined(table: pa.Table, names: tuple[str, ...]) -> pa.ChunkedArray:
-    return pc.binary_join_element_wise(*(_escaped(table[name]) for name in names), _SEPARATOR)
-
-
-def _escaped(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Ids without the separator, so that no two lists of parts give one joined text."""
-    escaped = pc.replace_substring(column, _ESCAPE, f"{_ESCAPE}0")
-    return pc.replace_substring(escaped, _SEPARATOR, f"{_ESCAPE}1")
 
 
 def _flat(column: pa.ChunkedArray) -> pa.Array:

@@ -30,6 +30,7 @@ from capi_assets.delivery.ledger.schema import (
     WRITTEN_OFF,
 )
 from capi_assets.lake import Lake, in_batches
+from capi_assets.order_identity import joined_key
 
 _TABLE = "delivery_results"
 _SCHEMA = arrow_schema(DeliveryResults)
@@ -90,16 +91,13 @@ def lost_events(lake: Lake, ledger: Ledger, hours: Sequence[datetime]) -> Iterat
 
 def _as_sent(results: pa.Table, events: pa.Table) -> pa.Table:
     """The results under the event_id that Meta has, with the person of the same order's event."""
-    row = pc.index_in(_keys(results), value_set=_keys(events).combine_chunks())
+    row = pc.index_in(
+        joined_key(results, _EVENT), value_set=joined_key(events, _EVENT).combine_chunks()
+    )
     event_id = pc.coalesce(results["sent_event_id"], results["event_id"])
     at = results.schema.get_field_index("event_id")
     results = results.set_column(at, "event_id", event_id)
     return results.append_column("person", events["person"].take(row))
-
-
-def _keys(table: pa.Table) -> pa.ChunkedArray:
-    parts = (table[name].cast(pa.string()) for name in _EVENT)
-    return pc.binary_join_element_wise(*parts, "\x1f")
 
 
 def _ledger_rows(results: pa.Table) -> pa.Table:

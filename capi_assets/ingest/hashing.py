@@ -38,6 +38,7 @@ class HashPolicy:
     date_format: str | None = None
     hash_external_id: bool = True
     external_id_form: ExternalIdForm = "pixel"
+    own_keys: frozenset[str] = frozenset()
 
 
 def hash_contacts(
@@ -70,9 +71,12 @@ def hash_contacts(
 
 
 def add_drops(drops: pa.Array, problems: Iterable[tuple[str, pa.Array]]) -> pa.Array:
-    """`dropped_fields` with further `column:reason` entries, separated by spaces."""
+    """`dropped_fields` with further `column:reason` entries, separated by spaces.
+
+    `problems` are columns and codes; without a column, the codes are entries already.
+    """
     entries = [
-        pc.binary_join_element_wise(pa.scalar(name), codes, ":")
+        pc.binary_join_element_wise(pa.scalar(name), codes, ":") if name else codes
         for name, codes in problems
         if codes.null_count < len(codes)
     ]

@@ -12,8 +12,9 @@ from datetime import date
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from capi_assets.ingest.free_text import reduced_json, reduced_urls
 from capi_assets.ingest.hashing import HashPolicy, hash_contacts
-from capi_assets.ingest.pii_scan import stored_id, without_contact_ids, without_stray_contacts
+from capi_assets.ingest.pii_scan import stored_id, without_contact_ids
 from capi_assets.meta.match_keys.click_ids import (
     fbc_column,
     fbclid_from_url_column,
@@ -39,8 +40,9 @@ def normalised_columns(
 
     The result has raw columns too, which the stored contract leaves out. `page_url` names the
     column whose query string may contain the click id; `click_seen_at` is when a click id without
-    its cookie was first seen, null where unknown. `json_texts` are columns with JSON that may
-    contain contact data. A problem is a code, null where there is none.
+    its cookie was first seen, null where unknown. `json_texts` are columns with JSON, of which
+    known keys remain. A problem is a code, null where there is none; those without a column are
+    whole entries.
     """
     rows, placeholders = without_placeholders(rows, PLAIN_KEYS)
     rows, contact_ids = without_contact_ids(rows)
@@ -60,13 +62,18 @@ def normalised_columns(
     clicks = fbc_column(rows.column("fbc"), fbclid, click_seen_at, row_time=occurred)
     fbp, fbp_problems = fbp_column(rows.column("fbp"))
     ip, ip_problems = ip_column(rows.column("client_ip_address"))
-    page, page_problems = page_column(rows.column(page_url).combine_chunks())
-    rows = rows.set_column(rows.column_names.index(page_url), page_url, page)
-    cleaned, removed = without_stray_contacts(rows, [page_url, "referrer_url"], json_texts)
+    reduced, removed = {}, []
+    for name in (page_url, "referrer_url"):
+        page, page_problems = page_column(rows.column(name).combine_chunks())
+        reduced[name], entries = reduced_urls(page, name, policy.own_keys)
+        removed += [(name, page_problems), ("", entries)]
+    for name in json_texts:
+        reduced[name], entries = reduced_json(rows.column(name), name, policy.own_keys)
+        removed.append(("", entries))
     columns = {
         **{name: rows.column(name) for name in rows.column_names},
         **digests,
-        **cleaned,
+        **reduced,
         "fbc": clicks.fbc,
         "fbclid": clicks.fbclid,
         "fbp": fbp,
@@ -76,9 +83,8 @@ def normalised_columns(
         *placeholders.items(),
         *contact_ids.items(),
         *problems.items(),
-        (page_url, page_problems),
         ("fbc", clicks.problems),
         ("fbp", fbp_problems),
         ("client_ip_address", ip_problems),
-        *removed.items(),
+        *removed,
     ]

@@ -16,20 +16,19 @@ from capi_assets.contracts.orders import Orders
 from capi_assets.ingest.hashing import HashPolicy, add_drops
 from capi_assets.ingest.hours import Ingested, IngestedHour, ingest
 from capi_assets.ingest.normalise import normalised_columns
-from capi_assets.ingest.pii_scan import stored_id, without_stray_contacts
+from capi_assets.ingest.pii_scan import stored_id
 from capi_assets.ingest.sources import Source
 from capi_assets.ingest.tombstones import NONE, Tombstones
 from capi_assets.ingest.validation import ValidatedRows
-from capi_assets.meta.events.user_data import EXTRA_FIELDS, lead_ids
+from capi_assets.meta.events.user_data import lead_ids
 from capi_assets.meta.match_keys.columns import map_distinct
 from capi_assets.meta.match_keys.key_problems import Problem
 from capi_assets.meta.match_keys.placeholders import (
     is_placeholder,
 )
-from capi_assets.order_identity import person_of, same_conversion
+from capi_assets.order_identity import joined_key, person_of, same_conversion
 
 ORDER_KEY = ["dataset_id", "event_name", "order_id"]
-_EXTRA_KEYS = frozenset(EXTRA_FIELDS)
 _MARKED = ("em", "ph", "external_id", "fbp")
 
 
@@ -88,16 +87,14 @@ def _normalised(
         page_url="event_source_url",
         # Only visits know when a click id without its cookie was first seen: see matching.
         click_seen_at=pa.nulls(rows.num_rows, rows.schema.field("occurred_at").type),
-        json_texts=["custom_data", "contents", "content_ids", "app_data"],
+        json_texts=["custom_data", "contents", "content_ids", "app_data", "user_data"],
     )
     # A value means nothing without its currency; a Purchase without one is already in quarantine.
     no_currency = pc.and_(pc.is_valid(rows.column("value")), pc.is_null(rows.column("currency")))
-    user_data, unknown_keys = map_distinct(rows.column("user_data"), _known_keys)
-    user_data_table = pa.table({"user_data": user_data})
-    cleaned, removed = without_stray_contacts(user_data_table, [], ["user_data"])
+    user_data, placeholders = map_distinct(columns["user_data"], _without_placeholders)
     problems += [
         ("value", pc.if_else(no_currency, "no_currency", pa.scalar(None, pa.string()))),
-        ("user_data", pc.coalesce(unknown_keys, removed["user_data"])),
+        ("user_data", placeholders),
     ]
     default_id = pc.binary_join_element_wise(columns["event_name"], columns["order_id"], ":")
     return pa.table(
@@ -107,7 +104,7 @@ def _normalised(
             "event_id": pc.coalesce(columns["event_id"], default_id),
             "dataset_id": pc.fill_null(columns["dataset_id"], default_dataset_id),
             "value": pc.if_else(no_currency, pa.scalar(None, pa.float64()), rows.column("value")),
-            **cleaned,
+            "user_data": user_data,
             "person": person_of(pa.table({name: columns[name] for name in _MARKED})),
             "dropped_fields": add_drops(landed.drops, problems),
         }
@@ -125,8 +122,9 @@ def keep_former_ids(hour: IngestedHour, stored: pa.Table) -> IngestedHour:
         return hour
     former = stored.filter(is_in_clear)
     _, digests = _clear_and_stored(former)
-    keys = _joined(former["dataset_id"], former["event_name"], digests)
-    place = pc.index_in(_joined(*(hour.rows[name] for name in ORDER_KEY)), value_set=keys)
+    known = former.set_column(former.column_names.index("order_id"), "order_id", digests)
+    keys = joined_key(known, ORDER_KEY).combine_chunks()
+    place = pc.index_in(joined_key(hour.rows, ORDER_KEY), value_set=keys)
     rows = hour.rows
     for name in ("order_id", "event_id"):
         ids = pc.coalesce(former[name].take(place), rows[name])
@@ -140,19 +138,11 @@ def _clear_and_stored(rows: pa.Table) -> tuple[pa.Array, pa.Array]:
     return ids, digests
 
 
-def _joined(*columns: pa.Array | pa.ChunkedArray) -> pa.Array:
-    joined = pc.binary_join_element_wise(*columns, "\x1f")
-    return joined.combine_chunks() if isinstance(joined, pa.ChunkedArray) else joined
-
-
-def _known_keys(user_data: str) -> tuple[str | None, str | None]:
-    """`user_data` if its keys may be there; any other could hold raw contact data."""
+def _without_placeholders(user_data: str) -> tuple[str | None, str | None]:
     members = orjson.loads(user_data)
-    if not members.keys() <= _EXTRA_KEYS:
-        return None, "unknown_key"
     given = {name: value for name, value in members.items() if not _is_nothing(value)}
     if len(given) == len(members):
-        return user_data, None
+        return user_data if given else None, None
     return orjson.dumps(given).decode() if given else None, Problem.PLACEHOLDER.code
 
 

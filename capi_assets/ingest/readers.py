@@ -36,7 +36,8 @@ MAX_COLUMNS = 2_000
 """Columns, or different keys of JSON objects: with more, the names are data and not columns."""
 
 MAX_ROWS = 5_000_000
-"""Of one file; a busy hour has 300,000 orders, and every row costs memory, also a blank one."""
+"""Of one file, and values of a list column; a busy hour has 300,000 orders with ten items at most,
+and every row costs memory, also a blank one."""
 
 MAX_HEADER_BYTES = 2**20
 """Of a CSV header: 2,000 columns with names of 500 bytes."""
@@ -162,7 +163,9 @@ def _unpacks_to_too_much() -> UnreadableFile:
 
 
 def _too_many_rows() -> UnreadableFile:
-    return UnreadableFile("too_large", f"more than {MAX_ROWS:,} rows; land it in several files")
+    return UnreadableFile(
+        "too_large", f"more than {MAX_ROWS:,} rows or list items; land it in several files"
+    )
 
 
 def _too_many_columns(number: int) -> UnreadableFile:
@@ -176,37 +179,40 @@ def _read_parquet(data: bytes) -> RawRows:
         limit = _unpacked_limit(data)
         if about.num_columns > MAX_COLUMNS:
             raise _too_many_columns(about.num_columns)
-        if about.num_rows > MAX_ROWS:
-            raise _too_many_rows()
-        groups = (about.row_group(i).total_byte_size for i in range(about.num_row_groups))
-        if sum(groups) > limit or about.num_rows * about.num_columns > limit:
+        groups = [about.row_group(i) for i in range(about.num_row_groups)]
+        decoded = 0
+        for i in range(about.num_columns):  # those inside lists and structs, each with its items
+            items = sum(group.column(i).num_values for group in groups)
+            if max(items, about.num_rows) > MAX_ROWS:
+                raise _too_many_rows()
+            decoded += items * max(1, about.schema.column(i).length)
+        if max(decoded, sum(group.total_byte_size for group in groups)) > limit:
             raise _unpacks_to_too_much()
         # One long value may be repeated in few bytes: texts are measured before they are written
         # out.
-        kinds = {f.name: f.type for f in file.schema_arrow if _is_text(f.type)}
-        table = pq.read_table(pa.BufferReader(data), read_dictionary=list(kinds))
-        for place, name in enumerate(table.column_names):
-            if name in kinds:
-                column = table.column(place)
-                limit -= sum(map(_text_bytes, column.chunks))
-                if limit < 0:
-                    raise _unpacks_to_too_much()
-                table = table.set_column(place, name, column.cast(kinds[name]))
+        leaves = [groups[0].column(i) for i in range(about.num_columns)] if groups else []
+        texts = [leaf.path_in_schema for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+        table = pq.read_table(pa.BufferReader(data), read_dictionary=texts)
+        encoded = (column for column in table.columns if "dictionary" in str(column.type))
+        if sum(_decoded_bytes(chunk) for column in encoded for chunk in column.chunks) > limit:
+            raise _unpacks_to_too_much()
+        if any(map(pa.types.is_nested, file.schema_arrow.types)):  # not every one can be cast
+            table = pq.read_table(pa.BufferReader(data))
+        else:
+            table = table.cast(file.schema_arrow)
     except (pa.ArrowException, OSError):
         raise UnreadableFile("broken_parquet", "not a complete Parquet file") from None
     return RawRows(table, pa.array(np.arange(1, table.num_rows + 1)))
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary)
-    return any(test(kind) for test in tests)
-
-
-def _text_bytes(values: pa.Array) -> int:
-    if not pa.types.is_dictionary(values.type):
+def _decoded_bytes(values: pa.Array) -> int:
+    """The size of a column, with its dictionaries written out, at any depth."""
+    if pa.types.is_dictionary(values.type):
+        return pc.sum(pc.binary_length(values.dictionary).take(values.indices)).as_py() or 0
+    if not pa.types.is_nested(values.type):
         return int(values.nbytes)
-    return pc.sum(pc.binary_length(values.dictionary).take(values.indices)).as_py() or 0
+    parts = values.flatten()
+    return sum(map(_decoded_bytes, parts if pa.types.is_struct(values.type) else [parts]))
 
 
 def _read_csv(data: bytes, whole: bool) -> RawRows:

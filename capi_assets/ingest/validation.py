@@ -31,6 +31,7 @@ from capi_assets.hours import hour_range
 from capi_assets.ingest.concat import ConcatenatedFiles, concat_files
 from capi_assets.ingest.export_lines import LeftOut, without_extra_lines
 from capi_assets.ingest.hashing import add_drops
+from capi_assets.ingest.pii_scan import contacts
 from capi_assets.ingest.quarantine import quarantine, shape_of
 from capi_assets.ingest.sources import Fetched, FileProblem, LandedTable, SourceError
 from capi_assets.meta.match_keys.placeholders import placeholders
@@ -43,6 +44,7 @@ _REASONS = {
     "greater_than_or_equal_to": "negative",
     "less_than": "too_large",
 }
+_NEVER_HASHED = ("event_name", "dataset_id")
 # Not the name of a column: a row of data where the header should be.
 _NOT_A_NAME = re.compile(r"[^\w .-]|\d{5}|.{65}|^\W*$")
 
@@ -169,6 +171,7 @@ def _codes(
     for breach in (
         Breach("occurred_at", "outside_hour", _outside(landed, hours)),
         Breach(id_column, "not_nullable", _placeholder_ids(landed, id_column)),
+        *(Breach(name, "contact_data", _contacts(landed, name)) for name in _NEVER_HASHED),
         *column_breaches(landed.typed, contract),
     ):
         if len(breach.rows):
@@ -184,6 +187,14 @@ def _placeholder_ids(
     """Rows whose id is a placeholder, which would make all of them one order or visit."""
     nothing = placeholders(id_column, landed.typed.column(id_column).combine_chunks())
     return np.flatnonzero(nothing.to_numpy(zero_copy_only=False))
+
+
+def _contacts(landed: ConcatenatedFiles, name: str) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    """Rows with contact data in a column that is stored and sent as it is."""
+    if name not in landed.typed.column_names:
+        return np.array([], np.intp)
+    found = contacts(landed.typed.column(name).combine_chunks())
+    return np.flatnonzero(found.to_numpy(zero_copy_only=False))
 
 
 def _at(rows: np.ndarray[tuple[int], np.dtype[np.intp]], codes: pa.Array) -> pa.Array:

@@ -17,9 +17,12 @@ import pytest
 from capi_assets.delivery.identity import identity_of
 from capi_assets.ingest import readers
 from capi_assets.ingest.hashing import HashPolicy
+from capi_assets.ingest.hours import IngestedHour
 from capi_assets.ingest.landing_folder import LandingFolder
-from capi_assets.ingest.orders import ingest_orders
+from capi_assets.ingest.orders import ingest_orders, keep_former_ids
+from capi_assets.ingest.pii_scan import stored_id
 from capi_assets.ingest.readers import UnreadableFile, read_rows
+from tests.helpers.factories import orders
 
 HOUR = datetime(2026, 11, 20, 13, tzinfo=UTC)
 
@@ -28,6 +31,15 @@ def parquet(table: pa.Table) -> bytes:
     out = io.BytesIO()
     pq.write_table(table, out, compression="zstd")
     return out.getvalue()
+
+
+def lists(values: pa.Array, rows: int = 1) -> pa.Array:
+    """A list column, with all values in the first row."""
+    offsets = [0, *[len(values)] * rows]
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values)
+
+
+MANY = pa.DictionaryArray.from_arrays(pa.array([0] * 50_000), ["x" * 2**20])
 
 
 def refusal(name: str, data: bytes) -> str:
@@ -53,8 +65,16 @@ def test_an_export_that_shrinks_well_is_read() -> None:
         pa.table({"a": pa.DictionaryArray.from_arrays(pa.array([0] * 50_000), ["x" * 2**20])}),
         pa.table({"a": pa.nulls(readers.MAX_ROWS + 1, pa.int8())}),
         pa.table({f"c{n}": [1] for n in range(readers.MAX_COLUMNS + 1)}),
+        pa.table({"a": lists(MANY)}),
+        pa.table({"a": pa.StructArray.from_arrays([MANY], ["id"])}),
+        pa.table({"a": lists(pa.StructArray.from_arrays([lists(MANY, 50_000)], ["id"]), 1)}),
+        pa.table({"a": lists(pa.nulls(200_000_000, pa.int8()))}),
+        pa.table({"a": lists(pa.nulls(4_000_000, pa.binary(1_000)))}),
     ],
-    ids=["one long text many times", "rows", "columns"],
+    ids=[
+        *("one long text many times", "rows", "columns", "the text in a list", "in a struct"),
+        *("in both", "items of a list", "long items of a list"),
+    ],
 )
 def test_a_small_parquet_file_does_not_fill_the_memory(table: pa.Table) -> None:
     data = parquet(table)
@@ -62,6 +82,19 @@ def test_a_small_parquet_file_does_not_fill_the_memory(table: pa.Table) -> None:
     before = pa.total_allocated_bytes()
     assert refusal("a.parquet", data) in ("too_large", "too_many_columns")
     assert pa.total_allocated_bytes() - before < 2**28
+
+
+def test_nested_columns_are_read_as_they_are() -> None:
+    items = [[{"id": "A", "tags": ["x", None], "more": [("k", "v")]}], None, []]
+    kind = pa.struct(
+        [
+            ("id", pa.string()),
+            ("tags", pa.large_list(pa.string())),
+            ("more", pa.map_(pa.string(), pa.string())),
+        ]
+    )
+    table = pa.table({"order_id": ["1", "2", "3"], "contents": pa.array(items, pa.list_(kind))})
+    assert read_rows("a.parquet", parquet(table)).table.to_pylist() == table.to_pylist()
 
 
 def test_many_column_names_take_linear_time_and_are_refused() -> None:
@@ -148,3 +181,18 @@ def test_an_order_for_a_dataset_that_no_ledger_stores_is_refused_alone(
     ).hours
     assert hour.rows.column("dataset_id").to_pylist() == ["2"]
     assert hour.quarantine.column("reasons").to_pylist()[0].startswith("dataset_id:")
+
+
+@pytest.mark.parametrize(
+    ("event_name", "order_id", "event_id"),
+    [("A\x1fB", "x@y.example", "former"), ("A", "B\x1fx@y.example", "own")],
+    ids=["the same order", "another order"],
+)
+def test_an_order_takes_its_own_former_id_and_no_other(
+    event_name: str, order_id: str, event_id: str
+) -> None:
+    former = {"event_name": "A\x1fB", "order_id": "x@y.example", "event_id": "former"}
+    # Joined without escapes, both orders would be one: the digest is of the whole id.
+    digests = orders({"event_name": event_name, "order_id": stored_id(order_id), "event_id": "own"})
+    hour = IngestedHour(HOUR, digests, pa.table({}), files=1, repeats=0)
+    assert keep_former_ids(hour, orders(former)).rows["event_id"].to_pylist() == [event_id]

@@ -40,6 +40,7 @@ _KEYS = {"visits": VISIT_KEY, "orders": ORDER_KEY}
 _KEPT = "stored_rows_kept"
 _HASHED = "ids_hashed"
 _LEFT_OUT = "left_out"
+_MAX_REASONS_SHOWN = 100  # removed keys are named as they landed, and every row may have its own
 _MAX_LINES_SHOWN = 5  # of a file's sum lines: an export has one, or one per currency
 
 
@@ -271,7 +272,7 @@ def _counts(entries: pa.ChunkedArray) -> Counter[str]:
 
 
 def _reason_table(counts: Counter[str], unit: str) -> Table:
-    return Table(["column:reason", unit], counts.most_common())
+    return Table(["column:reason", unit], counts.most_common(_MAX_REASONS_SHOWN))
 
 
 def _quarantine_table(refused: list[dict[str, Any]]) -> Table:

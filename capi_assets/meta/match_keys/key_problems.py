@@ -83,6 +83,7 @@ class Problem(Enum):
 
     # addresses of pages, custom_data, contents, content_ids, app_data, user_data, ids of Meta
     CONTACT_REMOVED = "contact_removed"
+    KEY_REMOVED = "key_removed"
 
     @property
     def code(self) -> str:
