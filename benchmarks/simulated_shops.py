@@ -164,6 +164,7 @@ class Books:
             columns[stage] = counts.get(stage, zeros.astype(np.int64))
             columns[f"value_{stage}"] = columns[stage] * BASKET
         nothing = {"coverage", "coverage_value", "first_deadline"}
+        nothing |= {"action_sources", "visits_with_click_id"}
         arrays = [
             pa.nulls(self.hours, f.type) if f.name in nothing else pa.array(columns[f.name], f.type)
             for f in ATTRIBUTION_HEALTH

@@ -78,6 +78,8 @@ class AttributionHealth(Contract):
         " CAPI_WEBSITE_WITHOUT_BROWSER.",
         ge=0,
     )
+    visits_with_click_id: Series[Count] = optional("Visits with a click id of Meta's.", ge=0)
+    action_sources: Series[Text] = optional("Eligible orders per action source, as JSON.")
     match_keys: Series[Text] = optional(
         "Orders with each match key, as JSON; without withheld and quarantined orders."
     )

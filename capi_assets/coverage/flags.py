@@ -148,7 +148,7 @@ def flag_hours(
     hours = hour_totals(health, now)
     anomalies = _silent(hours)
     if signals:
-        anomalies |= detect_anomalies(signals, policy.threshold)
+        anomalies |= {h: a[0] for h, a in detect_anomalies(signals, policy.threshold).items()}
     judge = _Judge(
         hours, anomalies, RefusalBaseline.learn(signals) if signals else None, policy, now
     )

@@ -50,6 +50,7 @@ class Cause(StrEnum):
     PAYLOAD = "payload"
     VISITS_MISSING = "visits_missing"
     ORDERS_MISSING = "orders_missing"
+    LANDING_STOPPED = "landing_stopped"
     NOT_MATERIALIZED = "not_materialized"
     MATCH_KEYS_LOST = "match_keys_lost"
     QUARANTINE = "quarantine"

@@ -63,9 +63,11 @@ class RefusalBaseline:
     baseline_refused: Floats
 
     @classmethod
-    def learn(cls, signals: HourSignals) -> RefusalBaseline:
+    def learn(cls, signals: HourSignals, stream: int = 0) -> RefusalBaseline:
         """Learns from all hours of `signals` that are no outage by themselves."""
-        eligible, refused = np.nan_to_num(signals.eligible), np.nan_to_num(signals.refused)
+        eligible, refused = (
+            np.nan_to_num(of[stream]) for of in (signals.eligible, signals.refused)
+        )
         of, lost = _running(eligible), _running(refused)
         outage = (refused >= OUTAGE_SHARE * eligible) & (refused >= OUTAGE_ORDERS)
         for at in map(int, np.flatnonzero(2 * refused > eligible)):
