@@ -46,6 +46,8 @@ from capi_assets.settings import Settings
 _SIGNALS = (
     "match_rate",
     "order_supplied_event_ids",
+    "share_lookalikes",
+    "share_zero_value",
     "freshness_p50_minutes",
     "freshness_p95_minutes",
     "within_1h",
