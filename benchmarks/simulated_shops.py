@@ -163,10 +163,8 @@ class Books:
         for stage in STAGES:
             columns[stage] = counts.get(stage, zeros.astype(np.int64))
             columns[f"value_{stage}"] = columns[stage] * BASKET
-        nothing = {"coverage", "coverage_value", "first_deadline"}
-        nothing |= {"action_sources", "visits_with_click_id"}
         arrays = [
-            pa.nulls(self.hours, f.type) if f.name in nothing else pa.array(columns[f.name], f.type)
+            pa.array(columns[f.name], f.type) if f.name in columns else pa.nulls(self.hours, f.type)
             for f in ATTRIBUTION_HEALTH
         ]
         return pa.table(arrays, schema=ATTRIBUTION_HEALTH).filter(pa.array(present))

@@ -50,7 +50,6 @@ class Cause(StrEnum):
     PAYLOAD = "payload"
     VISITS_MISSING = "visits_missing"
     ORDERS_MISSING = "orders_missing"
-    LANDING_STOPPED = "landing_stopped"
     NOT_MATERIALIZED = "not_materialized"
     MATCH_KEYS_LOST = "match_keys_lost"
     QUARANTINE = "quarantine"
@@ -58,6 +57,13 @@ class Cause(StrEnum):
     UNKNOWN_OUTCOME = "unknown_outcome"
     TOO_LATE = "too_late"
     UNEXPLAINED = "unexplained"
+    CONSENT_MISSING = "consent_missing"
+    CONFIRMATIONS_MISSING = "confirmations_missing"
+    ORDERS_DOUBLED = "orders_doubled"
+    VALUE_CHANGED = "value_changed"
+    LATE_DELIVERY = "late_delivery"
+    TIME_SHIFT = "time_shift"
+    LANDING_STOPPED = "landing_stopped"
 
     @property
     def headline(self) -> str:
@@ -101,6 +107,11 @@ class Cause(StrEnum):
     def certain(self) -> bool:
         """Whether waiting cannot help, so that not even the hour's end need be awaited."""
         return self in (Cause.TOKEN, Cause.PERMISSION, Cause.BLOCKED)
+
+    @property
+    def warns_only(self) -> bool:
+        """Whether orders are sent, but differ from usual: a warning, however many there are."""
+        return self in (Cause.ORDERS_DOUBLED, Cause.VALUE_CHANGED, Cause.LATE_DELIVERY)
 
 
 class EndedBy(StrEnum):

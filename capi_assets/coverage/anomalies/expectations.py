@@ -108,7 +108,7 @@ class Expectations:
         self.learnable: Flags = np.zeros(hours, dtype=bool)
         self.weekday_known: Flags = np.zeros(hours, dtype=bool)
         self.compared: Positions = np.zeros(0, dtype=np.intp)
-        self._unassigned = signals.unassigned
+        self._unassigned, self._above = signals.unassigned, signals.above
         self._since = np.zeros(streams, dtype=np.intp)  # totals before are of the shop as it was
         self._seen, self._expected = (
             _Running(streams, rows, hours + 1),
@@ -127,9 +127,9 @@ class Expectations:
             self.expected[:, :, at] = expected
             self.weekday_known[at] = self.compared.max() <= at - WEEK + 1
             # Orders whose stream could not be read belong to the streams as is usual.
-            share = ratio(expected[1:, ORDERS], np.full(len(expected) - 1, expected[0, ORDERS]))
-            self.seen[1:, ORDERS, at] += self._unassigned[at] * share
-            self.usual[1:, ORDERS, at] = self.seen[1:, ORDERS, at]
+            share = ratio(expected[:, ORDERS], expected[self._above, ORDERS], 0.0)
+            self.seen[:, ORDERS, at] += self._unassigned[:, at] * share
+            self.usual[:, ORDERS, at] = self.seen[:, ORDERS, at]
         usable = ~np.isnan(self.seen[:, :, at] + self.expected[:, :, at])
         self._seen.add(at, np.where(usable, self.seen[:, :, at], 0.0))
         self._expected.add(at, np.where(usable, self.expected[:, :, at], 0.0))

@@ -17,7 +17,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from capi_assets.coverage.anomalies.count_models import Flags, Floats
+from capi_assets.coverage.anomalies.count_models import Flags, Floats, Positions
 from capi_assets.hours import HOUR
 
 HISTORY = (
@@ -69,7 +69,8 @@ class HourSignals:
         eligible, delivered, refused: orders per stream and hour; refused are those that broke the
             contract or that Meta refuses.
         value: per currency, the money of eligible orders per stream and hour.
-        unassigned: quarantined orders per hour whose stream could not be read.
+        unassigned: per stream and hour, orders that may be of it, since they are quarantined
+            before that could be read; they are some of those of the stream in place `above`.
     """
 
     start: datetime
@@ -81,6 +82,7 @@ class HourSignals:
     refused: Floats
     value: Mapping[str, Floats]
     unassigned: Floats
+    above: Positions
 
     def __len__(self) -> int:
         return int(self.counts.shape[2])
@@ -143,7 +145,7 @@ class _Grid:
     def of_hours(self, name: str) -> Floats:
         """A number that all rows of an hour repeat; NaN where the hour is not known."""
         values = np.full(self.size, -np.inf)
-        np.maximum.at(values, self.at, self.column(name))
+        np.fmax.at(values, self.at, self.column(name))
         return np.where(np.isneginf(values), np.nan, values)
 
     def everywhere(self, name: str) -> Flags:
@@ -185,12 +187,19 @@ class _Grid:
             self._rows(streams, sendable + with_keys),
             *(self._rows(streams, of_key + with_keys) for of_key in keys.values()),
         ]
-        for source, of_source in self.counted("action_sources").items():
-            for place, stream in enumerate(streams):
-                if stream.action_source == source:
-                    pair = self.names.index((stream.dataset_id, stream.event_name))
-                    counts[ORDERS][place] = np.where(self.known, of_source[pair], np.nan)
         nameless = [n for n, (dataset, event) in enumerate(self.names) if not (dataset and event)]
+        unassigned = np.tile(orders[nameless].sum(axis=0), (len(streams), 1))
+        unassigned[0] = 0.0
+        above = np.zeros(len(streams), dtype=np.intp)
+        sources = self.counted("action_sources")
+        quarantined = self.sums(self.column("quarantined"))
+        for place, stream in enumerate(streams):
+            if stream.action_source:
+                pair = self.names.index((stream.dataset_id, stream.event_name))
+                of_source = sources[stream.action_source][pair]
+                counts[ORDERS][place] = np.where(self.known, of_source, np.nan)
+                unassigned[place] += quarantined[pair]
+                above[place] = streams.index(stream.parent)
         return HourSignals(
             self.start,
             tuple(streams),
@@ -203,7 +212,8 @@ class _Grid:
                 currency: self._rows(streams, self.sums(np.where(currencies == currency, money, 0)))
                 for currency in sorted(set(currencies))
             },
-            unassigned=orders[nameless].sum(axis=0),
+            unassigned=unassigned,
+            above=above,
         )
 
     def _streams(self) -> list[Stream]:

@@ -46,6 +46,8 @@ from capi_assets.settings import Settings
 _SIGNALS = (
     "match_rate",
     "order_supplied_event_ids",
+    "share_lookalikes",
+    "share_zero_value",
     "freshness_p50_minutes",
     "freshness_p95_minutes",
     "within_1h",
@@ -53,11 +55,15 @@ _SIGNALS = (
     "within_24h",
 )
 
+_OF_VISITS = ["occurred_at", "fbc", "fbclid"]
+
 
 def _visits_per_hour(visits: pa.Table) -> pa.Table:
     floors = pc.floor_temporal(visits.column("occurred_at"), unit="hour").cast(UTC_MICROSECONDS)
-    counts = pa.table({"hour": floors}).group_by("hour").aggregate([([], "count_all")])
-    return counts.rename_columns(["hour", "visits"])
+    click = pc.or_(pc.is_valid(visits.column("fbc")), pc.is_valid(visits.column("fbclid")))
+    counts = pa.table({"hour": floors, "click": click.cast(pa.int64())})
+    counts = counts.group_by("hour").aggregate([([], "count_all"), ("click", "sum")])
+    return counts.rename_columns(["hour", "visits", "with_click_id"])
 
 
 def _visits_rebuilt_since(
@@ -230,7 +236,9 @@ def build_attribution_health(
         metadata = {}
         for batch, events in batches(lake, hours):
             results = lake.read("delivery_results", batch, arrow_schema(DeliveryResults))
-            visits = lake.read("visits", batch, arrow_schema(Visits), ["occurred_at"])
+            visits = lake.read(
+                "visits", batch, arrow_schema(Visits), ["occurred_at", "fbc", "fbclid"]
+            )
             quarantined = lake.read("quarantined_orders", batch, arrow_schema(Quarantine))
             health = conform(
                 waterfall(batch, events, results, quarantined, _visits_per_hour(visits)),
