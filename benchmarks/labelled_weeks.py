@@ -20,7 +20,8 @@ import numpy as np
 from benchmarks.measure import table
 from benchmarks.simulated_shops import HOUR, START, WEEK, Books, open_shop
 from benchmarks.weeks import ODDITIES, SIZES, TROUBLE, Trouble
-from capi_assets.coverage.flags import CoveragePolicy, flag_hours
+from capi_assets.coverage.flags import flag_hours
+from capi_assets.coverage.policy import CoveragePolicy
 
 WEEKS = 5
 LAST = (WEEKS - 1) * WEEK

@@ -24,7 +24,7 @@ from capi_assets.coverage.alerting.channels import (
     JsonChannel,
     WebhookChannel,
 )
-from capi_assets.coverage.flags import CoveragePolicy
+from capi_assets.coverage.policy import CoveragePolicy
 from capi_assets.coverage.reconciliation.compare import Tolerance
 from capi_assets.coverage.visit_retention import VisitRetention
 from capi_assets.delivery.datasets import Datasets, read_datasets, secret_in

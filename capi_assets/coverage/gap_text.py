@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from capi_assets.coverage.anomalies.anomaly import Interval
 from capi_assets.coverage.flags import is_inconclusive
 from capi_assets.coverage.formatting import (
     count,
@@ -21,7 +22,7 @@ from capi_assets.coverage.formatting import (
     paragraph,
     percent,
 )
-from capi_assets.coverage.gaps import Gap, gap_of_hour, total_money
+from capi_assets.coverage.gaps import Gap, gaps_of_hour, total_money
 from capi_assets.coverage.links import backfill_link, partition_ranges_text
 from capi_assets.delivery.causes import Cause
 from capi_assets.hours import HOUR, hour_key
@@ -56,10 +57,36 @@ def missing_text(gap: Gap) -> str:
     return join_names([*parts, *_estimates(gap)]) or "no order is missing"
 
 
+_AFFECTED = {
+    Cause.CONSENT_MISSING: "more than usual are withheld for want of consent",
+    Cause.CONFIRMATIONS_MISSING: "more than usual are withheld for their status",
+    Cause.ORDERS_DOUBLED: "look like copies of others",
+    Cause.VALUE_CHANGED: "have another value than usual",
+    Cause.LATE_DELIVERY: "reached Meta later than usual",
+    Cause.TIME_SHIFT: "are dated hours off",
+}
+
+
+def estimated_text(money: Mapping[str, Interval]) -> str:
+    """`about EUR 2,400.00, likely 1,800.00 to 3,000.00`; empty without money."""
+    return "; ".join(
+        f"about {format_amounts({currency: amount.expected})}, likely {amount.low:,.2f} to"
+        f" {amount.high:,.2f}"
+        for currency, amount in money.items()
+        if amount.expected
+    )
+
+
 def _estimates(gap: Gap) -> list[str]:
     parts = []
+    money = estimated_text(gap.estimated_money)
+    worth = f" ({money})" if money else ""
     if gap.orders_expected_missing:
-        parts.append(f"about {count(gap.orders_expected_missing, 'order')} did not arrive")
+        parts.append(f"about {count(gap.orders_expected_missing, 'order')} did not arrive{worth}")
+        worth = ""
+    if gap.orders_affected:
+        how = _AFFECTED.get(gap.cause, "are not as usual")
+        parts.append(f"about {count(gap.orders_affected, 'order')} {how}{worth}")
     if gap.unmatched:
         parts.append(
             f"{count(gap.unmatched, 'order')} {'has' if gap.unmatched == 1 else 'have'} no visit"
@@ -142,7 +169,7 @@ def hour_sentence(hour: datetime, flags: pa.Table, now: datetime) -> str:
         )
     if not row["flagged"]:
         return f"{hour_key(hour)} is OK: {_delivered_text(row)}."
-    gap = gap_of_hour(row)
+    gap, *others = gaps_of_hour(row)
     until = deadline(gap.first_deadline, now) if gap.first_deadline else ""
     visits = ""
     if gap.visits_until:
@@ -159,6 +186,7 @@ def hour_sentence(hour: datetime, flags: pa.Table, now: datetime) -> str:
             f" ({estimates})" if estimates else "",
             f"; {recoverable} can still be delivered until {until}" if until else "",
             f"{visits}.",
+            *(f" Also: {missing_text(other)}, because {other.headline}." for other in others),
         )
     )
 

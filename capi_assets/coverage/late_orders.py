@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 
 from capi_assets.contracts.base import UTC_MICROSECONDS
-from capi_assets.coverage.flags import CoveragePolicy
 from capi_assets.coverage.outcomes import MONEY_UNITS, money_units
+from capi_assets.coverage.policy import CoveragePolicy
 from capi_assets.coverage.sql import duckdb_with, query
 from capi_assets.delivery.causes import Cause, cause_of
 from capi_assets.hours import HOUR

@@ -40,7 +40,7 @@ NOT_PLANNED = "not_planned"
 
 
 class Cause(StrEnum):
-    """Why an hour is flagged. One per hour: the one that costs most orders."""
+    """Why an hour is flagged."""
 
     TOKEN = "token"
     PERMISSION = "permission"
@@ -102,6 +102,14 @@ class Cause(StrEnum):
     def matched_again(self) -> bool:
         """Whether its cure begins before delivery, so that orders look for their visits again."""
         return self.ended_by is EndedBy.DATA
+
+    @property
+    def brings_orders(self) -> bool:
+        """Whether its cure brings orders that nobody has counted yet, until Meta's deadline."""
+        return self in (
+            *(Cause.ORDERS_MISSING, Cause.LANDING_STOPPED, Cause.TIME_SHIFT),
+            *(Cause.CONSENT_MISSING, Cause.CONFIRMATIONS_MISSING),
+        )
 
     @property
     def certain(self) -> bool:

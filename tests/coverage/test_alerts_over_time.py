@@ -11,8 +11,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from capi_assets.coverage.alerting.alert_state import AlertState
 from capi_assets.coverage.alerting.alerts import decide
-from capi_assets.coverage.flags import CoveragePolicy, flag_hours
+from capi_assets.coverage.flags import flag_hours
 from capi_assets.coverage.gaps import gaps
+from capi_assets.coverage.policy import CoveragePolicy
 from capi_assets.coverage.sensor_state import SensorState
 from capi_assets.coverage.waterfall import ATTRIBUTION_HEALTH
 from capi_assets.delivery.causes import Cause

@@ -9,9 +9,10 @@ import pytest
 
 from capi_assets.coverage.anomalies.detect import detect_anomalies
 from capi_assets.coverage.anomalies.hour_signals import HISTORY, hour_signals
-from capi_assets.coverage.flags import CoveragePolicy, flag_hours
+from capi_assets.coverage.flags import flag_hours
 from capi_assets.coverage.gap_text import gap_sentence, hour_sentence
 from capi_assets.coverage.gaps import gaps
+from capi_assets.coverage.policy import CoveragePolicy
 from capi_assets.delivery.causes import Cause
 from tests.helpers.order_records import HOUR
 from tests.helpers.regular_weeks import (

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from capi_assets.coverage.flags import FLAGS, CoveragePolicy, flag_hours
+from capi_assets.coverage.flags import FLAGS, flag_hours
 from capi_assets.coverage.gap_text import hour_sentence
+from capi_assets.coverage.policy import CoveragePolicy
 from capi_assets.coverage.waterfall import ATTRIBUTION_HEALTH
 from tests.helpers.order_records import HOUR, H, OrderRecords, health_row, hour
 from tests.helpers.regular_weeks import flagged, hour_of, weeks

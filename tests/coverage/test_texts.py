@@ -13,7 +13,7 @@ from capi_assets.coverage.alerting.alert_message import message
 from capi_assets.coverage.alerting.alert_state import AlertState
 from capi_assets.coverage.alerting.alert_text import alert_text
 from capi_assets.coverage.alerting.alerts import Alert, decide
-from capi_assets.coverage.flags import CoveragePolicy, flag_hours
+from capi_assets.coverage.flags import flag_hours
 from capi_assets.coverage.formatting import (
     count,
     deadline,
@@ -26,6 +26,7 @@ from capi_assets.coverage.formatting import (
 from capi_assets.coverage.gap_text import gap_sentence, gaps_sentence, hour_sentence
 from capi_assets.coverage.gaps import gaps
 from capi_assets.coverage.links import backfill_link, partition_ranges_text
+from capi_assets.coverage.policy import CoveragePolicy
 from capi_assets.coverage.tables import (
     event_table,
     gaps_table,

@@ -13,9 +13,10 @@ from capi_assets.coverage.alerting.alert_message import message
 from capi_assets.coverage.alerting.alert_state import AlertState
 from capi_assets.coverage.alerting.alert_text import alert_text
 from capi_assets.coverage.alerting.alerts import Alert, decide
-from capi_assets.coverage.flags import CoveragePolicy, flag_hours
+from capi_assets.coverage.flags import flag_hours
 from capi_assets.coverage.gap_text import gap_sentence, gaps_sentence, hour_sentence
 from capi_assets.coverage.gaps import Gap, gaps, merged
+from capi_assets.coverage.policy import CoveragePolicy
 from capi_assets.coverage.tables import gaps_table, remedies_table
 from capi_assets.coverage.visit_retention import VisitRetention
 from capi_assets.hours import HOUR, floor_hour

@@ -22,11 +22,12 @@ from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.contracts.meta_stats import MetaStats
 from capi_assets.contracts.quarantine import Quarantine
-from capi_assets.coverage.flags import CoveragePolicy, flag_hours
+from capi_assets.coverage.flags import flag_hours
 from capi_assets.coverage.gap_history import GapHistory, gap_histories
 from capi_assets.coverage.late_orders import late_causes, late_events, late_orders
 from capi_assets.coverage.match_key_shares import match_key_counts
 from capi_assets.coverage.outcomes import losses
+from capi_assets.coverage.policy import CoveragePolicy
 from capi_assets.coverage.stored_health import NEIGHBOURS
 from capi_assets.delivery.ledger.schema import ATTEMPT
 from capi_assets.delivery.reasons import PAYLOAD_CHANGED

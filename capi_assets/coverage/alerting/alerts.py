@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from capi_assets.coverage.alerting.alert_state import AlertState, OpenGap
-from capi_assets.coverage.flags import ERROR, WARN
 from capi_assets.coverage.gaps import Gap, merged
+from capi_assets.coverage.policy import ERROR, WARN
 from capi_assets.delivery.causes import Cause
 from capi_assets.hours import HOUR
 

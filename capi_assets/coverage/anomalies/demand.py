@@ -34,9 +34,9 @@ MAX_RATIO = 1.25
 """Visits beyond this are a surge, and suggest no further orders by themselves: "bots" are six times
 the visits and sell nothing. What the surge has sold so far, they suggest."""
 
-_SURGE_ORDERS = 10.0
-"""Orders that the surge's visits would usually have brought, before its own conversion is
-believed."""
+_SURGE_SPREAD = 0.1
+"""What a surge's conversion may fall by, beside two standard errors of the orders it has sold: the
+first hours of a sale convert best."""
 
 
 def visits_are_informative(expected: Floats) -> Flags:
@@ -73,10 +73,11 @@ def demand(
     """
     share = ratio(seen[..., VISITS], expected[..., VISITS])
     sold, promised = surge
-    conversion = np.minimum(1.0, ratio(sold, promised))
+    certain = (1.0 - _SURGE_SPREAD) * sold - 2.0 * np.sqrt(sold)
+    conversion = np.clip(ratio(certain, promised), 0.0, 1.0)
     # Far beyond it, not even that much more: those visits are no customers.
     surging = np.where(share < MAX_RATIO**2, MAX_RATIO, 1.0)
-    surging = np.where(promised >= _SURGE_ORDERS, np.maximum(surging, share * conversion), surging)
+    surging = np.maximum(surging, share * conversion)
     suggested = np.where(share >= _NORMAL_SHARE, share, share**3 / _NORMAL_SHARE**2)
     suggested = np.where(share > MAX_RATIO, surging, suggested)
     suggested = np.where(share < _LOW_TRAFFIC_SHARE * np.minimum(level, 1.0), 0.0, suggested)

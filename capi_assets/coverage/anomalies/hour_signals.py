@@ -10,13 +10,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from capi_assets.coverage.anomalies.anomaly import Stream
 from capi_assets.coverage.anomalies.count_models import Flags, Floats, Positions
 from capi_assets.hours import HOUR
 
@@ -26,28 +27,6 @@ HISTORY = (
     *("matched_eligible", "match_keys", "action_sources", "value_orders", "value_withheld"),
 )
 """Columns of `attribution_health` that detection reads."""
-
-
-class Stream(NamedTuple):
-    """Orders that come the same way. What is "" is not told apart: `Stream()` is the whole shop."""
-
-    dataset_id: str = ""
-    event_name: str = ""
-    action_source: str = ""
-
-    @property
-    def parent(self) -> Stream:
-        """The stream that this one is part of."""
-        if self.action_source:
-            return self._replace(action_source="")
-        return self._replace(event_name="") if self.event_name else Stream()
-
-    @property
-    def label(self) -> str:
-        """`Purchase of dataset 123 (physical_store)`."""
-        dataset = f"dataset {self.dataset_id}"
-        name = f"{self.event_name} of {dataset}" if self.event_name else dataset
-        return f"{name} ({self.action_source})" if self.action_source else name
 
 
 VISITS, CLICKS, ORDERS, SENDABLE, MATCHED, KEYED = range(6)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from capi_assets.coverage.anomalies.anomaly import Anomaly, Interval
-from capi_assets.coverage.anomalies.hour_signals import Stream
+from capi_assets.coverage.anomalies.anomaly import Anomaly, Interval, Stream
 from capi_assets.delivery.causes import Cause
 
 _EXPLAINED_SHARE = 0.8

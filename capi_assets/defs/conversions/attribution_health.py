@@ -13,13 +13,15 @@ from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema, conform
 from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.contracts.visits import Visits
-from capi_assets.coverage.flags import ERROR, is_inconclusive
+from capi_assets.coverage.flags import is_inconclusive
 from capi_assets.coverage.gap_text import gaps_sentence, hour_sentence
-from capi_assets.coverage.gaps import Gap, gap_of_hour
+from capi_assets.coverage.gaps import Gap, gaps_of_hour
 from capi_assets.coverage.links import backfill_link
+from capi_assets.coverage.policy import ERROR
 from capi_assets.coverage.signals import signals
 from capi_assets.coverage.stored_health import find_gaps, flags_of
 from capi_assets.coverage.tables import (
+    comparisons_table,
     event_table,
     gaps_table,
     remedies_table,
@@ -149,15 +151,18 @@ def _hour_metadata(row: Mapping[str, Any], health: pa.Table, ui_url: str | None)
         metadata["coverage"] = round(row["coverage"], 4)
     if row["flagged"]:
         metadata["cause"] = row["cause"]
-        if row["evidence"]:
-            metadata["evidence"] = row["evidence"]
+        found = gaps_of_hour(row)
+        if evidence := "; ".join(gap.evidence for gap in found if gap.evidence):
+            metadata["evidence"] = evidence
+        if any(gap.comparisons for gap in found):
+            metadata |= table_metadata("expected", comparisons_table(found))
         metadata["missing_orders"] = row["missing"] or 0
         if row["first_deadline"]:
             metadata["first_deadline"] = dg.MetadataValue.timestamp(row["first_deadline"])
-        if row["visits_until"]:
-            metadata["visits_until"] = dg.MetadataValue.timestamp(row["visits_until"])
+        if visits := min((gap.visits_until for gap in found if gap.visits_until), default=None):
+            metadata["visits_until"] = dg.MetadataValue.timestamp(visits)
         link = backfill_link(ui_url, [hour_key(row["hour"])])
-        if link and not gap_of_hour(row).as_stored:
+        if link and not any(gap.as_stored for gap in found):
             metadata["backfill"] = dg.MetadataValue.url(link)
     return metadata
 
