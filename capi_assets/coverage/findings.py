@@ -117,7 +117,7 @@ class Findings:
             if self._is_low(whole) and self._is_enough(hour, cause, cost, ()):
                 found[cause] = ()
                 continue
-            low = tuple(s for s in sorted(totals.streams) if self._lost_of_stream(hour, s, cause))
+            low = tuple(s for s in self._parts(hour) if self._lost_of_stream(hour, s, cause))
             if low:
                 found[cause] = low
         return found
@@ -141,6 +141,14 @@ class Findings:
                 return more
         return cost >= self.policy.min_missing_data or self._day_is_bad(hour, streams, None)
 
+    def _parts(self, hour: datetime) -> list[Stream]:
+        """The event names of the hour, if the day up to it has more than one."""
+        day = {s for t in self._day(hour) for s in t.streams}
+        return sorted(self.hours[hour].streams) if len(day) > 1 else []
+
+    def _day(self, hour: datetime) -> list[HourTotals]:
+        return [t for i in range(_DAY) if (t := self.hours.get(hour - i * HOUR))]
+
     def _lost_of_stream(self, hour: datetime, stream: Stream, cause: Cause) -> bool:
         """Whether an event name loses enough to a cause, in this hour and in the day up to it.
 
@@ -155,7 +163,7 @@ class Findings:
     def _day_is_bad(self, hour: datetime, streams: tuple[Stream, ...], cause: Cause | None) -> bool:
         """Whether the 24 hours that end with this one lost enough orders to a cause (None: to
         faulty rows)."""
-        day = [t for i in range(_DAY) if (t := self.hours.get(hour - i * HOUR))]
+        day = self._day(hour)
         lost = sum(
             n
             for t in day

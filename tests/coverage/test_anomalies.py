@@ -74,9 +74,9 @@ def test_a_shop_that_sells_nothing_and_is_hardly_visited_is_not_flagged() -> Non
     assert causes(weeks(5, during(NOON, 3, visits=360, orders=0))) == {}
 
 
-def test_no_visits_and_no_orders_are_an_outage() -> None:
+def test_no_visits_and_no_orders_are_a_landing_that_stopped() -> None:
     found = flagged(weeks(5, during(NOON, 1, visits=0, orders=0)))
-    assert [row["cause"] for row in found.values()] == ["orders_missing"]
+    assert [row["cause"] for row in found.values()] == ["landing_stopped"]
 
 
 def test_a_slow_night_is_no_outage() -> None:

@@ -259,14 +259,14 @@ def test_withheld_orders_are_counted_by_reason() -> None:
     assert (row["withheld_reasons"], row["withheld"]) == (expected, 5)
 
 
-def test_orders_that_can_be_sent_are_counted_by_action_source() -> None:
+def test_orders_whose_source_could_be_read_are_counted_by_action_source() -> None:
     books = changed(OrderRecords().order(times=3), *[{"action_source": "website"}] * 3)
     changed(books.order(status="withheld", verdict="withheld"), {"action_source": "app"})
     changed(books.order(), {"action_source": "physical_store"})
     sources = only(
         books.quarantine(dataset_id="d1", event_name="Purchase", currency="EUR").health()
     )
-    assert sources["action_sources"] == '{"physical_store":1,"website":3}'
+    assert sources["action_sources"] == '{"app":1,"physical_store":1,"website":3}'
 
 
 def test_the_median_value_is_of_orders_that_have_one_and_the_others_are_counted() -> None:

@@ -61,6 +61,7 @@ def demand(
     level: Floats,
     surge: tuple[Floats, Floats],
     rest: tuple[Floats, Floats],
+    otherwise: float,
 ) -> Floats:
     """The share of the usual orders that windows promise.
 
@@ -70,11 +71,12 @@ def demand(
         surge: orders in hours of the surge in the day before the window, seen and as many as its
             visits would usually have brought.
         rest: orders of the other streams in the window, seen and expected.
+        otherwise: the share where neither visits nor the other streams can tell.
     """
     share = ratio(seen[..., VISITS], expected[..., VISITS])
     sold, promised = surge
     certain = (1.0 - _SURGE_SPREAD) * sold - 2.0 * np.sqrt(sold)
-    conversion = np.clip(ratio(certain, promised), 0.0, 1.0)
+    conversion = np.clip(ratio(certain, promised, 0.0), 0.0, 1.0)
     # Far beyond it, not even that much more: those visits are no customers.
     surging = np.where(share < MAX_RATIO**2, MAX_RATIO, 1.0)
     surging = np.maximum(surging, share * conversion)
@@ -85,6 +87,6 @@ def demand(
     of_rest = np.where(
         others_expected >= MIN_EXPECTED_REST,
         np.minimum(1.0, ratio(others, others_expected)),
-        WORST_NORMAL_SHARE,
+        otherwise,
     )
     return np.where(visits_are_informative(expected), suggested, of_rest)

@@ -24,6 +24,7 @@ from capi_assets.coverage.anomalies import count_models
 from capi_assets.coverage.anomalies.count_models import DAY, WEEK, WEEKS, Flags, Floats, Positions
 from capi_assets.coverage.anomalies.demand import (
     MAX_RATIO,
+    WORST_NORMAL_SHARE,
     demand,
     ratio,
     visits_are_informative,
@@ -179,7 +180,11 @@ class Expectations:
         )
 
     def demand(
-        self, streams: Positions | int, ends: Positions | int, hours: Positions | int
+        self,
+        streams: Positions | int,
+        ends: Positions | int,
+        hours: Positions | int,
+        otherwise: float = WORST_NORMAL_SHARE,
     ) -> Floats:
         """The share of the usual orders that the windows' visits suggest, see `demand`."""
         seen, expected = self.totals(streams, ends, hours)
@@ -200,7 +205,7 @@ class Expectations:
             whole.seen[..., ORDERS] - seen[..., ORDERS],
             whole.expected[..., ORDERS] - expected[..., ORDERS],
         )
-        return demand(seen, expected, level, surge, rest)
+        return demand(seen, expected, level, surge, rest, otherwise)
 
     def count_overdispersion(self, stream: int, at: int, hours: int) -> float:
         """How much the orders of such windows vary around the number that their visits suggest."""
@@ -209,7 +214,7 @@ class Expectations:
         if key not in self._overdispersion:
             ends = self._past(stream, at, hours)
             seen, expected = self.totals(stream, ends, hours)
-            mean = expected[:, ORDERS] * self.demand(stream, ends, hours)
+            mean = expected[:, ORDERS] * self.demand(stream, ends, hours, otherwise=1.0)
             squares = (seen[:, ORDERS] - mean) ** 2
             use = mean >= _MIN_MEAN_COUNT
             found = _fit("count", _MIN_RESIDUALS, squares[use], mean[use], (mean**2)[use])

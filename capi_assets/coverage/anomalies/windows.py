@@ -77,7 +77,8 @@ def hour_windows(signals: HourSignals, model: Expectations, at: int) -> HourWind
 
 def _same_as_parent(signals: HourSignals, active: Flags) -> Flags:
     """Streams without a sibling: what there is to say about them is said of their parent."""
-    siblings = Counter(s.parent for s, had in zip(signals.streams, active, strict=True) if had)
+    parts = zip(signals.streams[1:], active[1:], strict=True)
+    siblings = Counter(stream.parent for stream, had in parts if had)
     return np.array([siblings[stream.parent] < 2 for stream in signals.streams])
 
 
