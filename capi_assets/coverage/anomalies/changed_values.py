@@ -10,11 +10,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from capi_assets.coverage.anomalies.anomaly import Anomaly, Comparison, Interval
-from capi_assets.coverage.anomalies.count_models import DAY, Flags, Floats, Positions
+from capi_assets.coverage.anomalies.count_models import DAY, WEEK, Flags, Floats, Positions
 from capi_assets.coverage.anomalies.raised_shares import (
     MEMORY,
     MIN_HOURS,
     MIN_ORDERS,
+    RECOVERY_LOG_RATIO,
     WINDOWS,
     Raised,
     accept_lasting,
@@ -50,7 +51,7 @@ def changed_values(hours: StreamHours) -> Iterator[tuple[int, Anomaly]]:
     total, weighted = running(orders), running(np.nan_to_num(logs) * orders)
     for day in range(len(hours.known) // DAY):
         first = day * DAY
-        accept_lasting(good, hours.known, orders > 0, first)
+        accept_lasting(good, hours.known, orders > 0, first, WEEK)
         usual, scatter = _usual(logs, orders, good, first)
         ends = np.arange(first + 1, first + DAY + 1)
         today = slice(first, first + DAY)
@@ -63,11 +64,15 @@ def changed_values(hours: StreamHours) -> Iterator[tuple[int, Anomaly]]:
                 spread = np.maximum(_MIN_SPREAD, scatter[:, None] / np.sqrt(of))
             changed = judged & (of >= _MIN_WINDOW_ORDERS)
             changed &= np.abs(moved) > np.maximum(np.log(_MIN_FACTOR), _SPREADS * spread)
-            # The hour itself must be like the window, or it is over.
-            changed &= (logs[:, today] - usual[:, None]) * np.sign(moved) > np.abs(moved) / 2.0
+            # The hour itself must differ in the same direction.
+            changed &= (logs[:, today] - usual[:, None]) * np.sign(moved) > 0
             judged &= ~changed
             for row, hour in np.argwhere(changed):
                 at = int(first + hour)
+                since = slice(max(at + 1 - window, 0), at + 1)
+                own = np.nan_to_num(logs[row, since]) - usual[row]
+                if _is_over(own, orders[row, since], max(_MIN_SPREAD, scatter[row])):
+                    continue
                 good[row, at] = False
                 learned = _same_hours(at)
                 yield (
@@ -96,6 +101,17 @@ def _usual(logs: Floats, orders: Floats, good: Flags, first: int) -> tuple[Float
         usual[row] = np.median(values)
         scatter[row] = 1.4826 * np.median(np.abs(values - usual[row]) * np.sqrt(of))
     return usual, scatter
+
+
+def _is_over(moved: Floats, orders: Floats, scatter: float) -> bool:
+    """Whether the latest hours of a window are more likely usual than like those before them."""
+    of, total = running(orders[None, ::-1])[0], running((moved * orders)[None, ::-1])[0]
+    latest, latest_of = total[1:-1], of[1:-1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        before = (total[-1] - latest) / (of[-1] - latest_of)
+    # The log-likelihood ratio of a mean of 0 and one of `before`, both with the same scatter.
+    ratio = before * (latest_of * before / 2.0 - latest) / scatter**2
+    return bool(np.any(ratio > RECOVERY_LOG_RATIO))
 
 
 def _changed_value(
@@ -158,7 +174,7 @@ def changed_currencies(hours: StreamHours) -> Iterator[tuple[int, Anomaly]]:
             totals,
             hours.known,
             least=least,
-            becomes_usual=True,
+            accepted_after=WEEK,
             confirm=lambda row, window, _: not gone or not orders[row, window].any(),  # noqa: B023
         )
         for one in raised:

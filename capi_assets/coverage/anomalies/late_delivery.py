@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from capi_assets.coverage.anomalies.anomaly import Anomaly, Comparison, Interval
-from capi_assets.coverage.anomalies.count_models import DAY
+from capi_assets.coverage.anomalies.count_models import DAY, WEEK
 from capi_assets.coverage.anomalies.raised_shares import (
     MEMORY,
     MIN_HOURS,
@@ -40,7 +40,7 @@ def late_deliveries(hours: StreamHours, threshold: float) -> Iterator[tuple[int,
     good = counted.copy()
     for day in range(len(hours.known) // DAY):
         first = day * DAY
-        accept_lasting(good, hours.known, counted, first)
+        accept_lasting(good, hours.known, counted, first, WEEK)
         past = slice(max(first - MEMORY, 0), first)
         for row in range(len(minutes)):
             learned = np.flatnonzero(good[row, past]) + past.start

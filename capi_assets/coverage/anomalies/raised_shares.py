@@ -35,10 +35,14 @@ _CORRELATION, _PRIOR_CORRELATION = 0.005, 0.03
 _MIN_RESIDUALS, _MIN_VARIANCE = 48, 2.0  # as in expectations.py
 _CERTAIN_SHARE = 0.98
 """A share under the fault is kept off 1, where one good order would decide the likelihood ratio."""
-_RECOVERY_LOG_RATIO = 1.0
+RECOVERY_LOG_RATIO = 1.0
 """Log-likelihood ratio from which the latest hours are back to usual, as in refusal_rate.py."""
-_LASTING = 0.8
-"""A week of which so many hours with orders were raised has become usual, where it may."""
+_LASTING = 1 / 3
+"""Of a day's hours with orders: more are raised while a change lasts, even in a small shop, and
+fewer on a day on which it begins or ends late."""
+ACCEPTED_AFTER = 4 * WEEK
+"""Hours: nothing is sent without consent, and copies are money, so nothing may hide them soon. A
+person who has left them alone for four weeks has accepted them; Meta takes those orders no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,24 +85,23 @@ def raised_shares(
     known: Flags,
     *,
     least: float,
-    becomes_usual: bool = False,
+    accepted_after: int = ACCEPTED_AFTER,
     confirm: Confirm = lambda row, window, excess: True,
 ) -> Iterator[Raised]:
     """The hours in which `hits` of `trials` (a row per series, from midnight UTC on) are far above
     usual, by at least the share `least`, day by day.
 
-    A raised hour is not learned from. With `becomes_usual` a change that lasts a week is; without,
-    it is flagged until the five weeks that are remembered hold too few hours from before.
+    A raised hour is not learned from; a change that lasts for `accepted_after` hours is.
     """
-    hits, trials = np.where(known, hits, 0.0), np.where(known, trials, 0.0)
+    trials = np.where(known, trials, 0.0)
+    hits = np.minimum(hits, trials)
     rows, size = hits.shape
     good = np.tile(known, (rows, 1))
     past = _Past(*(np.zeros((rows, size + 1)) for _ in range(3)))
     limit = SIGNIFICANCE / max(rows, 1)
     for day in range(size // DAY):
         first = day * DAY
-        if becomes_usual:
-            accept_lasting(good, known, trials > 0, first)
+        accept_lasting(good, known, trials > 0, first, accepted_after)
         usual, weight = _usual(hits, trials, good, first)
         today = slice(first, first + DAY)
         judged = ~np.isnan(usual) & known[today]
@@ -159,14 +162,18 @@ def running(values: Floats) -> Floats:
     return totals
 
 
-def accept_lasting(good: Flags, known: Flags, active: Flags, first: int) -> None:
-    """Learns again from the last week alone where most of its hours were raised."""
-    week = slice(max(first - WEEK, 0), first)
-    of = (known[week] & active[:, week]).sum(axis=1)
-    raised = (known[week] & active[:, week] & ~good[:, week]).sum(axis=1)
-    for row in np.flatnonzero((raised >= _LASTING * of) & (of > 0) & (first >= WEEK)):
-        good[row, : week.start] = False
-        good[row, week] = known[week]
+def accept_lasting(good: Flags, known: Flags, active: Flags, first: int, after: int) -> None:
+    """Learns again, from the last week alone, in rows where every day of the last `after` hours had
+    orders that were not as usual. `active` are the hours with orders, `good` those as usual."""
+    if first < after:
+        return
+    period = slice(first - after, first)
+    of = (active & known)[:, period].reshape(len(good), -1, DAY)
+    raised = (of & ~good[:, period].reshape(of.shape)).sum(axis=2)
+    lasting = (raised >= _LASTING * of.sum(axis=2)).all(axis=1) & raised.any(axis=1)
+    for row in np.flatnonzero(lasting):
+        good[row, : first - WEEK] = False
+        good[row, first - WEEK : first] = (active & known)[row, first - WEEK : first]
 
 
 def _usual(hits: Floats, trials: Floats, good: Flags, first: int) -> tuple[Floats, Floats]:
@@ -238,7 +245,7 @@ class _Window:
             raised = np.clip((self.hits - latest) / (self.trials - of), usual, _CERTAIN_SHARE)
             ratio = latest * np.log(usual / raised)
             ratio += (of - latest) * np.log((1.0 - usual) / (1.0 - raised))
-        return bool(np.any(ratio > _RECOVERY_LOG_RATIO))
+        return bool(np.any(ratio > RECOVERY_LOG_RATIO))
 
 
 def _correlation(past: _Past, good: Flags, row: int, first: int, hours: int) -> float:

@@ -17,8 +17,14 @@ import pyarrow as pa
 
 from capi_assets.coverage.anomalies.anomaly import Anomaly, Comparison, Interval
 from capi_assets.coverage.anomalies.changed_values import changed_currencies, changed_values
+from capi_assets.coverage.anomalies.count_models import WEEK
 from capi_assets.coverage.anomalies.late_delivery import late_deliveries
-from capi_assets.coverage.anomalies.raised_shares import MEMORY, Raised, raised_shares
+from capi_assets.coverage.anomalies.raised_shares import (
+    ACCEPTED_AFTER,
+    MEMORY,
+    Raised,
+    raised_shares,
+)
 from capi_assets.coverage.anomalies.stream_hours import Demand, StreamHours, stream_hours
 from capi_assets.coverage.formatting import count, percent
 from capi_assets.delivery.causes import Cause
@@ -59,7 +65,7 @@ class _Signal:
     what: str
     confirm: Callable[[Demand, int, slice, float], bool] = lambda *_: True
     least: float = _LEAST_ODD
-    becomes_usual: bool = False
+    accepted_after: int = ACCEPTED_AFTER
 
 
 _SIGNALS = (
@@ -78,7 +84,7 @@ _SIGNALS = (
     _Signal(
         *("zero_value", "sendable", Cause.VALUE_CHANGED, "share of orders without a value"),
         what="have no value",
-        becomes_usual=True,
+        accepted_after=WEEK,
     ),
     _Signal(
         *("shared_event_id", "sendable", Cause.PAYLOAD, "share of orders that share an event_id"),
@@ -101,10 +107,9 @@ def unusual_orders(
 
     Returns:
         At most one anomaly per hour and cause but `value_changed`, which may have several reasons.
-        Orders withheld for consent or status are compared with usual demand: a change of either
-        stays flagged for as long as earlier hours are remembered, at most five weeks, and is then
-        accepted. A new value, currency or delay is usual after a week. Adding later hours changes
-        no result. Hours that a former version wrote, and the first five days, have none.
+        Orders withheld for consent or status are compared with usual demand. A new value, currency
+        or delay is usual after a week, everything else is accepted after four. Adding later hours
+        changes no result. Hours that a former version wrote, and the first five days, have none.
     """
     hours = stream_hours(tables, last)
     anomalies: defaultdict[datetime, list[Anomaly]] = defaultdict(list)
@@ -130,7 +135,7 @@ def _of_signal(
         trials,
         hours.known,
         least=max(signal.least, 1.0 - threshold) if costs else signal.least,
-        becomes_usual=signal.becomes_usual,
+        accepted_after=signal.accepted_after,
         confirm=lambda row, window, excess: signal.confirm(demand, row, window, excess),
     ):
         raised[one.at][one.row] = one
