@@ -7,22 +7,27 @@ gaps.py joins consecutive findings into gaps; waterfall.py computes an hour's nu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
 
 from capi_assets.contracts.base import UTC_MICROSECONDS
+from capi_assets.coverage.anomalies import hour_signals
 from capi_assets.coverage.anomalies.anomaly import Anomaly
 from capi_assets.coverage.anomalies.detect import detect_anomalies
-from capi_assets.coverage.anomalies.hour_signals import hour_signals
 from capi_assets.coverage.anomalies.missing_visits import HourOfVisits, missing_visits
+from capi_assets.coverage.anomalies.stream_hours import STREAM_HISTORY
+from capi_assets.coverage.anomalies.unusual_shares import unusual_orders
 from capi_assets.coverage.findings import FINDING, MONEY, Findings, not_materialized
 from capi_assets.coverage.hour_totals import HourTotals, Totals, hour_totals, window_end
 from capi_assets.coverage.policy import ERROR, WARN, CoveragePolicy
 from capi_assets.delivery.causes import Cause
 from capi_assets.hours import HOUR, floor_hour
+
+HISTORY = tuple(dict.fromkeys((*hour_signals.HISTORY, *STREAM_HISTORY)))
+"""Columns of `attribution_health` that earlier hours need."""
 
 FLAGS = pa.schema(
     {
@@ -55,7 +60,7 @@ def flag_hours(
         now: the time of evaluation, timezone-aware.
         expected_hours: hours that should be in `health`. Those that are not are flagged as
             `not_materialized`, with unknown (null) counts.
-        history: earlier hours (columns `hour_signals.HISTORY`) to learn what is usual; five weeks
+        history: earlier hours (columns `flags.HISTORY`) to learn what is usual; five weeks
             are enough. They get no rows. Each hour of `health` also learns from those before it.
 
     Returns:
@@ -84,11 +89,13 @@ def flag_hours(
     """
     settled = now - HOUR - policy.settle - policy.grace
     tables = [health] if history is None else [history, health]
-    signals = hour_signals(tables, settled)
+    signals = hour_signals.hour_signals(tables, settled)
     hours = hour_totals(health, now)
-    anomalies: dict[datetime, Sequence[Anomaly]] = dict(_silent(hours))
+    anomalies = _silent(hours)
     if signals:
         anomalies |= detect_anomalies(signals, policy.threshold)
+    for hour, unusual in unusual_orders(tables, settled, policy.threshold).items():
+        anomalies[hour] = [*anomalies.get(hour, ()), *unusual]
     findings = Findings(hours, anomalies, signals, policy, now)
     rows = []
     for hour, totals in hours.items():
@@ -141,7 +148,7 @@ def is_inconclusive(row: Mapping[str, Any]) -> bool:
     return bool(row["judged"] and not row["flagged"] and lost_most)
 
 
-def _silent(hours: Mapping[datetime, HourTotals]) -> dict[datetime, Sequence[Anomaly]]:
+def _silent(hours: Mapping[datetime, HourTotals]) -> dict[datetime, list[Anomaly]]:
     """Missing visits, found by comparison with the hours around them; needs no history."""
     wholes = {hour: totals.whole for hour, totals in hours.items()}
     found = missing_visits(

@@ -10,8 +10,7 @@ import pyarrow as pa
 
 from capi_assets.contracts.attribution_health import AttributionHealth
 from capi_assets.contracts.base import arrow_schema
-from capi_assets.coverage.anomalies.hour_signals import HISTORY
-from capi_assets.coverage.flags import flag_hours
+from capi_assets.coverage.flags import HISTORY, flag_hours
 from capi_assets.coverage.gaps import Gap, gaps
 from capi_assets.coverage.policy import CoveragePolicy
 from capi_assets.hours import HOUR, floor_hour, hour_range, hours_between

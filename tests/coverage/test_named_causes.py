@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from capi_assets.coverage.anomalies.anomaly import Anomaly
+from capi_assets.coverage.anomalies.anomaly import Anomaly, Stream
 from capi_assets.coverage.anomalies.hour_signals import HourSignals
 from capi_assets.coverage.anomalies.named import name_causes
 from capi_assets.delivery.causes import Cause
@@ -33,9 +33,11 @@ def shop(
     rng = np.random.default_rng(seed)
     counts = rng.poisson(rhythm(20)).astype(float) if orders is None else orders
     seen = rng.poisson(rhythm(600)).astype(float) if visits is None else visits
+    nothing = counts[None] * 0
+    signals = np.stack([seen, seen, counts, counts, np.round(0.8 * counts), counts])
     return HourSignals(
-        START, visits=seen, orders=counts, eligible=counts, delivered=counts,
-        refused=counts * 0, sendable=counts, matched=np.round(0.8 * counts), keys={},
+        START, (Stream(),), signals[None], keys={}, eligible=counts[None], delivered=counts[None],
+        refused=nothing, value={}, unassigned=nothing, above=np.zeros(1, dtype=np.intp),
     )  # fmt: skip
 
 

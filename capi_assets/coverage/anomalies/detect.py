@@ -26,6 +26,7 @@ from capi_assets.coverage.anomalies.lost_keys import (
     visits_missing,
 )
 from capi_assets.coverage.anomalies.missing_orders import missing_orders
+from capi_assets.coverage.anomalies.named import name_causes
 from capi_assets.coverage.anomalies.stream_findings import told_once
 from capi_assets.coverage.anomalies.windows import HourWindows, hour_windows
 from capi_assets.delivery.causes import Cause
@@ -54,7 +55,7 @@ def detect_anomalies(signals: HourSignals, threshold: float) -> dict[datetime, l
     good = signals.known & ~(coverage < threshold)
     anomalous = np.zeros((len(signals.streams), len(signals)), dtype=bool)
     lacked_visits = np.zeros(len(signals), dtype=bool)
-    found: dict[datetime, list[Anomaly]] = {}
+    found: dict[int, Mapping[int, Anomaly]] = {}
     for at in map(int, np.flatnonzero(signals.known)):
         anomalies: Mapping[int, Anomaly] = {}
         if model.expect(at):
@@ -63,11 +64,17 @@ def detect_anomalies(signals: HourSignals, threshold: float) -> dict[datetime, l
         if anomalies:
             lacked_visits[at] = 0 in anomalies and anomalies[0].cause in _LACK_VISITS
             anomalous[list(anomalies), at] = True
-            found[signals.hour(at)] = told_once(signals.streams, anomalies)
+            found[at] = anomalies
         model.learn(at, bool(good[at]), anomalies)
         if at % DAY == 0 and at >= 2 * WEEK:
             _restart_after_change(model, at, anomalous)
-    return found
+    whole = {at: anomalies[0] for at, anomalies in found.items() if 0 in anomalies}
+    for at, anomaly in name_causes(whole, signals).items():
+        if anomaly.cause is not whole[at].cause:
+            found[at] = {0: anomaly}  # which explains what its streams found
+    return {
+        signals.hour(at): told_once(signals.streams, anomalies) for at, anomalies in found.items()
+    }
 
 
 def _evaluate(hour: HourWindows, lacked_visits: bool) -> dict[int, Anomaly]:

@@ -15,8 +15,8 @@ import numpy as np
 from capi_assets.coverage.anomalies import count_models
 from capi_assets.coverage.anomalies.anomaly import Anomaly, Comparison, Interval
 from capi_assets.coverage.anomalies.count_models import DAY, Floats
-from capi_assets.coverage.anomalies.expectations import MIN_EXPECTED_VISITS
-from capi_assets.coverage.anomalies.hour_signals import HourSignals
+from capi_assets.coverage.anomalies.demand import MIN_EXPECTED_VISITS
+from capi_assets.coverage.anomalies.hour_signals import ORDERS, VISITS, HourSignals
 from capi_assets.coverage.formatting import count
 from capi_assets.delivery.causes import Cause
 
@@ -42,9 +42,12 @@ day."""
 
 
 def name_causes(anomalies: Mapping[int, Anomaly], signals: HourSignals) -> dict[int, Anomaly]:
-    """`anomalies` by position in `signals`, with the cause `time_shift` or `landing_stopped` where
-    the hours up to each one say so. Numbers of orders are kept; adding later hours changes nothing.
+    """The whole shop's `anomalies` by position in `signals`, with the cause `time_shift` or
+    `landing_stopped` where the hours up to each one say so. Numbers of orders are kept; adding
+    later hours changes nothing.
     """
+    if not anomalies:
+        return {}
     learnable = signals.known.copy()
     learnable[list(anomalies)] = False
     usual = _usual(signals, learnable)
@@ -68,11 +71,11 @@ def name_causes(anomalies: Mapping[int, Anomaly], signals: HourSignals) -> dict[
 
 def _usual(signals: HourSignals, learnable: count_models.Flags) -> Floats:
     """Visits and orders that each hour usually has, from the hours before it; NaN: not known."""
-    seen = np.vstack([signals.visits, signals.orders])
+    seen = signals.counts[0, [VISITS, ORDERS]]
     usual = np.full((2, len(signals) + _MAX_SHIFT), np.nan)
     known = np.concatenate((learnable, np.zeros(_MAX_SHIFT, dtype=bool)))
     for at in range(usual.shape[1]):
-        compared = count_models.same_hours(at, 0, known)
+        compared = count_models.same_hours(at, known)
         if len(compared):
             usual[:, at] = count_models.location(seen[:, compared])
     return usual
@@ -83,7 +86,7 @@ def _stopped(anomalies: Mapping[int, Anomaly], signals: HourSignals, usual: Floa
     follow, however few are usual in them."""
     stopped: set[int] = set()
     for at in sorted(anomalies):
-        seen = np.array([signals.visits[at], signals.orders[at]])
+        seen = signals.counts[0, [VISITS, ORDERS], at]
         expected = usual[:, at]
         clear = expected[0] >= MIN_EXPECTED_VISITS and expected[1] >= 1.0
         if (clear and np.all(seen <= _STOPPED * expected)) or (
@@ -94,7 +97,7 @@ def _stopped(anomalies: Mapping[int, Anomaly], signals: HourSignals, usual: Floa
 
 
 def _landing_stopped(anomaly: Anomaly, usual: Floats, signals: HourSignals, at: int) -> Anomaly:
-    visits, orders = signals.visits[at], signals.orders[at]
+    visits, orders = signals.counts[0, [VISITS, ORDERS], at]
     return replace(
         anomaly,
         cause=Cause.LANDING_STOPPED,
@@ -121,15 +124,16 @@ def _shift(at: int, signals: HourSignals, usual: Floats) -> tuple[int, int, floa
 
     Orders dated early leave the latest hours empty, since their time has not come.
     """
+    visits, all_orders = signals.counts[0, [VISITS, ORDERS]]
     empty = 0
-    while empty < min(_MAX_SHIFT, at) and signals.orders[at - empty] == 0:
+    while empty < min(_MAX_SHIFT, at) and all_orders[at - empty] == 0:
         empty += 1
     ends = {at + 1 - empty: range(-empty, 1 - empty), at + 1: range(-_MAX_SHIFT, _MAX_SHIFT + 1)}
     clearest, found = _LOG_RATIO, None
     for hours in _WINDOWS:
         for end in sorted(ends):
             window = slice(end - hours, end)
-            orders = signals.orders[window]
+            orders = all_orders[window]
             if window.start < _MAX_SHIFT or not orders.sum() >= _MIN_ORDERS:
                 continue
             shortage = _fit_of_shortage(orders, usual[1, window])
@@ -141,8 +145,8 @@ def _shift(at: int, signals: HourSignals, usual: Floats) -> tuple[int, int, floa
                     and ratio > clearest
                     and abs(orders.sum() / usual[1, shifted].sum() - 1.0) <= _SAME_TOTAL
                     # At a change of clocks visits move as well.
-                    and _fit(signals.visits[window], usual[0, window])
-                    > _fit(signals.visits[window], usual[0, shifted])
+                    and _fit(visits[window], usual[0, window])
+                    > _fit(visits[window], usual[0, shifted])
                 ):
                     clearest, found = ratio, (shift, hours, float(orders.sum()))
     return found

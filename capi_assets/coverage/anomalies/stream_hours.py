@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from capi_assets.coverage.anomalies import count_models
 from capi_assets.coverage.anomalies.count_models import DAY, WEEK, WEEKS, Flags, Floats
-from capi_assets.coverage.anomalies.expectations import MIN_EXPECTED_VISITS
+from capi_assets.coverage.anomalies.demand import MIN_EXPECTED_VISITS
 from capi_assets.coverage.sql import duckdb_with, query
 from capi_assets.hours import HOUR
 

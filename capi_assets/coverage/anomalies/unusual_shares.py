@@ -15,7 +15,7 @@ from datetime import datetime
 import numpy as np
 import pyarrow as pa
 
-from capi_assets.coverage.anomalies.anomaly import Anomaly, Comparison, Interval
+from capi_assets.coverage.anomalies.anomaly import Anomaly, Comparison, Interval, Stream
 from capi_assets.coverage.anomalies.changed_values import changed_currencies, changed_values
 from capi_assets.coverage.anomalies.count_models import WEEK
 from capi_assets.coverage.anomalies.late_delivery import late_deliveries
@@ -171,7 +171,7 @@ def _anomaly(signal: _Signal, hours: StreamHours, concerned: list[Raised]) -> An
     return Anomaly(
         signal.cause,
         evidence,
-        streams=tuple((*name, "") for name in names) if len(streams) > 1 else (),
+        streams=tuple(Stream(*name) for name in names) if len(streams) > 1 else (),
         orders_affected=max(1, round(sum(one.excess.expected for one in concerned))),
         estimated_money=dict(money),
         comparisons=tuple(
