@@ -41,6 +41,7 @@ class Gap:
             or all visits, are already deleted.
         reasons: missing orders per reason, the most frequent first.
         evidence: further evidence for the cause, from the hour that lost most.
+        streams: labels of the streams concerned; empty if it is the whole shop.
     """
 
     id: str
@@ -64,6 +65,7 @@ class Gap:
     no_visits: int
     reasons: Mapping[str, int]
     evidence: str
+    streams: tuple[str, ...] = ()
 
     @property
     def hours(self) -> int:
@@ -213,6 +215,9 @@ def merged(parts: Sequence[Gap]) -> Gap:
         visits_until=min((g.visits_until for g in parts if g.visits_until), default=None),
         reasons=_ranked(gap.reasons for gap in parts),
         evidence=worst.evidence,
+        streams=tuple(sorted({name for gap in parts for name in gap.streams}))
+        if all(gap.streams for gap in parts)
+        else (),
         **sums,
     )
 

@@ -77,8 +77,8 @@ def gather(settings: Settings, hours: Sequence[datetime]) -> Report:
 
     The ledger is opened only if orders were late; a ledger that cannot be reached raises then.
     """
-    lake, policy = Lake(settings.lake), coverage_policy(settings)
     now = settings.now or datetime.now(UTC)
+    lake, policy = Lake(settings.lake), coverage_policy(settings, now)
     start, end = hour_range(hours)
     around = hours_between(start - NEIGHBOURS, end + NEIGHBOURS)
     health = lake.read("attribution_health", around, arrow_schema(AttributionHealth))
