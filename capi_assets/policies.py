@@ -12,7 +12,7 @@ parameters) when it is called: call it once per run, and a renewed token needs n
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,6 +24,7 @@ from capi_assets.coverage.alerting.channels import (
     JsonChannel,
     WebhookChannel,
 )
+from capi_assets.coverage.landing_delays import AT_ONCE, landing_delays
 from capi_assets.coverage.policy import CoveragePolicy
 from capi_assets.coverage.reconciliation.compare import Tolerance
 from capi_assets.coverage.visit_retention import VisitRetention
@@ -34,6 +35,7 @@ from capi_assets.eligibility import EventPolicy
 from capi_assets.ingest.hashing import HashPolicy
 from capi_assets.ingest.landing_folder import LandingFolder
 from capi_assets.ingest.sources import Source, SqlModel
+from capi_assets.lake import Lake
 from capi_assets.meta.graph.client import DatasetAccess
 from capi_assets.settings import Settings, environment, split, sql_parameters
 
@@ -68,12 +70,17 @@ def delivery_policy(settings: Settings) -> Policy:
     )
 
 
-def coverage_policy(settings: Settings) -> CoveragePolicy:
-    """When an hour is flagged."""
+def coverage_policy(settings: Settings, now: datetime | None = None) -> CoveragePolicy:
+    """When an hour is flagged; with `now`, after as long as its files usually take to land."""
+    delays = AT_ONCE
+    if now is not None:
+        sources = visits_source(settings), orders_source(settings)
+        delays = landing_delays(Lake(settings.lake), *sources, now)
     return CoveragePolicy(
         threshold=settings.coverage_threshold,
         settle=settings.settle,
         visits=VisitRetention(settings.lookback, timedelta(days=settings.retention_days)),
+        delays=delays,
     )
 
 

@@ -114,6 +114,9 @@ class Findings:
         for cause, cost in sorted(totals.costs().items()):
             if not (settled or cause.certain) or cause in found:
                 continue
+            # Orders that need their visit are not lost before its file usually lands.
+            if cause is Cause.MATCH_KEYS_LOST and not self.policy.visits_are_due(hour, self.now):
+                continue
             if self._is_low(whole) and self._is_enough(hour, cause, cost, ()):
                 found[cause] = ()
                 continue

@@ -87,11 +87,12 @@ def flag_hours(
     Example:
         `flag_hours(lake.read("attribution_health", hours, schema), CoveragePolicy(), now)`
     """
-    settled = now - HOUR - policy.settle - policy.grace
+    settled = now - HOUR - policy.wait()
     tables = [health] if history is None else [history, health]
     signals = hour_signals.hour_signals(tables, settled)
     hours = hour_totals(health, now)
     anomalies = _silent(hours)
+    anomalies = {h: a for h, a in anomalies.items() if policy.visits_are_due(h, now)}
     if signals:
         anomalies |= detect_anomalies(signals, policy.threshold)
     for hour, unusual in unusual_orders(tables, settled, policy.threshold).items():

@@ -24,6 +24,7 @@ from capi_assets.coverage.formatting import (
 )
 from capi_assets.coverage.gap_text import estimated_text, visits_text
 from capi_assets.coverage.gaps import Gap, total_money
+from capi_assets.coverage.incidents import Incident
 from capi_assets.coverage.links import backfill_link, partition_ranges_text
 from capi_assets.coverage.outcomes import STAGES
 from capi_assets.delivery.backfill_plan import OUTLOOK_NAMES
@@ -140,15 +141,15 @@ def _recoverable_cells(rows: Sequence[Mapping[str, Any]], now: datetime) -> list
     return [format_amounts(money), deadline(min(ends), now) if ends else ""]
 
 
-def gaps_table(gaps: Sequence[Gap], now: datetime) -> Table:
-    """A row per gap, most urgent first: by the first deadline or deletion of visits, then by
-    missing orders."""
+def incidents_table(incidents: Sequence[Incident], now: datetime) -> Table:
+    """A row per incident with its causes in turn, most urgent first: by the first deadline or
+    deletion of visits, then by missing orders."""
     return Table(
         ["severity", "cause", "from", "hours", "orders", "money", "recoverable", "until"],
         [
             [
                 gap.severity.upper(),
-                str(gap.cause),
+                ", then ".join(turn.cause for turn in incident.causes),
                 format_utc(gap.first_hour),
                 gap.hours,
                 _orders_cell(gap),
@@ -156,7 +157,8 @@ def gaps_table(gaps: Sequence[Gap], now: datetime) -> Table:
                 _recoverable_cell(gap),
                 _until_cell(gap, now),
             ]
-            for gap in _most_urgent(gaps)
+            for incident in sorted(incidents, key=lambda incident: _urgency(incident.total))
+            for gap in (incident.total,)
         ],
     )
 
@@ -193,7 +195,7 @@ def remedies_table(gaps: Sequence[Gap], now: datetime, ui_url: str | None = None
     """What to do: a row per cause, with the partitions of its gaps, and a link to their backfill
     where `ui_url` is known."""
     by_cause: dict[str, list[Gap]] = defaultdict(list)
-    for gap in _most_urgent(gaps):
+    for gap in sorted(gaps, key=_urgency):
         by_cause[gap.headline].append(gap)
     links = ["backfill"] if ui_url else []
     rows: list[list[Cell]] = []
@@ -221,8 +223,8 @@ _VISITS_DELETED = (
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
-def _most_urgent(gaps: Sequence[Gap]) -> list[Gap]:
-    return sorted(gaps, key=lambda g: (g.clock or _NEVER, -g.orders, g.first_hour))
+def _urgency(gap: Gap) -> tuple[datetime, int, datetime]:
+    return gap.clock or _NEVER, -gap.orders, gap.first_hour
 
 
 def _orders_cell(gap: Gap) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from capi_assets.coverage.anomalies.anomaly import Anomaly, Comparison, Interval
+from capi_assets.coverage.anomalies.anomaly import Anomaly, Comparison, Interval, Stream
 from capi_assets.coverage.anomalies.count_models import DAY, WEEK, Flags, Floats, Positions
 from capi_assets.coverage.anomalies.raised_shares import (
     MEMORY,
@@ -132,7 +132,7 @@ def _changed_value(
         Cause.VALUE_CHANGED,
         f"the median value is {money(currency, seen)}{within}, usually"
         f" {money(currency, expected.expected)}",
-        streams=((dataset, event, ""),) if len(hours.streams) > 1 else (),
+        streams=(Stream(dataset, event),) if len(hours.streams) > 1 else (),
         orders_affected=round(orders),
         estimated_money={currency: Interval(*(orders * value for value in expected))}
         if currency
@@ -199,7 +199,7 @@ def _changed_currency(
     return Anomaly(
         Cause.VALUE_CHANGED,
         evidence,
-        streams=((dataset, event, ""),) if len(hours.streams) > 1 else (),
+        streams=(Stream(dataset, event),) if len(hours.streams) > 1 else (),
         orders_affected=max(1, round(raised.excess.expected)),
         comparisons=(
             Comparison(

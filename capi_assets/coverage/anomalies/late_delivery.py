@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from capi_assets.coverage.anomalies.anomaly import Anomaly, Comparison, Interval
+from capi_assets.coverage.anomalies.anomaly import Anomaly, Comparison, Interval, Stream
 from capi_assets.coverage.anomalies.count_models import DAY, WEEK
 from capi_assets.coverage.anomalies.raised_shares import (
     MEMORY,
@@ -82,7 +82,7 @@ def _late(
         Cause.LATE_DELIVERY,
         f"Meta accepted half of the orders later than {count(round(minutes), 'minute')} after them,"
         f" usually {count(round(expected.expected), 'minute')}",
-        streams=((dataset, event, ""),) if len(hours.streams) > 1 else (),
+        streams=(Stream(dataset, event),) if len(hours.streams) > 1 else (),
         orders_affected=round(hours.columns["delivered"][row, at] / 2.0),
         comparisons=(
             Comparison(

@@ -14,16 +14,18 @@ from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.contracts.visits import Visits
 from capi_assets.coverage.flags import is_inconclusive
-from capi_assets.coverage.gap_text import gaps_sentence, hour_sentence
+from capi_assets.coverage.formatting import paragraph
+from capi_assets.coverage.gap_text import hour_sentence, incidents_sentence
 from capi_assets.coverage.gaps import Gap, gaps_of_hour
+from capi_assets.coverage.incidents import open_and_closed
 from capi_assets.coverage.links import backfill_link
-from capi_assets.coverage.policy import ERROR
+from capi_assets.coverage.policy import ERROR, CoveragePolicy
 from capi_assets.coverage.signals import signals
 from capi_assets.coverage.stored_health import find_gaps, flags_of
 from capi_assets.coverage.tables import (
     comparisons_table,
     event_table,
-    gaps_table,
+    incidents_table,
     remedies_table,
     waterfall_table,
 )
@@ -122,12 +124,13 @@ def _metadata(rows: pa.Table) -> dict[str, Any]:
 def _judge_coverage(
     settings: Settings, hours: Sequence[datetime], now: datetime
 ) -> Mapping[datetime, HourCheckResult]:
-    health, flags = flags_of(Lake(settings.lake), hours, coverage_policy(settings), now)
+    policy = coverage_policy(settings, now)
+    health, flags = flags_of(Lake(settings.lake), hours, policy, now)
     rows = {row["hour"]: row for row in flags.to_pylist(maps_as_pydicts="strict")}
     return {
         hour: HourCheckResult(
             passed=not (rows[hour]["flagged"] or is_inconclusive(rows[hour])),
-            description=hour_sentence(hour, flags, now),
+            description=paragraph(hour_sentence(hour, flags, now), policy.delays_text(hour, now)),
             severity=_severity(rows[hour]["severity"]),
             metadata=_hour_metadata(rows[hour], health, settings.ui_url),
         )
@@ -185,9 +188,11 @@ def _judge_sums(lake: Lake, hours: Sequence[datetime]) -> Mapping[datetime, Hour
 
 
 def open_gaps_check(
-    gaps: Sequence[Gap], now: datetime, ui_url: str | None = None
+    gaps: Sequence[Gap], policy: CoveragePolicy, now: datetime, ui_url: str | None = None
 ) -> dict[str, Any]:
-    """The list of open gaps as the fields of a check's result."""
+    """The list of open gaps by incident, as the fields of a check's result."""
+    incidents, closed = open_and_closed(gaps, policy, now)
+    gaps = [gap for incident in incidents for gap in incident.gaps]
     severe = any(gap.severity == ERROR for gap in gaps)
     link = backfill_link(
         ui_url, [gap.partition_range for gap in gaps if gap.savable and not gap.as_stored]
@@ -195,10 +200,12 @@ def open_gaps_check(
     return {
         "passed": not gaps,
         "severity": dg.AssetCheckSeverity.ERROR if severe else dg.AssetCheckSeverity.WARN,
-        "description": markdown_text(gaps_sentence(gaps, now)),
+        "description": markdown_text(incidents_sentence(incidents, now)),
         "metadata": {
-            **table_metadata("gaps", gaps_table(gaps, now)),
+            **table_metadata("incidents", incidents_table(incidents, now)),
             **table_metadata("remedies", remedies_table(gaps, now, ui_url)),
+            **table_metadata("closed", incidents_table(closed, now)),
+            **({"landing": policy.delays.text} if policy.delays.text else {}),
             **({"backfill": dg.MetadataValue.url(link)} if link else {}),
             "flagged_hours": sum(gap.hours for gap in gaps),
             "missing_orders": sum(gap.orders for gap in gaps),
@@ -289,15 +296,17 @@ def build_attribution_health(
         asset="attribution_health",
         name="open_gaps",
         description=(
-            "All open gaps with their cause, cost, deadline and the range to materialize. Written"
-            " by the coverage sensor whenever it changes."
+            "All open gaps by incident, with causes, cost, deadline and the ranges to materialize."
+            " Written by the coverage sensor whenever it changes. An incident that ended without"
+            " being fixed is listed as closed, and fails nothing."
         ),
     )
     def open_gaps(clock: ClockResource) -> dg.AssetCheckResult:
         """All gaps of the watched hours, as the sensor finds them."""
         now = clock.now()
-        snapshot = find_gaps(lake, coverage_policy(settings), now)
-        return dg.AssetCheckResult(**open_gaps_check(snapshot.gaps, now, settings.ui_url))
+        policy = coverage_policy(settings, now)
+        gaps = find_gaps(lake, policy, now).gaps
+        return dg.AssetCheckResult(**open_gaps_check(gaps, policy, now, settings.ui_url))
 
     return dg.Definitions(
         assets=[attribution_health],
