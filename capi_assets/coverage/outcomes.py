@@ -40,7 +40,7 @@ UNREADABLE_FILE = "unreadable_file"
 """The reason of a whole file that could not be read. It counts as one order, and nobody knows how
 many it holds."""
 
-_EVENT_COLUMNS = [
+EVENT_COLUMNS = [
     *("order_id", "occurred_at", "dataset_id", "event_name", "event_id", "value", "currency"),
     *("visit_id", "match_keys", "without_browser", "deliver_until", "action_source", "person"),
     *("verdict", "reason", "subcode"),
@@ -181,7 +181,7 @@ def outcomes(
     version does not know counts as unknown.
     """
     with duckdb_with(
-        matched_events=matched_events.select(_EVENT_COLUMNS),
+        matched_events=matched_events.select(EVENT_COLUMNS),
         delivery_results=delivery_results.select(_RESULT_COLUMNS),
         quarantined_orders=quarantined_orders.select(QUARANTINED_ORDERS.names),
     ) as connection:
