@@ -246,13 +246,7 @@ def _estimate(gap: Gap) -> float | None:
     money = getattr(gap, "estimated_money", None)
     if not money:
         return None
-    values = money.values() if isinstance(money, Mapping) else [money]
-    return sum(_middle(value) for value in values)
-
-
-def _middle(value: object) -> float:
-    """An estimate may be a number, or (estimate, low, high)."""
-    return float(value[0]) if isinstance(value, Sequence) else float(value)  # type: ignore[arg-type]
+    return sum(float(interval.expected) for interval in money.values())
 
 
 def _calm(trouble: Trouble, struck: slice, end: int) -> range:

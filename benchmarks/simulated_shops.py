@@ -245,7 +245,7 @@ class Books:
         }
         with np.errstate(invalid="ignore", divide="ignore"):
             coverage = data["delivered"] / data["eligible"]
-            median = data["value_p50"] / data["eligible"]
+            median = data["value_p50"] / (data["eligible"] - data["zero_value"])
             for place in ("p50", "p95"):
                 minutes = data[f"freshness_{place}_minutes"] / data["delivered"]
                 data[f"freshness_{place}_minutes"] = pa.array(minutes, mask=np.isnan(minutes))
@@ -261,7 +261,6 @@ class Books:
             "main_reason": [reason and reason[0] for reason in reasons],
             "main_reason_kind": [reason and reason[1] for reason in reasons],
             "value_changed": np.zeros(len(hour)),
-            "visits_with_click_id": np.round(self.visits * self.clicks)[hour],
         }
         for column, prefix in (
             ("match_keys", "key/"),
@@ -322,20 +321,21 @@ class Books:
         noise = np.exp(
             rng.normal(0.0, 1.0, eligible.shape) * 0.6 / np.sqrt(np.maximum(eligible, 1))
         )
-        median = np.where(zero > 0.5, 0.0, basket * self.worth * _MEDIAN_VALUE * noise)
+        median = basket * self.worth * _MEDIAN_VALUE * noise
+        zeros = rng.binomial(eligible, np.clip(zero, 0, 1))
         columns: dict[str, Floats | Ints] = {
             "orders": self.orders,
             "matched": matched + withheld_matched,
             "matched_eligible": matched,
             "eligible": eligible,
             "without_browser": without,
-            "zero_value": rng.binomial(eligible, np.clip(zero, 0, 1)),
-            "value_p50": median * eligible,  # divided again once streams are summed
+            "zero_value": zeros,
+            "value_p50": median * (eligible - zeros),  # divided again once streams are summed
             "lookalikes": np.minimum(
-                2 * (rng.binomial(self.orders, _LOOKALIKES / 2) + self.doubled), self.orders
+                rng.binomial(sendable, _LOOKALIKES) + self.doubled, sendable // 2
             ),
             "shared_event_id": np.minimum(
-                2 * rng.binomial(self.orders, _SHARED_IDS / 2) + self.shared_ids, self.orders
+                2 * rng.binomial(sendable, _SHARED_IDS / 2) + self.shared_ids, sendable
             ),
             **stages,
             **{f"value_{stage}": money for stage, money in self.values.items()},
@@ -355,7 +355,7 @@ class Books:
         columns |= {f"withheld/{reason}": counts for reason, counts in why.items()}
         for source in sorted({stream.source for stream in self.kind.streams}):
             of = np.array([[stream.source == source] for stream in self.kind.streams])
-            columns[f"source/{source}"] = np.where(of, eligible, 0)
+            columns[f"source/{source}"] = np.where(of, eligible - lost["quarantined"], 0)
         return columns
 
     def _reasons(
