@@ -32,6 +32,7 @@ from benchmarks.rival_detectors import (
     z_scores,
 )
 from benchmarks.simulated_shops import DAY, HOUR, START, WEEK, Books, Where, open_shop
+from benchmarks.streets import installed as streets_installed
 from benchmarks.weeks import (
     CHANGED,
     IN_BOOKS,
@@ -308,7 +309,12 @@ def plan(rounds: int, seed: int, *, quick: bool = False, kinds: Sequence[str] = 
     outages = []
     for turn in range(seed, seed + rounds):
         for number, name in enumerate(names):
-            of = [(name, s, h, turn) for s in TROUBLE[name].kinds for h in TROUBLE[name].hours]
+            of = [
+                (name, size, hours, turn)
+                for size, kind in TROUBLE[name].kinds.items()
+                for hours in TROUBLE[name].hours
+                if streets_installed() or not kind.street
+            ]
             sure = [
                 one for one in of if TROUBLE[name].kinds[one[1]].orders_per_day * one[2] > QUICK
             ]
@@ -317,9 +323,14 @@ def plan(rounds: int, seed: int, *, quick: bool = False, kinds: Sequence[str] = 
     return Plan(
         outages,
         [(name, turn * 3 + n) for turn in range(seed, seed + rounds) for name in quiet
-         for n in range(many)],
+         for n in range(many) if streets_installed() or not _is_street(name)],
         [] if quick else [(name, "shop", 6, seed) for name in TOLD if name in names],
     )  # fmt: skip
+
+
+def _is_street(name: str) -> bool:
+    kind = ODDITIES[name].kind
+    return kind is not None and kind.street
 
 
 TOLD = (
@@ -641,6 +652,8 @@ def main() -> None:
     parser.add_argument("--json", default="", help="a file for all that was measured")
     chosen = parser.parse_args()
     kinds = [kind for kind in chosen.kind.split(",") if kind]
+    if not streets_installed():
+        print("Left out: shops with the demand of real streets (pip install -e '.[bench]').")
     todo = plan(chosen.rounds, chosen.seed, quick=chosen.quick, kinds=kinds)
     if chosen.no_alerts:
         todo.told.clear()

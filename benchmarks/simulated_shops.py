@@ -20,6 +20,7 @@ import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
+from benchmarks.streets import passers_by
 from capi_assets.coverage.outcomes import STAGES
 from capi_assets.coverage.waterfall import ATTRIBUTION_HEALTH
 
@@ -79,6 +80,7 @@ class Kind:
         never: share of the orders that always ends in the stage `never_stage`.
         needs_visit: the stage of website orders without a visit, if they are not sent.
         consent: share of the orders that is eligible.
+        street: whether demand is that of a real street (streets.py).
     """
 
     orders_per_day: float
@@ -97,6 +99,7 @@ class Kind:
     needs_visit: str = ""
     consent: float = 0.9
     opening: str = "always"
+    street: bool = False
     streams: tuple[Stream, ...] = (Stream(),)
 
 
@@ -432,6 +435,8 @@ def open_shop(kind: Kind, seed: int, weeks: int = 5, shifted_from: int | None = 
     demand = demand * np.exp(_autocorrelated(more, kind.inertia, n))
     conversion = _days(rng, 0.06 * m, n) * _hours(rng, 0.08 * m, n)
     drift = np.exp(np.cumsum(more.normal(0.0, kind.drift / np.sqrt(WEEK), n)))
+    if kind.street:
+        rhythm, demand = passers_by(more, weeks), np.ones(n)
     site = OPENINGS[kind.opening](rhythm, local) * demand
     website = kind.orders_per_day / DAY
     visits = rng.poisson(site * website * kind.visits_per_order) if kind.tracked else np.zeros(n)

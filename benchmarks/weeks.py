@@ -18,6 +18,7 @@ SIZES = {
     "big shop": Kind(4_000, visits_per_order=25),
 }
 LARGER = {name: SIZES[name] for name in ("shop", "big shop")}
+STREET = {"shop in a street": Kind(1_000, street=True, drift=0.03)}
 
 LEADS = (Stream(share=0.3), Stream(event_name="Lead", currency=None, basket=0.0, share=0.7))
 EVENTS = (
@@ -137,7 +138,8 @@ def _fewer(low: float, high: float | None = None) -> Callable[[Books, slice, Whe
 
 
 def _feed(loss: float) -> Trouble:
-    return Trouble(("orders_missing",), _fewer(loss), NEVER_ARRIVED, "orders")
+    strike = _fewer(loss)
+    return Trouble(("orders_missing",), strike, NEVER_ARRIVED, "orders", kinds=SIZES | STREET)
 
 
 def _stream(
@@ -152,7 +154,7 @@ def _stream(
         NEVER_ARRIVED,
         "orders",
         hours=(3, 12, 24),
-        kinds=_with(streams, LARGER),
+        kinds=_with(streams, LARGER | STREET),
         where=where,
     )
 
@@ -177,7 +179,7 @@ def _withheld(reason: str, cause: str, low: float, high: float) -> Trouble:
         books.withhold(hours, share, reason, at)
         return share
 
-    return Trouble((cause,), strike, WITHHELD, "eligible")
+    return Trouble((cause,), strike, WITHHELD, "eligible", kinds=SIZES | STREET)
 
 
 def _doubled(share: float) -> Callable[[Books, slice, Where], float]:
@@ -397,6 +399,10 @@ ODDITIES = {
     "three datasets": _quiet(ORDINARY, Kind(1_500, streams=DATASETS, inertia=0.1, drift=0.04)),
     "a small dataset": _quiet(ORDINARY, Kind(2_000, streams=SMALL_DATASET, drift=0.04)),
     "three currencies": _quiet(ORDINARY, Kind(900, streams=CURRENCIES, inertia=0.1, drift=0.04)),
+    "in a street": _quiet(ORDINARY, Kind(800, street=True, drift=0.04)),
+    "in a street, three datasets": _quiet(
+        ORDINARY, Kind(2_000, street=True, streams=DATASETS, drift=0.04)
+    ),
     "orders need visits, withheld": _quiet(OTHER_KIND, Kind(400, needs_visit="withheld")),
     "orders need visits, refused": _quiet(OTHER_KIND, Kind(400, needs_visit="invalid")),
     "a tenth withheld": _quiet(OTHER_KIND, Kind(400, consent=0.8)),
