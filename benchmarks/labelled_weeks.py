@@ -432,7 +432,7 @@ def _recall_row(name: str, outages: Sequence[Outage]) -> list[str]:
 
 def _precision(quiet: Sequence[Quiet]) -> str:
     heads = [
-        *("no trouble", "hours", "flagged", "per 500 hours", "target"),
+        *("no trouble", "hours", "flagged", "per 500 hours", "after five days", "target"),
         *("two hours", "z-score", "causes"),
     ]
     rows = []
@@ -446,12 +446,18 @@ def _precision(quiet: Sequence[Quiet]) -> str:
                     f"{_hours(of):,}",
                     f"{_flags(of)}",
                     f"{_false_rate(of):.2f}",
+                    _later(of),
                     "" if _false_rate(of) <= TARGET_FALSE else "over",
                     *(_others(of, rival) for rival in ("two hours", "z-score")),
                     ", ".join(f"{n} {cause}" for cause, n in causes),
                 ]
             )
     return table(heads, rows)
+
+
+def _later(quiet: Sequence[Quiet]) -> str:
+    flags = sum(hour >= EARLY for q in quiet for hour in q.false)
+    return _per(flags, sum(len(range(max(q.hours.start, EARLY), q.hours.stop)) for q in quiet))
 
 
 def _others(quiet: Sequence[Quiet], rival: str) -> str:

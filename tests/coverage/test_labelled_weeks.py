@@ -31,9 +31,6 @@ from capi_assets.contracts.attribution_health import AttributionHealth
 from capi_assets.contracts.base import conform
 from capi_assets.coverage.waterfall import unbalanced_rows
 
-RECORDED = [
-    name for name in TROUBLE if TROUBLE[name].group == IN_BOOKS and TROUBLE[name].kinds is SIZES
-]
 # Half of the orders of few hours cannot always be told from chance: see the benchmark.
 SURE = [
     *("token death", "throttled by a quarter", "Meta answers by half", "orders too old"),
