@@ -26,7 +26,7 @@ from capi_assets.hours import hours_between
 
 # Ends of an incident, of which one is enough; any other alert after the first brings a change of
 # money, cause or deadline.
-_ENDS = ("opened", "recovered", "closed", "expired")
+_ENDS = ("opened", "reopened", "recovered", "closed", "expired")
 _LATER_EVERY = 12
 
 
@@ -68,11 +68,7 @@ def told_of(name: str, books: Books, struck: slice) -> Told:
             state, watched_gaps(health, now), now, watched_from=_watched_from(now)
         )
         kinds.update(alert.kind for alert in alerts)
-    return Told(name, struck.stop - struck.start, dict(kinds), bool(_open(state)))
-
-
-def _open(state: AlertState) -> object:
-    return getattr(state, "open_incidents", None) or getattr(state, "open_gaps", None)
+    return Told(name, struck.stop - struck.start, dict(kinds), bool(state.open_gaps))
 
 
 def _ticks(struck: slice, end: int) -> Iterator[int]:
