@@ -8,7 +8,7 @@ are; orders that never arrived and those that need other input stay as they are.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -27,7 +27,6 @@ from capi_assets.hours import hours_between
 # Ends of an incident, of which one is enough; any other alert after the first brings a change of
 # money, cause or deadline.
 _ENDS = ("opened", "reopened", "recovered", "closed", "expired")
-_LATER_EVERY = 12
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,16 @@ class Told:
         return sum(self.kinds.get(end, 0) for end in _ENDS)
 
 
-def told_of(name: str, books: Books, struck: slice) -> Told:
-    """The alerts of an outage in these hours. The shop needs nine days after it."""
+def ticks(struck: slice) -> Iterator[int]:
+    """Hourly until half a day after the outage, then rarely until its hours are watched no more."""
+    soon = struck.stop + DAY // 2
+    yield from range(struck.start + 1, soon)
+    yield from range(soon, struck.stop + 9 * DAY, 12)
+
+
+def told_of(name: str, books: Books, struck: slice, hours: Iterable[int]) -> Told:
+    """The alerts of an outage if the sensor evaluates half past these hours (`ticks`). The shop
+    needs nine days after the outage for all of them."""
     absent, books.absent = books.absent, set()
     whole = books.health()
     missing = pa.array([START + hour * HOUR for hour in sorted(absent)], whole["hour"].type)
@@ -61,7 +68,7 @@ def told_of(name: str, books: Books, struck: slice) -> Told:
     mended = _delivered_now(whole)
     kinds: Counter[str] = Counter()
     state = AlertState()
-    for tick in _ticks(struck, books.hours):
+    for tick in hours:
         now = START + tick * HOUR + timedelta(minutes=30)
         health = mended if tick > struck.stop else during
         alerts, state = decide(
@@ -69,12 +76,6 @@ def told_of(name: str, books: Books, struck: slice) -> Told:
         )
         kinds.update(alert.kind for alert in alerts)
     return Told(name, struck.stop - struck.start, dict(kinds), bool(state.open_gaps))
-
-
-def _ticks(struck: slice, end: int) -> Iterator[int]:
-    soon = struck.stop + DAY
-    yield from range(struck.start, soon)
-    yield from range(soon, min(struck.stop + 9 * DAY, end), _LATER_EVERY)
 
 
 def _watched_from(now: datetime) -> datetime:

@@ -23,7 +23,7 @@ from zlib import crc32
 
 import numpy as np
 
-from benchmarks.incident_alerts import Told, told_of
+from benchmarks.incident_alerts import Told, ticks, told_of
 from benchmarks.measure import in_child, table
 from benchmarks.rival_detectors import (
     FALSE_PER_HOURS,
@@ -228,12 +228,13 @@ def _money(
     """What the outage cost, and what the gaps that cover it state."""
     hours = set(range(struck.start, struck.stop))
     of = [g for g in found if hours & set(range(place(g.first_hour), place(g.last_hour) + 1))]
+    nothing: dict[str, float | None] = {"money": 0.0, "money_stated": None}
     if trouble.group == IN_BOOKS:
         if books.absent:
-            return {"money": 0.0, "money_stated": None}
+            return nothing
         stated = sum(sum(g.money.values()) for g in of)
         told = hours | {h for g in of for h in range(place(g.first_hour), place(g.last_hour) + 1)}
-        lost = sum(money for stage, money in books.values.items() if stage not in _NOT_MISSING)
+        lost = np.sum([m for stage, m in books.values.items() if stage not in _NOT_MISSING], axis=0)
         most = float(lost[:, sorted(told)].sum())
         # The few orders that are refused in any hour may be told with the outage's, or not.
         least = sum(
@@ -249,9 +250,9 @@ def _money(
     elif trouble.causes == ("orders_doubled",):
         gone = books.doubled[:, struck] * baskets
     else:
-        return {"money": 0.0, "money_stated": None}
-    stated = [_estimate(g) for g in of if set(_causes(g)) & set(trouble.causes)]
-    known = [money for money in stated if money is not None]
+        return nothing
+    estimates = [_estimate(g) for g in of if set(_causes(g)) & set(trouble.causes)]
+    known = [money for money in estimates if money is not None]
     return {"money": float(gone.sum()), "money_stated": sum(known) if known else None}
 
 
@@ -393,7 +394,7 @@ def run(todo: Plan, processes: int | None = None) -> Results:
 def _told(name: str, size: str, hours: int, seed: int) -> Told:
     size = size if size in TROUBLE[name].kinds else next(iter(TROUBLE[name].kinds))
     _, books, struck, _, _ = struck_shop(name, size, hours, seed, WEEKS + 2)
-    return told_of(name, books, struck)
+    return told_of(name, books, struck, ticks(struck))
 
 
 def report(results: Results) -> str:

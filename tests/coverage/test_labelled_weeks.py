@@ -119,7 +119,7 @@ def test_demand_is_autocorrelated_and_rougher_than_chance() -> None:
 
 
 def test_the_report_names_targets_and_what_was_missed() -> None:
-    outage, quiet = troubled("token death", "boutique", 12, seed=1)
+    outage, quiet = troubled("token death", "shop", 12, seed=1)
     missed, more = troubled("late data", "boutique", 12, seed=1)
     results = Results([outage, missed], [*quiet, *more, odd("bots", seed=1)], [])
     text = report(results)
@@ -174,6 +174,7 @@ def test_the_simple_detectors_see_a_dead_feed_of_a_big_shop() -> None:
 
 def test_an_incident_opens_and_ends_in_the_alerts() -> None:
     _, books, struck, _, _ = struck_shop("token death", "shop", 3, 3, WEEKS + 2)
-    told = told_of("token death", books, struck)
+    soon = range(struck.start + 1, struck.stop + 3)
+    told = told_of("token death", books, struck, soon)
     assert told.openings == 1
     assert not told.open_at_end
