@@ -189,6 +189,7 @@ def troubled(name: str, size: str, hours: int, seed: int) -> tuple[Outage, list[
     causes = covered(found)
     hits = [hour for hour in range(struck.start, struck.stop) if hour in causes]
     others = {"two hours": two_hours(books), "z-score": z_scores(books)}
+    money, stated = _money(trouble, before, books, struck, at, found)
     outage = Outage(
         kind=name,
         group=trouble.group,
@@ -199,7 +200,8 @@ def troubled(name: str, size: str, hours: int, seed: int) -> tuple[Outage, list[
         found_after=hits[0] - struck.start if hits else None,
         causes=sorted({cause for hour in hits for cause in causes[hour]}),
         cause_is_right=bool(hits) and bool(causes[hits[-1]] & set(trouble.causes)),
-        **_money(trouble, before, books, struck, at, found),
+        money=money,
+        money_stated=stated,
         best=best_possible(before, struck, at, trouble.shows, _fall(trouble, share, before, at))
         if trouble.shows
         else None,
@@ -224,14 +226,13 @@ def _fall(trouble: Trouble, share: float, before: Books, at: Where) -> float:
 
 def _money(
     trouble: Trouble, before: Books, books: Books, struck: slice, at: Where, found: Sequence[Gap]
-) -> dict[str, float | None]:
+) -> tuple[float, float | None]:
     """What the outage cost, and what the gaps that cover it state."""
     hours = set(range(struck.start, struck.stop))
     of = [g for g in found if hours & set(range(place(g.first_hour), place(g.last_hour) + 1))]
-    nothing: dict[str, float | None] = {"money": 0.0, "money_stated": None}
     if trouble.group == IN_BOOKS:
         if books.absent:
-            return nothing
+            return 0.0, None
         stated = sum(sum(g.money.values()) for g in of)
         told = hours | {h for g in of for h in range(place(g.first_hour), place(g.last_hour) + 1)}
         lost = np.sum([m for stage, m in books.values.items() if stage not in _NOT_MISSING], axis=0)
@@ -241,7 +242,7 @@ def _money(
             float((books.values[stage] * _added(before.lost[stage], after))[:, struck].sum())
             for stage, after in books.lost.items()
         )
-        return {"money": min(max(stated, least), most), "money_stated": stated}
+        return min(max(stated, least), most), stated
     baskets = np.array([[stream.basket] for stream in books.kind.streams])
     if trouble.group == NEVER_ARRIVED or trouble.causes == ("landing_stopped",):
         gone = (before.free(struck) - books.free(struck)) * baskets
@@ -250,10 +251,10 @@ def _money(
     elif trouble.causes == ("orders_doubled",):
         gone = books.doubled[:, struck] * baskets
     else:
-        return nothing
+        return 0.0, None
     estimates = [_estimate(g) for g in of if set(_causes(g)) & set(trouble.causes)]
     known = [money for money in estimates if money is not None]
-    return {"money": float(gone.sum()), "money_stated": sum(known) if known else None}
+    return float(gone.sum()), sum(known) if known else None
 
 
 _NOT_MISSING = ("withheld", "delivered")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.simulated_shops import DAY, WEEK, Books, Floats, Where
+from benchmarks.simulated_shops import DAY, WEEK, Books, Floats, Ints, Where
 
 FALSE_PER_HOURS = 500
 DRAWS = 4_000
@@ -35,7 +35,7 @@ def best_possible(books: Books, hours: slice, at: Where, shows: str, share: floa
     return power(usual, less)
 
 
-def power(usual: Floats, less: Floats) -> float:
+def power(usual: Ints, less: Ints) -> float:
     """The chance that a count from `less` is called an outage, if one in 500 from `usual` is.
 
     A count at the limit is called an outage so often that the rate is met exactly.
@@ -49,7 +49,7 @@ def power(usual: Floats, less: Floats) -> float:
 
 def _counts(
     rng: np.random.Generator, books: Books, mean: Floats, hours: slice, share: float
-) -> tuple[Floats, Floats]:
+) -> tuple[Ints, Ints]:
     """Orders of all hours together, with and without the outage."""
     day, hour = _roughness(books)
     days = np.arange(hours.start, hours.stop) // DAY
@@ -69,7 +69,7 @@ def _roughness(books: Books) -> tuple[float, float]:
 
 def _hits(
     rng: np.random.Generator, books: Books, trials: int, rate: float, share: float
-) -> tuple[Floats, Floats]:
+) -> tuple[Ints, Ints]:
     moods = np.exp(rng.normal(0.0, 0.028 * books.kind.moods, DRAWS))
     rates = np.clip(rate * moods, 0.0, 1.0)
     return rng.binomial(trials, rates), rng.binomial(trials, rates * (1.0 - share))
@@ -90,7 +90,7 @@ def two_hours(books: Books) -> set[int]:
             ratio = orders / _pairs(books.visits)
     else:
         ratio = orders.astype(np.float64)
-    usual_orders, usual = _weeks_before(orders), _weeks_before(ratio)
+    usual_orders, usual = _weeks_before(orders.astype(np.float64)), _weeks_before(ratio)
     few = ratio < TWO_HOUR_SHARE * usual
     flagged |= few & (TWO_HOUR_SHARE * usual_orders >= TWO_HOUR_LEAST)
     return {int(hour) for hour in np.flatnonzero(flagged) if hour >= 4 * WEEK}
@@ -109,21 +109,21 @@ def z_scores(books: Books) -> set[int]:
     return flagged
 
 
-def _present(books: Books, counts: Floats) -> Floats:
+def _present(books: Books, counts: Ints) -> Ints:
     shown = counts.copy()
     shown[:, sorted(books.absent)] = 0
     return shown
 
 
-def _eligible(books: Books) -> Floats:
+def _eligible(books: Books) -> Ints:
     return _present(books, books.orders - books.withheld)
 
 
-def _delivered(books: Books) -> Floats:
+def _delivered(books: Books) -> Ints:
     return _present(books, books.delivered)
 
 
-def _pairs(counts: Floats) -> Floats:
+def _pairs(counts: Ints) -> Ints:
     pairs = counts.copy()
     pairs[1:] += counts[:-1]
     return pairs

