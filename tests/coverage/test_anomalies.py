@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from capi_assets.coverage.anomalies.detect import detect_anomalies
-from capi_assets.coverage.anomalies.hour_signals import HISTORY, hour_signals
-from capi_assets.coverage.flags import flag_hours
-from capi_assets.coverage.gap_text import gap_sentence, hour_sentence
+from capi_assets.coverage.anomalies.hour_signals import hour_signals
+from capi_assets.coverage.flags import HISTORY, flag_hours
+from capi_assets.coverage.gap_text import hour_sentence, incident_sentence
 from capi_assets.coverage.gaps import gaps
+from capi_assets.coverage.incidents import incident
 from capi_assets.coverage.policy import CoveragePolicy
 from capi_assets.delivery.causes import Cause
 from tests.helpers.order_records import HOUR
@@ -271,7 +272,7 @@ def test_a_gap_of_missing_orders_has_a_deadline_and_a_remedy() -> None:
     assert (gap.cause, gap.orders_expected_missing, gap.orders) == (Cause.ORDERS_MISSING, 120, 0)
     assert gap.first_deadline == NOON + timedelta(days=6, hours=23, minutes=30)
     assert gap.recoverable == 0
-    sentence = gap_sentence(gap, now)
+    sentence = incident_sentence(incident([gap]), now)
     assert "about 120 orders" in sentence
     assert Cause.ORDERS_MISSING.remedy in sentence
     assert "Range: [2026-12-02-12:00...2026-12-02-14:00]" in sentence
@@ -288,7 +289,7 @@ def test_an_hour_that_lost_a_key_counts_the_orders() -> None:
         32,
     )
     assert "about 32" in hour_sentence(NOON, flags, now)
-    assert "about 32 orders" in gap_sentence(gap, now)
+    assert "about 32 orders" in incident_sentence(incident([gap]), now)
 
 
 @pytest.mark.parametrize("missing", [1, 30])

@@ -136,6 +136,8 @@ def _shift(at: int, signals: HourSignals, usual: Floats) -> tuple[int, int, floa
             orders = all_orders[window]
             if window.start < _MAX_SHIFT or not orders.sum() >= _MIN_ORDERS:
                 continue
+            if _best_shift(visits[window], usual[0], window, ends[end]):
+                continue  # at a change of clocks visits move as well
             shortage = _fit_of_shortage(orders, usual[1, window])
             for shift in ends[end]:
                 shifted = slice(window.start - shift, window.stop - shift)
@@ -144,12 +146,14 @@ def _shift(at: int, signals: HourSignals, usual: Floats) -> tuple[int, int, floa
                     shift
                     and ratio > clearest
                     and abs(orders.sum() / usual[1, shifted].sum() - 1.0) <= _SAME_TOTAL
-                    # At a change of clocks visits move as well.
-                    and _fit(visits[window], usual[0, window])
-                    > _fit(visits[window], usual[0, shifted])
                 ):
                     clearest, found = ratio, (shift, hours, float(orders.sum()))
     return found
+
+
+def _best_shift(seen: Floats, usual: Floats, window: slice, shifts: range) -> int:
+    fits = {s: _fit(seen, usual[window.start - s : window.stop - s]) for s in shifts}
+    return max(fits, key=lambda shift: (fits[shift], shift == 0))
 
 
 def _fit(seen: Floats, usual: Floats) -> float:
