@@ -18,8 +18,7 @@ import pyarrow.compute as pc
 from benchmarks.simulated_shops import DAY, HOUR, START, Books
 from capi_assets.coverage.alerting.alert_state import AlertState
 from capi_assets.coverage.alerting.alerts import decide
-from capi_assets.coverage.anomalies.hour_signals import HISTORY
-from capi_assets.coverage.flags import flag_hours
+from capi_assets.coverage.flags import HISTORY, flag_hours
 from capi_assets.coverage.gaps import Gap, gaps
 from capi_assets.coverage.policy import CoveragePolicy
 from capi_assets.coverage.stored_health import NEIGHBOURS, TRAINING_WINDOW, WATCH_WINDOW
@@ -76,7 +75,7 @@ def told_of(name: str, books: Books, struck: slice, hours: Iterable[int]) -> Tol
             state, watched_gaps(health, now), now, watched_from=_watched_from(now)
         )
         kinds.update(alert.kind for alert in alerts)
-    return Told(name, struck.stop - struck.start, dict(kinds), bool(state.open_gaps))
+    return Told(name, struck.stop - struck.start, dict(kinds), bool(state.open))
 
 
 def _watched_from(now: datetime) -> datetime:

@@ -252,6 +252,7 @@ class Books:
             for column in ("freshness_p50_minutes", "freshness_p95_minutes"):
                 minutes = data[column] / data["delivered"]
                 data[column] = pa.array(minutes, mask=np.isnan(minutes))
+        clicked = self.rng.binomial(self.visits, np.clip(self.clicks, 0, 1))
         reasons = self._reasons(list(groups.values()), hour, row, data)
         data |= {
             "hour": [START + int(h) * HOUR for h in hour],
@@ -259,6 +260,7 @@ class Books:
             "event_name": [names[r][1] for r in row],
             "currency": [names[r][2] for r in row],
             "visits": self.visits[hour],
+            "visits_with_click_id": clicked[hour],
             "coverage": pa.array(coverage, mask=np.isnan(coverage)),
             "value_p50": pa.array(median, mask=np.isnan(median)),
             "main_reason": [reason and reason[0] for reason in reasons],
