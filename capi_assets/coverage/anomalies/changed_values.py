@@ -33,6 +33,8 @@ _MIN_SPREAD = 0.1
 _SPREADS = 6.0
 """Spreads from usual that are a change: medians of few orders have heavy tails."""
 _MIN_WINDOW_ORDERS = 5
+_MIN_SAME = 3
+"""Same hours of other days that make a habit."""
 _TAKEN_OVER = 0.5
 """The share by which a currency must grow: half of all orders."""
 _VANISHED = 0.1
@@ -73,8 +75,11 @@ def changed_values(hours: StreamHours) -> Iterator[tuple[int, Anomaly]]:
                 own = np.nan_to_num(logs[row, since]) - usual[row]
                 if _is_over(own, orders[row, since], max(_MIN_SPREAD, scatter[row])):
                     continue
-                good[row, at] = False
                 learned = _same_hours(at)
+                same = logs[row, learned] - usual[row]
+                if _is_daily(logs[row, at] - usual[row], same[~np.isnan(same)]):
+                    continue
+                good[row, at] = False
                 yield (
                     at,
                     _changed_value(
@@ -101,6 +106,11 @@ def _usual(logs: Floats, orders: Floats, good: Flags, first: int) -> tuple[Float
         usual[row] = np.median(values)
         scatter[row] = 1.4826 * np.median(np.abs(values - usual[row]) * np.sqrt(of))
     return usual, scatter
+
+
+def _is_daily(moved: float, same: Floats) -> bool:
+    """Whether the same hours of other days have such a value: a nightly batch of subscriptions."""
+    return len(same) >= _MIN_SAME and bool(abs(np.median(same)) >= abs(moved) / 2.0)
 
 
 def _is_over(moved: Floats, orders: Floats, scatter: float) -> bool:

@@ -61,6 +61,7 @@ def demand(
     level: Floats,
     surge: tuple[Floats, Floats],
     rest: tuple[Floats, Floats],
+    informative: Flags,
     otherwise: float,
 ) -> Floats:
     """The share of the usual orders that windows promise.
@@ -71,6 +72,7 @@ def demand(
         surge: orders in hours of the surge in the day before the window, seen and as many as its
             visits would usually have brought.
         rest: orders of the other streams in the window, seen and expected.
+        informative: where visits say something about the orders.
         otherwise: the share where neither visits nor the other streams can tell.
     """
     share = ratio(seen[..., VISITS], expected[..., VISITS])
@@ -89,4 +91,4 @@ def demand(
         np.minimum(1.0, ratio(others, others_expected)),
         otherwise,
     )
-    return np.where(visits_are_informative(expected), suggested, of_rest)
+    return np.where(informative, suggested, of_rest)

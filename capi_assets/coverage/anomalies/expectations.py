@@ -29,7 +29,13 @@ from capi_assets.coverage.anomalies.demand import (
     ratio,
     visits_are_informative,
 )
-from capi_assets.coverage.anomalies.hour_signals import ORDERS, VISITS, HourSignals
+from capi_assets.coverage.anomalies.hour_signals import (
+    MATCHED,
+    ORDERS,
+    SENDABLE,
+    VISITS,
+    HourSignals,
+)
 
 MIN_STREAM_ORDERS = 50
 """Orders of the last five weeks from which a stream is judged by itself: with fewer, a week's
@@ -67,6 +73,13 @@ _EFFECTIVE_SAMPLES = 3
 _PRIOR_WEIGHT = 60.0
 """Orders of the overall rate that are mixed into the rate of the same hours. With two orders an
 hour the own rate rests on six orders alone and could not be told from chance."""
+
+
+_MIN_MATCHED = 0.1
+"""Share of a stream's orders with a visit: with fewer its orders come another way, such as from
+stores, and visits say nothing about them."""
+WEBSITE = "website"
+"""The action source whose orders come from visits."""
 
 
 class Totals(NamedTuple):
@@ -109,6 +122,8 @@ class Expectations:
         self.learnable: Flags = np.zeros(hours, dtype=bool)
         self.weekday_known: Flags = np.zeros(hours, dtype=bool)
         self.compared: Positions = np.zeros(0, dtype=np.intp)
+        self._streams = signals.streams
+        self._tracked: Flags = np.ones(streams, dtype=bool)
         self._unassigned, self._above = signals.unassigned, signals.above
         self._since = np.zeros(streams, dtype=np.intp)  # totals before are of the shop as it was
         self._seen, self._expected = (
@@ -139,12 +154,14 @@ class Expectations:
     def learn(self, at: int, good: bool, anomalous: Collection[int]) -> None:
         """Records whether hour `at` may be learned from, and the streams that were anomalous."""
         self.learnable[at] = good
+        if at % DAY == 0:
+            self._tracked = self._follow_visits(at)
         odd = list(anomalous)
         self.usual[odd, :, at] = self.expected[odd, :, at]
         self._learned.add(at, np.nan_to_num(self.usual[:, :, at]) * good)
         expected = self.expected[:, :, at]
         share = ratio(self.seen[:, VISITS, at], expected[:, VISITS])
-        surge = (share > MAX_RATIO) & visits_are_informative(expected) & good
+        surge = (share > MAX_RATIO) & self.informative(np.arange(len(share)), expected) & good
         surge[odd] = False
         self._sold.add(at, np.where(surge, self.seen[:, ORDERS, at], 0.0))
         self._promised.add(at, np.where(surge, expected[:, ORDERS] * share, 0.0))
@@ -162,6 +179,17 @@ class Expectations:
         learned = np.nan_to_num(self.usual[stream]) * self.learnable
         self._learned.sums[stream, :, 1:] = np.cumsum(learned, axis=1)
         self._overdispersion = {k: g for k, g in self._overdispersion.items() if k[0] != stream}
+
+    def _follow_visits(self, at: int) -> Flags:
+        """The streams whose orders come from visits: those of the website, and where orders match
+        visits at all, those that do."""
+        learned = self._learned.sums[:, :, at] - self._learned.sums[:, :, _since(at)]
+        share = ratio(learned[:, MATCHED], learned[:, SENDABLE], 0.0)
+        by_name = np.array([s.action_source == WEBSITE for s in self._streams])
+        by_match = (share >= _MIN_MATCHED) | (share[0] < _MIN_MATCHED)
+        sources = np.array([bool(s.action_source) for s in self._streams])
+        follows: Flags = np.where(sources, by_name, by_match)
+        return follows
 
     def active(self, at: int) -> Flags:
         """The streams that have had enough orders to be judged by themselves."""
@@ -205,7 +233,14 @@ class Expectations:
             whole.seen[..., ORDERS] - seen[..., ORDERS],
             whole.expected[..., ORDERS] - expected[..., ORDERS],
         )
-        return demand(seen, expected, level, surge, rest, otherwise)
+        informative = self.informative(streams, expected)
+        return demand(seen, expected, level, surge, rest, informative, otherwise)
+
+    def informative(self, streams: Positions | int, expected: Floats) -> Flags:
+        """Whether the visits of windows say something about the orders of their streams."""
+        tracked = self._tracked[streams]
+        informative: Flags = visits_are_informative(expected) & tracked
+        return informative
 
     def count_overdispersion(self, stream: int, at: int, hours: int) -> float:
         """How much the orders of such windows vary around the number that their visits suggest."""

@@ -9,7 +9,7 @@ import numpy as np
 from capi_assets.coverage.anomalies import count_models
 from capi_assets.coverage.anomalies.anomaly import Anomaly, Comparison
 from capi_assets.coverage.anomalies.count_models import DAY, Flags, Floats, Positions
-from capi_assets.coverage.anomalies.demand import ratio, visits_are_informative
+from capi_assets.coverage.anomalies.demand import ratio
 from capi_assets.coverage.anomalies.expectations import MIN_DISPERSION
 from capi_assets.coverage.anomalies.hour_signals import (
     CLICKS,
@@ -133,7 +133,7 @@ def visits_missing(hour: HourWindows) -> tuple[Anomaly, _Share] | None:
         lost = share.of * share.rate - share.seen
         if (
             lost >= max(MIN_ORDERS, _MIN_RATE_LOSS_SHARE * share.of)
-            and visits_are_informative(expected)
+            and hour.informative[0, window]
             and _are_too_few(hour, share)
         ):
             return _visits_anomaly(hour, share), share
@@ -240,7 +240,7 @@ def _suggested(hour: HourWindows, hits: Positions) -> Floats:
     There must be fewer: orders of another kind that come in addition, of a branch or a call
     centre, lower the share without any loss.
     """
-    informative = visits_are_informative(hour.expected)
+    informative = hour.informative
     by_visits = ratio(hour.seen[..., VISITS], hour.expected[..., VISITS])
     by_orders = np.minimum(1.0, ratio(hour.seen[..., ORDERS], hour.expected[..., ORDERS]))
     demand = np.where(informative, by_visits, by_orders)

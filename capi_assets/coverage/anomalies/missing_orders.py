@@ -6,8 +6,8 @@ import numpy as np
 
 from capi_assets.coverage.anomalies import count_models
 from capi_assets.coverage.anomalies.anomaly import Anomaly
-from capi_assets.coverage.anomalies.count_models import Flags, Floats
-from capi_assets.coverage.anomalies.demand import WORST_NORMAL_SHARE, visits_are_informative
+from capi_assets.coverage.anomalies.count_models import DAY, WEEK, Flags, Floats
+from capi_assets.coverage.anomalies.demand import WORST_NORMAL_SHARE
 from capi_assets.coverage.anomalies.expectations import MIN_DISPERSION
 from capi_assets.coverage.anomalies.hour_signals import ORDERS, VISITS
 from capi_assets.coverage.anomalies.order_value import missing_money
@@ -30,6 +30,9 @@ _OUTAGE_VISIT_SHARE = 0.1
 """Visits and orders both below this are an outage: "shop closed for hours" keeps 30 % of its
 visits."""
 
+_OPEN_SHARE = 0.15
+"""Of the orders of the best hour: with fewer expected, a day of business is over."""
+
 RECOVERY_LOG_RATIO = 2.0
 """Log-likelihood ratio from which the latest hours count as recovered: they are e^2, about seven
 times as likely under the expectation as under the loss. Then the window's loss is in the past."""
@@ -45,7 +48,7 @@ def missing_orders(hour: HourWindows) -> dict[int, Anomaly]:
     mean = np.where(stopped, expected, expected * hour.demand)
     # The demand is itself an estimate, from so many visits.
     visits = hour.seen[..., VISITS]
-    informative = visits_are_informative(hour.expected) & (visits > 0)
+    informative = hour.informative & (visits > 0)
     uncertainty = np.where(informative, 1.0 / np.maximum(visits, 1.0), 0.0)
     deviation = np.sqrt(mean + (MIN_DISPERSION["count"] + uncertainty) * mean**2)
     candidates = (
@@ -68,7 +71,7 @@ def _both_stopped(hour: HourWindows) -> Flags:
     """Windows of the whole shop with hardly any visits or orders. A first closed Sunday is none."""
     expected = hour.expected
     stopped: Flags = (
-        visits_are_informative(expected)
+        hour.informative
         & (expected[..., ORDERS] >= MIN_ORDERS)
         & (hour.seen[..., VISITS] <= _OUTAGE_VISIT_SHARE * expected[..., VISITS])
         & (hour.seen[..., ORDERS] <= _OUTAGE_VISIT_SHARE * expected[..., ORDERS])
@@ -85,6 +88,11 @@ def _is_anomalous(
 ) -> bool:
     hours = WINDOWS[window]
     seen = hour.seen[stream, window]
+    if not (stopped or hour.informative[stream, window]):
+        expected = hour.expected[stream, window, ORDERS]
+        mean *= max(1.0 - _perhaps_closed(hour, stream, hours) / expected, 0.0)
+        if mean < MIN_ORDERS:
+            return False
     significance = SIGNIFICANCE * hour.share_of_significance[stream]
     for dispersion in (
         MIN_DISPERSION["count"],
@@ -98,6 +106,30 @@ def _is_anomalous(
         if p_value > significance:
             return False
     return not _recovered(hour, stream, hours, mean)
+
+
+def _perhaps_closed(hour: HourWindows, stream: int, hours: int) -> float:
+    """Expected orders of the last `hours` hours on the first day that passes without any order.
+
+    Where visits cannot tell, a closed day looks like a feed that stopped: the second day decides.
+    A feed that stops in the middle of a day is none.
+    """
+    since = max(hour.at + 1 - WEEK - DAY, 0)
+    expected, seen = (
+        np.nan_to_num(signal[stream, ORDERS, since : hour.at + 1])
+        for signal in (hour.model.expected, hour.model.seen)
+    )
+    is_open = expected >= _OPEN_SHARE * expected.max()
+    sold = np.flatnonzero(seen > 0)
+    last = int(sold[-1]) if len(sold) else -1
+    opens = np.flatnonzero(is_open[1:] & ~is_open[:-1]) + 1
+    opens = opens[opens > last]
+    if not len(opens):
+        return 0.0
+    closes = np.flatnonzero(~is_open)
+    closes = closes[closes > opens[0]]
+    end = int(closes[0]) if len(closes) else len(expected)
+    return float(expected[max(int(opens[0]), len(expected) - hours) : end].sum())
 
 
 def _recovered(hour: HourWindows, stream: int, hours: int, mean: float) -> bool:
@@ -125,7 +157,7 @@ def _anomaly(hour: HourWindows, stream: int, window: int, stopped: bool) -> Anom
         f" normally {low:,} to {high:,}) with {seen[VISITS]:,.0f} visits"
         f" (expected {expected[VISITS]:,.0f})"
     )
-    promised = hour.demand[stream, 0] if visits_are_informative(hour.expected[stream, 0]) else 1.0
+    promised = hour.demand[stream, 0] if hour.informative[stream, 0] else 1.0
     mean = hour.expected[stream, 0, ORDERS] * (1.0 if stopped else promised)
     missing = max(0, round(mean - hour.seen[stream, 0, ORDERS]))
     return Anomaly(

@@ -36,6 +36,7 @@ class HourWindows:
     Attributes:
         seen, expected: axes stream, window (as WINDOWS), signal.
         demand: the share of the usual orders that visits suggest; axes stream, window.
+        informative: whether visits say something about the orders; axes stream, window.
         share_of_significance: per stream: the whole shop has its own, and the streams one among
             them (Bonferroni), so that more streams raise no more false flags. 0: not judged.
     """
@@ -46,6 +47,7 @@ class HourWindows:
     seen: Floats
     expected: Floats
     demand: Floats
+    informative: Flags
     share_of_significance: Floats
 
     def learned_from(self) -> tuple[datetime, ...]:
@@ -71,7 +73,14 @@ def hour_windows(signals: HourSignals, model: Expectations, at: int) -> HourWind
     share = np.where(judged, 1.0 / family, 0.0)
     share[0] = 1.0
     return HourWindows(
-        signals, model, at, seen, expected, model.demand(streams, at + 1, hours), share
+        signals,
+        model,
+        at,
+        seen,
+        expected,
+        model.demand(streams, at + 1, hours),
+        model.informative(streams, expected),
+        share,
     )
 
 
