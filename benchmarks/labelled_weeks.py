@@ -480,8 +480,12 @@ def _precision(quiet: Sequence[Quiet]) -> str:
 
 
 def _later(quiet: Sequence[Quiet]) -> str:
+    return _per(*_later_counts(quiet))
+
+
+def _later_counts(quiet: Sequence[Quiet]) -> tuple[int, int]:
     flags = sum(hour >= EARLY for q in quiet for hour in q.false)
-    return _per(flags, sum(len(range(max(q.hours.start, EARLY), q.hours.stop)) for q in quiet))
+    return flags, sum(len(range(max(q.hours.start, EARLY), q.hours.stop)) for q in quiet)
 
 
 def _others(quiet: Sequence[Quiet], rival: str) -> str:
@@ -638,7 +642,9 @@ def _flags(quiet: Sequence[Quiet]) -> int:
 
 
 def _false_rate(quiet: Sequence[Quiet]) -> float:
-    return FALSE_PER_HOURS * _flags(quiet) / max(_hours(quiet), 1)
+    """Per 500 hours after a shop's first five days, in which nothing is known of it."""
+    flags, hours = _later_counts(quiet)
+    return FALSE_PER_HOURS * flags / max(hours, 1)
 
 
 def _per(flags: int, hours: int) -> str:

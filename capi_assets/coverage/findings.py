@@ -17,7 +17,7 @@ import pyarrow as pa
 from capi_assets.contracts.base import UTC_MICROSECONDS
 from capi_assets.coverage.anomalies.anomaly import Anomaly, Stream
 from capi_assets.coverage.anomalies.hour_signals import HourSignals
-from capi_assets.coverage.anomalies.refusal_rate import RefusalBaseline
+from capi_assets.coverage.anomalies.refusal_rate import RefusalBaseline, is_no_chance
 from capi_assets.coverage.hour_totals import HourTotals, Totals, window_end
 from capi_assets.coverage.outcomes import UNREADABLE_FILE
 from capi_assets.coverage.policy import ERROR, WARN, CoveragePolicy
@@ -142,7 +142,11 @@ class Findings:
             )
             if more is not None:
                 return more
-        return cost >= self.policy.min_missing_data or self._day_is_bad(hour, streams, None)
+        least = 1.0 - self.policy.threshold
+        enough = cost >= self.policy.min_missing_data
+        return (enough and is_no_chance(cost, totals.of(*streams).eligible, least)) or (
+            self._day_is_bad(hour, streams, None)
+        )
 
     def _parts(self, hour: datetime) -> list[Stream]:
         """The event names of the hour, if the day up to it has more than one."""
@@ -176,7 +180,10 @@ class Findings:
         if lost < self.policy.min_missing_data:
             return False
         eligible = sum(t.of(*streams).eligible for t in day)
-        return 1 - lost / eligible < self.policy.threshold
+        least = 1.0 - self.policy.threshold
+        if cause is None or cause.cured_by_data:
+            return is_no_chance(lost, eligible, least)
+        return lost > least * eligible
 
     @cached_property
     def _baselines(self) -> Mapping[Stream, RefusalBaseline]:

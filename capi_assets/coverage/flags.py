@@ -8,7 +8,7 @@ gaps.py joins consecutive findings into gaps; waterfall.py computes an hour's nu
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -94,6 +94,8 @@ def flag_hours(
     anomalies = _silent(hours)
     anomalies = {h: a for h, a in anomalies.items() if policy.visits_are_due(h, now)}
     if signals:
+        known_from = signals.start + timedelta(weeks=1)
+        anomalies = {h: a for h, a in anomalies.items() if h < known_from}
         anomalies |= detect_anomalies(signals, policy.threshold)
     for hour, unusual in unusual_orders(tables, settled, policy.threshold).items():
         anomalies[hour] = [*anomalies.get(hour, ()), *unusual]
@@ -150,7 +152,7 @@ def is_inconclusive(row: Mapping[str, Any]) -> bool:
 
 
 def _silent(hours: Mapping[datetime, HourTotals]) -> dict[datetime, list[Anomaly]]:
-    """Missing visits, found by comparison with the hours around them; needs no history."""
+    """Missing visits, found by comparison with the hours around them, for the first week."""
     wholes = {hour: totals.whole for hour, totals in hours.items()}
     found = missing_visits(
         HourOfVisits(hour, hours[hour].visits, t.orders, t.matched) for hour, t in wholes.items()

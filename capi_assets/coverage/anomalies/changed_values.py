@@ -5,6 +5,7 @@ A change that lasts a week is usual from then on: new prices, or a new market.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -50,42 +51,42 @@ def changed_values(hours: StreamHours) -> Iterator[tuple[int, Anomaly]]:
     orders = columns["sendable"] - columns["zero_value"]
     orders = np.where(hours.known & ~np.isnan(logs), np.maximum(orders, 0.0), 0.0)
     good = orders > 0
-    total, weighted = running(orders), running(np.nan_to_num(logs) * orders)
+    total, off_by = running(orders), np.zeros_like(logs)
     for day in range(len(hours.known) // DAY):
         first = day * DAY
         accept_lasting(good, hours.known, orders > 0, first, WEEK)
         usual, scatter = _usual(logs, orders, good, first)
         ends = np.arange(first + 1, first + DAY + 1)
         today = slice(first, first + DAY)
+        usual_of = _by_hour_of_day(logs, usual, first)
+        off_by[:, today] = np.nan_to_num(logs[:, today] - usual_of)
+        weighted = running(off_by * orders)
         judged = (orders[:, today] > 0) & ~np.isnan(usual)[:, None]
         for window in WINDOWS:
             firsts = np.maximum(ends - window, 0)
             of = total[:, ends] - total[:, firsts]
             with np.errstate(invalid="ignore", divide="ignore"):
-                moved = (weighted[:, ends] - weighted[:, firsts]) / of - usual[:, None]
+                moved = (weighted[:, ends] - weighted[:, firsts]) / of
                 spread = np.maximum(_MIN_SPREAD, scatter[:, None] / np.sqrt(of))
             changed = judged & (of >= _MIN_WINDOW_ORDERS)
             changed &= np.abs(moved) > np.maximum(np.log(_MIN_FACTOR), _SPREADS * spread)
             # The hour itself must differ in the same direction.
-            changed &= (logs[:, today] - usual[:, None]) * np.sign(moved) > 0
+            changed &= off_by[:, today] * np.sign(moved) > 0
             judged &= ~changed
             for row, hour in np.argwhere(changed):
                 at = int(first + hour)
                 since = slice(max(at + 1 - window, 0), at + 1)
-                own = np.nan_to_num(logs[row, since]) - usual[row]
+                own = off_by[row, since]
                 if _is_over(own, orders[row, since], max(_MIN_SPREAD, scatter[row])):
                     continue
                 learned = _same_hours(at)
-                same = logs[row, learned] - usual[row]
-                if _is_daily(logs[row, at] - usual[row], same[~np.isnan(same)]):
-                    continue
                 good[row, at] = False
                 yield (
                     at,
                     _changed_value(
                         hours,
                         (int(row), at, window),
-                        float(usual[row]),
+                        float(usual_of[row, hour]),
                         float(moved[row, hour]),
                         float(spread[row, hour]),
                         learned[good[row, learned]],
@@ -108,9 +109,20 @@ def _usual(logs: Floats, orders: Floats, good: Flags, first: int) -> tuple[Float
     return usual, scatter
 
 
-def _is_daily(moved: float, same: Floats) -> bool:
-    """Whether the same hours of other days have such a value: a nightly batch of subscriptions."""
-    return len(same) >= _MIN_SAME and bool(abs(np.median(same)) >= abs(moved) / 2.0)
+def _by_hour_of_day(logs: Floats, usual: Floats, first: int) -> Floats:
+    """The usual logarithm per series and hour of the day that begins at `first`: that of the same
+    hours of the days before, such as of a nightly batch, where there are enough."""
+    past = logs[:, max(first - MEMORY, 0) : first]
+    days = past.reshape(len(logs), -1, DAY)
+    enough = (~np.isnan(days)).sum(axis=1) >= _MIN_SAME
+    own = np.full((len(logs), DAY), np.nan)
+    if days.shape[1]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # hours without any value
+            own = np.nanmedian(days, axis=1)
+    # Only where it is another value: what all hours share is known better.
+    other = enough & (np.abs(own - usual[:, None]) > np.log(_MIN_FACTOR))
+    return np.where(other, own, usual[:, None])
 
 
 def _is_over(moved: Floats, orders: Floats, scatter: float) -> bool:

@@ -34,6 +34,9 @@ MAX_RATIO = 1.25
 """Visits beyond this are a surge, and suggest no further orders by themselves: "bots" are six times
 the visits and sell nothing. What the surge has sold so far, they suggest."""
 
+_MAX_CONVERSION = 1.5
+"""So many times the usual conversion is believed of a surge: a sale's."""
+
 _SURGE_SPREAD = 0.1
 """What a surge's conversion may fall by, beside two standard errors of the orders it has sold: the
 first hours of a sale convert best."""
@@ -62,7 +65,8 @@ def demand(
     surge: tuple[Floats, Floats],
     rest: tuple[Floats, Floats],
     informative: Flags,
-    otherwise: float,
+    *,
+    cautious: bool,
 ) -> Floats:
     """The share of the usual orders that windows promise.
 
@@ -73,22 +77,24 @@ def demand(
             visits would usually have brought.
         rest: orders of the other streams in the window, seen and expected.
         informative: where visits say something about the orders.
-        otherwise: the share where neither visits nor the other streams can tell.
+        cautious: the least that is promised, to test against; else the likeliest share, to learn
+            how far orders scatter around it.
     """
     share = ratio(seen[..., VISITS], expected[..., VISITS])
     sold, promised = surge
     certain = (1.0 - _SURGE_SPREAD) * sold - 2.0 * np.sqrt(sold)
-    conversion = np.clip(ratio(certain, promised, 0.0), 0.0, 1.0)
+    conversion = np.clip(ratio(certain, promised, 0.0), 0.0, _MAX_CONVERSION)
     # Far beyond it, not even that much more: those visits are no customers.
     surging = np.where(share < MAX_RATIO**2, MAX_RATIO, 1.0)
     surging = np.maximum(surging, share * conversion)
-    suggested = np.where(share >= _NORMAL_SHARE, share, share**3 / _NORMAL_SHARE**2)
-    suggested = np.where(share > MAX_RATIO, surging, suggested)
-    suggested = np.where(share < _LOW_TRAFFIC_SHARE * np.minimum(level, 1.0), 0.0, suggested)
+    suggested = np.where(share > MAX_RATIO, surging, share)
+    if cautious:
+        fewer = np.where(share >= _NORMAL_SHARE, suggested, share**3 / _NORMAL_SHARE**2)
+        suggested = np.where(share < _LOW_TRAFFIC_SHARE * np.minimum(level, 1.0), 0.0, fewer)
     others, others_expected = rest
     of_rest = np.where(
         others_expected >= MIN_EXPECTED_REST,
         np.minimum(1.0, ratio(others, others_expected)),
-        otherwise,
+        WORST_NORMAL_SHARE if cautious else 1.0,
     )
     return np.where(informative, suggested, of_rest)

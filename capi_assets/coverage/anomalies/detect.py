@@ -42,17 +42,19 @@ def detect_anomalies(signals: HourSignals, threshold: float) -> dict[datetime, l
     """The hours of `signals` that demand does not explain, by their start (UTC).
 
     Called by `coverage.flags.flag_hours` with every hour stored; adding later hours never changes
-    an earlier result. An hour is compared with the good hours before it: those with coverage of at
-    least `threshold` (0 to 1), and without what was anomalous in them. The first five days have
-    nothing to be compared with. A change that lasts a week becomes the new expectation, unless the
-    shop's orders stopped. An hour has at most one anomaly per cause; the whole shop's is first.
+    an earlier result. An hour is compared with the good hours before it: those of whose orders at
+    least `threshold` (0 to 1) were delivered or refused, and without what was anomalous in them.
+    The first five days have nothing to be compared with. A change that lasts a week becomes the new
+    expectation, unless the shop's orders stopped. An hour has at most one anomaly per cause; the
+    whole shop's is first.
 
         detect_anomalies(signals, 0.95)[noon][0].cause  # Cause.ORDERS_MISSING
     """
     model = Expectations(signals)
     with np.errstate(invalid="ignore", divide="ignore"):
-        coverage = signals.delivered[0] / signals.eligible[0]
-    good = signals.known & ~(coverage < threshold)
+        # Refused orders arrived, with all that can be learned from them.
+        arrived = (signals.delivered[0] + signals.refused[0]) / signals.eligible[0]
+    good = signals.known & ~(arrived < threshold)
     anomalous = np.zeros((len(signals.streams), len(signals)), dtype=bool)
     lacked_visits = np.zeros(len(signals), dtype=bool)
     found: dict[int, Mapping[int, Anomaly]] = {}

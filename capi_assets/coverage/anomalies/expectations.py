@@ -24,7 +24,6 @@ from capi_assets.coverage.anomalies import count_models
 from capi_assets.coverage.anomalies.count_models import DAY, WEEK, WEEKS, Flags, Floats, Positions
 from capi_assets.coverage.anomalies.demand import (
     MAX_RATIO,
-    WORST_NORMAL_SHARE,
     demand,
     ratio,
     visits_are_informative,
@@ -212,7 +211,8 @@ class Expectations:
         streams: Positions | int,
         ends: Positions | int,
         hours: Positions | int,
-        otherwise: float = WORST_NORMAL_SHARE,
+        *,
+        cautious: bool = True,
     ) -> Floats:
         """The share of the usual orders that the windows' visits suggest, see `demand`."""
         seen, expected = self.totals(streams, ends, hours)
@@ -234,7 +234,7 @@ class Expectations:
             whole.expected[..., ORDERS] - expected[..., ORDERS],
         )
         informative = self.informative(streams, expected)
-        return demand(seen, expected, level, surge, rest, informative, otherwise)
+        return demand(seen, expected, level, surge, rest, informative, cautious=cautious)
 
     def informative(self, streams: Positions | int, expected: Floats) -> Flags:
         """Whether the visits of windows say something about the orders of their streams."""
@@ -249,7 +249,7 @@ class Expectations:
         if key not in self._overdispersion:
             ends = self._past(stream, at, hours)
             seen, expected = self.totals(stream, ends, hours)
-            mean = expected[:, ORDERS] * self.demand(stream, ends, hours, otherwise=1.0)
+            mean = expected[:, ORDERS] * self.demand(stream, ends, hours, cautious=False)
             squares = (seen[:, ORDERS] - mean) ** 2
             use = mean >= _MIN_MEAN_COUNT
             found = _fit("count", _MIN_RESIDUALS, squares[use], mean[use], (mean**2)[use])

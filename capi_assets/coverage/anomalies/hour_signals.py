@@ -24,10 +24,20 @@ from capi_assets.hours import HOUR
 HISTORY = (
     *("hour", "dataset_id", "event_name", "currency", "visits", "visits_with_click_id", "orders"),
     *("quarantined", "withheld", "invalid", "matched", "rejected", "delivered", "eligible"),
-    *("matched_eligible", "match_keys", "action_sources", "value_orders", "value_withheld"),
+    *(
+        "matched_eligible",
+        "match_keys",
+        "action_sources",
+        "withheld_reasons",
+        "value_orders",
+        "value_withheld",
+    ),
 )
 """Columns of `attribution_health` that detection reads."""
 
+
+WITHOUT_BROWSER = "without_browser"
+"""The reason of orders that are withheld because no visit lends them the browser's data."""
 
 VISITS, CLICKS, ORDERS, SENDABLE, MATCHED, KEYED = range(6)
 FIRST_KEY = 6
@@ -147,11 +157,13 @@ class _Grid:
     def signals(self) -> HourSignals:
         sent = self.column("eligible") - self.column("quarantined")
         complete = self.everywhere("matched_eligible")[self.at]
-        sendable = self.sums(np.where(complete, sent, self.column("orders")))
+        keyed = self.sums(np.where(complete, sent, self.column("orders")))
+        # Orders withheld for want of a visit would carry match keys if it were there.
+        sendable = keyed + self.counted("withheld_reasons").get(WITHOUT_BROWSER, 0.0)
         matched = np.where(complete, self.column("matched_eligible"), self.column("matched"))
         orders = self.sums(self.column("orders"))
         refused = sum(self.column(name) for name in ("quarantined", "invalid", "rejected"))
-        no_keys = ~self.everywhere("match_keys") & (sendable.sum(axis=0) > 0)
+        no_keys = ~self.everywhere("match_keys") & (keyed.sum(axis=0) > 0)
         with_keys = np.where(no_keys, np.nan, 0.0)
         keys = self.counted("match_keys")
         money = self.column("value_orders") - self.column("value_withheld")
@@ -163,7 +175,7 @@ class _Grid:
             self._rows(streams, orders),
             self._rows(streams, sendable),
             self._rows(streams, self.sums(matched)),
-            self._rows(streams, sendable + with_keys),
+            self._rows(streams, keyed + with_keys),
             *(self._rows(streams, of_key + with_keys) for of_key in keys.values()),
         ]
         nameless = [n for n, (dataset, event) in enumerate(self.names) if not (dataset and event)]

@@ -38,7 +38,7 @@ _JOINT_SIGNIFICANCE = 3e-5
 than either; both must also be below `_EACH_SIGNIFICANCE`."""
 _EACH_SIGNIFICANCE = 0.05
 """Each of the two must be unusual by itself, by the customary 5 %."""
-_SUBSET_SIGNIFICANCE = 1e-3
+_SUBSET_SIGNIFICANCE = 1e-4
 """In a surge: that the orders which came as usual are so few. Below it a surge explains nothing."""
 _SURGE_SIGNIFICANCE = 0.01
 """That chance alone brings so many more orders: a surge must not be chance itself."""
@@ -125,7 +125,7 @@ def visits_missing(hour: HourWindows) -> tuple[Anomaly, _Share] | None:
     for window, hours in enumerate(WINDOWS):
         if hours > DAY:
             return None
-        seen, expected = hour.seen[0, window], hour.expected[0, window]
+        seen = hour.seen[0, window]
         share = _Share(
             "matched", 0, window, MATCHED, SENDABLE, seen[MATCHED], seen[SENDABLE],
             rates[0, window, 0], basis[0, window, 0],

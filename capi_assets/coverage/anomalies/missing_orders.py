@@ -26,9 +26,9 @@ SIGNIFICANCE = 1e-4
 """The largest probability, under the expectation, at which a window is an anomaly. The target is
 fewer than one false flag in 500 quiet hours."""
 
-_OUTAGE_VISIT_SHARE = 0.1
-"""Visits and orders both below this are an outage: "shop closed for hours" keeps 30 % of its
-visits."""
+_OUTAGE_VISIT_SHARE = 0.02
+"""Visits and orders both below this are an outage: a landing that stops leaves at most the rest of
+a file, while a street on the night of a lockdown keeps 7 % of its people."""
 
 _OPEN_SHARE = 0.15
 """Of the orders of the best hour: with fewer expected, a day of business is over."""
@@ -76,9 +76,7 @@ def _both_stopped(hour: HourWindows) -> Flags:
         & (hour.seen[..., VISITS] <= _OUTAGE_VISIT_SHARE * expected[..., VISITS])
         & (hour.seen[..., ORDERS] <= _OUTAGE_VISIT_SHARE * expected[..., ORDERS])
     )
-    known = np.array([hour.model.weekday_known[max(hour.at + 1 - w, 0) : hour.at + 1].all()
-                      for w in WINDOWS])  # fmt: skip
-    stopped &= known
+    stopped &= np.array([hour.weekday_known(hours) for hours in WINDOWS])
     stopped[1:] = False
     return stopped
 
@@ -89,6 +87,8 @@ def _is_anomalous(
     hours = WINDOWS[window]
     seen = hour.seen[stream, window]
     if not (stopped or hour.informative[stream, window]):
+        if not hour.weekday_known(hours):
+            return False  # it may be the first closed Sunday
         expected = hour.expected[stream, window, ORDERS]
         mean *= max(1.0 - _perhaps_closed(hour, stream, hours) / expected, 0.0)
         if mean < MIN_ORDERS:
@@ -120,7 +120,7 @@ def _perhaps_closed(hour: HourWindows, stream: int, hours: int) -> float:
         for signal in (hour.model.expected, hour.model.seen)
     )
     is_open = expected >= _OPEN_SHARE * expected.max()
-    sold = np.flatnonzero(seen > 0)
+    sold = np.flatnonzero(seen >= 0.5)  # quarantined orders are given to streams in parts
     last = int(sold[-1]) if len(sold) else -1
     opens = np.flatnonzero(is_open[1:] & ~is_open[:-1]) + 1
     opens = opens[opens > last]

@@ -26,6 +26,8 @@ _MAX_SHIFT = 14
 """Hours: the largest offset of a time zone."""
 _WINDOWS = (12, DAY, 2 * DAY)
 """Hours: a shift is seen by the rise and fall of a day."""
+_SOME_HOURS = 6
+"""Hours in which a shift must have shown three times."""
 _MIN_ORDERS = 30
 _OVERDISPERSION = 0.05
 """A demand that varies by 22 %, as ordinary shops do."""
@@ -58,7 +60,7 @@ def name_causes(anomalies: Mapping[int, Anomaly], signals: HourSignals) -> dict[
             continue
         if at in stopped:
             named[at] = _landing_stopped(anomaly, usual[:, at], signals, at)
-        elif shift := _shift(at, signals, usual):
+        elif _lasts(at, anomalies) and (shift := _shift(at, signals, usual)):
             named[at] = _time_shift(anomaly, shift)
         elif anomaly.unmatched and any(at - back in stopped for back in range(1, _LOOKBACK + 1)):
             named[at] = replace(
@@ -67,6 +69,11 @@ def name_causes(anomalies: Mapping[int, Anomaly], signals: HourSignals) -> dict[
                 evidence=f"{anomaly.evidence}; shortly before, neither visits nor orders landed",
             )
     return named
+
+
+def _lasts(at: int, anomalies: Mapping[int, Anomaly]) -> bool:
+    """Whether an anomaly is no single hour: a clock that is wrong stays wrong."""
+    return sum(at - back in anomalies for back in range(1, _SOME_HOURS)) >= 2
 
 
 def _usual(signals: HourSignals, learnable: count_models.Flags) -> Floats:

@@ -21,6 +21,9 @@ from capi_assets.hours import HOUR
 # Tuned on simulated weeks (benchmarks/labelled_weeks.py), like the numbers in detect.py.
 _SIGNIFICANCE = 1e-4
 """The largest probability, at the usual share, at which a window is anomalous: as in detect.py."""
+_FIRST_SIGNIFICANCE = 0.05
+"""In the first days, against the share that is still good: the customary 5 %, since a share above
+it is already a loss."""
 _INTRA_HOUR_CORRELATION = 0.005
 """Faults come in small clusters, since orders of an hour share forms and products: of 100 orders,
 the count varies by a fifth more than by chance (variance times 1 + 99 * 0.005)."""
@@ -173,6 +176,14 @@ class RefusalBaseline:
             if not np.any(ratio > _RECOVERY_LOG_RATIO):
                 return True
         return False
+
+
+def is_no_chance(lost: int, of: int, least: float) -> bool:
+    """Whether so many lost orders are more than chance makes of `least`, the share that is still
+    good. For the first days, in which nothing is known of the shop."""
+    return lost > least * of and (
+        count_models.hits_at_least(lost, of, least, _INTRA_HOUR_CORRELATION) < _FIRST_SIGNIFICANCE
+    )
 
 
 def _running(values: Floats) -> Floats:

@@ -50,6 +50,10 @@ class HourWindows:
     informative: Flags
     share_of_significance: Floats
 
+    def weekday_known(self, hours: int) -> bool:
+        """Whether all of the last hours were compared with their own day of the week."""
+        return bool(self.model.weekday_known[max(self.at + 1 - hours, 0) : self.at + 1].all())
+
     def learned_from(self) -> tuple[datetime, ...]:
         """The hours that this hour's expectation comes from."""
         return tuple(self.signals.hour(int(place)) for place in self.model.compared)
