@@ -86,7 +86,7 @@ def test_a_trickle_of_broken_rows_is_no_alarm_but_a_run_of_them_is() -> None:
         trickle.quarantine(hour(n)).quarantine(hour(n))
     now = hour(30)
     assert not any(row["flagged"] for row in flags_of(trickle, now))
-    for _ in range(3):
+    for _ in range(6):
         trickle.quarantine(hour(5))
     assert [r["hour"] for r in flags_of(trickle, now) if r["flagged"]] == [hour(5)]
 

