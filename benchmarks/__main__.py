@@ -36,7 +36,7 @@ def main() -> None:
         print(delivery.report(chosen.pending, chosen.pending, chosen.many))
     if chosen.which in ("weeks", "all"):
         print()
-        print(labelled_weeks.report(*labelled_weeks.run(1)))
+        print(labelled_weeks.whole_report(1))
 
 
 if __name__ == "__main__":

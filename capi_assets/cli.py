@@ -201,11 +201,12 @@ def preflight(datasets: tuple[str, ...], for_programs: bool) -> None:
 
 @main.command()
 def gaps() -> None:
-    """List all open gaps: cause, value, deadline and range to materialize."""
+    """List all open gaps by incident: causes, value, deadline and ranges to materialize."""
     from capi_assets.commands.rich_table import rich_table
-    from capi_assets.coverage.gap_text import gaps_sentence
+    from capi_assets.coverage.gap_text import incidents_sentence
+    from capi_assets.coverage.incidents import open_and_closed
     from capi_assets.coverage.stored_health import find_gaps
-    from capi_assets.coverage.tables import gaps_table, remedies_table
+    from capi_assets.coverage.tables import incidents_table, remedies_table
     from capi_assets.lake import Lake
     from capi_assets.policies import coverage_policy
 
@@ -217,11 +218,17 @@ def gaps() -> None:
             f"No hour has been evaluated yet in {settings.lake} (CAPI_LAKE): materialize some hours"
             " first. Use --stage data/demo for the demo."
         )
-    found, console = find_gaps(lake, coverage_policy(settings), now).gaps, Terminal()
-    console.print(gaps_sentence(found, now), highlight=False)
+    policy, console = coverage_policy(settings, now), Terminal()
+    found, closed = open_and_closed(find_gaps(lake, policy, now).gaps, policy, now)
+    console.print(incidents_sentence(found, now), highlight=False)
+    if policy.delays.text:
+        console.print(f"Hours are judged accordingly: {policy.delays.text}.", highlight=False)
+    for title, listed in (("Incidents, most urgent first", found), ("Closed, not fixed", closed)):
+        if listed:
+            console.print(rich_table(incidents_table(listed, now), title=title))
     if found:
-        console.print(rich_table(gaps_table(found, now), title="Gaps, most urgent first"))
-        for cause, remedy, partitions in remedies_table(found, now).rows:
+        gaps = [gap for incident in found for gap in incident.gaps]
+        for cause, remedy, partitions in remedies_table(gaps, now).rows:
             console.print(f"{cause}: {remedy}", highlight=False)
             # Not wrapped: it is there to be copied.
             console.print(partitions, highlight=False, soft_wrap=True)

@@ -26,7 +26,8 @@ from capi_assets.coverage.alerting.channels import (
     JsonChannel,
     WebhookChannel,
 )
-from capi_assets.coverage.flags import CoveragePolicy
+from capi_assets.coverage.landing_delays import AT_ONCE, landing_delays
+from capi_assets.coverage.policy import CoveragePolicy
 from capi_assets.coverage.reconciliation.compare import Tolerance
 from capi_assets.coverage.visit_retention import VisitRetention
 from capi_assets.delivery.datasets import Datasets, read_datasets, secret_in, secret_printed_by
@@ -74,12 +75,17 @@ def delivery_policy(settings: Settings) -> Policy:
     )
 
 
-def coverage_policy(settings: Settings) -> CoveragePolicy:
-    """When an hour is flagged."""
+def coverage_policy(settings: Settings, now: datetime | None = None) -> CoveragePolicy:
+    """When an hour is flagged; with `now`, after as long as its files usually take to land."""
+    delays = AT_ONCE
+    if now is not None:
+        sources = visits_source(settings), orders_source(settings)
+        delays = landing_delays(Lake(settings.lake), *sources, now)
     return CoveragePolicy(
         threshold=settings.coverage_threshold,
         settle=settings.settle,
         visits=VisitRetention(settings.lookback, timedelta(days=settings.retention_days)),
+        delays=delays,
     )
 
 

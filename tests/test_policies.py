@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from capi_assets.coverage.flags import CoveragePolicy
+from capi_assets.coverage.policy import CoveragePolicy
 from capi_assets.coverage.reconciliation.compare import Tolerance
 from capi_assets.delivery.policy import Policy
 from capi_assets.ingest.hashing import HashPolicy

@@ -78,6 +78,33 @@ class AttributionHealth(Contract):
         " CAPI_WEBSITE_WITHOUT_BROWSER.",
         ge=0,
     )
+    visits_with_click_id: Series[Count] = optional(
+        "Visits of the whole hour with a click id of Meta's (fbc or fbclid).", ge=0
+    )
     match_keys: Series[Text] = optional(
         "Orders with each match key, as JSON; without withheld and quarantined orders."
+    )
+    withheld_reasons: Series[Text] = optional(
+        "Withheld orders by reason, such as `no_consent`, as JSON."
+    )
+    action_sources: Series[Text] = optional(
+        "Orders by action source, as JSON; without quarantined orders."
+    )
+    zero_value: Series[Count] = optional(
+        "Orders without a value, or with the value zero; without withheld and quarantined orders.",
+        ge=0,
+    )
+    value_p50: Series[Money] = optional(
+        "Median value of the orders that have one other than zero; without withheld and"
+        " quarantined orders."
+    )
+    lookalikes: Series[Count] = optional(
+        "Orders like an earlier one of the hour: another order_id, but the same dataset, event"
+        " name, person (the same second where no person is known), value and currency. A feed that"
+        " lands every order twice has half of its orders here.",
+        ge=0,
+    )
+    shared_event_id: Series[Count] = optional(
+        "Orders whose event_id another order of the hour, dataset and event name has as well.",
+        ge=0,
     )

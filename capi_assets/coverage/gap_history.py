@@ -18,9 +18,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from capi_assets.coverage.flags import FLAGS, WARN
+from capi_assets.coverage.flags import FLAGS
 from capi_assets.coverage.gaps import Gap, gaps, total_money
 from capi_assets.coverage.late_orders import LateCause
+from capi_assets.coverage.policy import WARN
 from capi_assets.delivery.causes import Cause
 
 
@@ -68,8 +69,7 @@ class GapHistory:
     def is_over(self) -> bool:
         """Whether nothing is missing any more, and no order has fewer match keys than usual."""
         gap = self.gap
-        missing = gap.orders or gap.unknown_hours or gap.orders_expected_missing
-        return not (missing or gap.unmatched or gap.orders_with_fewer_keys)
+        return not (gap.orders or gap.unknown_hours or gap.estimated_orders)
 
 
 def gap_histories(
@@ -83,7 +83,7 @@ def gap_histories(
         late_causes: per late hour, the result of `late_orders.late_causes`.
     """
     rows = flags.to_pylist()
-    causes = {Cause(row["cause"]) for row in rows if row["flagged"]}
+    causes = {Cause(finding["cause"]) for row in rows for finding in row["findings"] or ()}
     causes |= {late_cause.cause for late_cause in late_causes.values()}
     histories = []
     for cause in causes:
@@ -95,12 +95,11 @@ def gap_histories(
 
 def _as_of(row: Mapping[str, Any], cause: Cause, late: LateCause | None) -> dict[str, Any]:
     """An hour as far as one cause is concerned: flagged now, or once and recovered, or neither."""
-    if row["flagged"] and row["cause"] == cause:
-        return dict(row)
-    if late is None or late.cause is not cause:
-        return {**row, "flagged": False}
-    flagged = {"flagged": True, "severity": WARN, "cause": str(cause), "missing": 0}
-    return dict.fromkeys(FLAGS.names) | {"hour": row["hour"], "judged": True} | flagged
+    findings = [finding for finding in row["findings"] or () if finding["cause"] == cause]
+    if not findings and late is not None and late.cause is cause:
+        findings = [{"severity": WARN, "cause": str(cause), "missing": 0}]
+        row = {**row, "judged": True}
+    return {**row, "flagged": bool(findings), "findings": findings}
 
 
 def _history(gap: Gap, late: pa.Table, late_causes: Mapping[datetime, LateCause]) -> GapHistory:

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from capi_assets.coverage.anomalies.anomaly import Interval
 from capi_assets.coverage.flags import is_inconclusive
 from capi_assets.coverage.formatting import (
     count,
@@ -21,7 +22,8 @@ from capi_assets.coverage.formatting import (
     paragraph,
     percent,
 )
-from capi_assets.coverage.gaps import Gap, gap_of_hour, total_money
+from capi_assets.coverage.gaps import Gap, gaps_of_hour, total_money
+from capi_assets.coverage.incidents import CauseInTurn, Incident
 from capi_assets.coverage.links import backfill_link, partition_ranges_text
 from capi_assets.delivery.causes import Cause
 from capi_assets.hours import HOUR, hour_key
@@ -56,10 +58,36 @@ def missing_text(gap: Gap) -> str:
     return join_names([*parts, *_estimates(gap)]) or "no order is missing"
 
 
+_AFFECTED = {
+    Cause.CONSENT_MISSING: "more than usual are withheld for want of consent",
+    Cause.CONFIRMATIONS_MISSING: "more than usual are withheld for their status",
+    Cause.ORDERS_DOUBLED: "look like copies of others",
+    Cause.VALUE_CHANGED: "have another value than usual",
+    Cause.LATE_DELIVERY: "reached Meta later than usual",
+    Cause.TIME_SHIFT: "are dated hours off",
+}
+
+
+def estimated_text(money: Mapping[str, Interval]) -> str:
+    """`about EUR 2,400.00, likely 1,800.00 to 3,000.00`; empty without money."""
+    return "; ".join(
+        f"about {format_amounts({currency: amount.expected})}, likely {amount.low:,.2f} to"
+        f" {amount.high:,.2f}"
+        for currency, amount in money.items()
+        if amount.expected
+    )
+
+
 def _estimates(gap: Gap) -> list[str]:
     parts = []
+    money = estimated_text(gap.estimated_money)
+    worth = f" ({money})" if money else ""
     if gap.orders_expected_missing:
-        parts.append(f"about {count(gap.orders_expected_missing, 'order')} did not arrive")
+        parts.append(f"about {count(gap.orders_expected_missing, 'order')} did not arrive{worth}")
+        worth = ""
+    if gap.orders_affected:
+        how = _AFFECTED.get(gap.cause, "are not as usual")
+        parts.append(f"about {count(gap.orders_affected, 'order')} {how}{worth}")
     if gap.unmatched:
         parts.append(
             f"{count(gap.unmatched, 'order')} {'has' if gap.unmatched == 1 else 'have'} no visit"
@@ -142,7 +170,7 @@ def hour_sentence(hour: datetime, flags: pa.Table, now: datetime) -> str:
         )
     if not row["flagged"]:
         return f"{hour_key(hour)} is OK: {_delivered_text(row)}."
-    gap = gap_of_hour(row)
+    gap, *others = gaps_of_hour(row)
     until = deadline(gap.first_deadline, now) if gap.first_deadline else ""
     visits = ""
     if gap.visits_until:
@@ -159,6 +187,7 @@ def hour_sentence(hour: datetime, flags: pa.Table, now: datetime) -> str:
             f" ({estimates})" if estimates else "",
             f"; {recoverable} can still be delivered until {until}" if until else "",
             f"{visits}.",
+            *(f" Also: {missing_text(other)}, because {other.headline}." for other in others),
         )
     )
 
@@ -172,29 +201,40 @@ def _delivered_text(row: Mapping[str, Any]) -> str:
     )
 
 
-def gap_sentence(gap: Gap, now: datetime) -> str:
-    """One paragraph: what is missing since when, why, until when, what to do."""
+def causes_text(causes: Sequence[CauseInTurn]) -> str:
+    """`Meta does not answer as it should, then Meta limits our calls (from 2026-11-20 15:00)`."""
+    first, *later = causes
+    turns = [f"{turn.headline} (from {turn.first_hour:%Y-%m-%d %H:%M})" for turn in later]
+    return ", then ".join([first.headline, *turns])
+
+
+def incident_sentence(incident: Incident, now: datetime) -> str:
+    """One paragraph: what is missing since when, its causes in turn, until when, what to do."""
+    total = incident.total
     return paragraph(
-        f"{during(gap.first_hour, gap.last_hour)}: {missing_text(gap)}, because {gap.headline}.",
-        evidence_text(gap),
-        recoverable_text(gap, now),
-        visits_text(gap, now),
-        remedy_text(gap, (gap.partition_range,)),
+        f"{during(total.first_hour, total.last_hour)}: {missing_text(total)}, because"
+        f" {causes_text(incident.causes)}.",
+        evidence_text(total),
+        recoverable_text(total, now),
+        visits_text(total, now),
+        remedies_text(incident, incident.ranges),
     )
 
 
-def gaps_sentence(gaps: Sequence[Gap], now: datetime) -> str:
-    """All gaps in one sentence, for the description of the check `open_gaps`."""
-    if not gaps:
+def incidents_sentence(incidents: Sequence[Incident], now: datetime) -> str:
+    """All incidents in one sentence, for the description of the check `open_gaps`."""
+    if not incidents:
         return "No gaps."
-    if len(gaps) == 1:
-        return gap_sentence(gaps[0], now)
+    if len(incidents) == 1:
+        return incident_sentence(incidents[0], now)
+    gaps = [incident.total for incident in incidents]
     first = min((gap.first_deadline for gap in gaps if gap.first_deadline), default=None)
     visits = min((gap.visits_until for gap in gaps if gap.visits_until), default=None)
     unknown = sum(gap.unknown_hours for gap in gaps)
+    hours = {hour for gap in gaps for hour in gap.missing}
     return "".join(
         (
-            f"{count(len(gaps), 'gap')} in {count(sum(g.hours for g in gaps), 'hour')}: ",
+            f"{count(len(gaps), 'incident')} in {count(len(hours), 'hour')}: ",
             orders_text(sum(g.orders for g in gaps), total_money(g.money for g in gaps)),
             " missing",
             f" ({count(unknown, 'hour')} not counted yet)" if unknown else "",
@@ -206,6 +246,17 @@ def gaps_sentence(gaps: Sequence[Gap], now: datetime) -> str:
             ".",
         )
     )
+
+
+def remedies_text(incident: Incident, ranges: Sequence[str], ui_url: str | None = None) -> str:
+    """What to do about each cause, and for which ranges; the cause that costs most is first."""
+    main = incident.total
+    others = {
+        gap.remedy: f"{gap.headline}: {gap.cause.diagnosis_for(gap.reasons).action}"
+        for gap in incident.gaps
+        if gap.cause is not main.cause and gap.remedy != main.remedy
+    }
+    return paragraph(remedy_text(main, ranges, ui_url), *others.values())
 
 
 def remedy_text(gap: Gap, ranges: Sequence[str], ui_url: str | None = None) -> str:

@@ -9,15 +9,20 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 
-from capi_assets.coverage.flags import ERROR, WARN
+from capi_assets.coverage.anomalies.anomaly import Comparison, Interval, Stream
+from capi_assets.coverage.anomalies.stream_findings import total_estimate
+from capi_assets.coverage.policy import ERROR, WARN
 from capi_assets.delivery.causes import Cause
 from capi_assets.hours import HOUR, hour_key
+
+_NAMED = 3
+"""Streams that a headline names; a longer list is not readable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +38,12 @@ class Gap:
         unmatched: orders without a visit, where visits are missing.
         orders_expected_missing: estimate of the orders that never arrived.
         orders_with_fewer_keys: estimate of the orders that lack a usual match key.
+        orders_affected: estimate of the orders that arrived otherwise than usual: withheld,
+            doubled, of another value, late.
+        estimated_money: of the orders that never arrived or are affected, per currency, with the
+            range that holds it nineteen times of twenty.
+        streams: the datasets, event names and action sources concerned; none if it is the shop.
+        comparisons: what was seen and expected in the hour that lost most.
         first_deadline: until when the first recoverable order can be delivered; None if none can.
         last_deadline: the same for the last hour that has one.
         visits_until: when the next visits that its orders must be matched with are deleted, if
@@ -57,6 +68,10 @@ class Gap:
     unmatched: int
     orders_expected_missing: int
     orders_with_fewer_keys: int
+    orders_affected: int = 0
+    estimated_money: Mapping[str, Interval] = field(default_factory=dict)
+    streams: tuple[Stream, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
     first_deadline: datetime | None
     last_deadline: datetime | None
     visits_until: datetime | None
@@ -74,6 +89,16 @@ class Gap:
     def orders(self) -> int:
         """Orders known to be missing; hours that were never materialized add none."""
         return sum(count or 0 for count in self.missing.values())
+
+    @property
+    def estimated_orders(self) -> int:
+        """Orders that never arrived, or are not as usual, by estimate."""
+        return max(
+            self.orders_expected_missing,
+            self.unmatched,
+            self.orders_with_fewer_keys,
+            self.orders_affected,
+        )
 
     @property
     def unknown_hours(self) -> int:
@@ -108,8 +133,11 @@ class Gap:
 
     @property
     def headline(self) -> str:
-        """What happened, as a clause in lower case without a full stop."""
-        return self.cause.headline_for(self.reasons)
+        """What happened and to which streams, as a clause in lower case without a full stop."""
+        labels = [stream.label for stream in self.streams]
+        more = f" and {len(labels) - _NAMED} more" if len(labels) > _NAMED else ""
+        named = f" ({', '.join(labels[:_NAMED])}{more})" if labels else ""
+        return f"{self.cause.headline_for(self.reasons)}{named}"
 
     @property
     def remedy(self) -> str:
@@ -118,61 +146,76 @@ class Gap:
 
 
 def gaps(flags: pa.Table) -> list[Gap]:
-    """The gaps among flagged hours, in time order.
+    """The gaps among flagged hours, in time order; an hour is in one gap per cause.
 
     Args:
         flags: the table of `flags.flag_hours`, with the hours that are not flagged: an hour
             without eligible orders between two hours of one cause does not end a gap, a good
             hour does.
     """
-    runs: list[list[Gap]] = []
-    last: datetime | None = None  # the gap continues if the next hour follows this one
+    found: list[list[Gap]] = []
+    # Per cause its latest gap, and the hour after which it continues.
+    latest: dict[Cause, tuple[list[Gap], datetime]] = {}
     for row in flags.sort_by("hour").to_pylist(maps_as_pydicts="strict"):
         hour = row["hour"].astimezone(UTC)
-        adjoins = last is not None and hour - last <= HOUR
-        if row["flagged"]:
-            gap = gap_of_hour(row)
-            if adjoins and runs[-1][-1].cause is gap.cause:
-                runs[-1].append(gap)
-            else:
-                runs.append([gap])
-            last = hour
-        else:
-            last = hour if adjoins and row["judged"] and row["eligible"] == 0 else None
-    return [merged(run) for run in runs]
+        open_gaps = {cause: run for cause, (run, last) in latest.items() if hour - last <= HOUR}
+        of_hour = {gap.cause: gap for gap in gaps_of_hour(row)}
+        for cause, gap in of_hour.items():
+            run = open_gaps.get(cause, [])
+            if not run:
+                found.append(run)
+            run.append(gap)
+            latest[cause] = run, hour
+        if row["judged"] and row["eligible"] == 0:
+            latest |= {cause: (run, hour) for cause, run in open_gaps.items()}
+    return sorted(map(merged, found), key=lambda gap: (gap.first_hour, gap.cause))
 
 
-def gap_of_hour(row: Mapping[str, Any]) -> Gap:
-    """The gap of a single flagged hour.
+def gaps_of_hour(row: Mapping[str, Any]) -> list[Gap]:
+    """The gaps of a single hour, the costliest first; none if it is not flagged.
 
     Args:
         row: a row of `flags.FLAGS`, its maps as dicts
             (`flags.to_pylist(maps_as_pydicts="strict")`).
     """
-    hour, deadline = row["hour"].astimezone(UTC), _utc(row["first_deadline"])
+    hour = row["hour"].astimezone(UTC)
+    return [_gap(hour, finding) for finding in row["findings"] or ()]
+
+
+def _gap(hour: datetime, finding: Mapping[str, Any]) -> Gap:
+    deadline = _utc(finding["first_deadline"])
+    counts = {name: finding[name] or 0 for name in _COUNTS if name in finding}
     return Gap(
-        id=f"{row['cause']}-{hour:%Y-%m-%dT%H}",
-        cause=Cause(row["cause"]),
-        severity=row["severity"],
+        id=f"{finding['cause']}-{hour:%Y-%m-%dT%H}",
+        cause=Cause(finding["cause"]),
+        severity=finding["severity"],
         first_hour=hour,
         last_hour=hour,
-        missing={hour: row["missing"]},
+        missing={hour: finding["missing"]},
         first_deadline=deadline,
         last_deadline=deadline,
-        visits_until=_utc(row["visits_until"]),
-        fewer_visits=int(row["visits_remaining"] == "some"),
-        no_visits=int(row["visits_remaining"] == "none"),
-        reasons=_ranked([row["reasons"] or {}]),
-        evidence=row["evidence"] or "",
-        money=row["missing_money"] or {},
-        recoverable=row["recoverable"] or 0,
-        recoverable_money=row["recoverable_money"] or {},
-        correctable=row["correctable"] or 0,
-        correctable_money=row["correctable_money"] or {},
-        unmatched=row["unmatched"] or 0,
-        orders_expected_missing=row["orders_expected_missing"] or 0,
-        orders_with_fewer_keys=row["orders_with_fewer_keys"] or 0,
+        visits_until=_utc(finding["visits_until"]),
+        fewer_visits=int(finding["visits_remaining"] == "some"),
+        no_visits=int(finding["visits_remaining"] == "none"),
+        reasons=_ranked([finding["reasons"] or {}]),
+        evidence=finding["evidence"] or "",
+        money=finding["missing_money"] or {},
+        recoverable_money=finding["recoverable_money"] or {},
+        correctable_money=finding["correctable_money"] or {},
+        estimated_money={
+            currency: Interval(**amount)
+            for currency, amount in (finding["estimated_money"] or {}).items()
+        },
+        streams=tuple(Stream(**stream) for stream in finding["streams"] or ()),
+        comparisons=tuple(_comparison(row) for row in finding["comparisons"] or ()),
+        **counts,
     )
+
+
+def _comparison(row: Mapping[str, Any]) -> Comparison:
+    learned = tuple(hour.astimezone(UTC) for hour in row["learned_from"])
+    expected = Interval(**row["expected"])
+    return Comparison(row["signal"], row["seen"], expected, row["hours"], learned)
 
 
 _COUNTS = (
@@ -181,6 +224,7 @@ _COUNTS = (
     "unmatched",
     "orders_expected_missing",
     "orders_with_fewer_keys",
+    "orders_affected",
     "fewer_visits",
     "no_visits",
 )
@@ -192,15 +236,7 @@ def merged(parts: Sequence[Gap]) -> Gap:
     if len(parts) == 1:
         return parts[0]
     parts = sorted(parts, key=lambda gap: gap.first_hour)
-    worst = max(
-        parts,
-        key=lambda g: (
-            g.orders,
-            g.orders_expected_missing,
-            g.unmatched,
-            g.orders_with_fewer_keys,
-        ),
-    )
+    worst = max(parts, key=lambda gap: (gap.orders, gap.estimated_orders))
     sums: dict[str, Any] = {name: sum(getattr(gap, name) for gap in parts) for name in _COUNTS}
     sums |= {name: total_money(getattr(gap, name) for gap in parts) for name in _MONEY}
     return replace(
@@ -213,8 +249,18 @@ def merged(parts: Sequence[Gap]) -> Gap:
         visits_until=min((g.visits_until for g in parts if g.visits_until), default=None),
         reasons=_ranked(gap.reasons for gap in parts),
         evidence=worst.evidence,
+        comparisons=worst.comparisons,
+        estimated_money=total_estimate(gap.estimated_money for gap in parts),
+        streams=_all_streams(parts),
         **sums,
     )
+
+
+def _all_streams(parts: Sequence[Gap]) -> tuple[Stream, ...]:
+    """All that are named; none if a part concerns the whole shop."""
+    if not all(gap.streams for gap in parts):
+        return ()
+    return tuple(sorted({stream for gap in parts for stream in gap.streams}))
 
 
 def total_money(amounts: Iterable[Mapping[str, float]]) -> dict[str, float]:

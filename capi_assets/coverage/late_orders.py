@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 
 from capi_assets.contracts.base import UTC_MICROSECONDS
-from capi_assets.coverage.flags import CoveragePolicy
 from capi_assets.coverage.outcomes import MONEY_UNITS, money_units
+from capi_assets.coverage.policy import CoveragePolicy
 from capi_assets.coverage.sql import duckdb_with, query
 from capi_assets.delivery.causes import Cause, cause_of
 from capi_assets.hours import HOUR
@@ -87,7 +87,7 @@ class LateCause:
 def late_orders(delivery_results: pa.Table, policy: CoveragePolicy) -> pa.Table:
     """Delivered orders that were missing when their hour was evaluated and put it below threshold.
 
-    An hour is evaluated once the policy's settling and grace time after it have passed. Hours
+    An hour is evaluated once the policy's time to wait after it has passed. Hours
     whose late orders alone would not bring it below the threshold are left out: a few late orders
     are no gap.
 
@@ -141,4 +141,4 @@ def _most_frequent(causes: Counter[Cause]) -> Cause:
 
 def _due(policy: CoveragePolicy) -> int:
     """Microseconds from the start of an hour until it is evaluated."""
-    return (HOUR + policy.settle + policy.grace) // timedelta(microseconds=1)
+    return (HOUR + policy.wait()) // timedelta(microseconds=1)

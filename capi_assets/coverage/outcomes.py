@@ -40,9 +40,9 @@ UNREADABLE_FILE = "unreadable_file"
 """The reason of a whole file that could not be read. It counts as one order, and nobody knows how
 many it holds."""
 
-_EVENT_COLUMNS = [
+EVENT_COLUMNS = [
     *("order_id", "occurred_at", "dataset_id", "event_name", "event_id", "value", "currency"),
-    *("visit_id", "match_keys", "without_browser", "deliver_until"),
+    *("visit_id", "match_keys", "without_browser", "deliver_until", "action_source", "person"),
     *("verdict", "reason", "subcode"),
 ]
 _RESULT_COLUMNS = [
@@ -96,7 +96,9 @@ events AS (
             ELSE coalesce(nullif(r.reason, ''), nullif(e.reason, ''), r.status, e.verdict)
         END AS reason,
         r.http_status, r.code, coalesce(r.subcode, e.subcode) AS subcode,
-        e.occurred_at, e.deliver_until, r.delivered_at
+        e.occurred_at, e.deliver_until, r.delivered_at, e.action_source,
+        isfinite(e.value) AND e.value <> 0 AS has_value,
+        coalesce(e.person, CAST(epoch(e.occurred_at) AS VARCHAR)) AS person, e.event_id
     FROM matched_events AS e
     LEFT JOIN latest AS r
         ON r.n = 1 AND r.order_id = e.order_id AND r.dataset_id = e.dataset_id
@@ -118,17 +120,17 @@ refused AS (
             AND coalesce(q.event_name, e.event_name) = e.event_name
     )
 )
-SELECT * EXCLUDE (order_id) FROM events WHERE stage <> '{REPEATED}'
+SELECT * REPLACE (coalesce(has_value, false) AS has_value) FROM events WHERE stage <> '{REPEATED}'
 UNION ALL
 SELECT
-    date_trunc('hour', hour), coalesce(dataset_id, ''), coalesce(left(event_name, 50), ''),
+    date_trunc('hour', hour), row_id, coalesce(dataset_id, ''), coalesce(left(event_name, 50), ''),
     CASE WHEN regexp_full_match(upper(trim(currency)), '[A-Z]{{3}}')
         THEN upper(trim(currency)) END,
     {money_units("value")}, 0, false, NULL, false, 'quarantined',
     CASE WHEN starts_with(reasons, 'file:') THEN '{UNREADABLE_FILE}'
         WHEN contains(reasons, '{IDENTITY_CONFLICT}') THEN '{IDENTITY_CONFLICT}'
         ELSE 'quarantined' END,
-    NULL, NULL, NULL, NULL, NULL, NULL
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL, NULL
 FROM refused
 WHERE n = 1 OR row_id IS NULL
 """
@@ -170,15 +172,16 @@ def outcomes(
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection whose table `outcomes` has one row per order.
 
-    Columns: hour, dataset_id, event_name, currency, units (money in ten-thousandths; of a delivered
-    order as it was sent), changed_units (what was added to it since), matched, match_keys,
-    without_browser, stage, reason, kind (a `Cause`; null when delivered or withheld), occurred_at,
-    deliver_until, delivered_at. An event without a delivery result stands at its verdict, a ready
-    one as pending with the reason `not_planned`; a status this version does not know counts as
-    unknown.
+    Columns: hour, order_id, dataset_id, event_name, currency, units (money in ten-thousandths; of a
+    delivered order as it was sent), changed_units (what was added to it since), matched,
+    match_keys, without_browser, stage, reason, kind (a `Cause`; null when delivered or withheld),
+    occurred_at, deliver_until, delivered_at, action_source, has_value (other than zero), person
+    (the second of the order where nobody is known), event_id. An event without a delivery result
+    stands at its verdict, a ready one as pending with the reason `not_planned`; a status this
+    version does not know counts as unknown.
     """
     with duckdb_with(
-        matched_events=matched_events.select(_EVENT_COLUMNS),
+        matched_events=matched_events.select(EVENT_COLUMNS),
         delivery_results=delivery_results.select(_RESULT_COLUMNS),
         quarantined_orders=quarantined_orders.select(QUARANTINED_ORDERS.names),
     ) as connection:

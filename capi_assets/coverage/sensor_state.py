@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
+from pydantic_core import from_json
 
 from capi_assets.coverage.alerting.alert_state import AlertState
 from capi_assets.coverage.alerting.channels.outbox import UnsentMessages
@@ -29,7 +30,7 @@ class SensorState:
 
     Attributes:
         version: of this record; increases when a field is removed or changes its meaning.
-        alerts: the gaps that were reported and are open.
+        alerts: the incidents that were reported, and are open or ended lately.
         recovery: launches and preflights of automatic recovery.
         flagged: the flagged hours.
         reevaluated: hours that were evaluated again, each with the time at which the results
@@ -39,7 +40,7 @@ class SensorState:
         unsent: alerts that a channel did not accept, per channel.
     """
 
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     alerts: AlertState = field(default_factory=AlertState)
     recovery: RecoveryState = field(default_factory=RecoveryState)
     flagged: Mapping[datetime, HourMark] = field(default_factory=dict)
@@ -48,18 +49,32 @@ class SensorState:
     unsent: Mapping[str, UnsentMessages] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        """The text for a cursor: about 500 bytes per open gap and 150 per hour under recovery."""
+        """The text for a cursor: about 900 bytes per incident and 150 per hour under recovery."""
         return _adapter().dump_json(self).decode()
 
     @classmethod
     def from_json(cls, text: str | None) -> SensorState:
-        """The record of `to_json`; the empty record if `text` is None, cannot be read, or is of
-        another version. Open gaps are then reported once more: an exception would end all alerts.
+        """The record of `to_json`, also of version 2, whose open gaps become incidents. The empty
+        record if `text` is None, cannot be read, or is of another version: incidents are then
+        reported once more, since an exception would end all alerts.
         """
         try:
-            return _adapter().validate_json(text or "{}")
-        except ValidationError:
+            record = from_json(text or "{}")
+            if record.get("version") == _GAPS:
+                record = _with_incidents(record)
+            return _adapter().validate_python(record)
+        except (ValueError, AttributeError, KeyError, TypeError):
             return cls()
+
+
+_GAPS = 2
+"""The version that remembered open gaps, each with one cause, in `alerts.open_gaps`."""
+
+
+def _with_incidents(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record of version 2 in today's form; a gap's next evaluation joins it with its like."""
+    incidents = [{**gap, "causes": [gap]} for gap in record["alerts"]["open_gaps"]]
+    return {**record, "version": 3, "alerts": {"incidents": incidents}}
 
 
 @cache

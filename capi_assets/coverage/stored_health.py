@@ -1,4 +1,5 @@
-"""Flags and gaps of the stored `attribution_health`, for the checks, the sensor and the CLI."""
+"""Flags and gaps of the stored `attribution_health`, and doubled orders before they are sent, for
+the checks, the sensor and the CLI."""
 
 from __future__ import annotations
 
@@ -7,12 +8,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from capi_assets.contracts.attribution_health import AttributionHealth
-from capi_assets.contracts.base import arrow_schema
-from capi_assets.coverage.anomalies.hour_signals import HISTORY
-from capi_assets.coverage.flags import CoveragePolicy, flag_hours
+from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema
+from capi_assets.contracts.delivery_results import DeliveryResults
+from capi_assets.contracts.matched_events import MatchedEvents
+from capi_assets.coverage.anomalies.anomaly import Anomaly
+from capi_assets.coverage.anomalies.stream_hours import STREAM_HISTORY
+from capi_assets.coverage.anomalies.unusual_shares import unusual_orders
+from capi_assets.coverage.flags import HISTORY, flag_hours
 from capi_assets.coverage.gaps import Gap, gaps
+from capi_assets.coverage.outcomes import EVENT_COLUMNS, QUARANTINED_ORDERS
+from capi_assets.coverage.policy import CoveragePolicy
+from capi_assets.coverage.waterfall import waterfall
+from capi_assets.delivery.causes import Cause
 from capi_assets.hours import HOUR, floor_hour, hour_range, hours_between
 from capi_assets.lake import Lake, LakeError
 from capi_assets.meta.limits import WINDOW
@@ -23,6 +33,10 @@ WATCH_WINDOW = WINDOW + timedelta(days=1)
 NEIGHBOURS = timedelta(hours=24)
 # Enough to learn what is usual for an hour of the week (anomalies/count_models.py).
 TRAINING_WINDOW = timedelta(weeks=5)
+
+_VISITS = pa.schema(
+    [("hour", UTC_MICROSECONDS), ("visits", pa.int64()), ("with_click_id", pa.int64())]
+)
 
 # The inputs of a verdict; `orders` is none of them, matched_events has all orders.
 _VERDICT_INPUTS = ("visits", "quarantined_orders", "matched_events", "delivery_results")
@@ -70,6 +84,30 @@ def find_gaps(lake: Lake, policy: CoveragePolicy, now: datetime) -> CoverageSnap
     )
     recent = [gap for gap in gaps(flags) if gap.last_hour >= start]
     return CoverageSnapshot(start, flags, recent, health)
+
+
+def doubled_orders(lake: Lake, hours: Sequence[datetime]) -> dict[datetime, Anomaly]:
+    """The hours of `matched_events` in which far more orders than usual are like an earlier one,
+    before or after delivery. Only their share counts: visits may still be on their way.
+
+    Raises:
+        LakeError: a stored table cannot be read.
+    """
+    events = lake.read("matched_events", hours, arrow_schema(MatchedEvents), EVENT_COLUMNS)
+    results = lake.read("delivery_results", hours, arrow_schema(DeliveryResults))
+    no_visits = _VISITS.empty_table()
+    health = waterfall(hours, events, results, QUARANTINED_ORDERS.empty_table(), no_visits)
+    if not pc.sum(health["lookalikes"]).as_py():
+        return {}
+    start, _ = hour_range(hours)
+    history = _verdicts(lake, hours_between(start - TRAINING_WINDOW, start), STREAM_HISTORY)
+    unusual = unusual_orders([history, health], max(hours), threshold=1.0)
+    return {
+        hour: anomaly
+        for hour, anomalies in unusual.items()
+        for anomaly in anomalies
+        if hour in hours and anomaly.cause is Cause.ORDERS_DOUBLED
+    }
 
 
 def older_than_results(

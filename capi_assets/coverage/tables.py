@@ -14,9 +14,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from capi_assets.coverage.formatting import amount, deadline, format_amounts, format_utc, percent
-from capi_assets.coverage.gap_text import visits_text
+from capi_assets.coverage.formatting import (
+    amount,
+    count,
+    deadline,
+    format_amounts,
+    format_utc,
+    percent,
+)
+from capi_assets.coverage.gap_text import estimated_text, visits_text
 from capi_assets.coverage.gaps import Gap, total_money
+from capi_assets.coverage.incidents import Incident
 from capi_assets.coverage.links import backfill_link, partition_ranges_text
 from capi_assets.coverage.outcomes import STAGES
 from capi_assets.delivery.backfill_plan import OUTLOOK_NAMES
@@ -133,32 +141,61 @@ def _recoverable_cells(rows: Sequence[Mapping[str, Any]], now: datetime) -> list
     return [format_amounts(money), deadline(min(ends), now) if ends else ""]
 
 
-def gaps_table(gaps: Sequence[Gap], now: datetime) -> Table:
-    """A row per gap, most urgent first: by the first deadline or deletion of visits, then by
-    missing orders."""
+def incidents_table(incidents: Sequence[Incident], now: datetime) -> Table:
+    """A row per incident with its causes in turn, most urgent first: by the first deadline or
+    deletion of visits, then by missing orders."""
     return Table(
         ["severity", "cause", "from", "hours", "orders", "money", "recoverable", "until"],
         [
             [
                 gap.severity.upper(),
-                str(gap.cause),
+                ", then ".join(turn.cause for turn in incident.causes),
                 format_utc(gap.first_hour),
                 gap.hours,
                 _orders_cell(gap),
-                format_amounts(gap.money) or "–",
+                format_amounts(gap.money) or estimated_text(gap.estimated_money) or "–",
                 _recoverable_cell(gap),
                 _until_cell(gap, now),
             ]
-            for gap in _most_urgent(gaps)
+            for incident in sorted(incidents, key=lambda incident: _urgency(incident.total))
+            for gap in (incident.total,)
         ],
     )
+
+
+def comparisons_table(gaps: Iterable[Gap]) -> Table:
+    """What was seen and what was expected, a row per signal of each gap, and from how many hours
+    that was learned."""
+    return Table(
+        ["cause", "signal", "window", "seen", "expected", "usual range", "learned from"],
+        [
+            [
+                str(gap.cause),
+                row.signal,
+                f"{row.hours} h",
+                f"{row.seen:,.4g}",
+                f"{row.expected.expected:,.4g}",
+                f"{row.expected.low:,.4g} to {row.expected.high:,.4g}",
+                _hours_cell(row.learned_from),
+            ]
+            for gap in gaps
+            for row in gap.comparisons
+        ],
+    )
+
+
+def _hours_cell(hours: Sequence[datetime]) -> str:
+    """`5 hours from 2026-10-23-12:00 to 2026-11-20-12:00`."""
+    if not hours:
+        return "–"
+    return f"{count(len(hours), 'hour')} from {hour_key(min(hours))} to {hour_key(max(hours))}"
 
 
 def remedies_table(gaps: Sequence[Gap], now: datetime, ui_url: str | None = None) -> Table:
     """What to do: a row per cause, with the partitions of its gaps, and a link to their backfill
     where `ui_url` is known."""
     by_cause: dict[str, list[Gap]] = defaultdict(list)
-    for gap in _most_urgent(gaps):
+    for gap in sorted(gaps, key=_urgency):
         by_cause[gap.headline].append(gap)
     links = ["backfill"] if ui_url else []
     rows: list[list[Cell]] = []
@@ -186,12 +223,13 @@ _VISITS_DELETED = (
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
-def _most_urgent(gaps: Sequence[Gap]) -> list[Gap]:
-    return sorted(gaps, key=lambda g: (g.clock or _NEVER, -g.orders, g.first_hour))
+def _urgency(gap: Gap) -> tuple[datetime, int, datetime]:
+    return gap.clock or _NEVER, -gap.orders, gap.first_hour
 
 
 def _orders_cell(gap: Gap) -> str:
-    parts = [f"about {gap.orders_expected_missing:,}"] if gap.orders_expected_missing else []
+    estimate = gap.orders_expected_missing or gap.orders_affected
+    parts = [f"about {estimate:,}"] if estimate else []
     parts += ["not counted"] if gap.unknown_hours else []
     return " + ".join([f"{gap.orders:,}", *parts] if gap.orders or not parts else parts)
 

@@ -40,13 +40,42 @@ _VALUES = ",\n    ".join(
     f"{_money(f'''coalesce(sum(units) FILTER (stage = '{s}'), 0)''')} AS value_{s}" for s in STAGES
 )
 
+
+def _counts_by(label: str, rows: str) -> str:
+    """SQL for the counts of each `label` as JSON, per group: columns of the group and `counts`."""
+    return f"""SELECT {_GROUP},
+        CAST(to_json(map(list(label ORDER BY label), list(n ORDER BY label))) AS VARCHAR) AS counts
+    FROM (
+        SELECT *, count(*) AS n
+        FROM (SELECT {_GROUP}, {label} AS label FROM wanted WHERE {rows})
+        GROUP BY ALL
+    )
+    GROUP BY {_GROUP}"""
+
+
+def _joined(name: str) -> str:
+    return f"""LEFT JOIN {name} ON {name}.hour = t.hour AND {name}.dataset_id = t.dataset_id
+    AND {name}.event_name = t.event_name AND {name}.currency IS NOT DISTINCT FROM t.currency"""
+
+
+_SENDABLE = f"stage NOT IN ({_NOT_SENDABLE})"
+_OF_EVENT = f"hour, dataset_id, event_name, {_SENDABLE}"
+
 _WATERFALL = f"""
-WITH wanted AS (SELECT * FROM outcomes WHERE hour IN (SELECT hour FROM hours)),
+WITH wanted AS (
+    SELECT *,
+        order_id <> min(order_id) OVER (PARTITION BY {_OF_EVENT}, currency, units, person)
+            AS is_lookalike,
+        min(order_id) OVER event <> max(order_id) OVER event AS shares_event_id
+    FROM outcomes
+    WHERE hour IN (SELECT hour FROM hours)
+    WINDOW event AS (PARTITION BY {_OF_EVENT}, event_id)
+),
 totals AS (
     SELECT {_GROUP},
     count(*) AS orders,
     count(*) FILTER (matched) AS matched,
-    count(*) FILTER (matched AND stage NOT IN ({_NOT_SENDABLE})) AS matched_eligible,
+    count(*) FILTER (matched AND {_SENDABLE}) AS matched_eligible,
     count(*) FILTER (without_browser) AS without_browser,
     {_COUNTS},
     {_money("sum(units)")} AS value_orders,
@@ -56,7 +85,11 @@ totals AS (
     {_money("sum(changed_units)")} AS value_changed,
     min(deliver_until) FILTER (stage IN ('pending', 'unknown', 'future_dated')) AS first_deadline,
     quantile_cont(minutes, 0.5) AS freshness_p50_minutes,
-    quantile_cont(minutes, 0.95) AS freshness_p95_minutes
+    quantile_cont(minutes, 0.95) AS freshness_p95_minutes,
+    count(*) FILTER ({_SENDABLE} AND NOT has_value) AS zero_value,
+    {_money(f"quantile_cont(units, 0.5) FILTER ({_SENDABLE} AND has_value)")} AS value_p50,
+    count(*) FILTER ({_SENDABLE} AND is_lookalike) AS lookalikes,
+    count(*) FILTER ({_SENDABLE} AND shares_event_id) AS shared_event_id
     FROM (
         SELECT *, CASE WHEN stage = 'delivered'
             THEN (epoch_us(delivered_at) - epoch_us(occurred_at)) / 6e7 END AS minutes
@@ -73,52 +106,47 @@ reasons AS (
     WHERE stage IN ({_LOST})
     GROUP BY {_GROUP}, reason, kind
 ),
-carried AS (
-    SELECT {_GROUP}, unnest(string_split(match_keys, ' ')) AS match_key
-    FROM wanted
-    WHERE stage NOT IN ({_NOT_SENDABLE}) AND match_keys <> ''
-),
-keys AS (
-    SELECT {_GROUP},
-        CAST(to_json(map(list(match_key ORDER BY match_key), list(n ORDER BY match_key)))
-            AS VARCHAR) AS match_keys
-    FROM (SELECT {_GROUP}, match_key, count(*) AS n FROM carried GROUP BY {_GROUP}, match_key)
-    GROUP BY {_GROUP}
-)
+keys AS ({
+    _counts_by("unnest(string_split(match_keys, ' '))", f"{_SENDABLE} AND match_keys <> ''")
+}),
+withheld AS ({_counts_by("reason", "stage = 'withheld' AND reason IS NOT NULL")}),
+sources AS ({_counts_by("action_source", "action_source IS NOT NULL")})
 SELECT
     h.hour,
     coalesce(t.dataset_id, '') AS dataset_id,
     coalesce(t.event_name, '') AS event_name,
     t.currency,
     coalesce(v.visits, 0) AS visits,
-    t.* EXCLUDE (hour, dataset_id, event_name, currency, value_eligible, first_deadline,
-        freshness_p50_minutes, freshness_p95_minutes),
+    coalesce(v.with_click_id, 0) AS visits_with_click_id,
+    t.* EXCLUDE (hour, dataset_id, event_name, currency, value_eligible),
     CASE WHEN t.eligible > 0 THEN t.delivered / t.eligible END AS coverage,
     CASE WHEN t.value_eligible > 0 AND t.value_delivered BETWEEN 0 AND t.value_eligible
         THEN t.value_delivered / t.value_eligible END AS coverage_value,
-    t.first_deadline, r.main_reason, r.main_reason_kind,
-    t.freshness_p50_minutes, t.freshness_p95_minutes,
-    coalesce(k.match_keys, '{{}}') AS match_keys
+    r.main_reason, r.main_reason_kind,
+    coalesce(keys.counts, '{{}}') AS match_keys,
+    coalesce(withheld.counts, '{{}}') AS withheld_reasons,
+    coalesce(sources.counts, '{{}}') AS action_sources
 FROM hours AS h
 LEFT JOIN totals AS t ON t.hour = h.hour
 LEFT JOIN (
-    SELECT date_trunc('hour', hour) AS hour, sum(visits) AS visits FROM visits_per_hour GROUP BY 1
+    SELECT date_trunc('hour', hour) AS hour, sum(visits) AS visits,
+        sum(with_click_id) AS with_click_id
+    FROM visits_per_hour
+    GROUP BY 1
 ) AS v ON v.hour = h.hour
+{_joined("keys")}
+{_joined("withheld")}
+{_joined("sources")}
 LEFT JOIN reasons AS r
     ON r.place = 1 AND r.hour = t.hour AND r.dataset_id = t.dataset_id
     AND r.event_name = t.event_name AND r.currency IS NOT DISTINCT FROM t.currency
-LEFT JOIN keys AS k
-    ON k.hour = t.hour AND k.dataset_id = t.dataset_id
-    AND k.event_name = t.event_name AND k.currency IS NOT DISTINCT FROM t.currency
 ORDER BY h.hour, dataset_id, event_name, t.currency NULLS FIRST
 """
 
 _ZEROES = [
-    name
-    for name in ATTRIBUTION_HEALTH.names
-    if name in STAGES
-    or name.startswith("value_")
-    or name in ("orders", "matched", "matched_eligible", "eligible", "visits", "without_browser")
+    field.name
+    for field in ATTRIBUTION_HEALTH
+    if field.type == pa.int64() or (field.name.startswith("value_") and field.name != "value_p50")
 ]
 
 
@@ -138,7 +166,7 @@ def waterfall(
         delivery_results: the table of that name; results without an event are left out.
         quarantined_orders: hour, dataset_id, event_name, currency, value, reasons; all but hour may
             be null. An unreadable file is one row, and the main reason of its hour.
-        visits_per_hour: hour, visits; an absent hour had no visits.
+        visits_per_hour: hour, visits, with_click_id; an absent hour had no visits.
 
     Returns:
         Columns of `ATTRIBUTION_HEALTH`, sorted by hour, dataset, event name and currency. A null

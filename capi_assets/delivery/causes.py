@@ -40,7 +40,7 @@ NOT_PLANNED = "not_planned"
 
 
 class Cause(StrEnum):
-    """Why an hour is flagged. One per hour: the one that costs most orders."""
+    """Why an hour is flagged."""
 
     TOKEN = "token"
     PERMISSION = "permission"
@@ -57,6 +57,13 @@ class Cause(StrEnum):
     UNKNOWN_OUTCOME = "unknown_outcome"
     TOO_LATE = "too_late"
     UNEXPLAINED = "unexplained"
+    CONSENT_MISSING = "consent_missing"
+    CONFIRMATIONS_MISSING = "confirmations_missing"
+    ORDERS_DOUBLED = "orders_doubled"
+    VALUE_CHANGED = "value_changed"
+    LATE_DELIVERY = "late_delivery"
+    TIME_SHIFT = "time_shift"
+    LANDING_STOPPED = "landing_stopped"
 
     @property
     def headline(self) -> str:
@@ -97,9 +104,22 @@ class Cause(StrEnum):
         return self.ended_by is EndedBy.DATA
 
     @property
+    def brings_orders(self) -> bool:
+        """Whether its cure brings orders that nobody has counted yet, until Meta's deadline."""
+        return self in (
+            *(Cause.ORDERS_MISSING, Cause.LANDING_STOPPED, Cause.TIME_SHIFT),
+            *(Cause.CONSENT_MISSING, Cause.CONFIRMATIONS_MISSING),
+        )
+
+    @property
     def certain(self) -> bool:
         """Whether waiting cannot help, so that not even the hour's end need be awaited."""
         return self in (Cause.TOKEN, Cause.PERMISSION, Cause.BLOCKED)
+
+    @property
+    def warns_only(self) -> bool:
+        """Whether orders are sent, but differ from usual: a warning, however many there are."""
+        return self in (Cause.ORDERS_DOUBLED, Cause.VALUE_CHANGED, Cause.LATE_DELIVERY)
 
 
 class EndedBy(StrEnum):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from capi_assets.commands.doctor import examine
-from capi_assets.coverage.flags import CoveragePolicy
+from capi_assets.coverage.policy import CoveragePolicy
 from capi_assets.coverage.stored_health import find_gaps
 from capi_assets.delivery.causes import Cause
 from capi_assets.policies import datasets_of, delivery_policy

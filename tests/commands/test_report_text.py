@@ -15,15 +15,18 @@ from capi_assets.contracts.attribution_health import AttributionHealth
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.coverage.gap_history import GapHistory
 from capi_assets.coverage.gaps import Gap
+from capi_assets.coverage.incident_history import IncidentHistory, incident_histories
 from capi_assets.delivery.causes import Cause
+from capi_assets.hours import HOUR
 from tests.helpers.gap_samples import sample_gap
 
 H = datetime(2026, 11, 20, 13, tzinfo=UTC)
 NOW = H + timedelta(days=3)
 
 
-def history(of: Gap) -> GapHistory:
-    return GapHistory(of, 0, {}, None, None, {})
+def history(*gaps: Gap) -> IncidentHistory:
+    (one,) = incident_histories(GapHistory(gap, 0, {}, None, None, {}) for gap in gaps)
+    return one
 
 
 @pytest.mark.parametrize(
@@ -62,6 +65,33 @@ def test_missing_orders_or_match_keys_are_never_called_recovered(
     found = gap_card(history(of), 1, NOW)
     assert (found.state, found.sentence) == (state, sentence)
     assert not history(of).is_over
+
+
+def test_gaps_of_one_dataset_that_died_are_one_card_with_their_causes_in_turn() -> None:
+    until = NOW + timedelta(days=4)
+    gaps = [
+        sample_gap(
+            Cause.TOKEN if n < 12 else Cause.PERMISSION,
+            id=f"{n}",
+            first_hour=H + n * HOUR,
+            last_hour=H + n * HOUR,
+            missing={H + n * HOUR: 3},
+            recoverable=3,
+            first_deadline=until,
+        )
+        for n in range(0, 24, 2)
+    ]
+    card = gap_card(history(*gaps), 1, NOW)
+    facts = dict(card.facts)
+    assert facts["Ended"] == "2026-11-21 12:00 UTC, 12 hours affected"
+    assert facts["Missing at first"] == "36 orders"
+    assert facts["Cause"] == (
+        "The access token is not accepted, then the token may not write to the dataset (from"
+        " 2026-11-21 01:00)."
+    )
+    assert Cause.TOKEN.remedy in card.to_do
+    assert Cause.PERMISSION.remedy in card.to_do
+    assert card.to_do.endswith("2026-11-20-21:00 and 7 more)")
 
 
 def test_a_gap_that_outlives_its_visits_says_what_is_lost() -> None:

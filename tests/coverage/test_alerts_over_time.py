@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from capi_assets.coverage.alerting.alert_state import AlertState
-from capi_assets.coverage.alerting.alerts import decide
-from capi_assets.coverage.flags import CoveragePolicy, flag_hours
+from capi_assets.coverage.alerting.alerts import ENDS, decide
+from capi_assets.coverage.flags import flag_hours
 from capi_assets.coverage.gaps import gaps
+from capi_assets.coverage.incidents import is_related
+from capi_assets.coverage.policy import CoveragePolicy
 from capi_assets.coverage.sensor_state import SensorState
 from capi_assets.coverage.waterfall import ATTRIBUTION_HEALTH
 from capi_assets.delivery.causes import Cause
@@ -21,7 +23,6 @@ from tests.helpers.order_records import health_row, hour
 
 HOURS = range(12)
 CAUSES = [Cause.TOKEN, Cause.META_DOWN, Cause.PAYLOAD]
-CLOSING = {"recovered", "changed", "expired"}
 
 
 class Outages(RuleBasedStateMachine):
@@ -32,7 +33,8 @@ class Outages(RuleBasedStateMachine):
         self.lost: dict[int, tuple[Cause, int]] = {}
         self.now = hour(20)
         self.state = AlertState()
-        self.open: dict[str, Cause] = {}
+        self.open: set[str] = set()
+        self.over: set[str] = set()
         self.flagged: dict[int, Cause] = {}
 
     @rule(
@@ -58,31 +60,37 @@ class Outages(RuleBasedStateMachine):
         alerts, state = decide(self.state, found, self.now)
         self.state = through_cursor(state)
         assert self.state == state
-        reported = [alert.gap_id for alert in alerts]
-        assert len(reported) == len(set(reported)), "one alert per gap and tick"
+        reported = [alert.incident_id for alert in alerts]
+        assert len(reported) == len(set(reported)), "one alert per incident and tick"
         for alert in alerts:
             if alert.kind == "opened":
-                assert alert.gap_id not in self.open, "opened twice without an end between"
-                self.open[alert.gap_id] = alert.gap.cause
+                assert alert.incident_id not in self.open, "opened twice without an end between"
+                self.open.add(alert.incident_id)
+            elif alert.kind == "reopened":
+                assert alert.incident_id in self.over, "reopened without an end before"
+                self.over.remove(alert.incident_id)
+                self.open.add(alert.incident_id)
             else:
-                assert alert.gap_id in self.open, f"{alert.kind} of a gap that was never opened"
-            if alert.kind in CLOSING and not alert.ranges:
-                self.open.pop(alert.gap_id)
+                assert alert.incident_id in self.open, f"{alert.kind} was never opened"
+            if alert.kind in ENDS:
+                self.open.remove(alert.incident_id)
+                self.over.add(alert.incident_id)
             if alert.kind == "recovered" and not alert.other_causes:
                 # Nothing may be wrong in the hours that are called recovered.
                 assert not any(
-                    alert.gap.first_hour <= bad <= alert.gap.last_hour
+                    alert.first_hour <= bad <= alert.last_hour
                     for gap in found
                     for bad in gap.missing
                 )
-        open_ids = {known.id for known in state.open_gaps}
-        # Gaps of one cause that grew together are one now.
-        self.open = {i: cause for i, cause in self.open.items() if i in open_ids}
-        assert open_ids == self.open.keys(), "what is remembered was reported"
+        open_ids = {known.id for known in state.open}
+        # Incidents that grew together are one now.
+        self.open &= open_ids | {known.id for known in state.incidents}
+        assert open_ids <= self.open, "what is open was reported"
         for gap in found:
             assert any(
-                s.cause == gap.cause and s.first_hour <= gap.first_hour <= s.last_hour
-                for s in state.open_gaps
+                is_related(gap, turn) and turn.first_hour <= gap.first_hour <= turn.last_hour
+                for known in state.incidents
+                for turn in known.causes
             ), "every gap was reported"
         again, same = decide(state, found, self.now)
         assert (again, same) == ([], state), "evaluating twice reports nothing"

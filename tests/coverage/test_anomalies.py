@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from capi_assets.coverage.anomalies.detect import detect_anomalies
-from capi_assets.coverage.anomalies.hour_signals import HISTORY, hour_signals
-from capi_assets.coverage.flags import CoveragePolicy, flag_hours
-from capi_assets.coverage.gap_text import gap_sentence, hour_sentence
+from capi_assets.coverage.anomalies.hour_signals import hour_signals
+from capi_assets.coverage.flags import HISTORY, flag_hours
+from capi_assets.coverage.gap_text import hour_sentence, incident_sentence
 from capi_assets.coverage.gaps import gaps
+from capi_assets.coverage.incidents import incident
+from capi_assets.coverage.policy import CoveragePolicy
 from capi_assets.delivery.causes import Cause
 from tests.helpers.order_records import HOUR
 from tests.helpers.regular_weeks import (
@@ -73,9 +75,9 @@ def test_a_shop_that_sells_nothing_and_is_hardly_visited_is_not_flagged() -> Non
     assert causes(weeks(5, during(NOON, 3, visits=360, orders=0))) == {}
 
 
-def test_no_visits_and_no_orders_are_an_outage() -> None:
+def test_no_visits_and_no_orders_are_a_landing_that_stopped() -> None:
     found = flagged(weeks(5, during(NOON, 1, visits=0, orders=0)))
-    assert [row["cause"] for row in found.values()] == ["orders_missing"]
+    assert [row["cause"] for row in found.values()] == ["landing_stopped"]
 
 
 def test_a_slow_night_is_no_outage() -> None:
@@ -270,7 +272,7 @@ def test_a_gap_of_missing_orders_has_a_deadline_and_a_remedy() -> None:
     assert (gap.cause, gap.orders_expected_missing, gap.orders) == (Cause.ORDERS_MISSING, 120, 0)
     assert gap.first_deadline == NOON + timedelta(days=6, hours=23, minutes=30)
     assert gap.recoverable == 0
-    sentence = gap_sentence(gap, now)
+    sentence = incident_sentence(incident([gap]), now)
     assert "about 120 orders" in sentence
     assert Cause.ORDERS_MISSING.remedy in sentence
     assert "Range: [2026-12-02-12:00...2026-12-02-14:00]" in sentence
@@ -287,7 +289,7 @@ def test_an_hour_that_lost_a_key_counts_the_orders() -> None:
         32,
     )
     assert "about 32" in hour_sentence(NOON, flags, now)
-    assert "about 32 orders" in gap_sentence(gap, now)
+    assert "about 32 orders" in incident_sentence(incident([gap]), now)
 
 
 @pytest.mark.parametrize("missing", [1, 30])

@@ -90,17 +90,17 @@ def test_the_average_of_small_counts_is_not_zero() -> None:
 
 def test_an_hour_is_compared_with_the_same_hour_of_the_week() -> None:
     known = np.ones(6 * WEEK, dtype=bool)
-    assert list(same_hours(5 * WEEK + 7, 0, known)) == [n * WEEK + 7 for n in (4, 3, 2, 1, 0)]
+    assert list(same_hours(5 * WEEK + 7, known)) == [n * WEEK + 7 for n in (4, 3, 2, 1, 0)]
     known[3 * WEEK + 7] = False
-    assert 3 * WEEK + 7 not in same_hours(5 * WEEK + 7, 0, known)
+    assert 3 * WEEK + 7 not in same_hours(5 * WEEK + 7, known)
 
 
 def test_neighbours_and_then_other_days_help_when_weeks_are_few() -> None:
     known = np.ones(6 * WEEK, dtype=bool)
     at = 2 * WEEK + 50
-    assert set(same_hours(at, 0, known)) == {n * WEEK + 50 + d for n in (0, 1) for d in (-1, 0, 1)}
-    assert list(same_hours(6 * DAY + 4, 0, known)) == [d * DAY + 4 for d in (5, 4, 3, 2, 1, 0)]
-    assert len(same_hours(4 * DAY + 4, 0, known)) == 0
+    assert set(same_hours(at, known)) == {n * WEEK + 50 + d for n in (0, 1) for d in (-1, 0, 1)}
+    assert list(same_hours(6 * DAY + 4, known)) == [d * DAY + 4 for d in (5, 4, 3, 2, 1, 0)]
+    assert len(same_hours(4 * DAY + 4, known)) == 0
 
 
 def test_overdispersion_is_learned_from_residuals() -> None:

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from capi_assets.coverage.flags import FLAGS, CoveragePolicy, flag_hours
+from capi_assets.coverage.flags import FLAGS, flag_hours
 from capi_assets.coverage.gap_text import hour_sentence
+from capi_assets.coverage.policy import CoveragePolicy
 from capi_assets.coverage.waterfall import ATTRIBUTION_HEALTH
 from tests.helpers.order_records import HOUR, H, OrderRecords, health_row, hour
 from tests.helpers.regular_weeks import flagged, hour_of, weeks
@@ -22,7 +23,12 @@ LATER = H + timedelta(hours=2)
 
 def flags_of(books: OrderRecords, now: datetime = LATER, **more: Any) -> list[dict[str, Any]]:
     flags = flag_hours(books.health(), POLICY, now, **more)
-    return flags.to_pylist(maps_as_pydicts="strict")
+    return [with_finding(row) for row in flags.to_pylist(maps_as_pydicts="strict")]
+
+
+def with_finding(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with what its first finding says."""
+    return {**row, **(row["findings"][0] if row["findings"] else {})}
 
 
 def flag_of(books: OrderRecords, now: datetime = LATER, **more: Any) -> dict[str, Any]:
@@ -80,7 +86,7 @@ def test_a_trickle_of_broken_rows_is_no_alarm_but_a_run_of_them_is() -> None:
         trickle.quarantine(hour(n)).quarantine(hour(n))
     now = hour(30)
     assert not any(row["flagged"] for row in flags_of(trickle, now))
-    for _ in range(3):
+    for _ in range(6):
         trickle.quarantine(hour(5))
     assert [r["hour"] for r in flags_of(trickle, now) if r["flagged"]] == [hour(5)]
 
@@ -195,8 +201,13 @@ def test_what_is_past_its_deadline_is_missing_but_not_recoverable() -> None:
 def test_refused_and_quarantined_orders_can_be_corrected_for_seven_days() -> None:
     books = OrderRecords().order(status="rejected", subcode=2804009, times=2).quarantine(value=7)
     row = flag_of(books)
-    assert (row["recoverable"], row["correctable"]) == (0, 3)
-    assert row["correctable_money"] == {"": 7.0, "EUR": 20.0}
+    refused, quarantined = row["findings"]
+    assert [(f["cause"], f["recoverable"], f["correctable"]) for f in (refused, quarantined)] == [
+        ("payload", 0, 2),
+        ("quarantine", 0, 1),
+    ]
+    assert refused["correctable_money"] == {"EUR": 20.0}
+    assert quarantined["correctable_money"] == {"": 7.0}
     assert flag_of(books, H + timedelta(days=7))["correctable"] == 0
 
 
@@ -241,7 +252,7 @@ def ordinary_day(silent: int = 12, visits: int = 0, matched: int = 0) -> list[di
 
 def test_missing_visits_are_flagged_although_everything_was_delivered() -> None:
     rows = flag_hours(from_rows(*ordinary_day()), POLICY, hour(30)).to_pylist()
-    (row,) = [r for r in rows if r["flagged"]]
+    (row,) = [with_finding(r) for r in rows if r["flagged"]]
     assert (row["hour"], row["cause"], row["missing"]) == (hour(12), "visits_missing", 0)
     assert row["unmatched"] == 10
     assert row["evidence"] == "0 visits where 200 are usual, 10 of 10 orders have no visit"
@@ -272,7 +283,8 @@ def test_what_a_visit_would_have_lent_is_missed_by_the_visits(reason: str, cause
         "main_reason": reason,
         "main_reason_kind": "payload",
     }
-    (row,) = [r for r in flag_hours(from_rows(*rows), POLICY, hour(30)).to_pylist() if r["flagged"]]
+    flags = flag_hours(from_rows(*rows), POLICY, hour(30)).to_pylist()
+    (row,) = [with_finding(r) for r in flags if r["flagged"]]
     assert (row["cause"], row["missing"], row["correctable"]) == (cause, 7, 7)
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from capi_assets.coverage.flags import CoveragePolicy, flag_hours
+from capi_assets.coverage.flags import flag_hours
 from capi_assets.coverage.gap_history import GapHistory, gap_histories
 from capi_assets.coverage.late_orders import LateCause, late_causes, late_events, late_orders
+from capi_assets.coverage.policy import CoveragePolicy
 from capi_assets.delivery.causes import Cause
 from capi_assets.delivery.ledger.schema import ATTEMPT
 from tests.helpers.order_records import H, OrderRecords, hour

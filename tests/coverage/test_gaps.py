@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from capi_assets.coverage.flags import CoveragePolicy, flag_hours
+from capi_assets.coverage.flags import flag_hours
 from capi_assets.coverage.gaps import Gap, gaps, merged
+from capi_assets.coverage.policy import CoveragePolicy
 from capi_assets.delivery.causes import Cause
 from tests.helpers.order_records import H, OrderRecords, hour
 

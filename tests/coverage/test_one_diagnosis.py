@@ -17,8 +17,9 @@ from capi_assets.coverage.access_health.findings import (
 from capi_assets.coverage.alerting.alert_state import AlertState
 from capi_assets.coverage.alerting.alert_text import alert_text
 from capi_assets.coverage.alerting.alerts import decide as decide_alerts
-from capi_assets.coverage.flags import CoveragePolicy, flag_hours
+from capi_assets.coverage.flags import flag_hours
 from capi_assets.coverage.gaps import gaps
+from capi_assets.coverage.policy import CoveragePolicy
 from capi_assets.coverage.recovery.decisions import (
     datasets_to_ask,
     decide_recovery,

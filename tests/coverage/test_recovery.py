@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capi_assets.coverage.flags import CoveragePolicy, flag_hours
+from capi_assets.coverage.flags import flag_hours
 from capi_assets.coverage.gaps import gaps
+from capi_assets.coverage.policy import CoveragePolicy
 from capi_assets.coverage.recovery.decisions import (
     COOL_DOWN,
     MAX_LAUNCHES,

@@ -34,16 +34,21 @@ def test_three_refused_of_forty_may_be_chance_where_one_in_three_hundred_is_usua
     assert baseline().is_more(NOON, refused, 40, 0.05) is more
 
 
-def test_a_fifth_of_an_hour_is_an_outage_whatever_is_usual() -> None:
-    usual = baseline(every=1, from_on=hour_of(0, 0, 0), each=6)
-    assert usual.is_more(NOON, 6, 40, 0.2) is False
-    assert usual.is_more(NOON, 8, 40, 0.2) is True
+def test_a_shop_that_always_loses_a_tenth_is_flagged_for_more_alone() -> None:
+    usual = baseline(every=1, from_on=hour_of(0, 0, 0), each=4)
+    assert usual.is_more(NOON, 6, 40, 0.05) is False
+    assert usual.is_more(NOON, 22, 40, 0.05) is True
 
 
-@pytest.mark.parametrize(("each", "more"), [(1, False), (2, False), (3, None), (6, True)])
-def test_a_share_that_counts_as_a_loss_never_becomes_usual(each: int, more: bool | None) -> None:
-    usual = baseline(every=1, from_on=hour_of(0, 6, 0), each=each)
+@pytest.mark.parametrize(("each", "more"), [(4, False), (11, False), (14, True)])
+def test_nothing_beyond_three_tenths_is_ever_usual(each: int, more: bool) -> None:
+    usual = baseline(every=1, from_on=hour_of(0, 0, 0), each=each)
     assert usual.is_more(NOON, each, 40, 0.05) is more
+
+
+def test_a_new_loss_is_not_usual_for_weeks() -> None:
+    usual = baseline(every=10, from_on=hour_of(1, 6, 0), each=4)
+    assert usual.is_more(NOON, 4, 40, 0.05) is True
 
 
 def test_a_loss_that_stays_small_adds_up_over_a_day() -> None:

@@ -50,7 +50,8 @@ def test_freshness_is_shared_out_by_metas_lines() -> None:
 
 def test_two_orders_that_share_an_event_id_are_told() -> None:
     books = OrderRecords().order(times=4).order(hour(1), times=2)
-    books.results[1]["event_id"] = books.results[0]["event_id"]
+    for table in (books.events, books.results):
+        table[1]["event_id"] = table[0]["event_id"]
     rows = signals(books.health(), books.tables()[1]).to_pylist()
     assert [row["order_supplied_event_ids"] for row in rows] == [0.5, 1.0]
 

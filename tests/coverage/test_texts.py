@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -13,7 +14,7 @@ from capi_assets.coverage.alerting.alert_message import message
 from capi_assets.coverage.alerting.alert_state import AlertState
 from capi_assets.coverage.alerting.alert_text import alert_text
 from capi_assets.coverage.alerting.alerts import Alert, decide
-from capi_assets.coverage.flags import CoveragePolicy, flag_hours
+from capi_assets.coverage.flags import flag_hours
 from capi_assets.coverage.formatting import (
     count,
     deadline,
@@ -23,12 +24,14 @@ from capi_assets.coverage.formatting import (
     money,
     percent,
 )
-from capi_assets.coverage.gap_text import gap_sentence, gaps_sentence, hour_sentence
+from capi_assets.coverage.gap_text import hour_sentence, incident_sentence, incidents_sentence
 from capi_assets.coverage.gaps import gaps
+from capi_assets.coverage.incidents import incident, incidents
 from capi_assets.coverage.links import backfill_link, partition_ranges_text
+from capi_assets.coverage.policy import CoveragePolicy
 from capi_assets.coverage.tables import (
     event_table,
-    gaps_table,
+    incidents_table,
     remedies_table,
     waterfall_table,
 )
@@ -37,6 +40,7 @@ from tests.helpers.gap_samples import sample_gap
 from tests.helpers.order_records import H, OrderRecords, hour
 
 NOW = hour(3)
+LATER = hour(6)  # three good hours after
 
 
 def outage() -> OrderRecords:
@@ -104,8 +108,8 @@ def test_counts_agree_with_their_noun() -> None:
 def test_an_alert_is_one_paragraph_that_says_it_all() -> None:
     ((alert,), _) = decide(AlertState(), gaps(flags_of(outage())), NOW)
     assert alert_text(alert, NOW) == (
-        "New gap (error), 2026-11-20 13:00 to 15:00 UTC: 413 orders (EUR 12,340.00 and JPY 5,000)"
-        " are missing, because the access token has expired. Reasons: token_expired."
+        "New incident (error), 2026-11-20 13:00 to 15:00 UTC: 413 orders (EUR 12,340.00 and"
+        " JPY 5,000) are missing, because the access token has expired. Reasons: token_expired."
         " 413 orders (EUR 12,340.00 and JPY 5,000) can still be delivered, the first until"
         " 2026-11-27 12:30 UTC (in 6 d 20 h). Create an access token without expiry in Events"
         " Manager (system user) and set CAPI_ACCESS_TOKEN (or the file CAPI_ACCESS_TOKEN_FILE"
@@ -117,7 +121,7 @@ def test_an_alert_is_one_paragraph_that_says_it_all() -> None:
 
 def test_good_news_names_the_cause() -> None:
     _, state = decide(AlertState(), gaps(flags_of(outage())), NOW)
-    ((alert,), _) = decide(state, [], NOW)
+    ((alert,), _) = decide(state, [], LATER)
     assert alert_text(alert, NOW) == (
         "Recovered: the access token has expired (2026-11-20 13:00 to 15:00 UTC)."
         " Peak: 413 orders (EUR 12,340.00 and JPY 5,000) missing. Coverage of these hours is good"
@@ -128,7 +132,7 @@ def test_good_news_names_the_cause() -> None:
 
 def test_good_news_admits_what_keeps_fewer_match_keys() -> None:
     _, state = decide(AlertState(), [sample_gap(Cause.VISITS_MISSING, missing={H: 4})], NOW)
-    ((over,), _) = decide(state, [], NOW)
+    ((over,), _) = decide(state, [], LATER)
     assert alert_text(over, NOW).endswith(
         "Coverage of these hours is good again, but orders sent in the meantime lack the match keys"
         " of their visits, and Meta keeps them so."
@@ -138,7 +142,7 @@ def test_good_news_admits_what_keeps_fewer_match_keys() -> None:
 def test_recovery_is_reported_from_its_launch_to_its_end() -> None:
     (gap,) = gaps(flags_of(outage()))
     ranges = (gap.partition_range,)
-    launched = Alert("recovery_launched", gap.id, gap, ranges, automatic=True)
+    launched = Alert("recovery_launched", gap.id, incident([gap]), ranges, automatic=True)
     assert alert_text(launched, NOW) == (
         "Recovery launched: the access token has expired (2026-11-20 13:00 to 15:00 UTC)."
         " 413 orders (EUR 12,340.00 and JPY 5,000) can still be delivered, the first until"
@@ -146,13 +150,13 @@ def test_recovery_is_reported_from_its_launch_to_its_end() -> None:
         " first: [2026-11-20-13:00...2026-11-20-14:00]"
     )
     assert message(launched, NOW).good
-    stopped = alert_text(Alert("recovery_stopped", gap.id, gap, ranges), NOW)
+    stopped = alert_text(Alert("recovery_stopped", gap.id, incident([gap]), ranges), NOW)
     assert stopped.startswith(
         "Automatic recovery stopped (error), 2026-11-20 13:00 to 15:00 UTC: its last runs delivered"
         " nothing more, because the access token has expired. Reasons: token_expired."
     )
     _, state = decide(AlertState(), [gap], NOW)
-    ((over,), _) = decide(state.launched({gap.id}), [], NOW)
+    ((over,), _) = decide(state.recovering({gap.id}), [], LATER)
     assert "Its hours were materialized again automatically." in alert_text(over, NOW)
 
 
@@ -180,13 +184,22 @@ def test_ranges_can_be_pasted_into_the_field_of_partitions() -> None:
 
 def test_programs_get_every_field_always() -> None:
     ((opened,), state) = decide(AlertState(), gaps(flags_of(outage())), NOW)
-    ((over,), _) = decide(state, [], NOW)
+    ((over,), _) = decide(state, [], LATER)
     documents = [orjson.loads(orjson.dumps(message(a, NOW).document)) for a in (opened, over)]
     assert documents[0].keys() == documents[1].keys()
     first, last = documents
     assert (first["schema"], first["version"]) == ("capi_assets.alert", 1)
     assert (first["kind"], last["kind"]) == ("opened", "recovered")
-    assert first["gap_id"] == last["gap_id"] == "token-2026-11-20T13"
+    for name in ("incident_id", "gap_id"):
+        assert first[name] == last[name] == "token-2026-11-20T13"
+    assert (first["is_over"], last["is_over"]) == (False, True)
+    turn = {
+        "cause": "token",
+        "headline": "the access token has expired",
+        "from": "2026-11-20T13:00:00+00:00",
+        "to": "2026-11-20T15:00:00+00:00",
+    }
+    assert first["causes"] == last["causes"] == [turn]
     assert first["sent_at"] == "2026-11-20T16:00:00+00:00"
     assert (first["from"], first["to"]) == (
         "2026-11-20T13:00:00+00:00",
@@ -206,30 +219,85 @@ def test_programs_get_every_field_always() -> None:
 def test_a_mails_subject_says_what_happened() -> None:
     ((alert,), _) = decide(AlertState(), gaps(flags_of(outage())), NOW)
     assert message(alert, NOW).subject == (
-        "New gap: 413 orders (EUR 12,340.00 and JPY 5,000) are missing"
+        "New incident: 413 orders (EUR 12,340.00 and JPY 5,000) are missing"
         " (2026-11-20 13:00 to 15:00 UTC)"
     )
 
 
+def test_an_incident_names_its_causes_in_turn_and_what_to_do_about_each() -> None:
+    gap = replace(sample_gap(Cause.TOKEN, missing={H: 9}, recoverable=9), first_deadline=LATER)
+    other = sample_gap(
+        Cause.META_DOWN,
+        id="meta_down-2026-11-20T14",
+        first_hour=hour(1),
+        last_hour=hour(1),
+        missing={hour(1): 4},
+    )
+    ((alert,), _) = decide(AlertState(), [other, gap], NOW)
+    text = alert_text(alert, NOW)
+    assert text.startswith(
+        "New incident (warn), 2026-11-20 13:00 to 15:00 UTC: 13 orders are missing, because"
+        " the access token is not accepted, then Meta does not answer as it should (from"
+        " 2026-11-20 14:00). "
+    )
+    assert f"{Cause.TOKEN.remedy} Range: [2026-11-20-13:00...2026-11-20-14:00]" in text
+    assert text.endswith(
+        "Meta does not answer as it should: Wait; if it lasts, check metastatus.com and any proxy"
+        " in between."
+    )
+    (row,) = incidents_table(incidents([gap, other]), NOW).rows
+    assert row[1] == "token, then meta_down"
+
+
 def test_a_gap_with_another_cause_now_does_not_sound_like_good_news() -> None:
     gap = sample_gap(Cause.TOKEN, missing={H: 9})
-    other = sample_gap(Cause.THROTTLED, missing={H: 9})
-    _, state = decide(AlertState(), [gap], NOW)
-    _, state = decide(state, [other], NOW)
-    ((alert,), _) = decide(state, [other], NOW + timedelta(hours=1))
-    assert alert_text(alert, NOW) == (
-        "Cause has changed: the access token is not accepted (2026-11-20 13:00 to 14:00 UTC)."
-        f" Peak: 9 orders missing. 9 orders of these hours are still missing, because"
-        f" {Cause.THROTTLED.headline}: see the gap of that cause."
+    other = sample_gap(Cause.PAYLOAD, missing={H: 9})
+    _, state = decide(AlertState(), [gap, other], NOW)
+    alerts, _ = decide(state, [other], LATER)
+    (over,) = [alert for alert in alerts if alert.incident_id == gap.id]
+    assert alert_text(over, LATER) == (
+        "Closed: the access token is not accepted (2026-11-20 13:00 to 14:00 UTC)."
+        " Peak: 9 orders missing. 9 orders of these hours are still missing, because"
+        f" {Cause.PAYLOAD.headline}: see the incident of that cause."
     )
-    assert not message(alert, NOW).good
+    assert not message(over, NOW).good
+
+
+@pytest.mark.parametrize(
+    ("cause", "fields", "final"),
+    [
+        (
+            Cause.VISITS_MISSING,
+            {"unmatched": 34},
+            "34 orders have no visit, because visits are missing. These visits will not come back"
+            " and Meta keeps the orders as they were sent.",
+        ),
+        (
+            Cause.PAYLOAD,
+            {"missing": {H: 3}},
+            "3 orders are missing, because events are refused because of their content. Nothing"
+            " that is missing can be delivered any more.",
+        ),
+    ],
+)
+def test_an_incident_that_nothing_can_fix_says_so_when_it_ends(
+    cause: Cause, fields: dict[str, Any], final: str
+) -> None:
+    gap = sample_gap(cause, **fields)
+    _, state = decide(AlertState(), [gap], NOW)
+    ((alert,), _) = decide(state, [gap], LATER)
+    assert alert_text(alert, LATER) == (
+        f"Closed: {cause.headline} (2026-11-20 13:00 to 14:00 UTC). {final}"
+    )
+    document = message(alert, LATER).document
+    assert (document["is_over"], document["good"], document["remedy"]) == (True, False, None)
 
 
 def test_hours_that_were_not_materialized_claim_no_number() -> None:
     (gap,) = gaps(
         flag_hours(OrderRecords().health(), CoveragePolicy(), hour(9), expected_hours=[H])
     )
-    assert gap_sentence(gap, hour(9)) == (
+    assert incident_sentence(incident([gap]), hour(9)) == (
         "2026-11-20 13:00 to 14:00 UTC: the orders of 1 hour are not counted yet, because the"
         " hours were not materialized. Evidence: attribution_health has no data for this hour. They"
         " can be delivered until 2026-11-27 12:30 UTC (in 6 d 14 h). If the schedule should have"
@@ -241,7 +309,7 @@ def test_hours_that_were_not_materialized_claim_no_number() -> None:
 def test_what_is_too_late_is_said_plainly() -> None:
     books = OrderRecords().order(status="expired", reason="too_late", times=3)
     (gap,) = gaps(flags_of(books))
-    text = gap_sentence(gap, NOW)
+    text = incident_sentence(incident([gap]), NOW)
     assert "Nothing can be recovered." in text
     assert "Range" not in text
 
@@ -294,10 +362,15 @@ def test_the_list_of_open_gaps_counts_all_and_the_most_urgent_come_first() -> No
         books.order(hour(2 * n), status="pending", reason="token_expired", times=n + 1)
         books.order(hour(2 * n + 1), times=3)
     found = gaps(flag_hours(books.health(), CoveragePolicy(), hour(90)))
-    assert gaps_sentence(found, hour(90)).startswith(
-        "30 gaps in 30 hours: 465 orders (EUR 4,650.00) missing, 465 can"
+    assert len(found) == 30
+    (one,) = incidents(found)
+    (row,) = incidents_table([one], hour(90)).rows
+    assert row[1:5] == ["token", "2026-11-20 13:00 UTC", 30, "465"]
+    apart = [incident([gap]) for gap in found]
+    assert incidents_sentence(apart, hour(90)).startswith(
+        "30 incidents in 30 hours: 465 orders (EUR 4,650.00) missing, 465 can"
     )
-    starts = [row[2] for row in gaps_table(found, hour(90)).rows]
+    starts = [row[2] for row in incidents_table(apart, hour(90)).rows]
     assert starts == sorted(starts)
     assert len(starts) == 30
     ((headline, remedy, partitions),) = remedies_table(found, hour(90)).rows
@@ -310,14 +383,15 @@ def test_the_list_of_open_gaps_admits_what_is_not_counted() -> None:
     books = OrderRecords().order(hour(4), status="expired", reason="too_late", times=4)
     flags = flag_hours(books.health(), CoveragePolicy(), hour(9), expected_hours=[H, hour(1)])
     found = gaps(flags)
-    assert "4 orders (EUR 40.00) missing (2 hours not counted yet), 0 can" in gaps_sentence(
-        found, hour(9)
+    both = incidents(found)
+    assert "4 orders (EUR 40.00) missing (2 hours not counted yet), 0 can" in incidents_sentence(
+        both, hour(9)
     )
-    assert gaps_table(found, hour(9)).rows[0][3:7] == [2, "not counted", "–", "not counted"]
+    assert incidents_table(both, hour(9)).rows[0][3:7] == [2, "not counted", "–", "not counted"]
     partitions = [row[2] for row in remedies_table(found, hour(9)).rows]
     assert partitions == ["[2026-11-20-13:00...2026-11-20-14:00]", ""], "nothing to materialize"
 
 
 def test_no_gaps_is_said_in_so_many_words() -> None:
-    assert gaps_sentence([], NOW) == "No gaps."
-    assert gaps_table([], NOW).rows == remedies_table([], NOW).rows == []
+    assert incidents_sentence([], NOW) == "No gaps."
+    assert incidents_table([], NOW).rows == remedies_table([], NOW).rows == []

@@ -13,10 +13,12 @@ from capi_assets.coverage.alerting.alert_message import message
 from capi_assets.coverage.alerting.alert_state import AlertState
 from capi_assets.coverage.alerting.alert_text import alert_text
 from capi_assets.coverage.alerting.alerts import Alert, decide
-from capi_assets.coverage.flags import CoveragePolicy, flag_hours
-from capi_assets.coverage.gap_text import gap_sentence, gaps_sentence, hour_sentence
+from capi_assets.coverage.flags import flag_hours
+from capi_assets.coverage.gap_text import hour_sentence, incident_sentence, incidents_sentence
 from capi_assets.coverage.gaps import Gap, gaps, merged
-from capi_assets.coverage.tables import gaps_table, remedies_table
+from capi_assets.coverage.incidents import incident
+from capi_assets.coverage.policy import CoveragePolicy
+from capi_assets.coverage.tables import incidents_table, remedies_table
 from capi_assets.coverage.visit_retention import VisitRetention
 from capi_assets.hours import HOUR, floor_hour
 from tests.helpers.gap_samples import through_cursor
@@ -83,7 +85,7 @@ def test_visits_that_outlive_metas_window_are_no_clock() -> None:
     policy = CoveragePolicy(visits=VisitRetention(timedelta(hours=168), timedelta(days=90)))
     gap = never_run(hour(4), policy)
     assert (gap.visits_until, gap.clock, gap.fewer_visits) == (None, H + WINDOW, 0)
-    assert "visits" not in gap_sentence(gap, hour(4))
+    assert "visits" not in incident_sentence(incident([gap]), hour(4))
     assert never_run(hour(4), CoveragePolicy()).visits_until is None
 
 
@@ -119,10 +121,10 @@ def test_only_what_is_matched_again_needs_its_visits(reason: str, status: str, a
     assert gap.matched_again is again
     assert (gap.visits_until is not None) is again
     late = refused(OLDEST_GO, reason, status)
-    said = gap_sentence(late, OLDEST_GO)
+    said = incident_sentence(incident([late]), OLDEST_GO)
     assert ("materialize only delivery_results and attribution_health" in said) is not again
     assert ("The oldest visits are already deleted" in said) is again
-    alert = Alert("opened", late.id, late, (late.partition_range,))
+    alert = Alert("opened", late.id, incident([late]), (late.partition_range,))
     link = message(alert, OLDEST_GO, "http://ui").document["link"]
     assert (link is not None) is again, "the link would match what is stored again"
     ((*_, backfill),) = remedies_table([late], OLDEST_GO, ui_url="http://ui").rows
@@ -152,25 +154,25 @@ def test_every_text_says_until_when_and_what_is_lost() -> None:
         "They can be delivered until 2026-11-27 12:30 UTC (in 6 d 19 h). The oldest visits that"
         " could supply match keys are deleted from 2026-11-23 03:30 UTC (in 2 d 10 h) on"
         " (CAPI_RETENTION_DAYS)."
-    ) in gap_sentence(gap, now)
+    ) in incident_sentence(incident([gap]), now)
     assert hour_sentence(H, flags, now).endswith(
         "; the oldest of their visits are deleted 2026-11-23 03:30 UTC (in 2 d 10 h)."
     )
-    ((*_, until),) = gaps_table([gap], now).rows
+    ((*_, until),) = incidents_table([incident([gap])], now).rows
     assert str(until).endswith("; visits until 2026-11-23 03:30 UTC (in 2 d 10 h)")
-    ((*_, until),) = gaps_table([never_run(LAST_GO)], LAST_GO).rows
+    ((*_, until),) = incidents_table([incident([never_run(LAST_GO)])], LAST_GO).rows
     assert str(until).endswith("; visits are deleted")
     assert (
         "All visits are already deleted (CAPI_RETENTION_DAYS): orders that came from them are sent"
         " with only their own match keys."
-    ) in gap_sentence(never_run(LAST_GO), LAST_GO)
+    ) in incident_sentence(incident([never_run(LAST_GO)]), LAST_GO)
     apart = [never_run(LAST_GO), replace(never_run(LAST_GO, hours=30), id="other")]
-    assert gaps_sentence(apart, LAST_GO).endswith(
+    assert incidents_sentence([incident([gap]) for gap in apart], LAST_GO).endswith(
         "; visits needed for matching are deleted from 2026-11-25 03:30 UTC (in 1 d) on."
     )
     ((_, remedy, _),) = remedies_table(apart, LAST_GO).rows
     assert "Orders whose visits are deleted (CAPI_RETENTION_DAYS) are sent with only" in str(remedy)
-    long = gap_sentence(never_run(LAST_GO, hours=40), LAST_GO)
+    long = incident_sentence(incident([never_run(LAST_GO, hours=40)]), LAST_GO)
     assert "The oldest visits of 38 hours, and all visits of 14 hours, are already deleted" in long
     assert "More visits that could supply match keys are deleted from" in long
 
@@ -186,8 +188,10 @@ def test_deletion_and_deadline_are_reported_once_each_and_the_end_admits_it() ->
         (144, "about_to_expire"),
     ]
     visits, deadline = (alert_text(alert, hour(n)) for n, alert in told[1:])
-    assert visits.startswith("Visits of a gap are about to be deleted (error), 2026-11-20 13:00")
-    assert deadline.startswith("Gap is about to expire (error), 2026-11-20 13:00")
+    assert visits.startswith(
+        "Visits of an incident are about to be deleted (error), 2026-11-20 13:00"
+    )
+    assert deadline.startswith("Incident is about to expire (error), 2026-11-20 13:00")
     assert "are sent with only their own match keys" in deadline
     ((over,), _) = decide(state, [], hour(150))
     assert alert_text(over, hour(150)).endswith(
@@ -199,7 +203,9 @@ def test_deletion_and_deadline_are_reported_once_each_and_the_end_admits_it() ->
 
 def test_programs_get_both_clocks() -> None:
     gap = never_run(hour(4))
-    document = message(Alert("opened", gap.id, gap, (gap.partition_range,)), hour(4)).document
+    document = message(
+        Alert("opened", gap.id, incident([gap]), (gap.partition_range,)), hour(4)
+    ).document
     assert document["deadline"] == "2026-11-27T12:30:00+00:00"
     assert document["visits_until"] == "2026-11-23T03:30:00+00:00"
     assert document["hours_short_of_visits"] == 0

@@ -240,3 +240,74 @@ def test_the_waterfall_closes_for_any_input(
     assert len({tuple(k.values()) for k in keys}) == health.num_rows
     told = sum(r["orders"] for r in losses(*tables).to_pylist())
     assert told + sum(health["delivered"].to_pylist()) == len(events) + len(quarantined)
+
+
+def changed(books: OrderRecords, *rows: dict) -> OrderRecords:
+    """Gives the latest orders other columns."""
+    for event, columns in zip(books.events[-len(rows) :], rows, strict=True):
+        event |= columns
+    return books
+
+
+def test_withheld_orders_are_counted_by_reason() -> None:
+    books = OrderRecords().order()
+    for reason, times in (("no_consent", 3), ("not_confirmed", 1)):
+        books.order(status="withheld", verdict="withheld", reason=reason, times=times)
+    books.order(status="covered_by_pixel", reason="pixel_reported")
+    row = only(books.health())
+    expected = '{"no_consent":3,"not_confirmed":1,"pixel_reported":1}'
+    assert (row["withheld_reasons"], row["withheld"]) == (expected, 5)
+
+
+def test_orders_whose_source_could_be_read_are_counted_by_action_source() -> None:
+    books = changed(OrderRecords().order(times=3), *[{"action_source": "website"}] * 3)
+    changed(books.order(status="withheld", verdict="withheld"), {"action_source": "app"})
+    changed(books.order(), {"action_source": "physical_store"})
+    sources = only(
+        books.quarantine(dataset_id="d1", event_name="Purchase", currency="EUR").health()
+    )
+    assert sources["action_sources"] == '{"app":1,"physical_store":1,"website":3}'
+
+
+def test_the_median_value_is_of_orders_that_have_one_and_the_others_are_counted() -> None:
+    books = OrderRecords()
+    for value in (0.0, None, 10.0, 20.0, 90.0, float("nan")):
+        books.order(value=value)
+    books.order(value=5000.0, status="withheld", verdict="withheld")
+    row = only(books.health())
+    assert (row["value_p50"], row["zero_value"]) == (20.0, 3)
+    assert only(OrderRecords().order(value=0.0).health())["value_p50"] is None
+
+
+@pytest.mark.parametrize(
+    ("columns", "lookalikes"),
+    [
+        ([{}, {}], 1),
+        ([{}, {}, {}], 2),
+        ([{}, {"value": 10.01}], 0),
+        ([{}, {"currency": "USD"}], 0),
+        ([{}, {"event_name": "Lead"}], 0),
+        ([{"person": "ea"}, {"person": "ea", "occurred_at": H + timedelta(minutes=9)}], 1),
+        ([{"person": "ea"}, {"person": "eb"}], 0),
+        ([{}, {"occurred_at": H + timedelta(seconds=1)}], 0),
+        ([{}, {"order_id": "o0", "event_id": "another"}], 0),
+        ([{}, {"verdict": "withheld"}], 0),
+    ],
+)
+def test_orders_like_an_earlier_one_are_counted(columns: list[dict], lookalikes: int) -> None:
+    books = changed(OrderRecords().order(times=len(columns), status=None), *columns)
+    rows = books.health(H).to_pylist()
+    assert sum(row["lookalikes"] for row in rows) == lookalikes
+
+
+def test_a_feed_that_lands_every_order_twice_has_half_of_its_orders_twice() -> None:
+    people = [{"person": f"e{n}"} for n in range(20)]
+    row = only(changed(OrderRecords().order(times=40), *people, *people).health())
+    assert row["lookalikes"] == row["eligible"] / 2 == 20
+
+
+def test_orders_that_share_an_event_id_are_counted() -> None:
+    books = OrderRecords().order(times=5)
+    for n in (1, 2):
+        books.events[n]["event_id"] = books.events[0]["event_id"]
+    assert only(books.health())["shared_event_id"] == 3

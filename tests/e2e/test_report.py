@@ -149,14 +149,17 @@ def test_the_page_in_a_browser_tells_the_figures_and_asks_for_nothing(
     asked = re.findall(r'"url":"(https?:[^"]+)"', net.read_text(errors="replace"))
     assert not [url for url in asked if "google" not in url], asked
     # 9 hours of 11 eligible orders, of which 2 hours wait and 1 was late.
-    assert "77 of 99 eligible orders reached Meta (77.8 %), 11 of them recovered from 1 gap" in told
+    assert (
+        "77 of 99 eligible orders reached Meta (77.8 %), 11 of them recovered from 1 incident"
+        in told
+    )
     assert "1 hour not counted yet; 22 (EUR 292.00 and USD 38.00) are missing" in told
     assert "of which 22 can still be delivered, the first until 2026-11-27 17:30 UTC" in told
     assert "11 orders (EUR 146.00 and USD 19.00) were not at Meta in time" in told
     assert "all were recovered by 2026-11-21 02:06 UTC" in told
     assert "the access token has expired" in told
     assert "The access token has expired." in told
-    assert "There is no data of these hours yet" in told
+    assert "because the access token has expired, then the hours were not materialized" in told
     assert "The person refused to share data with Meta." in told
     assert "1 order was sent before later corrections or visits" in told
     assert "In 6 hours that could be compared, Meta counts 54 events and our records show" in told

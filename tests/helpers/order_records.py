@@ -15,7 +15,9 @@ from capi_assets.coverage.waterfall import ATTRIBUTION_HEALTH, waterfall
 
 EVENTS = arrow_schema(MatchedEvents)
 RESULTS = arrow_schema(DeliveryResults)
-VISITS = pa.schema([("hour", pa.timestamp("us", tz="UTC")), ("visits", pa.int64())])
+VISITS = pa.schema(
+    {"hour": pa.timestamp("us", tz="UTC"), "visits": pa.int64(), "with_click_id": pa.int64()}
+)
 H = datetime(2026, 11, 20, 13, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from capi_assets.coverage.flags import CoveragePolicy, flag_hours
+from capi_assets.coverage.flags import flag_hours
+from capi_assets.coverage.policy import CoveragePolicy
 from capi_assets.coverage.waterfall import ATTRIBUTION_HEALTH
 from tests.helpers.order_records import HOUR, health_row
 
@@ -67,10 +68,10 @@ def weeks(
 
 
 def flagged(health: pa.Table, **more: Any) -> dict[datetime, dict[str, Any]]:
-    """The flagged rows, judged a day after the last hour."""
+    """The flagged rows with what is in their first finding, judged a day after the last hour."""
     now = health["hour"][-1].as_py() + timedelta(hours=26)
     rows = flag_hours(health, CoveragePolicy(), now, **more).to_pylist()
-    return {row["hour"]: row for row in rows if row["flagged"]}
+    return {row["hour"]: {**row, **row["findings"][0]} for row in rows if row["flagged"]}
 
 
 def during(first: datetime, hours: int, **columns: Any) -> Callable[[datetime], dict | None]:

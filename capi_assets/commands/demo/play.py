@@ -27,12 +27,14 @@ from capi_assets.commands.demo.workspace import Workspace, free_port
 from capi_assets.commands.plan import as_table, backfill_plan_for
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.matched_events import MatchedEvents
-from capi_assets.coverage.alerting.alert_state import AlertState, OpenGap
+from capi_assets.coverage.alerting.alert_message import message
+from capi_assets.coverage.alerting.alert_state import AlertState
 from capi_assets.coverage.alerting.alert_text import alert_text
-from capi_assets.coverage.alerting.alerts import decide
+from capi_assets.coverage.alerting.alerts import Alert, decide
 from capi_assets.coverage.formatting import count, format_duration, format_utc
-from capi_assets.coverage.gap_text import gap_sentence
+from capi_assets.coverage.gap_text import incident_sentence
 from capi_assets.coverage.gaps import Gap
+from capi_assets.coverage.incidents import incidents
 from capi_assets.coverage.links import partition_ranges_text
 from capi_assets.coverage.stored_health import find_gaps
 from capi_assets.delivery import reasons
@@ -177,17 +179,18 @@ class _Run:
 
     def _evaluate(self, at: datetime) -> list[Gap]:
         """One evaluation of the coverage sensor: prints new alerts and returns all gaps."""
-        snapshot = find_gaps(self.lake, coverage_policy(self.settings), at)
+        policy = coverage_policy(self.settings, at)
+        snapshot = find_gaps(self.lake, policy, at)
         if not self.scenario.has_alerts:
             return snapshot.gaps
         alerts, self.alerts = decide(
-            self.alerts, snapshot.gaps, at, watched_from=snapshot.watched_from
+            self.alerts, snapshot.gaps, at, watched_from=snapshot.watched_from, policy=policy
         )
         for alert in alerts:
             recovered = alert.kind == "recovered"
-            if self.detected is None and not recovered and self._is_of_outage(alert.gap):
+            if self.detected is None and not recovered and self._is_of_outage(alert):
                 self.detected = at - self.start
-            style = _STYLES["recovered" if recovered else alert.gap.severity]
+            style = _STYLES["recovered" if recovered else message(alert, at).severity]
             panel = Panel(
                 alert_text(alert, at), title=f"Alert at {format_utc(at)}", border_style=style
             )
@@ -197,15 +200,15 @@ class _Run:
     def _gaps_of_outage(self, gaps: list[Gap]) -> list[Gap]:
         return [gap for gap in gaps if self._is_of_outage(gap)]
 
-    def _is_of_outage(self, gap: Gap | OpenGap) -> bool:
+    def _is_of_outage(self, gap: Gap | Alert) -> bool:
         return gap.first_hour < self.outage_end and gap.last_hour + HOUR > self.start
 
     def _print_gaps(self, gaps: list[Gap]) -> None:
         """What a person sees before the backfill: the gaps, and the plan for their hours."""
         now = self._now()
-        for gap in gaps:
-            title = f"Gap of {count(gap.hours, 'hour')}"
-            self.console.print(Panel(gap_sentence(gap, now), title=title))
+        for incident in incidents(gaps):
+            title = f"Gap of {count(incident.total.hours, 'hour')}"
+            self.console.print(Panel(incident_sentence(incident, now), title=title))
         if not gaps:
             self.console.print("No gap was found in these hours.")
             return
@@ -240,8 +243,9 @@ class _Run:
         return timedelta(seconds=time.monotonic() - started)
 
     def _print_outcome(self, recovered: timedelta | None, remaining: list[Gap]) -> None:
-        for gap in remaining:
-            self.console.print(f"[yellow]Still open:[/] {gap_sentence(gap, self._now())}")
+        for incident in incidents(remaining):
+            text = incident_sentence(incident, self._now())
+            self.console.print(f"[yellow]Still open:[/] {text}")
         if changed := self._changed_since_sent():
             self.console.print(
                 f"{count(changed, 'event')} reached Meta with other match keys than they have now."

@@ -22,11 +22,13 @@ from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.contracts.meta_stats import MetaStats
 from capi_assets.contracts.quarantine import Quarantine
-from capi_assets.coverage.flags import CoveragePolicy, flag_hours
-from capi_assets.coverage.gap_history import GapHistory, gap_histories
+from capi_assets.coverage.flags import flag_hours
+from capi_assets.coverage.gap_history import gap_histories
+from capi_assets.coverage.incident_history import IncidentHistory, incident_histories
 from capi_assets.coverage.late_orders import late_causes, late_events, late_orders
 from capi_assets.coverage.match_key_shares import match_key_counts
 from capi_assets.coverage.outcomes import losses
+from capi_assets.coverage.policy import CoveragePolicy
 from capi_assets.coverage.stored_health import NEIGHBOURS
 from capi_assets.delivery.ledger.schema import ATTEMPT
 from capi_assets.delivery.reasons import PAYLOAD_CHANGED
@@ -56,7 +58,7 @@ class Report:
         changed: delivered orders whose payload would differ if sent today.
         meta_stats: Meta's counts compared with ours, as far as they are stored.
         deliveries: occurred_at, delivered_at, status and reason of every event.
-        histories: the gaps, in time order.
+        histories: the incidents, in time order.
     """
 
     hours: Sequence[datetime]
@@ -69,7 +71,7 @@ class Report:
     changed: int
     meta_stats: Sequence[Mapping[str, Any]]
     deliveries: pa.Table
-    histories: Sequence[GapHistory]
+    histories: Sequence[IncidentHistory]
 
 
 def gather(settings: Settings, hours: Sequence[datetime]) -> Report:
@@ -77,8 +79,8 @@ def gather(settings: Settings, hours: Sequence[datetime]) -> Report:
 
     The ledger is opened only if orders were late; a ledger that cannot be reached raises then.
     """
-    lake, policy = Lake(settings.lake), coverage_policy(settings)
     now = settings.now or datetime.now(UTC)
+    lake, policy = Lake(settings.lake), coverage_policy(settings, now)
     start, end = hour_range(hours)
     around = hours_between(start - NEIGHBOURS, end + NEIGHBOURS)
     health = lake.read("attribution_health", around, arrow_schema(AttributionHealth))
@@ -100,7 +102,9 @@ def gather(settings: Settings, hours: Sequence[datetime]) -> Report:
         flags=flags,
         changed=tables["deliveries"].filter(_CHANGED).num_rows,
         meta_stats=lake.read("meta_stats", hours, arrow_schema(MetaStats)).to_pylist(),
-        histories=gap_histories(flags, late, late_causes(late, events, attempts)),
+        histories=incident_histories(
+            gap_histories(flags, late, late_causes(late, events, attempts))
+        ),
         **tables,
     )
 

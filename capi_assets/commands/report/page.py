@@ -29,7 +29,7 @@ from capi_assets.coverage.buckets import Buckets, buckets_of
 from capi_assets.coverage.charts import NARROW, WIDE, Chart, GapBand
 from capi_assets.coverage.formatting import count, format_duration, format_utc
 from capi_assets.coverage.freshness import freshness
-from capi_assets.coverage.gap_history import GapHistory
+from capi_assets.coverage.incident_history import IncidentHistory
 from capi_assets.coverage.match_key_shares import match_key_shares
 from capi_assets.hours import HOUR
 from capi_assets.meta.limits import WINDOW
@@ -85,8 +85,8 @@ def page(report: Report) -> str:
     )
 
 
-def _largest(histories: Sequence[GapHistory]) -> list[tuple[int, GapHistory]]:
-    """The largest gaps with their numbers, in time order."""
+def _largest(histories: Sequence[IncidentHistory]) -> list[tuple[int, IncidentHistory]]:
+    """The largest incidents with their numbers, in time order."""
     numbered = list(enumerate(histories, 1))
     largest = sorted(numbered, key=lambda item: (-item[1].missing_at_first, item[0]))[:_MAX_GAPS]
     return sorted(largest, key=lambda item: item[0])
@@ -109,8 +109,8 @@ def _figures(report: Report, totals: WaterfallTotals) -> list[_Figure]:
         _over_time(
             "coverage",
             "Coverage over time",
-            "Above, the share of eligible orders at Meta; below, all orders. Gaps carry their"
-            " number.",
+            "Above, the share of eligible orders at Meta; below, all orders. Incidents carry"
+            " their number.",
             report.hours,
             lambda buckets, width: charts.coverage_chart(
                 report.health, report.late, bands, buckets, width=width
@@ -122,7 +122,7 @@ def _figures(report: Report, totals: WaterfallTotals) -> list[_Figure]:
             _Figure(
                 "deadlines",
                 "Time left",
-                "How much of Meta’s seven days is left for the first order of each open gap.",
+                "How much of Meta’s seven days is left for the first order of each open incident.",
                 bars=deadlines,
             )
         )
@@ -164,14 +164,14 @@ def _over_time(
 
 
 def _deadline_bars(bands: Sequence[GapBand], now: datetime) -> Bars | None:
-    """A row per gap that can be recovered, the most urgent first."""
+    """A row per incident that can be recovered, the most urgent first."""
     ahead = sorted(
         ((b.deadline, b.name) for b in bands if b.deadline is not None and b.deadline > now),
         key=lambda item: item[0],
     )
     rows = [
         BarRow(
-            f"Gap {name}: until {format_utc(until)}",
+            f"Incident {name}: until {format_utc(until)}",
             "lost" if until - now <= _URGENT else "waiting",
             0,
             round(100 * min((until - now) / WINDOW, 1.0), 2),

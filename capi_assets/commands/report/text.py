@@ -1,4 +1,4 @@
-"""The text of the report: its headline, a card per gap, and its tables."""
+"""The text of the report: its headline, a card per incident, and its tables."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from capi_assets.coverage.formatting import (
     join_names,
     percent,
 )
-from capi_assets.coverage.gap_history import GapHistory
-from capi_assets.coverage.gap_text import during, orders_text, visits_text
+from capi_assets.coverage.gap_text import causes_text, during, orders_text, ranges_text, visits_text
 from capi_assets.coverage.gaps import Gap
+from capi_assets.coverage.incident_history import IncidentHistory
 from capi_assets.coverage.labels import LOST_FOR_GOOD, STAGE_LABELS, WAITING, reason_label
 from capi_assets.coverage.outcomes import STAGES
 from capi_assets.delivery.causes import Cause
@@ -65,8 +65,8 @@ def headline(report: Report, totals: WaterfallTotals) -> str:
     return f"{sentence}."
 
 
-def _recovered_gaps(histories: Sequence[GapHistory]) -> str:
-    return count(sum(history.recovered > 0 for history in histories), "gap")
+def _recovered_gaps(histories: Sequence[IncidentHistory]) -> str:
+    return count(sum(history.recovered > 0 for history in histories), "incident")
 
 
 def _missing_values(totals: WaterfallTotals) -> dict[str, float]:
@@ -80,7 +80,7 @@ def _missing_values(totals: WaterfallTotals) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class GapCard:
-    """A gap as the report shows it: `facts` are (name, value), `mood` is good, warn or bad."""
+    """An incident in the report: `facts` are (name, value), `mood` is good, warn or bad."""
 
     number: int
     when: str
@@ -91,8 +91,8 @@ class GapCard:
     to_do: str
 
 
-def gap_card(history: GapHistory, number: int, now: datetime) -> GapCard:
-    """The card of a gap, from its start to what can still be done."""
+def gap_card(history: IncidentHistory, number: int, now: datetime) -> GapCard:
+    """The card of an incident, from its start to what can still be done."""
     gap = history.gap
     state, mood = _state(history)
     cause = _cause(history)
@@ -115,7 +115,7 @@ def gap_card(history: GapHistory, number: int, now: datetime) -> GapCard:
     ]
     if gap.evidence and gap.cause is not Cause.NOT_MATERIALIZED:  # there it only repeats the cause
         facts.insert(4, ("Evidence", f"{gap.evidence[0].upper()}{gap.evidence[1:]}."))
-    to_do = "" if history.is_over or is_past_help(gap) else _to_do(gap, now)
+    to_do = "" if history.is_over or is_past_help(gap) else _to_do(history, now)
     when, shown = during(gap.first_hour, gap.last_hour), [fact for fact in facts if fact[1]]
     return GapCard(number, when, state, mood, _sentence(history, cause), shown, to_do)
 
@@ -126,14 +126,14 @@ def is_past_help(gap: Gap) -> bool:
     return gap.cause is Cause.TOO_LATE or not left
 
 
-def _cause(history: GapHistory) -> str:
+def _cause(history: IncidentHistory) -> str:
     gap = history.gap
     if gap.cause is Cause.NOT_MATERIALIZED and history.recovered and not gap.unknown_hours:
         return "the hours were run late, or their orders landed late"
-    return gap.headline
+    return causes_text(history.incident.causes)
 
 
-def _state(history: GapHistory) -> tuple[str, str]:
+def _state(history: IncidentHistory) -> tuple[str, str]:
     gap = history.gap
     if history.is_over:
         return "recovered", "good"
@@ -145,7 +145,7 @@ def _state(history: GapHistory) -> tuple[str, str]:
     return "lost", "bad"
 
 
-def _sentence(history: GapHistory, cause: str) -> str:
+def _sentence(history: IncidentHistory, cause: str) -> str:
     gap, missed = history.gap, history.missing_at_first
     if not missed:
         if gap.unknown_hours:
@@ -166,7 +166,7 @@ def _sentence(history: GapHistory, cause: str) -> str:
     return f"{sentence}."
 
 
-def _recovered(history: GapHistory) -> str:
+def _recovered(history: IncidentHistory) -> str:
     if history.recovered_at is None or history.least_time_left is None:
         return "nothing yet" if history.missing_at_first else ""
     return (
@@ -176,7 +176,7 @@ def _recovered(history: GapHistory) -> str:
     )
 
 
-def _recoverable(history: GapHistory, now: datetime) -> str:
+def _recoverable(history: IncidentHistory, now: datetime) -> str:
     gap = history.gap
     if gap.first_deadline is None:
         return ""
@@ -184,14 +184,17 @@ def _recoverable(history: GapHistory, now: datetime) -> str:
     return f"{orders}, the first until {deadline(gap.first_deadline, now)}"
 
 
-def _unrecoverable(history: GapHistory) -> str:
+def _unrecoverable(history: IncidentHistory) -> str:
     orders = _orders(history.unrecoverable, history.unrecoverable_money)
     return orders or ("none" if history.missing_at_first else "")
 
 
-def _to_do(gap: Gap, now: datetime) -> str:
+def _to_do(history: IncidentHistory, now: datetime) -> str:
+    gap = history.gap
     stored = "" if gap.matched_again else visits_text(gap, now)
-    return f"{' '.join(part for part in (gap.remedy, stored) if part)} ({gap.partition_range})"
+    remedies = dict.fromkeys([gap.remedy, *(part.remedy for part in history.incident.gaps), stored])
+    ranges = ranges_text(history.incident.ranges)
+    return f"{' '.join(text for text in remedies if text)} ({ranges})"
 
 
 def _about(orders: int) -> str:
@@ -281,7 +284,7 @@ def tiles(report: Report, totals: WaterfallTotals) -> list[dict[str, Any]]:
     lost = sum(orders[stage] for stage in LOST_FOR_GOOD)
     parts = [f"{waiting:,} waiting" if waiting else "", f"{lost:,} lost" if lost else ""]
     missing = join_names(part for part in parts if part) or "nothing is missing"
-    gaps = f"from {_recovered_gaps(report.histories)}" if recovered else "no gap was recovered"
+    gaps = f"from {_recovered_gaps(report.histories)}" if recovered else "nothing was recovered"
     shown = [
         ("Reached Meta", percent(totals.coverage), "",
          f"{orders['delivered']:,} of {totals.eligible:,} eligible"),

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from capi_assets.coverage.alerting.alert_state import OpenGap
+from capi_assets.coverage.alerting.alert_state import ReportedIncident
 from capi_assets.coverage.alerting.alert_text import alert_subject, alert_text
-from capi_assets.coverage.alerting.alerts import Alert
+from capi_assets.coverage.alerting.alerts import ENDS, Alert
 from capi_assets.coverage.alerting.channels.message import SCHEMA, VERSION, Message
 from capi_assets.coverage.gaps import Gap
+from capi_assets.coverage.incidents import CauseInTurn
 from capi_assets.coverage.links import backfill_link
 from capi_assets.hours import HOUR
 
@@ -23,62 +24,74 @@ from capi_assets.hours import HOUR
 def message(alert: Alert, now: datetime, ui_url: str | None = None) -> Message:
     """An alert ready for the channels. The coverage sensor sends it.
 
-    Its document has these fields: `schema` and `version`; `sent_at`; `kind` (as in `Alert`) and
-    `good`; `gap_id`, the same from opened to recovered; `cause`, `headline`, `severity` (warn,
-    error); `from` and `to`, the start and end of the gap; `hours` flagged; `orders` missing and
-    `money` per currency (of a gap that is over, the most that was missing); `uncounted_hours`;
-    `recoverable` and `correctable` (orders, money); `deadline` and `last_deadline`, until when the
-    first and the last hour can be recovered; `visits_until`, when visits needed for matching are
-    deleted, and `hours_short_of_visits`, hours of which some or all are deleted already; `ranges`
-    of partitions, `A...B`; `remedy`; `evidence` (missing orders per reason, and a text);
-    `still_missing` and `other_causes` if it is over; `automatic`; `link` to the backfill; `text`
-    for people. Times are ISO 8601 in UTC.
+    Its document has these fields: `schema` and `version`; `sent_at`; `kind` (as in `Alert`),
+    `good`, and `is_over`: nothing more will be reported of the incident unless it is reopened;
+    `incident_id`, the same from opened to the end, and `gap_id`, which is its former name; `causes`
+    in turn, each with `cause`, `headline`, `from` and `to`; `cause` and `headline` of the one that
+    costs most; `severity` (warn, error); `from` and `to`, the start and end of the incident;
+    `hours` flagged; `orders` missing and `money` per currency (of an incident whose hours are good
+    again, the most that was missing); `uncounted_hours`; `recoverable` and `correctable` (orders,
+    money); `deadline` and `last_deadline`, until when the first and the last hour can be recovered;
+    `visits_until`, when visits needed for matching are deleted, and `hours_short_of_visits`, hours
+    of which some or all are deleted already; `ranges` of partitions, `A...B`; `remedy`; `evidence`
+    (missing orders per reason, and a text); `still_missing` and `other_causes` if its own causes
+    are gone; `automatic`; `link` to the backfill; `text` for people. Times are ISO 8601 in UTC.
     """
-    gap, text = alert.gap, alert_text(alert, now, ui_url)
+    reported, text = alert.incident, alert_text(alert, now, ui_url)
+    total = reported if isinstance(reported, ReportedIncident) else reported.total
     good = alert.kind in ("recovered", "recovery_launched")
     document = {
         **_envelope(alert.kind, now, text),
         "good": good,
-        "gap_id": alert.gap_id,
-        "cause": str(gap.cause),
-        "headline": gap.headline,
-        "severity": gap.severity,
-        "from": _iso(gap.first_hour),
-        "to": _iso(gap.last_hour + HOUR),
-        "orders": gap.orders,
-        "money": dict(gap.money),
+        "is_over": alert.kind in ENDS,
+        "incident_id": alert.incident_id,
+        "gap_id": alert.incident_id,
+        "causes": [_turn(turn) for turn in alert.causes],
+        "cause": str(total.cause),
+        "headline": total.headline,
+        "severity": total.severity,
+        "from": _iso(alert.first_hour),
+        "to": _iso(alert.last_hour + HOUR),
+        "orders": total.orders,
+        "money": dict(total.money),
         "ranges": list(alert.ranges),
         "still_missing": alert.still,
         "other_causes": [str(cause) for cause in alert.other_causes],
         "automatic": alert.automatic,
-        **(_closed(gap) if isinstance(gap, OpenGap) else _current(gap, alert.ranges, ui_url)),
+        **(_gone(total) if isinstance(total, ReportedIncident) else _current(alert, total, ui_url)),
     }
-    return Message(text, gap.severity, good=good, subject=alert_subject(alert), document=document)
+    return Message(text, total.severity, good=good, subject=alert_subject(alert), document=document)
 
 
-def _current(gap: Gap, ranges: Sequence[str], ui_url: str | None) -> dict[str, Any]:
+def _turn(turn: CauseInTurn) -> dict[str, Any]:
+    hours = {"from": _iso(turn.first_hour), "to": _iso(turn.last_hour + HOUR)}
+    return {"cause": str(turn.cause), "headline": turn.headline, **hours}
+
+
+def _current(alert: Alert, total: Gap, ui_url: str | None) -> dict[str, Any]:
+    is_over = alert.kind in ENDS
     return {
-        "hours": gap.hours,
-        "uncounted_hours": gap.unknown_hours,
-        "recoverable": {"orders": gap.recoverable, "money": dict(gap.recoverable_money)},
-        "correctable": {"orders": gap.correctable, "money": dict(gap.correctable_money)},
-        "deadline": _iso(gap.first_deadline),
-        "last_deadline": _iso(gap.last_deadline),
-        "visits_until": _iso(gap.visits_until),
-        "hours_short_of_visits": gap.fewer_visits + gap.no_visits,
-        "remedy": gap.remedy,
-        "evidence": {"reasons": dict(gap.reasons), "text": gap.evidence or None},
-        "link": None if gap.as_stored else backfill_link(ui_url, ranges),
+        "hours": total.hours,
+        "uncounted_hours": total.unknown_hours,
+        "recoverable": {"orders": total.recoverable, "money": dict(total.recoverable_money)},
+        "correctable": {"orders": total.correctable, "money": dict(total.correctable_money)},
+        "deadline": _iso(total.first_deadline),
+        "last_deadline": _iso(total.last_deadline),
+        "visits_until": _iso(total.visits_until),
+        "hours_short_of_visits": total.fewer_visits + total.no_visits,
+        "remedy": None if is_over else total.remedy,
+        "evidence": {"reasons": dict(total.reasons), "text": total.evidence or None},
+        "link": None if is_over or total.as_stored else backfill_link(ui_url, alert.ranges),
     }
 
 
-def _closed(gap: OpenGap) -> dict[str, Any]:
-    """Of a gap that is over no hour is flagged, and nothing is left to recover."""
+def _gone(known: ReportedIncident) -> dict[str, Any]:
+    """Of an incident whose hours are good no hour is flagged, and nothing is left to recover."""
     nothing: dict[str, Any] = {"orders": 0, "money": {}}
     return {
         **{"hours": 0, "uncounted_hours": 0, "recoverable": nothing, "correctable": nothing},
         **dict.fromkeys(("deadline", "last_deadline", "visits_until", "remedy", "link")),
-        "hours_short_of_visits": gap.fewer_visits,
+        "hours_short_of_visits": known.fewer_visits,
         "evidence": {"reasons": {}, "text": None},
     }
 
@@ -86,7 +99,7 @@ def _closed(gap: OpenGap) -> dict[str, Any]:
 def note(
     kind: str, text: str, subject: str, now: datetime, ranges: Sequence[str], ui_url: str | None
 ) -> Message:
-    """A message about something other than a gap, such as late files.
+    """A message about something other than an incident, such as late files.
 
     Its document has the fields `schema`, `version`, `sent_at`, `kind`, `good`, `severity`,
     `ranges`, `link` and `text`.

@@ -1,4 +1,4 @@
-"""What alerts remember between two ticks of the sensor: the gaps that were reported and are open.
+"""What alerts remember between two ticks of the sensor: the incidents that were reported.
 
 alerts.py decides what is reported; coverage/sensor_state.py stores it.
 """
@@ -9,17 +9,19 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from capi_assets.coverage.incidents import CauseInTurn
 from capi_assets.delivery.causes import Cause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OpenGap:
-    """A gap that was reported and is not over. Once it is over, this is all that is known of it.
+class ReportedIncident:
+    """An incident that was reported. Once its gaps are gone, this is all that is known of it.
 
     Attributes:
-        headline: what happened, as a clause in lower case without a full stop.
+        causes: every cause that it ever had, in turn, with all hours that it ever flagged.
+        cause, headline: the main cause that was reported last: what happened, as a clause in lower
+            case without a full stop.
         severity: the worst that was reported.
-        first_hour, last_hour: all hours that it ever covered.
         reported_orders, reported_hours: the size in the last alert: orders, and hours whose orders
             are not counted.
         orders, money: the most that was ever missing.
@@ -27,16 +29,19 @@ class OpenGap:
         expiry_reported, visits_reported: whether the near deadline, or the near deletion of
             visits, was reported.
         fewer_visits: the most hours that could not be matched with all their visits.
-        gone_since: since when its cause no longer flags its hours, while others do.
-        recovery_launched: whether automatic recovery launched runs for it.
+        other_cause, other_since: a main cause that is not reported yet, and since when it is.
+        recovery_launched, recovery_stopped: whether automatic recovery launched runs for it, or
+            stopped, and that was reported.
+        reopened: how often it was flagged again after its end.
+        ended_at: when its end was reported; it is remembered for some time, so that the same hours
+            are not reported anew.
     """
 
     id: str
+    causes: tuple[CauseInTurn, ...]
     cause: Cause
     headline: str
     severity: str
-    first_hour: datetime
-    last_hour: datetime
     reported_orders: int
     reported_hours: int
     orders: int
@@ -45,21 +50,44 @@ class OpenGap:
     expiry_reported: bool
     visits_reported: bool
     fewer_visits: int
-    gone_since: datetime | None = None
+    other_cause: Cause | None = None
+    other_since: datetime | None = None
     recovery_launched: bool = False
+    recovery_stopped: bool = False
+    reopened: int = 0
+    ended_at: datetime | None = None
+
+    @property
+    def first_hour(self) -> datetime:
+        """The first of its flagged hours."""
+        return min(turn.first_hour for turn in self.causes)
+
+    @property
+    def last_hour(self) -> datetime:
+        """The last of its flagged hours."""
+        return max(turn.last_hour for turn in self.causes)
 
 
 @dataclass(frozen=True, slots=True)
 class AlertState:
-    """All gaps that were reported and are not over; the oldest first."""
+    """The incidents that were reported and are open or ended lately; the oldest first."""
 
-    open_gaps: tuple[OpenGap, ...] = ()
+    incidents: tuple[ReportedIncident, ...] = ()
 
-    def launched(self, gap_ids: Collection[str]) -> AlertState:
-        """The state after automatic recovery launched runs for these gaps."""
+    @property
+    def open(self) -> tuple[ReportedIncident, ...]:
+        """Those whose end was not reported."""
+        return tuple(known for known in self.incidents if known.ended_at is None)
+
+    def recovering(self, launched: Collection[str], stopped: Collection[str] = ()) -> AlertState:
+        """The state after automatic recovery launched runs for incidents, or stopped (by id)."""
         return AlertState(
             tuple(
-                replace(gap, recovery_launched=True) if gap.id in gap_ids else gap
-                for gap in self.open_gaps
+                replace(
+                    known,
+                    recovery_launched=known.recovery_launched or known.id in launched,
+                    recovery_stopped=known.recovery_stopped or known.id in stopped,
+                )
+                for known in self.incidents
             )
         )

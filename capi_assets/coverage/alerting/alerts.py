@@ -1,4 +1,5 @@
-"""Which gaps to report: alerts on a change of state only, compared with what was reported before.
+"""Which incidents to report: each opens once, is updated on a change of its size, cause or
+deadline, and ends once.
 
 `decide` is pure: it takes the previous state, the current gaps and the time. alert_text.py words an
 alert, channels/ sends it.
@@ -6,35 +7,53 @@ alert, channels/ sends it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
-from capi_assets.coverage.alerting.alert_state import AlertState, OpenGap
-from capi_assets.coverage.flags import ERROR, WARN
-from capi_assets.coverage.gaps import Gap, merged
-from capi_assets.delivery.causes import Cause
-from capi_assets.hours import HOUR
+from capi_assets.coverage.alerting.alert_state import AlertState, ReportedIncident
+from capi_assets.coverage.gaps import Gap
+from capi_assets.coverage.incidents import (
+    QUIET,
+    SAME_CAUSE,
+    CauseInTurn,
+    Incident,
+    incident,
+    incidents,
+    is_past_help,
+    is_related,
+    quiet_at,
+    size,
+)
+from capi_assets.coverage.policy import ERROR, WARN, CoveragePolicy
+from capi_assets.delivery.causes import Cause, EndedBy
 
 AlertKind = Literal[
-    "opened", "worse", "about_to_expire", "expired", "recovered", "changed", "recovery_launched",
-    "recovery_stopped",
+    "opened", "reopened", "worse", "cause_changed", "about_to_expire", "expired", "recovered",
+    "closed", "recovery_launched", "recovery_stopped",
 ]  # fmt: skip
+
+ENDS = ("expired", "recovered", "closed")
+"""The kinds that end an incident."""
 
 ABOUT_TO_EXPIRE = timedelta(hours=24)
 """Reported once this long before the first order expires, and once before visits are deleted: a
 working day to react."""
 
 _GROWTH_FACTOR = 2
-"""A gap is reported as worse at each doubling: an outage of a day is five or six alerts."""
+"""An incident is reported as worse at each doubling: an outage of a day is five or six alerts."""
 _MIN_MORE_ORDERS = 5
 _MIN_MORE_HOURS = 3
 """Growth below these is not reported: one order that becomes two is no news."""
 
-_CAUSE_GONE_FOR = timedelta(hours=1)
-"""If hours are still flagged for another cause, the first must be gone for this long before that is
-reported: retries may get different errors each time."""
+_NEW_CAUSE_AFTER = timedelta(hours=1)
+"""Another main cause is reported once it has lasted this long: retries may get different errors
+each time, and a backfill passes through several."""
+
+_REMEMBERED = SAME_CAUSE
+"""How long an incident that ended is remembered: hours near it that are flagged again open it
+again, and it then needs twice as long without a flagged hour to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,31 +61,47 @@ class Alert:
     """One change of state.
 
     Attributes:
-        kind: `opened`; `worse` (twice the orders, or ERROR after WARN); `about_to_expire`;
-            `expired` (nothing can be recovered any more); `recovered` (its hours are good, or at
-            most half of its orders are still missing there for other causes); `changed` (its
-            cause is gone, but most orders are still missing for another, which has its own alert).
-            `decide` returns these. Automatic recovery reports `recovery_launched` and
+        kind: `opened`; `reopened` (flagged again after its end); `worse` (twice the orders, or
+            ERROR after WARN); `cause_changed` (another cause costs most now, and needs another
+            remedy); `about_to_expire`; and one of the ends: `recovered` (its hours are good, or at
+            most half of its orders are still missing there for other causes), `expired` (what
+            could be delivered is too old now) or `closed` (never fixed, and nothing can be done
+            any more). `decide` returns these. Automatic recovery reports `recovery_launched` and
             `recovery_stopped`.
-        gap_id: the same from opened to recovered, even if the gap grows or shrinks.
-        gap: the gap as it is now; the remembered `OpenGap` if it is over.
-        ranges: partition ranges of the hours that are flagged now; empty if it is over.
-        still: orders still missing in its hours for `other_causes`, if it is over.
+        incident_id: the same from opened to the end, even if the incident grows or shrinks.
+        incident: as it is now; the remembered `ReportedIncident` if none of its hours is flagged.
+        ranges: partition ranges of the hours that are flagged now.
+        still: orders still missing in its hours for `other_causes`, if its own are gone.
         automatic: whether automatic recovery materialized its hours again.
     """
 
     kind: AlertKind
-    gap_id: str
-    gap: Gap | OpenGap
+    incident_id: str
+    incident: Incident | ReportedIncident
     ranges: tuple[str, ...] = ()
     still: int = 0
     other_causes: tuple[Cause, ...] = ()
     automatic: bool = False
 
+    @property
+    def causes(self) -> tuple[CauseInTurn, ...]:
+        """The causes of the incident in turn."""
+        return self.incident.causes
+
+    @property
+    def first_hour(self) -> datetime:
+        """The first flagged hour of the incident."""
+        return min(turn.first_hour for turn in self.causes)
+
+    @property
+    def last_hour(self) -> datetime:
+        """The last flagged hour of the incident."""
+        return max(turn.last_hour for turn in self.causes)
+
 
 def alerted_id(state: AlertState, gap: Gap) -> str:
-    """The id in the alerts of a gap: that of the reported gap that it continues, or its own."""
-    return next((known.id for known in state.open_gaps if _overlaps(gap, known)), gap.id)
+    """The id in the alerts of a gap: that of the incident that it belongs to, or its own."""
+    return next((known.id for known in state.open if _continues(gap, known)), gap.id)
 
 
 def decide(
@@ -75,177 +110,272 @@ def decide(
     now: datetime,
     *,
     watched_from: datetime | None = None,
+    policy: CoveragePolicy | None = None,
 ) -> tuple[list[Alert], AlertState]:
     """What to report now, and what to remember. The coverage sensor and the drill call it.
 
-    A gap continues one that was reported if it has its cause and overlaps or adjoins its hours.
-    Gaps of one cause that grow together continue the oldest of them. At most one alert per gap.
+    Gaps continue an incident that was reported if they share an evidence with it
+    (`incidents.is_related`), or take over its hours once its own gaps are gone. Incidents that
+    grow together continue the oldest of them. At most one alert per incident.
 
     Args:
         previous: the state that the previous call returned.
-        gaps: all current gaps. A gap that is missing here counts as over, so do not call this if
+        gaps: all current gaps. Hours that are missing here count as good, so do not call this if
             they could not be read.
         now: timezone-aware.
-        watched_from: the first hour that was evaluated. An older gap is dropped, and not reported
-            as recovered.
+        watched_from: the first hour that was evaluated. An incident before it is closed.
+        policy: how long after its end an hour is evaluated; by default as `CoveragePolicy()`.
 
     Example:
         `alerts, state = decide(AlertState(), find_gaps(lake, policy, now).gaps, now)`
     """
+    policy = policy or CoveragePolicy()
     alerts: list[Alert] = []
-    kept: list[OpenGap] = []
-    for known, parts in _same(previous.open_gaps, gaps):
-        if not parts:
-            alert, remembered = _close_gap(known[0], gaps, now, watched_from)
-        elif not known:
-            alert, remembered = _open(merged(parts), parts, now)
+    remembered: list[ReportedIncident] = []
+    alert: Alert | None
+    after: ReportedIncident | None
+    for known, parts in _same(previous.incidents, gaps):
+        if not known:
+            alert, after = _open(incident(parts), now, policy)
+        elif parts:
+            alert, after = _update(_merged(known), incident(parts), now, watched_from, policy)
         else:
-            alert, remembered = _update_open_gap(_merged(known), parts, now, watched_from)
+            alert, after = _end(known[0], gaps, now, watched_from, policy)
         if alert:
             alerts.append(alert)
-        if remembered:
-            kept.append(remembered)
-    return alerts, AlertState(tuple(kept))
+        if after:
+            remembered.append(after)
+    return alerts, AlertState(tuple(remembered))
 
 
 def _same(
-    open_gaps: Sequence[OpenGap], gaps: Sequence[Gap]
-) -> list[tuple[list[OpenGap], list[Gap]]]:
-    """Reported and current gaps that are the same gap, reported ones first, in their order."""
-    groups: list[tuple[list[OpenGap], list[Gap]]] = [([known], []) for known in open_gaps]
-    for gap in sorted(gaps, key=lambda g: (g.first_hour, g.cause)):
-        met = [group for group in groups if any(_overlaps(gap, s) for s in group[0])]
+    reported: Sequence[ReportedIncident], gaps: Sequence[Gap]
+) -> list[tuple[list[ReportedIncident], list[Gap]]]:
+    """Reported and current incidents that are the same one; reported ones first, in their order."""
+    groups: list[tuple[list[ReportedIncident], list[Gap]]] = [([known], []) for known in reported]
+    unknown: list[list[Gap]] = []
+    for current in incidents(gaps):
+        parts = list(current.gaps)
+        met = [g for g in groups if any(_continues(gap, k) for gap in parts for k in g[0])]
         if not met:
-            groups.append(([], [gap]))
+            unknown.append(parts)
             continue
-        met[0][1].append(gap)
+        met[0][1].extend(parts)
         for other in met[1:]:
             met[0][0].extend(other[0])
             met[0][1].extend(other[1])
             groups.remove(other)
+    # Hours that were not materialized, and now are, without success: the same orders are missing.
+    for parts in unknown:
+        bereft = [g for g in groups if not g[1] and any(_covers(k, parts) for k in g[0])]
+        if bereft:
+            bereft[0][1].extend(parts)
+        else:
+            groups.append(([], parts))
     return groups
 
 
-def _overlaps(gap: Gap, known: OpenGap) -> bool:
-    return (
-        gap.cause == known.cause
-        and gap.first_hour <= known.last_hour + HOUR
-        and gap.last_hour >= known.first_hour - HOUR
+def _continues(gap: Gap, known: ReportedIncident) -> bool:
+    return any(is_related(gap, turn) for turn in known.causes)
+
+
+def _covers(known: ReportedIncident, parts: Sequence[Gap]) -> bool:
+    """Whether gaps of another kind lie in its hours and miss most of what was missing there."""
+    inside = any(
+        gap.first_hour <= known.last_hour and gap.last_hour >= known.first_hour for gap in parts
     )
+    missing = sum(size(gap) for gap in parts)
+    return known.ended_at is None and inside and 2 * missing > known.orders
 
 
-def _merged(known: Sequence[OpenGap]) -> OpenGap:
+def _merged(known: Sequence[ReportedIncident]) -> ReportedIncident:
+    """Several as the oldest of them; its end is over if that of any is."""
     oldest = known[0]
+    if len(known) == 1:
+        return oldest
+    running = [k for k in known if k.ended_at is None]
     return replace(
         oldest,
-        severity=ERROR if any(s.severity == ERROR for s in known) else WARN,
-        first_hour=min(s.first_hour for s in known),
-        last_hour=max(s.last_hour for s in known),
-        reported_orders=sum(s.reported_orders for s in known),
-        reported_hours=sum(s.reported_hours for s in known),
-        deadline=max((s.deadline for s in known if s.deadline), default=None),
-        expiry_reported=any(s.expiry_reported for s in known),
-        visits_reported=any(s.visits_reported for s in known),
-        fewer_visits=max(s.fewer_visits for s in known),
-        recovery_launched=any(s.recovery_launched for s in known),
+        causes=_in_turn([turn for k in known for turn in k.causes]),
+        severity=ERROR if any(k.severity == ERROR for k in known) else WARN,
+        reported_orders=sum(k.reported_orders for k in running),
+        reported_hours=sum(k.reported_hours for k in running),
+        deadline=max((k.deadline for k in known if k.deadline), default=None),
+        expiry_reported=any(k.expiry_reported for k in known),
+        visits_reported=any(k.visits_reported for k in known),
+        fewer_visits=max(k.fewer_visits for k in known),
+        recovery_launched=any(k.recovery_launched for k in known),
+        recovery_stopped=any(k.recovery_stopped for k in known),
+        reopened=max(k.reopened for k in known),
+        ended_at=None if running else max(k.ended_at for k in known if k.ended_at),
     )
 
 
-def _open(gap: Gap, parts: Sequence[Gap], now: datetime) -> tuple[Alert, OpenGap]:
-    remembered = OpenGap(
-        id=gap.id,
-        cause=gap.cause,
-        headline=gap.headline,
-        severity=gap.severity,
-        first_hour=gap.first_hour,
-        last_hour=gap.last_hour,
-        reported_orders=_size(gap),
-        reported_hours=gap.unknown_hours,
-        orders=gap.orders,
-        money=dict(gap.money),
-        deadline=gap.last_deadline,
-        expiry_reported=_is_soon(gap.first_deadline, now),
-        visits_reported=_is_soon(gap.visits_until, now),
-        fewer_visits=_fewer_visits(gap),
+def _in_turn(turns: Sequence[CauseInTurn]) -> tuple[CauseInTurn, ...]:
+    """Each cause once, with all its hours and its latest headline, in the order of its start."""
+    by_cause: dict[Cause, CauseInTurn] = {}
+    for turn in turns:
+        known = by_cause.get(turn.cause, turn)
+        by_cause[turn.cause] = replace(
+            turn,
+            first_hour=min(known.first_hour, turn.first_hour),
+            last_hour=max(known.last_hour, turn.last_hour),
+        )
+    return tuple(sorted(by_cause.values(), key=lambda turn: turn.first_hour))
+
+
+def _open(
+    current: Incident, now: datetime, policy: CoveragePolicy
+) -> tuple[Alert, ReportedIncident]:
+    total = current.total
+    opened = ReportedIncident(
+        id=total.id,
+        causes=current.causes,
+        cause=total.cause,
+        headline=total.headline,
+        severity=total.severity,
+        reported_orders=size(total),
+        reported_hours=total.unknown_hours,
+        orders=total.orders,
+        money=dict(total.money),
+        deadline=total.last_deadline,
+        expiry_reported=_is_soon(total.first_deadline, now),
+        visits_reported=_is_soon(total.visits_until, now),
+        fewer_visits=_fewer_visits(total),
+        ended_at=now if current.is_over(policy, now) else None,
     )
-    return Alert("opened", gap.id, gap, _ranges(parts)), remembered
+    return Alert("opened", total.id, current, current.ranges), opened
 
 
-def _update_open_gap(
-    known: OpenGap, parts: Sequence[Gap], now: datetime, watched_from: datetime | None
-) -> tuple[Alert | None, OpenGap]:
-    gap = merged(parts)
-    expiring = _is_soon(gap.first_deadline, now)
-    fading = _is_soon(gap.visits_until, now)
+def _update(
+    known: ReportedIncident,
+    current: Incident,
+    now: datetime,
+    watched_from: datetime | None,
+    policy: CoveragePolicy,
+) -> tuple[Alert | None, ReportedIncident]:
+    total, has_grown = current.total, current.total.last_hour > known.last_hour
+    known = replace(known, causes=_watched(known, current, watched_from))
+    is_quiet = now >= quiet_at(known.causes, policy, _quiet(known))
+    is_over = is_past_help(total) and is_quiet
+    if known.ended_at and is_past_help(total) and (is_over or not has_grown):
+        return None, known
+    known = _with_main_cause(known, total, now)
+    expiring, fading = _is_soon(total.first_deadline, now), _is_soon(total.visits_until, now)
     kind: AlertKind | None = None
-    if _is_past(known.deadline, now) and not gap.savable:
-        kind = "expired"
+    if known.ended_at:
+        kind = "reopened"
+        known = replace(known, ended_at=None, reopened=known.reopened + 1)
+    elif is_over:
+        kind = "expired" if _is_past(known.deadline, now) else "closed"
     elif (expiring and not known.expiry_reported) or (fading and not known.visits_reported):
         kind = "about_to_expire"
-    elif _is_worse(gap, known):
+    elif _is_worse(total, known):
         kind = "worse"
-    first = min(known.first_hour, gap.first_hour)
-    at_its_worst = gap.orders >= known.orders
-    remembered = replace(
+    elif known.other_since and now - known.other_since >= _NEW_CAUSE_AFTER:
+        kind = "cause_changed"
+    at_its_worst = total.orders >= known.orders
+    # What remains of it once no hour was added for some time is what further growth adds to.
+    reported = min(known.reported_orders, size(total)) if is_quiet else known.reported_orders
+    after = replace(
         known,
-        headline=gap.headline,
-        severity=gap.severity if kind and gap.severity == ERROR else known.severity,
-        first_hour=max(first, watched_from) if watched_from else first,
-        last_hour=max(known.last_hour, gap.last_hour),
-        reported_orders=_size(gap) if kind else known.reported_orders,
-        reported_hours=gap.unknown_hours if kind else known.reported_hours,
-        orders=gap.orders if at_its_worst else known.orders,
-        money=dict(gap.money) if at_its_worst else known.money,
-        deadline=gap.last_deadline if kind == "expired" or gap.savable else known.deadline,
+        cause=total.cause if kind else known.cause,
+        headline=total.headline if kind else known.headline,
+        severity=total.severity if kind and total.severity == ERROR else known.severity,
+        reported_orders=size(total) if kind else reported,
+        reported_hours=total.unknown_hours if kind else known.reported_hours,
+        orders=total.orders if at_its_worst else known.orders,
+        money=dict(total.money) if at_its_worst else known.money,
+        deadline=total.last_deadline if total.savable else known.deadline,
         expiry_reported=known.expiry_reported or expiring,
         visits_reported=known.visits_reported or fading,
-        fewer_visits=max(known.fewer_visits, _fewer_visits(gap)),
-        gone_since=None,
+        fewer_visits=max(known.fewer_visits, _fewer_visits(total)),
+        other_cause=None if kind else known.other_cause,
+        other_since=None if kind else known.other_since,
+        ended_at=now if kind in ENDS else None,
     )
     if kind is None:
-        return None, remembered
-    automatic = kind == "expired" and known.recovery_launched
-    return Alert(kind, known.id, gap, _ranges(parts), automatic=automatic), remembered
+        return None, after
+    automatic = kind in ENDS and known.recovery_launched
+    told = Incident(current.gaps, known.causes, total)
+    return Alert(kind, known.id, told, current.ranges, automatic=automatic), after
 
 
-def _close_gap(
-    known: OpenGap, gaps: Sequence[Gap], now: datetime, watched_from: datetime | None
-) -> tuple[Alert | None, OpenGap | None]:
-    over = Alert("recovered", known.id, known, automatic=known.recovery_launched)
+def _watched(
+    known: ReportedIncident, current: Incident, watched_from: datetime | None
+) -> tuple[CauseInTurn, ...]:
+    """All causes that it had or has, without hours that are no longer watched."""
+    turns = _in_turn([*known.causes, *current.causes])
+    if watched_from is None:
+        return turns
+    return (
+        tuple(
+            replace(turn, first_hour=max(turn.first_hour, watched_from))
+            for turn in turns
+            if turn.last_hour >= watched_from
+        )
+        or turns
+    )
+
+
+def _with_main_cause(known: ReportedIncident, total: Gap, now: datetime) -> ReportedIncident:
+    """Notes another main cause than the reported one, unless waiting is the remedy of both."""
+    main = total.cause
+    both_wait = main.ended_by is known.cause.ended_by is EndedBy.WAITING
+    if main is known.cause or both_wait:
+        return replace(known, other_cause=None, other_since=None)
+    if main is known.other_cause:
+        return known
+    return replace(known, other_cause=main, other_since=now)
+
+
+def _quiet(known: ReportedIncident) -> timedelta:
+    """How long without a flagged hour it takes to end: twice as long each time it came back."""
+    longest = _REMEMBERED // QUIET
+    times: int = min(2**known.reopened, longest)
+    return times * QUIET
+
+
+def _end(
+    known: ReportedIncident,
+    gaps: Sequence[Gap],
+    now: datetime,
+    watched_from: datetime | None,
+    policy: CoveragePolicy,
+) -> tuple[Alert | None, ReportedIncident | None]:
+    """The end of an incident of which nothing is flagged any more."""
+    if known.ended_at:
+        return None, known if now - known.ended_at < _REMEMBERED else None
     past = _is_past(known.deadline, now)
+    over = Alert("recovered", known.id, known, automatic=known.recovery_launched)
     if watched_from and known.last_hour < watched_from:
-        return (replace(over, kind="expired") if past else None), None
+        return replace(over, kind="expired" if past else "closed"), None
+    if now < quiet_at(known.causes, policy, _quiet(known)):
+        return None, known
     others = [
         (gap.cause, count)
         for gap in gaps
         for hour, count in gap.missing.items()
         if known.first_hour <= hour <= known.last_hour
     ]
-    if not others:
-        return over, None
-    if known.gone_since is None or now - known.gone_since < _CAUSE_GONE_FOR:
-        return None, replace(known, gone_since=known.gone_since or now)
     still = sum(count or 0 for _, count in others)
     uncounted = any(count is None for _, count in others)
-    kind: AlertKind = "changed" if uncounted or 2 * still > known.orders else "recovered"
+    kind: AlertKind = "closed" if uncounted or 2 * still > known.orders else "recovered"
     if past and any(cause is Cause.TOO_LATE for cause, _ in others):
         kind = "expired"
+    if not others:
+        kind = "recovered"
     causes = tuple(sorted({cause for cause, _ in others}))
-    return replace(over, kind=kind, still=still, other_causes=causes), None
+    return replace(over, kind=kind, still=still, other_causes=causes), replace(known, ended_at=now)
 
 
-def _size(gap: Gap) -> int:
-    """Orders missing, never arrived, or without match keys, whichever is most."""
-    return max(gap.orders, gap.orders_expected_missing, gap.unmatched, gap.orders_with_fewer_keys)
-
-
-def _is_worse(gap: Gap, known: OpenGap) -> bool:
+def _is_worse(gap: Gap, known: ReportedIncident) -> bool:
     if gap.severity == ERROR and known.severity != ERROR:
         return True
     return any(
-        size >= _GROWTH_FACTOR * reported and size - reported >= least
-        for size, reported, least in (
-            (_size(gap), known.reported_orders, _MIN_MORE_ORDERS),
+        now >= _GROWTH_FACTOR * reported and now - reported >= least
+        for now, reported, least in (
+            (size(gap), known.reported_orders, _MIN_MORE_ORDERS),
             (gap.unknown_hours, known.reported_hours, _MIN_MORE_HOURS),
         )
     )
@@ -262,7 +392,3 @@ def _fewer_visits(gap: Gap) -> int:
 
 def _is_past(deadline: datetime | None, now: datetime) -> bool:
     return deadline is not None and deadline <= now
-
-
-def _ranges(parts: Iterable[Gap]) -> tuple[str, ...]:
-    return tuple(gap.partition_range for gap in sorted(parts, key=lambda g: g.first_hour))

@@ -10,6 +10,28 @@ from typing import NamedTuple
 from capi_assets.delivery.causes import Cause
 
 
+class Stream(NamedTuple):
+    """Orders that come the same way. What is "" is not told apart: `Stream()` is the whole shop."""
+
+    dataset_id: str = ""
+    event_name: str = ""
+    action_source: str = ""
+
+    @property
+    def parent(self) -> Stream:
+        """The stream that this one is part of."""
+        if self.action_source:
+            return self._replace(action_source="")
+        return self._replace(event_name="") if self.event_name else Stream()
+
+    @property
+    def label(self) -> str:
+        """`Purchase of dataset 123 (physical_store)`."""
+        dataset = f"dataset {self.dataset_id}"
+        name = f"{self.event_name} of {dataset}" if self.event_name else dataset
+        return f"{name} ({self.action_source})" if self.action_source else name
+
+
 class Interval(NamedTuple):
     """An estimate, and the range that holds nineteen of twenty such numbers."""
 
@@ -18,8 +40,7 @@ class Interval(NamedTuple):
     high: float
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(NamedTuple):
     """What was seen of one signal, what was expected, and from which hours that was learned.
 
     Attributes:
@@ -41,8 +62,7 @@ class Anomaly:
 
     Attributes:
         evidence: what was seen and expected, for people; the window may be longer than the hour.
-        streams: the streams concerned, as (dataset, event name, action source or ""); empty if it
-            is the whole shop.
+        streams: the streams concerned; none if it is the whole shop.
         orders_expected_missing: orders that did not arrive.
         unmatched: orders that did not match a visit although such orders usually do.
         orders_with_fewer_keys: orders without a match key that they usually carry.
@@ -53,7 +73,7 @@ class Anomaly:
 
     cause: Cause
     evidence: str
-    streams: tuple[tuple[str, str, str], ...] = ()
+    streams: tuple[Stream, ...] = ()
     orders_expected_missing: int = 0
     unmatched: int = 0
     orders_with_fewer_keys: int = 0

@@ -9,6 +9,8 @@ three orders as well as for three hundred:
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 import numpy as np
 import numpy.typing as npt
 
@@ -50,25 +52,24 @@ def location(samples: Floats) -> Floats:
     return average
 
 
-def same_hours(at: int, start: int, learnable: Flags) -> Positions:
+def same_hours(at: int, learnable: Flags) -> Positions:
     """Positions of the earlier hours that hour `at` is compared with; empty if there are too few.
 
     Args:
         at: the hour's position on an hourly grid.
-        start: the first position that may be used.
         learnable: per position, whether it may be learned from.
     """
-    weekly = _usable(at - WEEK * np.arange(1, WEEKS + 1), start, learnable)
+    weekly = _usable(at - WEEK * np.arange(1, WEEKS + 1), learnable)
     if len(weekly) >= _MIN_SAME_HOURS:
         return weekly
     if len(weekly) >= _MIN_SAME_WEEKDAYS:
-        return _usable((weekly[:, None] + np.array([-1, 0, 1])).ravel(), start, learnable)
-    daily = _usable(at - DAY * np.arange(1, 2 * 7 + 1), start, learnable)
+        return _usable((weekly[:, None] + np.array([-1, 0, 1])).ravel(), learnable)
+    daily = _usable(at - DAY * np.arange(1, 2 * 7 + 1), learnable)
     return daily if len(daily) >= _MIN_DAYS else daily[:0]
 
 
-def _usable(positions: npt.NDArray[np.int64], start: int, learnable: Flags) -> Positions:
-    inside = positions[positions >= max(start, 0)]
+def _usable(positions: npt.NDArray[np.int64], learnable: Flags) -> Positions:
+    inside = positions[positions >= 0]
     return inside[learnable[inside]].astype(np.intp)
 
 
@@ -78,11 +79,14 @@ def overdispersion(squares: Floats, sampling: Floats, quadratic: Floats, minimum
     The smallest g for which residuals with variance `sampling + g * quadratic` do not
     exceed the median and the 95th percentile of chi-square: the bulk must fit, and the tail too.
     """
-    for g in _DISPERSIONS[np.searchsorted(_DISPERSIONS, minimum) :]:
+    tried = _DISPERSIONS[np.searchsorted(_DISPERSIONS, minimum) :]
+
+    def fits(g: float) -> bool:
         scaled = squares / (sampling + g * quadratic)
-        if all(np.quantile(scaled, share) <= limit for share, limit in (_MEDIAN, _HIGH)):
-            return float(g)
-    return float(_DISPERSIONS[-1])
+        quantiles = np.quantile(scaled, (_MEDIAN[0], _HIGH[0]))
+        return bool(quantiles[0] <= _MEDIAN[1] and quantiles[1] <= _HIGH[1])
+
+    return float(tried[min(bisect_left(tried, True, key=fits), len(tried) - 1)])
 
 
 def count_at_most(count: float, mean: float, overdispersion: float) -> float:

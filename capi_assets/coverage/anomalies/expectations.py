@@ -1,39 +1,61 @@
-"""What each signal should have been, hour by hour, learned from the good hours before it.
+"""What each signal of each stream should have been, hour by hour, learned from the good hours
+before it.
 
 Strictly causal: the expectation of an hour never changes when later hours arrive. `detect` gives
-hours in time order to `expect`, evaluates them, then gives them to `learn`; `count_models` has the
-arithmetic. Numbers below were tuned with benchmarks/labelled_weeks.py, on seeds below its SEED.
+hours in time order to `expect`, evaluates them, then gives them to `learn`. `count_models` has the
+arithmetic, `demand` what visits suggest. Numbers were tuned with benchmarks/labelled_weeks.py, on
+seeds below its SEED.
 
     model = Expectations(signals)
     if model.expect(at):                       # False: too little history
-        totals = model.window_totals(at, 3)
+        totals = model.totals(stream, at + 1, hours=3)
         totals.seen[ORDERS], totals.expected[ORDERS]
-    model.learn(at, good=True)
+    model.learn(at, good=True, anomalous={})
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
 
 from capi_assets.coverage.anomalies import count_models
-from capi_assets.coverage.anomalies.count_models import Flags, Floats
-from capi_assets.coverage.anomalies.hour_signals import HourSignals
+from capi_assets.coverage.anomalies.count_models import DAY, WEEK, WEEKS, Flags, Floats, Positions
+from capi_assets.coverage.anomalies.demand import (
+    MAX_RATIO,
+    demand,
+    ratio,
+    visits_are_informative,
+)
+from capi_assets.coverage.anomalies.hour_signals import (
+    MATCHED,
+    ORDERS,
+    SENDABLE,
+    VISITS,
+    HourSignals,
+)
 
-VISITS, ORDERS, SENDABLE, MATCHED, KEYED = range(5)
-_FIRST_KEY = 5
+MIN_STREAM_ORDERS = 50
+"""Orders of the last five weeks from which a stream is judged by itself: with fewer, a week's
+silence could be chance."""
 
 _MIN_RESIDUALS = 48
 """Residuals needed to estimate a shop's own overdispersion: two days of hours. With fewer, the 95th
 percentile is one or two hours."""
 
+_MIN_SAME_HOURS = 14
+"""The same for one hour of the day: two weeks."""
+
+_HOUR_OF_DAY_WINDOW = 3
+"""Hours: windows up to this length also have the spread of their own hour of the day, since a
+nightly batch varies more than the hours around it."""
+
 _PRIOR_DISPERSION = {"count": 0.09, "rate": 0.03}
 """Until then: a demand that varies by 30 % (0.09 = 0.3 squared), and hits correlated by 3 %. Wide,
 so that a new shop gets few false flags."""
 
-_MIN_DISPERSION = {"count": 0.005, "rate": 0.005}
+MIN_DISPERSION = {"count": 0.005, "rate": 0.005}
 """However steady the past was: a demand that varies by 7 %. Five weeks do not contain every kind of
 hour, and a pure Poisson interval of a large shop would be a few per cent wide."""
 
@@ -51,178 +73,245 @@ _PRIOR_WEIGHT = 60.0
 """Orders of the overall rate that are mixed into the rate of the same hours. With two orders an
 hour the own rate rests on six orders alone and could not be told from chance."""
 
-_PLAUSIBLE = 0.01
-"""A probability above this, at the smallest overdispersion, is far from any significance used here,
-so the shop's own overdispersion (slower to estimate, and never smaller) is not needed."""
 
-MIN_EXPECTED_VISITS = 5.0
-"""Visits: below that, or below half the expected orders, their number says nothing about orders.
-Five is where no visit at all has a probability under 1 % (`exp(-5)`)."""
+_MIN_MATCHED = 0.1
+"""Share of a stream's orders with a visit: with fewer its orders come another way, such as from
+stores, and visits say nothing about them."""
+WEBSITE = "website"
+"""The action source whose orders come from visits."""
 
 
-class WindowTotals(NamedTuple):
-    """Each signal summed over the window that ends with an hour: what was seen, what expected."""
+class Totals(NamedTuple):
+    """Signals summed over windows, what was seen and what expected; the last axis is the signal."""
 
-    hours: int
     seen: Floats
     expected: Floats
 
 
-@dataclass(slots=True)
-class _RunningTotals:
-    seen: Floats
-    expected: Floats
+class _Running:
+    """Sums up to each hour, from which the sum of any window is one subtraction."""
+
+    def __init__(self, *shape: int) -> None:
+        self.sums = np.zeros(shape)
+
+    def add(self, at: int, values: Floats) -> None:
+        self.sums[..., at + 1] = self.sums[..., at] + values
+
+    def between(self, streams: Positions | int, first: Positions, end: Positions | int) -> Floats:
+        if self.sums.ndim == 2:
+            flat: Floats = self.sums[streams, end] - self.sums[streams, first]
+            return flat
+        total: Floats = self.sums[streams, :, end] - self.sums[streams, :, first]
+        return total
 
 
 class Expectations:
-    """Each signal's expectation per hour, and how far windows of hours scatter around it.
+    """Each signal's expectation per stream and hour, and how far windows scatter around it.
 
-    Rows of every array are VISITS, ORDERS, SENDABLE, MATCHED, KEYED, then one per match key
-    (`keys` gives its row); columns are hours from `signals.start` on. `sendable` orders can carry
-    match keys; KEYED are those of hours in which match keys were counted.
+    Arrays have the axes of `HourSignals.counts`. Windows are given by stream, end (the position
+    after their last hour) and length in hours, each a number or an array; all three broadcast.
     """
 
     def __init__(self, signals: HourSignals) -> None:
-        keyed = signals.sendable.copy()
-        for counts in signals.keys.values():
-            keyed[np.isnan(counts)] = np.nan
-        rows = (signals.visits, signals.orders, signals.sendable, signals.matched, keyed)
-        self.seen = np.vstack([*rows, *signals.keys.values()])
+        self.seen = signals.counts.copy()
+        # What is learned from: there an anomalous hour counts as it should have been.
+        self.usual = signals.counts.copy()
         self.expected = np.full_like(self.seen, np.nan)
-        self.keys = {key: _FIRST_KEY + n for n, key in enumerate(signals.keys)}
-        self.learnable: Flags = np.zeros(len(signals), dtype=bool)
-        self.weekday_known: Flags = np.zeros(len(signals), dtype=bool)
-        self.start = 0  # hours before are not learned from
-        self._totals_start = 0  # expectations before are those of before the change
-        shape = (len(self.seen), len(signals) + 1)
-        self._totals = _RunningTotals(np.zeros(shape), np.zeros(shape))
-        self._learned = np.zeros(shape)
-        self._overdispersion: dict[tuple[int, int, int, int], float] = {}
+        streams, rows, hours = self.seen.shape
+        self.learnable: Flags = np.zeros(hours, dtype=bool)
+        self.weekday_known: Flags = np.zeros(hours, dtype=bool)
+        self.compared: Positions = np.zeros(0, dtype=np.intp)
+        self._streams = signals.streams
+        self._tracked: Flags = np.ones(streams, dtype=bool)
+        self._unassigned, self._above = signals.unassigned, signals.above
+        self._since = np.zeros(streams, dtype=np.intp)  # totals before are of the shop as it was
+        self._seen, self._expected = (
+            _Running(streams, rows, hours + 1),
+            _Running(streams, rows, hours + 1),
+        )
+        self._learned = _Running(streams, rows, hours + 1)
+        self._sold, self._promised = _Running(streams, hours + 1), _Running(streams, hours + 1)
+        self._overdispersion: dict[tuple[int, ...], float] = {}
 
     def expect(self, at: int) -> bool:
         """Computes what hour `at` should hold; False if there is too little to learn from."""
-        compared = count_models.same_hours(at, self.start, self.learnable)
-        has_expectation = len(compared) > 0 and not np.isnan(self.seen[ORDERS, at])
+        self.compared = count_models.same_hours(at, self.learnable)
+        has_expectation = len(self.compared) > 0 and not np.isnan(self.seen[0, ORDERS, at])
         if has_expectation:
-            self.expected[:, at] = count_models.location(self.seen[:, compared])
-            self.weekday_known[at] = compared.max() <= at - count_models.WEEK + 1
-        usable = ~np.isnan(self.seen[:, at] + self.expected[:, at])
-        totals = self._totals
-        for running, values in ((totals.seen, self.seen), (totals.expected, self.expected)):
-            running[:, at + 1] = running[:, at] + np.where(usable, values[:, at], 0.0)
+            expected = count_models.location(self.usual[:, :, self.compared])
+            self.expected[:, :, at] = expected
+            self.weekday_known[at] = self.compared.max() <= at - WEEK + 1
+            # Orders whose stream could not be read belong to the streams as is usual.
+            share = ratio(expected[:, ORDERS], expected[self._above, ORDERS], 0.0)
+            self.seen[:, ORDERS, at] += self._unassigned[:, at] * share
+            self.usual[:, ORDERS, at] = self.seen[:, ORDERS, at]
+        usable = ~np.isnan(self.seen[:, :, at] + self.expected[:, :, at])
+        self._seen.add(at, np.where(usable, self.seen[:, :, at], 0.0))
+        self._expected.add(at, np.where(usable, self.expected[:, :, at], 0.0))
         return has_expectation
 
-    def learn(self, at: int, good: bool) -> None:
-        """Records whether hour `at` may be learned from."""
+    def learn(self, at: int, good: bool, anomalous: Collection[int]) -> None:
+        """Records whether hour `at` may be learned from, and the streams that were anomalous."""
         self.learnable[at] = good
-        seen = np.nan_to_num(self.seen[:, at]) if good else 0.0
-        self._learned[:, at + 1] = self._learned[:, at] + seen
+        if at % DAY == 0:
+            self._tracked = self._follow_visits(at)
+        odd = list(anomalous)
+        self.usual[odd, :, at] = self.expected[odd, :, at]
+        self._learned.add(at, np.nan_to_num(self.usual[:, :, at]) * good)
+        expected = self.expected[:, :, at]
+        share = ratio(self.seen[:, VISITS, at], expected[:, VISITS])
+        surge = (share > MAX_RATIO) & self.informative(np.arange(len(share)), expected) & good
+        surge[odd] = False
+        self._sold.add(at, np.where(surge, self.seen[:, ORDERS, at], 0.0))
+        self._promised.add(at, np.where(surge, expected[:, ORDERS] * share, 0.0))
 
-    def restart(self, at: int, good: Flags) -> None:
-        """Forgets what came before `at`; of the hours since, `good` ones are learned from."""
-        self.start, self._totals_start = at, at + len(good)
-        self._overdispersion.clear()
-        for position, is_good in enumerate(good, at):
-            self.learn(position, bool(is_good))
+    def restart(self, stream: int, at: int) -> None:
+        """Lets the week before `at` stand for the weeks before it: the stream has changed."""
+        first = at - WEEK
+        week = self.seen[stream, :, first:at]
+        smooth = (np.roll(week, 1, axis=1) + week + np.roll(week, -1, axis=1)) / 3.0
+        for weeks in range(WEEKS):
+            start = first - weeks * WEEK
+            if start >= 0:
+                self.usual[stream, :, start : start + WEEK] = smooth
+        self._since[stream] = at
+        learned = np.nan_to_num(self.usual[stream]) * self.learnable
+        self._learned.sums[stream, :, 1:] = np.cumsum(learned, axis=1)
+        self._overdispersion = {k: g for k, g in self._overdispersion.items() if k[0] != stream}
 
-    def window_totals(self, at: int, hours: int) -> WindowTotals:
-        """The last `hours` hours up to and including `at`, as far as they have an expectation."""
-        first = min(max(at + 1 - hours, self._totals_start), at + 1)
-        totals = self._totals
-        return WindowTotals(
-            hours,
-            totals.seen[:, at + 1] - totals.seen[:, first],
-            totals.expected[:, at + 1] - totals.expected[:, first],
+    def _follow_visits(self, at: int) -> Flags:
+        """The streams whose orders come from visits: those of the website, and where orders match
+        visits at all, those that do."""
+        learned = self._learned.sums[:, :, at] - self._learned.sums[:, :, _since(at)]
+        share = ratio(learned[:, MATCHED], learned[:, SENDABLE], 0.0)
+        by_name = np.array([s.action_source == WEBSITE for s in self._streams])
+        by_match = (share >= _MIN_MATCHED) | (share[0] < _MIN_MATCHED)
+        sources = np.array([bool(s.action_source) for s in self._streams])
+        follows: Flags = np.where(sources, by_name, by_match)
+        return follows
+
+    def active(self, at: int) -> Flags:
+        """The streams that have had enough orders to be judged by themselves."""
+        had = self._learned.sums[:, ORDERS, at] - self._learned.sums[:, ORDERS, _since(at)]
+        enough: Flags = had >= MIN_STREAM_ORDERS
+        return enough
+
+    def totals(
+        self, streams: Positions | int, ends: Positions | int, hours: Positions | int
+    ) -> Totals:
+        """The windows' totals, as far as their hours have an expectation."""
+        firsts = np.minimum(np.maximum(ends - hours, self._since[streams]), ends)
+        firsts = np.maximum(firsts, 0)
+        return Totals(
+            self._seen.between(streams, firsts, ends), self._expected.between(streams, firsts, ends)
         )
 
-    def suffix_totals(self, at: int, hours: int) -> WindowTotals:
-        """The totals of the last 1, 2, ... `hours` hours, as columns."""
-        firsts = np.arange(at, max(at - hours, self._totals_start - 1), -1)
-        totals, last = self._totals, at + 1
-        return WindowTotals(
-            hours,
-            totals.seen[:, [last]] - totals.seen[:, firsts],
-            totals.expected[:, [last]] - totals.expected[:, firsts],
+    def demand(
+        self,
+        streams: Positions | int,
+        ends: Positions | int,
+        hours: Positions | int,
+        *,
+        cautious: bool = True,
+    ) -> Floats:
+        """The share of the usual orders that the windows' visits suggest, see `demand`."""
+        seen, expected = self.totals(streams, ends, hours)
+        starts = np.maximum(ends - hours, 0)
+        before = self.totals(streams, starts, 3 * DAY)
+        level = np.where(
+            visits_are_informative(before.expected),
+            ratio(before.seen[..., VISITS], before.expected[..., VISITS]),
+            1.0,
         )
+        day = np.maximum(starts - DAY, 0)
+        surge = (
+            self._sold.between(streams, day, starts),
+            self._promised.between(streams, day, starts),
+        )
+        whole = self.totals(0, ends, hours)
+        rest = (
+            whole.seen[..., ORDERS] - seen[..., ORDERS],
+            whole.expected[..., ORDERS] - expected[..., ORDERS],
+        )
+        informative = self.informative(streams, expected)
+        return demand(seen, expected, level, surge, rest, informative, cautious=cautious)
 
-    def count_overdispersion(self, at: int, hours: int) -> float:
+    def informative(self, streams: Positions | int, expected: Floats) -> Flags:
+        """Whether the visits of windows say something about the orders of their streams."""
+        tracked = self._tracked[streams]
+        informative: Flags = visits_are_informative(expected) & tracked
+        return informative
+
+    def count_overdispersion(self, stream: int, at: int, hours: int) -> float:
         """How much the orders of such windows vary around the number that their visits suggest."""
-        key = (ORDERS, VISITS, hours, at // count_models.DAY)
+        of_day = at % DAY if hours <= _HOUR_OF_DAY_WINDOW else -1
+        key = (stream, ORDERS, hours, at // DAY, of_day)
         if key not in self._overdispersion:
-            seen, expected = self._past(at, hours)
-            mean = expected[ORDERS] * np.where(
-                visits_are_informative(expected),
-                seen[VISITS] / np.maximum(expected[VISITS], 1e-9),
-                1.0,
-            )
+            ends = self._past(stream, at, hours)
+            seen, expected = self.totals(stream, ends, hours)
+            mean = expected[:, ORDERS] * self.demand(stream, ends, hours, cautious=False)
+            squares = (seen[:, ORDERS] - mean) ** 2
             use = mean >= _MIN_MEAN_COUNT
-            squares = (seen[ORDERS] - mean) ** 2
-            self._overdispersion[key] = _fit("count", squares[use], mean[use], (mean**2)[use])
+            found = _fit("count", _MIN_RESIDUALS, squares[use], mean[use], (mean**2)[use])
+            same = use & ((ends - 1) % DAY == of_day)
+            if same.sum() >= _MIN_SAME_HOURS:
+                own = _fit("count", _MIN_SAME_HOURS, squares[same], mean[same], (mean**2)[same])
+                found = max(found, own)
+            self._overdispersion[key] = found
         return self._overdispersion[key]
 
-    def rate(self, at: int, window: WindowTotals, hits: int, trials: int) -> float:
-        """The expected share of `hits` (a row) in `trials`, shrunk towards that of all hours.
+    def rates(
+        self, at: int, totals: Totals, streams: Positions | int, hits: Positions, trials: Positions
+    ) -> tuple[Floats, Floats]:
+        """The expected shares of `hits` in `trials` (rows), and how many orders they rest on.
 
-        A handful of same hours has too few orders for a share of its own.
+        Shrunk towards the share of all hours: a handful of same hours has too few orders for a
+        share of its own. The axes are those of `totals`, with the pairs of rows as the last.
         """
-        overall = self._overall_rate(at, hits, trials)
-        own = window.expected[hits] * _EFFECTIVE_SAMPLES
-        of = window.expected[trials] * _EFFECTIVE_SAMPLES
-        return float(
-            min(own + overall * _PRIOR_WEIGHT, of + _PRIOR_WEIGHT - 0.5) / (of + _PRIOR_WEIGHT)
-        )
+        of = totals.expected[..., trials] * _EFFECTIVE_SAMPLES + _PRIOR_WEIGHT
+        overall = self._overall_rates(at, streams, hits, trials)
+        if totals.expected.ndim > overall.ndim:
+            overall = overall[:, None, :]
+        own = totals.expected[..., hits] * _EFFECTIVE_SAMPLES
+        return np.minimum(own + overall * _PRIOR_WEIGHT, of - 0.5) / of, of
 
-    def rate_p_value(self, at: int, window: WindowTotals, hits: int, trials: int) -> float:
-        """The probability that a good window has so few `hits`, or fewer."""
-        rate = self.rate(at, window, hits, trials)
-        # The rate is itself an estimate, from so many orders.
-        uncertainty = 1.0 / (window.expected[trials] * _EFFECTIVE_SAMPLES + _PRIOR_WEIGHT)
-        seen, of = window.seen[hits], window.seen[trials]
-        smallest = count_models.hits_at_most(seen, of, rate, _MIN_DISPERSION["rate"] + uncertainty)
-        if smallest > _PLAUSIBLE:
-            return smallest
-        overdispersion = self._rate_overdispersion(at, window.hours, hits, trials)
-        return count_models.hits_at_most(seen, of, rate, overdispersion + uncertainty)
+    def _overall_rates(
+        self, at: int, streams: Positions | int, hits: Positions, trials: Positions
+    ) -> Floats:
+        learned = self._learned.sums[streams, :, at] - self._learned.sums[streams, :, _since(at)]
+        return (learned[..., hits] + 0.5) / (learned[..., trials] + 1.0)
 
-    def _overall_rate(self, at: int, hits: int, trials: int) -> float:
-        since = max(at - count_models.WEEK * count_models.WEEKS, self.start)
-        hit, of = (self._learned[row, at] - self._learned[row, since] for row in (hits, trials))
-        return float((hit + 0.5) / (of + 1.0))
-
-    def _rate_overdispersion(self, at: int, hours: int, hits: int, trials: int) -> float:
-        key = (hits, trials, hours, at // count_models.DAY)
+    def rate_overdispersion(
+        self, stream: int, at: int, hours: int, hits: int, trials: int
+    ) -> float:
+        """How much the share of `hits` in `trials` varies between such windows."""
+        key = (stream, hits, trials, hours, at // DAY)
         if key not in self._overdispersion:
-            seen, expected = self._past(at, hours)
-            of = expected[trials] * _EFFECTIVE_SAMPLES + _PRIOR_WEIGHT
-            overall = self._overall_rate(at, hits, trials)
-            rate = (expected[hits] * _EFFECTIVE_SAMPLES + overall * _PRIOR_WEIGHT) / of
-            n = seen[trials]
+            past = self.totals(stream, self._past(stream, at, hours), hours)
+            pair = np.array([hits]), np.array([trials])
+            rate = self.rates(at, past, np.array([stream]), *pair)[0][..., 0].ravel()
+            n = past.seen[:, trials]
             variance = n * rate * (1.0 - rate)
             use = variance >= _MIN_VARIANCE
-            squares = (seen[hits] - n * rate) ** 2
+            squares = (past.seen[:, hits] - n * rate) ** 2
             quadratic = variance * (n - 1.0)
-            self._overdispersion[key] = _fit("rate", squares[use], variance[use], quadratic[use])
+            self._overdispersion[key] = _fit(
+                "rate", _MIN_RESIDUALS, squares[use], variance[use], quadratic[use]
+            )
         return self._overdispersion[key]
 
-    def _past(self, at: int, hours: int) -> tuple[Floats, Floats]:
-        """The totals of all windows of `hours` hours that ended with a good hour, as columns."""
-        first = max(at - count_models.WEEK * count_models.WEEKS, self._totals_start + hours)
+    def _past(self, stream: int, at: int, hours: int) -> Positions:
+        """The ends of all windows of `hours` hours that ended with a good hour."""
+        first = max(at - WEEK * WEEKS, int(self._since[stream]) + hours)
         ends = np.flatnonzero(self.learnable[:at]) + 1
-        ends = ends[ends >= first]
-        totals = self._totals
-        return totals.seen[:, ends] - totals.seen[:, ends - hours], (
-            totals.expected[:, ends] - totals.expected[:, ends - hours]
-        )
+        return ends[ends >= first]
 
 
-def visits_are_informative(expected: Floats) -> Flags:
-    """Whether so many visits are expected that their number says something about the orders."""
-    minimum = np.maximum(MIN_EXPECTED_VISITS, 0.5 * expected[ORDERS])
-    informative: Flags = expected[VISITS] >= minimum
-    return informative
+def _since(at: int) -> int:
+    return max(at - WEEK * WEEKS, 0)
 
 
-def _fit(kind: str, squares: Floats, sampling: Floats, quadratic: Floats) -> float:
-    if len(squares) < _MIN_RESIDUALS:
+def _fit(kind: str, least: int, squares: Floats, sampling: Floats, quadratic: Floats) -> float:
+    if len(squares) < least:
         return _PRIOR_DISPERSION[kind]
-    return count_models.overdispersion(squares, sampling, quadratic, _MIN_DISPERSION[kind])
+    return count_models.overdispersion(squares, sampling, quadratic, MIN_DISPERSION[kind])

@@ -1,42 +1,49 @@
-"""The signals of consecutive hours on an hourly grid, the input of anomaly detection.
+"""The signals of consecutive hours on an hourly grid, per stream: the input of anomaly detection.
 
-Summed over datasets, event names and currencies from `attribution_health`. The table of signals
-that people read is in coverage/signals.py.
+Read from `attribution_health`. The table of signals that people read is in coverage/signals.py.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from capi_assets.coverage.anomalies.count_models import Flags, Floats
-from capi_assets.coverage.sql import duckdb_with, query
+from capi_assets.coverage.anomalies.anomaly import Stream
+from capi_assets.coverage.anomalies.count_models import Flags, Floats, Positions
 from capi_assets.hours import HOUR
 
 HISTORY = (
-    *("hour", "visits", "orders", "quarantined", "withheld", "invalid", "matched"),
-    *("rejected", "delivered", "eligible", "matched_eligible", "match_keys"),
+    *("hour", "dataset_id", "event_name", "currency", "visits", "visits_with_click_id", "orders"),
+    *("quarantined", "withheld", "invalid", "matched", "rejected", "delivered", "eligible"),
+    *(
+        "matched_eligible",
+        "match_keys",
+        "action_sources",
+        "withheld_reasons",
+        "value_orders",
+        "value_withheld",
+    ),
 )
 """Columns of `attribution_health` that detection reads."""
 
-_HOURS = """
-SELECT hour, max(visits) AS visits, sum(orders) AS orders, sum(eligible) AS eligible,
-    sum(delivered) AS delivered, sum(quarantined + invalid + rejected) AS refused,
-    CASE WHEN count(matched_eligible) = count(*)
-        THEN sum(eligible - quarantined) ELSE sum(orders) END AS sendable,
-    CASE WHEN count(matched_eligible) = count(*)
-        THEN sum(matched_eligible) ELSE sum(matched) END AS matched,
-    count(match_keys) = count(*) AS has_keys,
-    list(match_keys) FILTER (match_keys IS NOT NULL) AS keys
-FROM health
-GROUP BY hour
-ORDER BY hour
-"""
+
+WITHOUT_BROWSER = "without_browser"
+"""The reason of orders that are withheld because no visit lends them the browser's data."""
+
+VISITS, CLICKS, ORDERS, SENDABLE, MATCHED, KEYED = range(6)
+FIRST_KEY = 6
+"""Rows of `HourSignals.counts`: visits, those with a click id, orders; orders that can carry match
+keys (neither withheld nor quarantined), those of them that matched a visit, and those of hours in
+which match keys were counted. One row per match key follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,63 +51,188 @@ class HourSignals:
     """Signals per hour from `start` (UTC) on, without holes; an hour never counted is NaN.
 
     Attributes:
-        refused: orders that broke the contract or that Meta refuses.
-        sendable: orders neither withheld nor quarantined: those that can carry match keys.
-        matched: sendable orders that matched a visit.
-        keys: per match key, sendable orders that carry it.
+        streams: the first is the whole shop.
+        counts: axes stream, signal (VISITS and so on), hour. Visits are the shop's, in every
+            stream. Of an action source only orders are known, those that are eligible.
+        keys: per match key, its row in `counts`.
+        eligible, delivered, refused: orders per stream and hour; refused are those that broke the
+            contract or that Meta refuses.
+        value: per currency, the money of eligible orders per stream and hour.
+        unassigned: per stream and hour, orders that may be of it, since they are quarantined
+            before that could be read; they are some of those of the stream in place `above`.
     """
 
     start: datetime
-    visits: Floats
-    orders: Floats
+    streams: tuple[Stream, ...]
+    counts: Floats
+    keys: Mapping[str, int]
     eligible: Floats
     delivered: Floats
     refused: Floats
-    sendable: Floats
-    matched: Floats
-    keys: Mapping[str, Floats]
+    value: Mapping[str, Floats]
+    unassigned: Floats
+    above: Positions
 
     def __len__(self) -> int:
-        return len(self.visits)
+        return int(self.counts.shape[2])
 
     @property
     def known(self) -> Flags:
         """Which hours were ever counted."""
-        return ~np.isnan(self.orders)
+        known: Flags = ~np.isnan(self.counts[0, ORDERS])
+        return known
 
     def hour(self, position: int) -> datetime:
         """The start of the hour at a position."""
         return self.start + position * HOUR
 
 
-_COUNTS = ("visits", "orders", "eligible", "delivered", "refused", "sendable", "matched")
-
-
 def hour_signals(tables: Iterable[pa.Table], last: datetime) -> HourSignals | None:
     """The hours of `tables` (columns of HISTORY) that begin by `last`; None if there is none.
 
     An hour written before match keys were counted has NaN for each of them, and its match rate is
-    over all orders.
+    over all orders. A dataset, an event name of it, and an action source of that are streams of
+    their own.
     """
     health = pa.concat_tables([table.select(HISTORY) for table in tables])
-    with duckdb_with(health=health) as connection:
-        rows = query(connection, _HOURS).to_pylist()
-    rows = [row for row in rows if row["hour"] <= last]
-    if not rows:
+    health = health.filter(pc.less_equal(health["hour"], pa.scalar(last, health["hour"].type)))
+    if not health.num_rows:
         return None
-    start = rows[0]["hour"].astimezone(UTC)
-    size = int((rows[-1]["hour"] - start) / HOUR) + 1
-    counts = {name: np.full(size, np.nan) for name in _COUNTS}
-    keys: dict[str, Floats] = {}
-    counted = np.full(size, np.nan)
-    for row in rows:
-        at = int((row["hour"] - start) / HOUR)
-        for name in _COUNTS:
-            counts[name][at] = row[name]
-        if row["has_keys"] or not row["sendable"]:
-            counted[at] = 0.0
-        for text in row["keys"] or ():
-            for key, number in orjson.loads(text).items():
-                found = keys.setdefault(key, np.zeros(size))
-                found[at] += number
-    return HourSignals(start, **counts, keys={key: keys[key] + counted for key in sorted(keys)})
+    return _Grid(health).signals()
+
+
+class _Grid:
+    """Sums of rows of `attribution_health` per (dataset, event name) and hour."""
+
+    def __init__(self, health: pa.Table) -> None:
+        self.start: datetime = pc.min(health["hour"]).as_py().astimezone(UTC)
+        hours = health["hour"].cast(pa.int64()).to_numpy()
+        self.at = (hours - hours.min()) // 3_600_000_000
+        self.size = int(self.at.max()) + 1
+        names = pa.table({"d": health["dataset_id"], "e": health["event_name"]})
+        pairs = names.group_by(["d", "e"]).aggregate([]).to_pylist()
+        self.names = sorted((pair["d"], pair["e"]) for pair in pairs)
+        places = {pair: place for place, pair in enumerate(self.names)}
+        self.place = np.array(
+            [places[p] for p in zip(names["d"].to_pylist(), names["e"].to_pylist(), strict=True)]
+        )
+        self.health = health
+        self.known = np.zeros(self.size, dtype=bool)
+        self.known[self.at] = True
+
+    def column(self, name: str) -> Floats:
+        """A column's numbers; NaN where it is null."""
+        values: Floats = self.health[name].cast(pa.float64()).to_numpy()
+        return values
+
+    def sums(self, values: Floats) -> Floats:
+        """Per (dataset, event name) and hour."""
+        totals = np.zeros((len(self.names), self.size))
+        np.add.at(totals, (self.place, self.at), values)
+        return totals
+
+    def of_hours(self, name: str) -> Floats:
+        """A number that all rows of an hour repeat; NaN where the hour is not known."""
+        values = np.full(self.size, -np.inf)
+        np.fmax.at(values, self.at, self.column(name))
+        return np.where(np.isneginf(values), np.nan, values)
+
+    def everywhere(self, name: str) -> Flags:
+        """The hours all of whose rows have a value in a column."""
+        missing = np.zeros(self.size, dtype=bool)
+        missing[self.at[self.health[name].is_null().to_numpy()]] = True
+        return ~missing
+
+    def counted(self, name: str) -> dict[str, Floats]:
+        """A column of `{"word": count}` as sums per word."""
+        found: defaultdict[str, Floats] = defaultdict(
+            lambda: np.zeros((len(self.names), self.size))
+        )
+        rows = zip(self.health[name].to_pylist(), self.place, self.at, strict=True)
+        for text, place, at in rows:
+            for word, number in _parsed(text or "{}").items():
+                found[word][place, at] += number
+        return {word: found[word] for word in sorted(found)}
+
+    def signals(self) -> HourSignals:
+        sent = self.column("eligible") - self.column("quarantined")
+        complete = self.everywhere("matched_eligible")[self.at]
+        keyed = self.sums(np.where(complete, sent, self.column("orders")))
+        # Orders withheld for want of a visit would carry match keys if it were there.
+        sendable = keyed + self.counted("withheld_reasons").get(WITHOUT_BROWSER, 0.0)
+        matched = np.where(complete, self.column("matched_eligible"), self.column("matched"))
+        orders = self.sums(self.column("orders"))
+        refused = sum(self.column(name) for name in ("quarantined", "invalid", "rejected"))
+        no_keys = ~self.everywhere("match_keys") & (keyed.sum(axis=0) > 0)
+        with_keys = np.where(no_keys, np.nan, 0.0)
+        keys = self.counted("match_keys")
+        money = self.column("value_orders") - self.column("value_withheld")
+        currencies = self.health["currency"].fill_null("").to_numpy(zero_copy_only=False)
+        streams = self._streams()
+        counts = [
+            np.broadcast_to(self.of_hours("visits"), (len(streams), self.size)),
+            np.broadcast_to(self.of_hours("visits_with_click_id"), (len(streams), self.size)),
+            self._rows(streams, orders),
+            self._rows(streams, sendable),
+            self._rows(streams, self.sums(matched)),
+            self._rows(streams, keyed + with_keys),
+            *(self._rows(streams, of_key + with_keys) for of_key in keys.values()),
+        ]
+        nameless = [n for n, (dataset, event) in enumerate(self.names) if not (dataset and event)]
+        unassigned = np.tile(orders[nameless].sum(axis=0), (len(streams), 1))
+        unassigned[0] = 0.0
+        above = np.zeros(len(streams), dtype=np.intp)
+        sources = self.counted("action_sources")
+        quarantined = self.sums(self.column("quarantined"))
+        for place, stream in enumerate(streams):
+            if stream.action_source:
+                pair = self.names.index((stream.dataset_id, stream.event_name))
+                of_source = sources[stream.action_source][pair]
+                counts[ORDERS][place] = np.where(self.known, of_source, np.nan)
+                unassigned[place] += quarantined[pair]
+                above[place] = streams.index(stream.parent)
+        return HourSignals(
+            self.start,
+            tuple(streams),
+            np.stack(counts, axis=1),
+            keys={key: FIRST_KEY + n for n, key in enumerate(keys)},
+            eligible=self._rows(streams, self.sums(self.column("eligible"))),
+            delivered=self._rows(streams, self.sums(self.column("delivered"))),
+            refused=self._rows(streams, self.sums(np.asarray(refused))),
+            value={
+                currency: self._rows(streams, self.sums(np.where(currencies == currency, money, 0)))
+                for currency in sorted(set(currencies))
+            },
+            unassigned=unassigned,
+            above=above,
+        )
+
+    def _streams(self) -> list[Stream]:
+        named = [Stream(d, e) for d, e in self.names if d and e]
+        streams = {Stream(), *named, *(stream.parent for stream in named)}
+        for source, orders in self.counted("action_sources").items():
+            for place in np.flatnonzero(orders.any(axis=1)):
+                dataset, event = self.names[place]
+                if dataset and event:
+                    streams.add(Stream(dataset, event, source))
+        return sorted(streams)
+
+    def _rows(self, streams: list[Stream], base: Floats) -> Floats:
+        """Sums of the streams, from those per (dataset, event name); NaN for action sources."""
+        rows = np.full((len(streams), self.size), np.nan)
+        base = np.where(self.known, base, np.nan)
+        for place, stream in enumerate(streams):
+            if not stream.action_source:
+                parts = [
+                    (not stream.dataset_id or stream.dataset_id == dataset)
+                    and (not stream.event_name or stream.event_name == event)
+                    for dataset, event in self.names
+                ]
+                rows[place] = base[parts].sum(axis=0)
+        return rows
+
+
+@lru_cache(maxsize=1 << 14)
+def _parsed(text: str) -> Mapping[str, Any]:
+    parsed: Mapping[str, Any] = orjson.loads(text)
+    return parsed

@@ -35,6 +35,10 @@ LOST_VISITS_SHARE = 0.1
 """Of the median hour's visits: below it an hour is no quiet night. The quietest hour of the
 simulated shops (benchmarks/simulated_shops.py) has 11 %."""
 
+LOST_OF_SAME_HOUR = 0.5
+"""Of the median of the same hour of the days around: visits of a quiet night are as few as on other
+nights."""
+
 REFERENCE = timedelta(days=3)
 """How far the compared hours reach to both sides: three nights and three days, so that the median
 is an hour of the day, and an outage of a day stays a minority."""
@@ -63,6 +67,9 @@ def missing_visits(hours: Iterable[HourOfVisits]) -> dict[datetime, MissingVisit
         usual = median(r.visits for r in ordinary)
         if row.visits >= LOST_VISITS_SHARE * usual:
             continue
+        same = [r.visits for r in near if r.hour.hour == row.hour.hour]
+        if same and row.visits >= LOST_OF_SAME_HOUR * median(same):
+            continue  # a night like others
         ordinary = [r for r in ordinary if r.visits >= LOST_VISITS_SHARE * usual and r.orders > 0]
         orders = sum(r.orders for r in ordinary)
         share = sum(r.matched for r in ordinary) / orders if orders else 0.0

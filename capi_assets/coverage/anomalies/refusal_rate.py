@@ -1,8 +1,9 @@
 """Refused and quarantined orders: the share that this shop always has, or significantly more.
 
-Every shop has some orders that break their contract. The usual share is learned from the hours
-before, and an hour is tested against it (beta-binomial), alone and with the hours before it. A loss
-never becomes usual: not the share that the policy calls one, and not most of the orders.
+Every shop has some orders that break their contract, and some have many: orders that need a visit,
+a branch without e-mail addresses. The usual share is learned from the days before, and an hour is
+tested against it (beta-binomial), alone and with the hours before it. A loss becomes usual only
+after most of five weeks, and never beyond `LARGEST_USUAL`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from capi_assets.hours import HOUR
 # Tuned on simulated weeks (benchmarks/labelled_weeks.py), like the numbers in detect.py.
 _SIGNIFICANCE = 1e-4
 """The largest probability, at the usual share, at which a window is anomalous: as in detect.py."""
+_FIRST_SIGNIFICANCE = 0.05
+"""In the first days, against the share that is still good: the customary 5 %, since a share above
+it is already a loss."""
 _INTRA_HOUR_CORRELATION = 0.005
 """Faults come in small clusters, since orders of an hour share forms and products: of 100 orders,
 the count varies by a fifth more than by chance (variance times 1 + 99 * 0.005)."""
@@ -35,9 +39,19 @@ _MIN_HOURS, _MIN_ORDERS = 5 * DAY, 100
 share of one per cent has been seen."""
 
 OUTAGE_SHARE, OUTAGE_ORDERS = 0.2, 5
-"""An hour that loses this share and at least so many orders is an outage whatever is usual, and is
-not learned from: a fifth is the loss that must never become normal; five, so that one or two broken
-rows of a quiet hour are no outage."""
+"""Where few orders are refused, an hour that loses this share and at least so many is an outage: a
+fifth is the loss that must be found; five, so that one or two broken rows of a quiet hour are no
+outage."""
+
+LARGEST_USUAL = 0.3
+"""More than this is never usual, however long it lasts: it is a fault that somebody should mend."""
+
+_WORST_DAYS = 0.2
+"""The share of the orders, those of the days that refuse most, that nothing is learned from: an
+outage of a week in five."""
+
+_OUTAGE_HOUR = 0.5
+"""Nor from an hour that refuses this share and at least `OUTAGE_ORDERS`: most of the orders."""
 
 _LOSS_BOUND = 0.98
 """A share under the loss is kept off 1, where one good order would decide the likelihood ratio."""
@@ -48,7 +62,7 @@ Lower than in detect.py, because a recorded refusal stays visible by itself."""
 
 @dataclass(frozen=True, slots=True)
 class RefusalBaseline:
-    """The usual share of refused orders, as running totals per hour; made by `learn`.
+    """The orders of one stream, as running totals per hour; made by `learn`.
 
     Baseline hours are those that are no outage by themselves.
 
@@ -63,18 +77,17 @@ class RefusalBaseline:
     baseline_refused: Floats
 
     @classmethod
-    def learn(cls, signals: HourSignals) -> RefusalBaseline:
+    def learn(cls, signals: HourSignals, stream: int = 0) -> RefusalBaseline:
         """Learns from all hours of `signals` that are no outage by themselves."""
-        eligible, refused = np.nan_to_num(signals.eligible), np.nan_to_num(signals.refused)
-        of, lost = _running(eligible), _running(refused)
-        outage = (refused >= OUTAGE_SHARE * eligible) & (refused >= OUTAGE_ORDERS)
-        for at in map(int, np.flatnonzero(2 * refused > eligible)):
-            outage[at] |= _most_lost(of, lost, at, refused[at], eligible[at])
+        eligible, refused = (
+            np.nan_to_num(of[stream]) for of in (signals.eligible, signals.refused)
+        )
+        outage = (refused >= _OUTAGE_HOUR * eligible) & (refused >= OUTAGE_ORDERS)
         baseline = signals.known & ~outage
         return cls(
             signals.start,
-            of,
-            lost,
+            _running(eligible),
+            _running(refused),
             _running(baseline.astype(np.float64)),
             _running(eligible * baseline),
             _running(refused * baseline),
@@ -83,29 +96,61 @@ class RefusalBaseline:
     def is_more(self, hour: datetime, refused: int, eligible: int, least: float) -> bool | None:
         """Whether `refused` of an hour's `eligible` orders are significantly more than usual.
 
-        Called by `coverage.flags`. None if that is not certain and there is no usual share: too
-        little history, or more than `least`, the share (0 to 1) below which no loss counts.
+        Called by `coverage.findings`. `least` is the share (0 to 1) below which no loss counts.
+        None if that is not certain and there is no usual share: too little history, or more than
+        `LARGEST_USUAL`.
         """
         at = int((hour - self.start) / HOUR)
-        if _most_lost(self.eligible, self.refused, at, refused, eligible):
+        usual = self._usual(at)
+        tested = least if usual is None else usual
+        if self._most_lost(at, refused, eligible, usual):
             return True
-        if refused >= max(OUTAGE_ORDERS, OUTAGE_SHARE * eligible):
+        if tested <= least and refused >= max(OUTAGE_ORDERS, OUTAGE_SHARE * eligible):
             return True
-        usual = self._usual(at, least)
-        if self._is_significant(at, refused, eligible, least if usual is None else usual, least):
+        if self._is_significant(at, refused, eligible, tested, least):
             return True
         return None if usual is None else False
 
-    def _usual(self, at: int, least: float) -> float | None:
+    def _usual(self, at: int) -> float | None:
+        """The share of all days before but the worst."""
         until = min(max(at, 0), len(self.eligible) - 1)
         since = max(until - WEEKS * WEEK, 0)
-        orders = self.baseline_eligible[until] - self.baseline_eligible[since]
+        edges = np.append(np.arange(until, since, -DAY), since)
+        of = self.baseline_eligible[edges[:-1]] - self.baseline_eligible[edges[1:]]
+        lost = self.baseline_refused[edges[:-1]] - self.baseline_refused[edges[1:]]
         hours = self.baseline_hours[until] - self.baseline_hours[since]
-        if hours < _MIN_HOURS or orders < _MIN_ORDERS:
+        if hours < _MIN_HOURS or of.sum() < _MIN_ORDERS:
             return None
+        best = np.argsort(lost / np.maximum(of, 1.0), kind="stable")
+        kept = best[np.cumsum(of[best]) <= (1.0 - _WORST_DAYS) * of.sum()]
         # One refusal more than were seen, so that the share is never zero.
-        lost = self.baseline_refused[until] - self.baseline_refused[since] + 1.0
-        return float(lost / (orders + 1.0)) if lost <= least * (orders + 1.0) else None
+        share = float((lost[kept].sum() + 1.0) / (of[kept].sum() + 1.0))
+        return share if share <= LARGEST_USUAL else None
+
+    def _most_lost(self, at: int, refused: int, eligible: int, usual: float | None) -> bool:
+        """Whether an hour lost most of its orders, alone or together with the orders up to the
+        nearest lost one, within a week before or after it: the first lost order is flagged with the
+        second. Where a usual share is known, that must not be chance.
+        """
+        if 2 * refused <= eligible:
+            return False
+        of, lost = self.eligible, self.refused
+        before, after = (min(max(edge, 0), len(of) - 1) for edge in (at, at + 1))
+        first = int(np.searchsorted(lost, lost[before])) - 1
+        last = int(np.searchsorted(lost, lost[after], side="right"))
+        for start, end in (
+            (before, before), (max(first, 0), before), (after, min(last, len(of) - 1))
+        ):  # fmt: skip
+            together = refused + lost[end] - lost[start]
+            orders = eligible + of[end] - of[start]
+            if together < _MIN_LOST_TOGETHER or 2 * together <= orders or end - start > WEEK:
+                continue
+            if usual is None or (
+                count_models.hits_at_least(together, orders, usual, _INTRA_HOUR_CORRELATION)
+                < _SIGNIFICANCE
+            ):
+                return True
+        return False
 
     def _is_significant(
         self, at: int, refused: int, eligible: int, usual: float, least: float
@@ -133,21 +178,12 @@ class RefusalBaseline:
         return False
 
 
-def _most_lost(of: Floats, lost: Floats, at: int, refused: float, eligible: float) -> bool:
-    """Whether an hour lost most of its orders, alone or together with the orders up to the nearest
-    lost one, within a week before or after it: the first lost order is flagged with the second.
-    """
-    if 2 * refused <= eligible:
-        return False
-    before, after = (min(max(edge, 0), len(of) - 1) for edge in (at, at + 1))
-    first = int(np.searchsorted(lost, lost[before])) - 1
-    last = int(np.searchsorted(lost, lost[after], side="right"))
-    for start, end in ((before, before), (max(first, 0), before), (after, min(last, len(of) - 1))):
-        together = refused + lost[end] - lost[start]
-        orders = eligible + of[end] - of[start]
-        if together >= _MIN_LOST_TOGETHER and 2 * together > orders and end - start <= WEEK:
-            return True
-    return False
+def is_no_chance(lost: int, of: int, least: float) -> bool:
+    """Whether so many lost orders are more than chance makes of `least`, the share that is still
+    good. For the first days, in which nothing is known of the shop."""
+    return lost > least * of and (
+        count_models.hits_at_least(lost, of, least, _INTRA_HOUR_CORRELATION) < _FIRST_SIGNIFICANCE
+    )
 
 
 def _running(values: Floats) -> Floats:

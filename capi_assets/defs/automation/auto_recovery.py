@@ -6,6 +6,7 @@ coverage/recovery/decisions.py decides what to launch and when.
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from capi_assets.coverage.access_health.findings import preflight_cause, preflig
 from capi_assets.coverage.alerting.alert_state import AlertState
 from capi_assets.coverage.alerting.alerts import Alert, AlertKind, alerted_id
 from capi_assets.coverage.formatting import count, join_names
+from capi_assets.coverage.incidents import incident
 from capi_assets.coverage.recovery.decisions import (
     Launch,
     datasets_to_ask,
@@ -62,7 +64,8 @@ def recover(
 ) -> RecoveryRequests:
     """Runs the preflights that are needed and launches the hours that they allow.
 
-    The second duty of the coverage sensor. The first launch for a gap is reported, and each stop.
+    The second duty of the coverage sensor. The first launch for an incident is reported, and its
+    first stop.
     Hours that miss too few orders to be flagged are written to the log only.
 
     Args:
@@ -86,15 +89,20 @@ def recover(
             join_names(ranges),
         )
     launched = _alerts("recovery_launched", decided.launches, snapshot, alert_state)
-    reported = {gap.id for gap in alert_state.open_gaps if gap.recovery_launched}
+    stopped = _alerts("recovery_stopped", decided.stopped, snapshot, alert_state)
+    before = {known.id for known in alert_state.incidents if known.recovery_launched}
+    stopped_before = {known.id for known in alert_state.incidents if known.recovery_stopped}
     return RecoveryRequests(
         [request for launch in decided.launches for request in _requests(launch, snapshot, now)],
         [
-            *(alert for alert in launched if alert.gap_id not in reported),
-            *_alerts("recovery_stopped", decided.stopped, snapshot, alert_state),
+            *(alert for alert in launched if alert.incident_id not in before),
+            *(alert for alert in stopped if alert.incident_id not in stopped_before),
         ],
         decided.state,
-        alert_state.launched({alert.gap_id for alert in launched}),
+        alert_state.recovering(
+            launched={alert.incident_id for alert in launched},
+            stopped={alert.incident_id for alert in stopped},
+        ),
     )
 
 
@@ -159,15 +167,19 @@ def _alerts(
     snapshot: CoverageSnapshot,
     alert_state: AlertState,
 ) -> list[Alert]:
+    """One alert per incident, about the gaps that are launched or stopped."""
     gaps = {gap.id: gap for gap in snapshot.gaps}
+    by_incident: dict[str, list[Launch]] = defaultdict(list)
+    for launch in launches:
+        if launch.gap in gaps:
+            by_incident[alerted_id(alert_state, gaps[launch.gap])].append(launch)
     return [
         Alert(
             kind,
-            alerted_id(alert_state, gaps[launch.gap]),
-            gaps[launch.gap],
-            tuple(f"{first}...{last}" for first, last in launch.ranges),
+            incident_id,
+            incident([gaps[launch.gap] for launch in group if launch.gap]),
+            tuple(f"{first}...{last}" for launch in group for first, last in launch.ranges),
             automatic=True,
         )
-        for launch in launches
-        if launch.gap in gaps
+        for incident_id, group in by_incident.items()
     ]

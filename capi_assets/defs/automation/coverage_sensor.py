@@ -37,7 +37,7 @@ def build_coverage_sensor(settings: Settings, jobs: HourlyJobs) -> dg.Definition
         description=(
             "Flags hours with low coverage, with cause, cost and deadline: on the hour's page, in"
             " the check open_gaps, and as an alert in the log and through the configured channels."
-            " Sends alerts only when a gap changes: opened, worse, about to expire, recovered."
+            " Sends alerts only when an incident changes: opened, worse, about to expire, over."
             " Evaluates hours again if their results are newer than their evaluation. With"
             " CAPI_AUTO_BACKFILL=on it launches the backfill once the cause of a gap is resolved."
         ),
@@ -57,10 +57,11 @@ def _tick(
     instance, lake = context.instance, Lake(settings.lake)
     start, ui_url = settings.start_date, settings.ui_url
     previous = SensorState.from_json(context.cursor)
-    snapshot = find_gaps(lake, coverage_policy(settings), now)
+    policy = coverage_policy(settings, now)
+    snapshot = find_gaps(lake, policy, now)
     active = active_hours(instance, now)
 
-    report = report_gaps(instance, snapshot, previous, now, ui_url)
+    report = report_gaps(instance, snapshot, previous, policy, now, ui_url)
     new_alerts, requests = report.alerts, reevaluate_expiring(report.alerts, start)
     state = replace(previous, alerts=report.alert_state, flagged=report.flagged)
     if settings.auto_backfill:
@@ -73,7 +74,7 @@ def _tick(
         instance, lake, previous.reevaluated, active, start, now
     )
     requests += evaluations
-    open_list, listed_after = list_open_gaps(instance, report, previous, now, ui_url)
+    open_list, listed_after = list_open_gaps(instance, report, previous, policy, now, ui_url)
     channels = alert_channels(settings)
     unsent = send_alerts(new_alerts, channels, previous.unsent, now, ui_url, context.log)
     state = replace(state, reevaluated=reevaluated, listed_after=listed_after, unsent=unsent)

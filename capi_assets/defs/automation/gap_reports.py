@@ -1,7 +1,7 @@
 """What the coverage sensor reports: alerts, notes on the pages of flagged hours, and the list of
 open gaps.
 
-coverage/alerting/alerts.py decides which gaps are reported.
+coverage/alerting/alerts.py decides which incidents are reported.
 """
 
 import logging
@@ -18,7 +18,9 @@ from capi_assets.coverage.alerting.alerts import Alert, decide
 from capi_assets.coverage.alerting.channels import Channel, LogChannel, UnsentMessages, deliver
 from capi_assets.coverage.gap_text import hour_sentence
 from capi_assets.coverage.gaps import Gap
+from capi_assets.coverage.incidents import size
 from capi_assets.coverage.links import backfill_link, partition_ranges_text
+from capi_assets.coverage.policy import CoveragePolicy
 from capi_assets.coverage.sensor_state import HourMark, SensorState
 from capi_assets.coverage.stored_health import CoverageSnapshot
 from capi_assets.defs.automation.active_runs import failure_texts
@@ -47,21 +49,23 @@ def report_gaps(
     instance: dg.DagsterInstance,
     snapshot: CoverageSnapshot,
     previous: SensorState,
+    policy: CoveragePolicy,
     now: datetime,
     ui_url: str | None,
 ) -> GapReport:
-    """Alerts for gaps whose state changed, and a note for each hour that is flagged in a new way.
+    """Alerts for incidents that changed, and a note for each hour that is flagged in a new way.
 
     The first duty of the coverage sensor.
     """
     snapshot = _with_failed_runs(instance, snapshot, previous.flagged)
     alerts, alert_state = decide(
-        previous.alerts, snapshot.gaps, now, watched_from=snapshot.watched_from
+        previous.alerts, snapshot.gaps, now, watched_from=snapshot.watched_from, policy=policy
     )
+    # Of several gaps in an hour, the one that misses most is noted.
     marks = {
-        hour: (gap, HourMark(gap.cause, gap.severity, missing))
-        for gap in snapshot.gaps
-        for hour, missing in gap.missing.items()
+        hour: (gap, HourMark(gap.cause, gap.severity, gap.missing[hour]))
+        for gap in sorted(snapshot.gaps, key=size)
+        for hour in gap.missing
     }
     changed = [hour for hour, (_, mark) in marks.items() if previous.flagged.get(hour) != mark]
     notes = [
@@ -110,6 +114,7 @@ def list_open_gaps(
     instance: dg.DagsterInstance,
     report: GapReport,
     previous: SensorState,
+    policy: CoveragePolicy,
     now: datetime,
     ui_url: str | None,
 ) -> tuple[list[dg.AssetCheckEvaluation], int | None]:
@@ -126,7 +131,7 @@ def list_open_gaps(
         asset_key=dg.AssetKey("attribution_health"),
         check_name="open_gaps",
         target_materialization_data=latest,
-        **open_gaps_check(report.snapshot.gaps, now, ui_url),
+        **open_gaps_check(report.snapshot.gaps, policy, now, ui_url),
     )
     return [evaluation], storage_id
 

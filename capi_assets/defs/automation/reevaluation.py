@@ -22,7 +22,7 @@ MAX_RANGES = 5
 
 
 def reevaluate_expiring(alerts: Sequence[Alert], start: datetime) -> list[dg.RunRequest]:
-    """Runs for the hours of gaps that expire soon or have expired, from `start` on."""
+    """Runs for the hours of incidents that expire soon or have expired, from `start` on."""
     requests = []
     for alert in alerts:
         if alert.kind not in _CHANGED_BY_TIME:
@@ -31,8 +31,8 @@ def reevaluate_expiring(alerts: Sequence[Alert], start: datetime) -> list[dg.Run
             first, last = map(key_hour, keys.split("..."))
             first = max(first, start)  # CAPI_START_DATE may have been moved
             if first <= last:
-                key = f"{alert.gap_id}-{alert.kind}-{hour_key(first)}"
-                requests.append(_request(key, first, last, {"capi_assets/gap": alert.gap_id}))
+                key = f"{alert.incident_id}-{alert.kind}-{hour_key(first)}"
+                requests.append(_request(key, first, last, {"capi_assets/gap": alert.incident_id}))
     return requests
 
 

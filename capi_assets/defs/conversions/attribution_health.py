@@ -13,15 +13,19 @@ from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema, conform
 from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.contracts.visits import Visits
-from capi_assets.coverage.flags import ERROR, is_inconclusive
-from capi_assets.coverage.gap_text import gaps_sentence, hour_sentence
-from capi_assets.coverage.gaps import Gap, gap_of_hour
+from capi_assets.coverage.flags import is_inconclusive
+from capi_assets.coverage.formatting import paragraph
+from capi_assets.coverage.gap_text import hour_sentence, incidents_sentence
+from capi_assets.coverage.gaps import Gap, gaps_of_hour
+from capi_assets.coverage.incidents import open_and_closed
 from capi_assets.coverage.links import backfill_link
+from capi_assets.coverage.policy import ERROR, CoveragePolicy
 from capi_assets.coverage.signals import signals
 from capi_assets.coverage.stored_health import find_gaps, flags_of
 from capi_assets.coverage.tables import (
+    comparisons_table,
     event_table,
-    gaps_table,
+    incidents_table,
     remedies_table,
     waterfall_table,
 )
@@ -46,6 +50,8 @@ from capi_assets.settings import Settings
 _SIGNALS = (
     "match_rate",
     "order_supplied_event_ids",
+    "share_lookalikes",
+    "share_zero_value",
     "freshness_p50_minutes",
     "freshness_p95_minutes",
     "within_1h",
@@ -53,11 +59,15 @@ _SIGNALS = (
     "within_24h",
 )
 
+_OF_VISITS = ["occurred_at", "fbc", "fbclid"]
+
 
 def _visits_per_hour(visits: pa.Table) -> pa.Table:
     floors = pc.floor_temporal(visits.column("occurred_at"), unit="hour").cast(UTC_MICROSECONDS)
-    counts = pa.table({"hour": floors}).group_by("hour").aggregate([([], "count_all")])
-    return counts.rename_columns(["hour", "visits"])
+    click = pc.or_(pc.is_valid(visits.column("fbc")), pc.is_valid(visits.column("fbclid")))
+    counts = pa.table({"hour": floors, "click": click.cast(pa.int64())})
+    counts = counts.group_by("hour").aggregate([([], "count_all"), ("click", "sum")])
+    return counts.rename_columns(["hour", "visits", "with_click_id"])
 
 
 def _visits_rebuilt_since(
@@ -114,12 +124,13 @@ def _metadata(rows: pa.Table) -> dict[str, Any]:
 def _judge_coverage(
     settings: Settings, hours: Sequence[datetime], now: datetime
 ) -> Mapping[datetime, HourCheckResult]:
-    health, flags = flags_of(Lake(settings.lake), hours, coverage_policy(settings), now)
+    policy = coverage_policy(settings, now)
+    health, flags = flags_of(Lake(settings.lake), hours, policy, now)
     rows = {row["hour"]: row for row in flags.to_pylist(maps_as_pydicts="strict")}
     return {
         hour: HourCheckResult(
             passed=not (rows[hour]["flagged"] or is_inconclusive(rows[hour])),
-            description=hour_sentence(hour, flags, now),
+            description=paragraph(hour_sentence(hour, flags, now), policy.delays_text(hour, now)),
             severity=_severity(rows[hour]["severity"]),
             metadata=_hour_metadata(rows[hour], health, settings.ui_url),
         )
@@ -143,15 +154,18 @@ def _hour_metadata(row: Mapping[str, Any], health: pa.Table, ui_url: str | None)
         metadata["coverage"] = round(row["coverage"], 4)
     if row["flagged"]:
         metadata["cause"] = row["cause"]
-        if row["evidence"]:
-            metadata["evidence"] = row["evidence"]
+        found = gaps_of_hour(row)
+        if evidence := "; ".join(gap.evidence for gap in found if gap.evidence):
+            metadata["evidence"] = evidence
+        if any(gap.comparisons for gap in found):
+            metadata |= table_metadata("expected", comparisons_table(found))
         metadata["missing_orders"] = row["missing"] or 0
         if row["first_deadline"]:
             metadata["first_deadline"] = dg.MetadataValue.timestamp(row["first_deadline"])
-        if row["visits_until"]:
-            metadata["visits_until"] = dg.MetadataValue.timestamp(row["visits_until"])
+        if visits := min((gap.visits_until for gap in found if gap.visits_until), default=None):
+            metadata["visits_until"] = dg.MetadataValue.timestamp(visits)
         link = backfill_link(ui_url, [hour_key(row["hour"])])
-        if link and not gap_of_hour(row).as_stored:
+        if link and not any(gap.as_stored for gap in found):
             metadata["backfill"] = dg.MetadataValue.url(link)
     return metadata
 
@@ -174,9 +188,11 @@ def _judge_sums(lake: Lake, hours: Sequence[datetime]) -> Mapping[datetime, Hour
 
 
 def open_gaps_check(
-    gaps: Sequence[Gap], now: datetime, ui_url: str | None = None
+    gaps: Sequence[Gap], policy: CoveragePolicy, now: datetime, ui_url: str | None = None
 ) -> dict[str, Any]:
-    """The list of open gaps as the fields of a check's result."""
+    """The list of open gaps by incident, as the fields of a check's result."""
+    incidents, closed = open_and_closed(gaps, policy, now)
+    gaps = [gap for incident in incidents for gap in incident.gaps]
     severe = any(gap.severity == ERROR for gap in gaps)
     link = backfill_link(
         ui_url, [gap.partition_range for gap in gaps if gap.savable and not gap.as_stored]
@@ -184,10 +200,12 @@ def open_gaps_check(
     return {
         "passed": not gaps,
         "severity": dg.AssetCheckSeverity.ERROR if severe else dg.AssetCheckSeverity.WARN,
-        "description": markdown_text(gaps_sentence(gaps, now)),
+        "description": markdown_text(incidents_sentence(incidents, now)),
         "metadata": {
-            **table_metadata("gaps", gaps_table(gaps, now)),
+            **table_metadata("incidents", incidents_table(incidents, now)),
             **table_metadata("remedies", remedies_table(gaps, now, ui_url)),
+            **table_metadata("closed", incidents_table(closed, now)),
+            **({"landing": policy.delays.text} if policy.delays.text else {}),
             **({"backfill": dg.MetadataValue.url(link)} if link else {}),
             "flagged_hours": sum(gap.hours for gap in gaps),
             "missing_orders": sum(gap.orders for gap in gaps),
@@ -230,7 +248,9 @@ def build_attribution_health(
         metadata = {}
         for batch, events in batches(lake, hours):
             results = lake.read("delivery_results", batch, arrow_schema(DeliveryResults))
-            visits = lake.read("visits", batch, arrow_schema(Visits), ["occurred_at"])
+            visits = lake.read(
+                "visits", batch, arrow_schema(Visits), ["occurred_at", "fbc", "fbclid"]
+            )
             quarantined = lake.read("quarantined_orders", batch, arrow_schema(Quarantine))
             health = conform(
                 waterfall(batch, events, results, quarantined, _visits_per_hour(visits)),
@@ -276,15 +296,17 @@ def build_attribution_health(
         asset="attribution_health",
         name="open_gaps",
         description=(
-            "All open gaps with their cause, cost, deadline and the range to materialize. Written"
-            " by the coverage sensor whenever it changes."
+            "All open gaps by incident, with causes, cost, deadline and the ranges to materialize."
+            " Written by the coverage sensor whenever it changes. An incident that ended without"
+            " being fixed is listed as closed, and fails nothing."
         ),
     )
     def open_gaps(clock: ClockResource) -> dg.AssetCheckResult:
         """All gaps of the watched hours, as the sensor finds them."""
         now = clock.now()
-        snapshot = find_gaps(lake, coverage_policy(settings), now)
-        return dg.AssetCheckResult(**open_gaps_check(snapshot.gaps, now, settings.ui_url))
+        policy = coverage_policy(settings, now)
+        gaps = find_gaps(lake, policy, now).gaps
+        return dg.AssetCheckResult(**open_gaps_check(gaps, policy, now, settings.ui_url))
 
     return dg.Definitions(
         assets=[attribution_health],

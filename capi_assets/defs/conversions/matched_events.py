@@ -12,6 +12,9 @@ import pyarrow.compute as pc
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.contracts.orders import Orders
+from capi_assets.coverage.anomalies.anomaly import Anomaly
+from capi_assets.coverage.formatting import count, format_amounts
+from capi_assets.coverage.stored_health import doubled_orders
 from capi_assets.coverage.tables import Table
 from capi_assets.defs.conversions.landing_assets import money_metadata
 from capi_assets.defs.conversions.visits import ingest_missing_visits
@@ -105,6 +108,30 @@ def _verdict(rows: pa.Table) -> HourCheckResult:
     )
 
 
+def _judge_doubled(lake: Lake, hours: Sequence[datetime]) -> Mapping[datetime, HourCheckResult]:
+    doubled = doubled_orders(lake, hours)
+    return {
+        hour: HourCheckResult(
+            passed=hour not in doubled,
+            description=_doubled_text(doubled[hour])
+            if hour in doubled
+            else "No more orders than usual are like an earlier one.",
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"orders": doubled[hour].orders_affected} if hour in doubled else {},
+        )
+        for hour in hours
+    }
+
+
+def _doubled_text(anomaly: Anomaly) -> str:
+    value = format_amounts({c: m.expected for c, m in anomaly.estimated_money.items()})
+    orders = count(anomaly.orders_affected, "order")
+    return (
+        f"{anomaly.evidence}. About {orders} too many{f' ({value})' if value else ''}."
+        f" {anomaly.cause.remedy}"
+    )
+
+
 def build_matched_events(
     settings: Settings, hourly: dg.HourlyPartitionsDefinition
 ) -> dg.Definitions:
@@ -188,4 +215,15 @@ def build_matched_events(
         hourly,
         lambda hours, now: _judge(lake, hours),
     )
-    return dg.Definitions(assets=[matched_events], asset_checks=[events_pass_meta_validation])
+    orders_not_doubled = hourly_check(
+        "matched_events",
+        "orders_not_doubled",
+        "No more orders than usual are like an earlier one of their hour (same person, value and"
+        " currency, another order_id); if so, how many, their value, and how many are not sent yet."
+        " Only warns: delivery goes on.",
+        hourly,
+        lambda hours, now: _judge_doubled(lake, hours),
+    )
+    return dg.Definitions(
+        assets=[matched_events], asset_checks=[events_pass_meta_validation, orders_not_doubled]
+    )
