@@ -263,8 +263,12 @@ def _trace_id(document: object) -> str | None:
     return _word(document.get("fbtrace_id")) if isinstance(document, dict) else None
 
 
+# A gateway may repeat what it was sent: a token has far more than 30 letters without a blank.
+_NO_TITLE = re.compile(r"[!-~]{31,}|[!-~]*@[!-~]*|\+?[0-9][0-9 ().-]{7,}[0-9]")
+
+
 def _title(value: object) -> str | None:
-    return printable(value[:200]) if isinstance(value, str) else None
+    return printable(_NO_TITLE.sub("…", value[:2_000])[:200]) if isinstance(value, str) else None
 
 
 def _paths(specs: object) -> tuple[str, ...]:
