@@ -34,7 +34,9 @@ def message(alert: Alert, now: datetime, ui_url: str | None = None) -> Message:
     money); `deadline` and `last_deadline`, until when the first and the last hour can be recovered;
     `visits_until`, when visits needed for matching are deleted, and `hours_short_of_visits`, hours
     of which some or all are deleted already; `ranges` of partitions, `A...B`; `remedy`; `evidence`
-    (missing orders per reason, and a text); `still_missing` and `other_causes` if its own causes
+    (missing orders per reason, and a text); `estimated`: orders that never arrived or are not as
+    usual, and their money per currency as `low`, `expected` and `high`; `streams` (dataset, event
+    name, action source) concerned, none if it is the whole shop; `still_missing` and `other_causes` if its own causes
     are gone; `automatic`; `link` to the backfill; `text` for people. Times are ISO 8601 in UTC.
     """
     reported, text = alert.incident, alert_text(alert, now, ui_url)
@@ -79,6 +81,11 @@ def _current(alert: Alert, total: Gap, ui_url: str | None) -> dict[str, Any]:
         "last_deadline": _iso(total.last_deadline),
         "visits_until": _iso(total.visits_until),
         "hours_short_of_visits": total.fewer_visits + total.no_visits,
+        "estimated": {
+            "orders": total.estimated_orders,
+            "money": {c: amount._asdict() for c, amount in total.estimated_money.items()},
+        },
+        "streams": [stream._asdict() for stream in total.streams],
         "remedy": None if is_over else total.remedy,
         "evidence": {"reasons": dict(total.reasons), "text": total.evidence or None},
         "link": None if is_over or total.as_stored else backfill_link(ui_url, alert.ranges),
@@ -92,6 +99,8 @@ def _gone(known: ReportedIncident) -> dict[str, Any]:
         **{"hours": 0, "uncounted_hours": 0, "recoverable": nothing, "correctable": nothing},
         **dict.fromkeys(("deadline", "last_deadline", "visits_until", "remedy", "link")),
         "hours_short_of_visits": known.fewer_visits,
+        "estimated": nothing,
+        "streams": [],
         "evidence": {"reasons": {}, "text": None},
     }
 

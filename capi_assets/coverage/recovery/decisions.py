@@ -113,7 +113,12 @@ def savable_hours(
         hour, deadline = row["hour"].astimezone(UTC), row["first_deadline"]
         if not row["judged"] or deadline is None or deadline <= now:
             continue
-        cause, orders = _cause(row["cause"]), row["recoverable"]
+        # Of several causes the first that a run can end.
+        causes_found = [_cause(finding["cause"]) for finding in row["findings"] or ()]
+        cause = next(
+            (c for c in causes_found if c in NEEDS_PREFLIGHT | ONLY_LAUNCH), _cause(row["cause"])
+        )
+        orders = row["recoverable"]
         datasets = frozenset(dataset for dataset, _ in waiting.get(hour, ()))
         if not row["flagged"]:
             causes = sorted({name for _, name in waiting.get(hour, ())})
