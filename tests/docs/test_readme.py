@@ -34,6 +34,7 @@ PAGES = [
     SANDBOX,
     PROJECT / "docs" / "landing-files.md",
     PROJECT / "docs" / "erasure.md",
+    PROJECT / "docs" / "privacy.md",
     PROJECT / "docs" / "security.md",
     PROJECT / "SECURITY.md",
 ]
