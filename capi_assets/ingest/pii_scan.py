@@ -46,7 +46,7 @@ def without_contact_ids(rows: pa.Table) -> tuple[pa.Table, dict[str, pa.Array]]:
     problems: dict[str, pa.Array] = {}
     for name, (clean, problem) in cleaners.items():
         if name in rows.column_names:
-            suspect = _SUSPECT if clean is not _no_contact else "@|%40|[^/]\\+[0-9]"
+            suspect = _SUSPECT if clean is not _no_contact else "@|%40|(^|[^/])\\+[0-9]"
             values, problems[name] = _clean(rows.column(name), suspect, clean, problem)
             rows = rows.set_column(rows.column_names.index(name), name, values)
     return rows, problems

@@ -37,7 +37,8 @@ def message(alert: Alert, now: datetime, ui_url: str | None = None) -> Message:
     (missing orders per reason, and a text); `estimated`: orders that never arrived or are not as
     usual, and their money per currency as `low`, `expected` and `high`; `streams` (dataset, event
     name, action source) concerned, none if it is the whole shop; `still_missing` and
-    `other_causes` if its own causes are gone; `automatic`; `link` to the backfill; `text` for people. Times are ISO 8601 in UTC.
+    `other_causes` if its own causes are gone; `automatic`; `link` to the backfill; `text` for
+    people. Times are ISO 8601 in UTC.
     """
     reported, text = alert.incident, alert_text(alert, now, ui_url)
     total = reported if isinstance(reported, ReportedIncident) else reported.total

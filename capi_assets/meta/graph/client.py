@@ -31,6 +31,7 @@ from capi_assets.meta.graph.errors import (
     parse_error,
 )
 from capi_assets.meta.graph.session import bearer, proof, signed_session
+from capi_assets.meta.graph.versions import stated_version
 from capi_assets.web_addresses import graph_url_problem
 
 CONNECT_TIMEOUT = 5.0
@@ -258,7 +259,7 @@ def _answer(response: requests.Response, content: bytes, fault: str | None) -> A
         http_status=response.status_code,
         events_received=received if type(received) is int else None,
         error=parse_error(content),
-        api_version=version[:32] if version else None,
+        api_version=stated_version(version),
         version_warning="X-Ad-Api-Version-Warning" in headers,
         messages=len(remarks) if isinstance(remarks, list) else 0,
         usage={name: headers[name] for name in _KEPT_HEADERS if name in headers},

@@ -20,6 +20,7 @@ from capi_assets.meta.graph.client import CONNECT_TIMEOUT, DatasetAccess
 from capi_assets.meta.graph.deadline import within
 from capi_assets.meta.graph.errors import Body, ErrorKind, MetaError, classify, parse_error
 from capi_assets.meta.graph.session import proof, signed_session
+from capi_assets.meta.graph.versions import stated_version
 
 READ_TIMEOUT = 15.0
 DEADLINE = 20.0
@@ -83,7 +84,7 @@ def _post(access: DatasetAccess, form: dict[str, str]) -> tuple[int, str | None,
 
 
 def _facts(status: int, version: str | None, content: bytes) -> TokenFacts:
-    version = version[:32] if version else None
+    version = stated_version(version)
     told = _data(content)
     if told is not None and 200 <= status < 300 and isinstance(told.get("is_valid"), bool):
         wrong = told.get("error")

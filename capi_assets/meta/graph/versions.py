@@ -33,6 +33,12 @@ ERROR_DAYS = 14
 _PARTS = re.compile(r"v(\d{1,4})\.(\d{1,4})")
 
 
+def stated_version(header: str | None) -> str | None:
+    """The version that an answer names; None if it names none. A gateway may send anything there,
+    even the token that it was given, and the answer is stored."""
+    return header if header and _PARTS.fullmatch(header) else None
+
+
 @dataclass(frozen=True, slots=True)
 class VersionOutlook:
     """`days_left` is 0 or less for a version that is gone, None where no end is known."""
