@@ -31,7 +31,7 @@ from capi_assets.hours import hour_range
 from capi_assets.ingest.concat import ConcatenatedFiles, concat_files
 from capi_assets.ingest.export_lines import LeftOut, without_extra_lines
 from capi_assets.ingest.hashing import add_drops
-from capi_assets.ingest.pii_scan import contacts
+from capi_assets.ingest.pii_scan import contacts, has_two_words
 from capi_assets.ingest.quarantine import quarantine, shape_of
 from capi_assets.ingest.sources import Fetched, FileProblem, LandedTable, SourceError
 from capi_assets.meta.match_keys.placeholders import placeholders
@@ -157,7 +157,7 @@ def _missing_text(name: str, others: Iterable[str]) -> str:
 
 
 def _shown(name: str) -> str:
-    return shape_of(name) if _NOT_A_NAME.search(name) else name
+    return shape_of(name) if _NOT_A_NAME.search(name) or has_two_words(name) else name
 
 
 def _codes(

@@ -36,7 +36,7 @@ MAX_DEPTH = 8  # packed within packed: a cursor in a tick in a database has four
 
 def token(place: str) -> str:
     """An access token as long as Meta's."""
-    return f"EAAkanari{place}".ljust(190, "Z")
+    return f"EAAkanari{place.replace('_', '')}".ljust(190, "Z")
 
 
 def password(place: str) -> str:

@@ -90,6 +90,7 @@ class CanaryShop:
             *(self._order(5, 40 + n, **free_text(f"free{n}")) for n in range(2)),
             self._order(5, 50, order_id=email("orderid")),
             self._order(5, 51, consent=False),
+            self._order(5, 60),
             self._order(5, 52, contents=[{"quantity": 1}], event_id=email("eventid")),
         ]
         visits = [self._visit(5, n) for n in range(3)]

@@ -25,6 +25,9 @@ class MetaAnswer:
     more: dict[str, Any] = field(default_factory=dict)
 
 
+REFUSED_ORDER = "o5-60"
+"""The order that is refused for its content where all others are accepted."""
+
 ACCEPTS, ACCEPTS_SOME, DROPS = MetaAnswer(200, 0), MetaAnswer(200, 1), MetaAnswer(0)
 ANSWERS = [
     ACCEPTS,
@@ -95,6 +98,8 @@ class _Http(BaseHTTPRequestHandler):
         echo = f"{self.headers.get('Authorization')} {email('meta')} {body.decode()} {self.path}"
         known = self.world.answers
         answer = next((known[part] for part in self.path.split("/") if part in known), ANSWERS[1])
+        if answer is ACCEPTS and REFUSED_ORDER.encode() in body:
+            answer = MetaAnswer(400, 100, 2804009)
         if answer is DROPS:
             self.close_connection = True
         elif answer.code is None:
