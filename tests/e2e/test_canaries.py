@@ -371,7 +371,7 @@ def test_all_of_it_was_played(shop: CanaryShop) -> None:
         assert any(f"/{dataset}/events" in request for request in requests), dataset
     for place in ("/services/kanarihook", "/alerts/kanarijson", "/debug_token", "/stats"):
         assert any(place in request for request in requests), place
-    hours = [shop.hour(5), shop.hour(4)]
+    hours = [shop.hour(5), shop.hour(4), shop.hour(3)]
     results = Lake(shop.settings(CAPI_LOOKBACK_HOURS="").lake).read(
         "delivery_results", hours, arrow_schema(DeliveryResults), ["status"]
     )

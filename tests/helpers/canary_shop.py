@@ -90,7 +90,6 @@ class CanaryShop:
             *(self._order(5, 40 + n, **free_text(f"free{n}")) for n in range(2)),
             self._order(5, 50, order_id=email("orderid")),
             self._order(5, 51, consent=False),
-            self._order(5, 60),
             self._order(5, 52, contents=[{"quantity": 1}], event_id=email("eventid")),
         ]
         visits = [self._visit(5, n) for n in range(3)]
@@ -99,7 +98,7 @@ class CanaryShop:
         self._land("visits", 5, "visits.jsonl", _lines(visits))
         self._land_unusable("orders", [column.name for column in columns(LandedOrders)])
         self._land_unusable("visits", [column.name for column in columns(LandedVisits)])
-        self._land("orders", 3, "orders.jsonl", _lines([self._order(3, n) for n in range(3)]))
+        self._land("orders", 3, "orders.jsonl", _lines([self._order(3, n) for n in (0, 1, 2, 60)]))
         self._land("visits", 3, "visits.jsonl", _lines([self._visit(3, n) for n in range(3)]))
         withdrawals = self.folder / "data" / "landing" / "withdrawals"
         withdrawals.mkdir()

@@ -25,7 +25,7 @@ class MetaAnswer:
     more: dict[str, Any] = field(default_factory=dict)
 
 
-REFUSED_ORDER = "o5-60"
+REFUSED_ORDER = "o3-60"
 """The order that is refused for its content where all others are accepted."""
 
 ACCEPTS, ACCEPTS_SOME, DROPS = MetaAnswer(200, 0), MetaAnswer(200, 1), MetaAnswer(0)
