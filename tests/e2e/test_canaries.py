@@ -380,7 +380,8 @@ def test_all_of_it_was_played(shop: CanaryShop) -> None:
     answers = "".join(shop.answers.values())
     for kind in ("SUCCESS", "FAILURE", "DryRunInstigationTick"):
         assert f'"{kind}"' in answers, kind
-    assert "CAPI_LOOKBACK_HOURS: Input should be" in answers  # the location that did not load
+    # The location that did not load.
+    assert "CAPI_LOOKBACK_HOURS: looks like an access token" in answers
 
 
 PACKINGS: dict[str, Callable[[str], bytes]] = {
