@@ -103,7 +103,7 @@ def test_a_sql_model_without_rows_for_an_hour_keeps_it(
         " value: 'double', currency: 'text'}) where occurred_at >= $hour_start"
         " and occurred_at < $hour_end"
     )
-    world.overrides = {"orders_sql": str(model)}
+    world.overrides = {"orders_sql": str(model), "model_folders": str(tmp_path)}
     data.write_text("\n".join(json.dumps(row) for row in rows))
     world.run(hour)
     data.write_text("\n".join(json.dumps(row) for row in rows[:left]))

@@ -221,5 +221,9 @@ def sql_visits(world: AssetHarness, hour: datetime) -> Path:
     )
     visit = {"visit_id": "v", "occurred_at": hour.isoformat(), "page_url": "https://shop.example/"}
     data.write_text(json.dumps(visit))
-    world.overrides = {"visits_sql": str(model), "start_date": world.hour(5)}
+    world.overrides = {
+        "visits_sql": str(model),
+        "model_folders": str(world.root),
+        "start_date": world.hour(5),
+    }
     return data

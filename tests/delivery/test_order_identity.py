@@ -157,6 +157,7 @@ def check(shop: Shop, results: pa.Table) -> None:
         {
             "hour": pa.array([], SCHEMA.field("occurred_at").type),
             "visits": pa.array([], pa.int64()),
+            "with_click_id": pa.array([], pa.int64()),
         }
     )
     health = waterfall(HOURS, events, results, QUARANTINED_ORDERS.empty_table(), no_visits)

@@ -74,7 +74,10 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
             pa.Table.from_pylist(events, schema=arrow_schema(MatchedEvents)),
             pa.Table.from_pylist(results, schema=arrow_schema(DeliveryResults)),
         ]
-        visits = pa.table({"hour": pa.array([hour], pa.timestamp("us", tz="UTC")), "visits": [400]})
+        visits = pa.table(
+            {"hour": pa.array([hour], pa.timestamp("us", tz="UTC")), "visits": [400],
+             "with_click_id": [90]}
+        )  # fmt: skip
         health = waterfall([hour], *tables, QUARANTINED_ORDERS.empty_table(), visits)
         lake.write("matched_events", hour, tables[0])
         lake.write("delivery_results", hour, tables[1])
