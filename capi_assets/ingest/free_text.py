@@ -99,7 +99,8 @@ def reduced_urls(
         return _reduced_url(url, keys, removed), _entries(column, tuple(removed))
 
     def named(names: str) -> tuple[str | None]:
-        unknown = (_decoded(name).lower() for name in re.split("[&;]", names) if name)
+        each = (name.removesuffix("=") for name in re.split("[&;]", names) if name)
+        unknown = (_decoded(name).lower() for name in each)
         return (_entries(column, tuple((name, Problem.KEY_REMOVED) for name in unknown)),)
 
     def reduce_all(urls: pa.Array) -> tuple[pa.Array, pa.Array]:
@@ -127,7 +128,7 @@ def _without_unknown(urls: pa.Array, keys: frozenset[str]) -> tuple[pa.Array, pa
     marked = pc.replace_substring_regex(query, known, rf"{_MARK}\1")
     left = pc.replace_substring_regex(marked, rf"[&;][^&;{_MARK}]*", "")
     left = pc.replace_substring(pc.replace_substring_regex(left, f"^{_MARK}", "?"), _MARK, "&")
-    unknown = pc.replace_substring_regex(marked, rf"{_MARK}[^&;{_MARK}]*|=[^&;{_MARK}]*", "")
+    unknown = pc.replace_substring_regex(marked, rf"{_MARK}[^&;{_MARK}]*|(=)[^&;{_MARK}]*", r"\1")
     has_fragment = pc.greater(pc.binary_length(pc.struct_field(parts, "fragment")), 0)
     unknown = pc.binary_join_element_wise(unknown, pc.if_else(has_fragment, "&fragment", ""), "")
     return pc.binary_join_element_wise(pc.struct_field(parts, "place"), left, ""), unknown

@@ -211,6 +211,8 @@ def _decoded_bytes(values: pa.Array) -> int:
         return pc.sum(pc.binary_length(values.dictionary).take(values.indices)).as_py() or 0
     if not pa.types.is_nested(values.type):
         return int(values.nbytes)
+    if pa.types.is_map(values.type):  # `flatten` has no kernel for maps
+        return _decoded_bytes(values.keys) + _decoded_bytes(values.items)
     parts = values.flatten()
     return sum(map(_decoded_bytes, parts if pa.types.is_struct(values.type) else [parts]))
 

@@ -31,7 +31,7 @@ def drill(kind: str, folder: Path) -> tuple[int, str]:
 def test_an_expired_token_is_told_planned_and_recovered(tmp_path: Path) -> None:
     status, told = drill("token", tmp_path / "stage")
     assert status == 0, told
-    assert "New gap" in told
+    assert "New incident" in told
     assert "because the access token has expired" in told
     assert "What materializing these hours would do" in told
     assert re.search(r"Recovered: .*Coverage of these hours is good again", told)

@@ -8,7 +8,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from capi_assets.ingest import free_text
@@ -180,6 +180,7 @@ PERSON = "Yıldız Öztürk"
 
 
 @given(st.lists(words | st.text(max_size=3), max_size=12).map("".join), st.booleans())
+@example("?=?", True)
 def test_no_parameter_of_an_unknown_name_passes(rest: str, first: bool) -> None:
     mark = "?" if first else "&"
     left, entries = url(f"https://shop.example/{rest}{mark}soyad={PERSON}")

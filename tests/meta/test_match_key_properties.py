@@ -42,7 +42,10 @@ def test_normalising_a_normal_form_changes_nothing(key, value):
 
 @settings(max_examples=150, deadline=None)
 @given(KEYS, st.lists(VALUES, max_size=4), COUNTRIES)
+@example("fn", ["Na", "Nil", "Nan"], None)
+@example("country", ["NA"], None)
 def test_hashing_a_hashed_column_changes_nothing(key, values, country):
+    assume("Null" not in map(str.strip, values))  # as above
     countries = pa.array([country] * len(values), pa.string())
     once = hash_column(key, pa.array(values, pa.string()), country=countries).digests
     assert hash_column(key, once, country=countries).digests.equals(once)

@@ -350,7 +350,8 @@ def _end(
     over = Alert("recovered", known.id, known, automatic=known.recovery_launched)
     if watched_from and known.last_hour < watched_from:
         return replace(over, kind="expired" if past else "closed"), None
-    if _may_return(known) and now < quiet_at(known.causes, policy, _quiet(known)):
+    # One that came back must prove that it is over; the first end is told with the backfill.
+    if known.reopened and now < quiet_at(known.causes, policy, _quiet(known)):
         return None, known
     others = [
         (gap.cause, count)
@@ -367,13 +368,6 @@ def _end(
         kind = "recovered"
     causes = tuple(sorted({cause for cause, _ in others}))
     return replace(over, kind=kind, still=still, other_causes=causes), replace(known, ended_at=now)
-
-
-def _may_return(known: ReportedIncident) -> bool:
-    """Whether its end must prove itself by some quiet hours: after it came back once, and where
-    the cause is in what lands, which is seen in some hours only. Orders that were pending and are
-    delivered now are no chance."""
-    return known.reopened > 0 or any(c.cause.ended_by is EndedBy.DATA for c in known.causes)
 
 
 def _is_worse(gap: Gap, known: ReportedIncident) -> bool:

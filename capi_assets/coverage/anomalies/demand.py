@@ -82,6 +82,7 @@ def demand(
     """
     share = ratio(seen[..., VISITS], expected[..., VISITS])
     sold, promised = surge
+    sold = np.maximum(sold, 0.0)  # sums of differences, that may be a rounding below 0
     certain = (1.0 - _SURGE_SPREAD) * sold - 2.0 * np.sqrt(sold)
     conversion = np.clip(ratio(certain, promised, 0.0), 0.0, _MAX_CONVERSION)
     # Far beyond it, not even that much more: those visits are no customers.

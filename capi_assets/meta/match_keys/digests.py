@@ -48,12 +48,15 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _of_words(words: frozenset[str]) -> frozenset[str]:
+    return frozenset(
+        sha256(spelling) for word in words for spelling in (word, word.upper(), word.title())
+    )
+
+
 # What an upstream system that hashes everything makes of a missing value.
-_OF_PLACEHOLDERS = frozenset(
-    sha256(spelling)
-    for word in {*IN_EVERY_KEY, *NOT_IN_NAMES, "-", "0", "nan"}
-    for spelling in (word, word.upper(), word.title(), "NaN")
-)
+_OF_PLACEHOLDERS_IN_NAMES = _of_words(IN_EVERY_KEY | {"-", "0"})
+_OF_PLACEHOLDERS = _OF_PLACEHOLDERS_IN_NAMES | _of_words(NOT_IN_NAMES) | {sha256("NaN")}
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 
@@ -80,15 +83,15 @@ def digest(form: str) -> str:
     return sha256(form)
 
 
-def given(text: str) -> str | Problem | None:
+def given(text: str, *, is_name: bool = False) -> str | Problem | None:
     """The digest that `text` already is, why it is a bad one, or None if it is plain text.
 
-    A SHA-256 comes back in lower case with its appendix untouched.
+    The digests of placeholders are bad ones; a few of those words are names (`is_name`). A SHA-256 comes back in lower case with its appendix untouched.
     """
     match = _SHA256.fullmatch(text)
     if match:
         digest = match[1].lower()
-        if digest in _OF_PLACEHOLDERS:
+        if digest in (_OF_PLACEHOLDERS_IN_NAMES if is_name else _OF_PLACEHOLDERS):
             return Problem.PLACEHOLDER
         return Problem.DIGEST_OF_EMPTY if digest in _OF_EMPTY else digest + match[2]
     if len(text) in _OTHER_DIGESTS and _HEXADECIMAL.fullmatch(text):

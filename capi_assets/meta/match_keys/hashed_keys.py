@@ -32,7 +32,7 @@ from capi_assets.meta.match_keys.emails import email
 from capi_assets.meta.match_keys.key_problems import Problem, problem_text
 from capi_assets.meta.match_keys.names import gender, name
 from capi_assets.meta.match_keys.phones import phone
-from capi_assets.meta.match_keys.placeholders import SURNAMES, is_placeholder
+from capi_assets.meta.match_keys.placeholders import NAME_KEYS, SURNAMES, is_placeholder
 from capi_assets.meta.match_keys.places import city, postcode, state
 
 __all__ = [
@@ -146,8 +146,9 @@ class _Reading:
             return Problem.PLACEHOLDER
         if self.key == "external_id":
             return self._external_id(value)
+        is_name = self.key in NAME_KEYS
         if len(value) >= digests.SHORTEST:
-            given = digests.given(value)
+            given = digests.given(value, is_name=is_name)
             if given is not None:
                 return given
         form = self._rule(value, region)
@@ -156,7 +157,9 @@ class _Reading:
         if is_placeholder(self.key, form):
             return Problem.PLACEHOLDER
         # A digest may be written with spaces or dashes in it.
-        return (digests.given(form) if len(form) >= digests.SHORTEST else None) or form
+        if len(form) >= digests.SHORTEST:
+            return digests.given(form, is_name=is_name) or form
+        return form
 
     def _external_id(self, value: str) -> str | Problem:
         """The form that equals the browser's, which depends on how the site's Pixel sends it."""
