@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from capi_assets.coverage.anomalies.anomaly import Comparison
 from capi_assets.coverage.formatting import (
     amount,
     count,
@@ -163,6 +164,10 @@ def incidents_table(incidents: Sequence[Incident], now: datetime) -> Table:
     )
 
 
+def _compared(row: Comparison, value: float) -> str:
+    return f"{100 * value:,.3g} %" if row.signal.startswith("share") else f"{value:,.4g}"
+
+
 def comparisons_table(gaps: Iterable[Gap]) -> Table:
     """What was seen and what was expected, a row per signal of each gap, and from how many hours
     that was learned."""
@@ -173,9 +178,9 @@ def comparisons_table(gaps: Iterable[Gap]) -> Table:
                 str(gap.cause),
                 row.signal,
                 f"{row.hours} h",
-                f"{row.seen:,.4g}",
-                f"{row.expected.expected:,.4g}",
-                f"{row.expected.low:,.4g} to {row.expected.high:,.4g}",
+                _compared(row, row.seen),
+                _compared(row, row.expected.expected),
+                f"{_compared(row, row.expected.low)} to {_compared(row, row.expected.high)}",
                 _hours_cell(row.learned_from),
             ]
             for gap in gaps

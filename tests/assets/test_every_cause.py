@@ -199,6 +199,31 @@ def test_orders_that_stop_while_visits_go_on_tell_it_too(world: AssetHarness) ->
     assert (gap.cause, gap.orders_expected_missing) == (Cause.ORDERS_MISSING, 40)
 
 
+def test_a_broken_consent_column_is_told_with_money_and_what_was_expected(
+    world: AssetHarness,
+) -> None:
+    """Nothing is sent and nothing fails: only the past says that it is not as usual."""
+    hour = world.hour(2)
+    for back in range(3, 3 + HISTORY):
+        world.lake.write("attribution_health", world.hour(back), _ordinary(world.hour(back)))
+    world.land("visits", hour, "visits.jsonl", _many_visits(hour, 400))
+    world.land("orders", hour, "orders.jsonl", _many_orders(hour, 40, consent=False))
+    world.run(hour)
+    verdict = verdicts(world)[hour_key(hour)]
+    assert not verdict.passed
+    assert verdict.metadata["cause"].value == Cause.CONSENT_MISSING
+    assert "far fewer orders than usual have consent" in (verdict.description or "")
+    rows = [record.data for record in verdict.metadata["expected"].value.records]
+    (compared,) = [row for row in rows if "consent" in str(row["signal"])]
+    assert compared["seen"] == "100 %"
+    (gap,) = [gap for gap in seen_gaps(world) if hour in gap.missing]
+    assert gap.cause is Cause.CONSENT_MISSING
+    money = gap.estimated_money["EUR"]
+    assert money.low < 400.0 <= money.high
+    assert money.expected == pytest.approx(400.0, rel=0.05)
+    assert world.received()["accepted"] == 0
+
+
 def seen_gaps(world: AssetHarness) -> list[Gap]:
     """The gaps as the sensor sees them."""
     return find_gaps(world.lake, coverage_policy(world.settings()), world.now).gaps
@@ -212,12 +237,15 @@ def _ordinary(hour: datetime) -> pa.Table:
     row |= {"hour": hour, "dataset_id": "d", "event_name": "Purchase", "visits": 400}
     row |= dict.fromkeys(("orders", "eligible", "delivered"), 40)
     row |= dict.fromkeys(("matched", "matched_eligible"), 32)
+    row |= {"currency": "EUR", "withheld_reasons": "{}", "action_sources": '{"website":40}'}
+    row |= dict.fromkeys(("value_orders", "value_eligible", "value_delivered"), 400.0)
     return pa.Table.from_pylist([row], schema=schema)
 
 
-def _many_orders(hour: datetime, number: int) -> str:
+def _many_orders(hour: datetime, number: int, **fields: Any) -> str:
     return _lines(
         {
+            **fields,
             "order_id": f"many-{n}", "occurred_at": _within(hour, n), "value": 10,
             "currency": "EUR", "email": f"person.{n}@example.com",
             "client_user_agent": "Mozilla/5.0",

@@ -56,6 +56,8 @@ def missing_orders(hour: HourWindows) -> dict[int, Anomaly]:
         & (expected >= MIN_ORDERS)
         & (mean - orders >= MIN_DEVIATION * deviation)
         & (hour.share_of_significance[:, None] > 0.0)
+        # An hour with all its orders lost none, whatever the hours before it lost.
+        & ((expected[:, :1] < MIN_ORDERS) | (orders[:, :1] < np.floor(mean[:, :1])))
     )
     found: dict[int, Anomaly] = {}
     for stream, window in np.argwhere(candidates | stopped):

@@ -86,7 +86,8 @@ def digest(form: str) -> str:
 def given(text: str, *, is_name: bool = False) -> str | Problem | None:
     """The digest that `text` already is, why it is a bad one, or None if it is plain text.
 
-    The digests of placeholders are bad ones; a few of those words are names (`is_name`). A SHA-256 comes back in lower case with its appendix untouched.
+    The digests of placeholders are bad ones; a few of those words are names (`is_name`). A SHA-256
+    comes back in lower case with its appendix untouched.
     """
     match = _SHA256.fullmatch(text)
     if match:
