@@ -427,6 +427,24 @@ def rebuild() -> None:
     click.echo(f"Restored {count(restored, 'event')} in the ledger.")
 
 
+@ledger.command()
+@click.argument("source")
+def copy(source: str) -> None:
+    """Copy a ledger into the empty one of CAPI_LEDGER_URL, to move to another database.
+
+    SOURCE is a SQLite file, or the name of an environment variable that holds the address of a
+    database. Stop Dagster before, and set CAPI_LEDGER_URL to the new database.
+    """
+    from capi_assets.commands.ledger_copy import copy_ledger
+    from capi_assets.delivery.ledger.ledger import LedgerError
+
+    try:
+        copied = copy_ledger(source, _settings(), datetime.now(UTC))
+    except LedgerError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo("Copied " + ", ".join(f"{n:,} {table}" for table, n in copied.items()) + ".")
+
+
 @main.command()
 @_range_argument
 @click.option("--table", type=click.Choice(["visits", "orders"]), required=True)

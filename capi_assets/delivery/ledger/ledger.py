@@ -18,6 +18,7 @@ import pyarrow as pa
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from capi_assets.delivery.ledger import copy as copy
 from capi_assets.delivery.ledger import decision_writes as decisions
 from capi_assets.delivery.ledger import old_rows as old_rows
 from capi_assets.delivery.ledger import rows as rows
@@ -302,6 +303,29 @@ class Ledger:
         decision."""
         with self._reading() as connection:
             return decisions.decisions(connection, rows.chunks(events, CHUNK))
+
+    def copy_into(self, target: Ledger, now: datetime) -> dict[str, int]:
+        """Copies every row into another ledger, in one transaction; returns the rows per table.
+
+        Raises:
+            LedgerError: `target` has rows already, or a run is sending. Nothing was copied then.
+        """
+        with self._reading() as old:
+            if sending := copy.claimed_events(old, now):
+                raise LedgerError(
+                    f"A run is sending from the ledger {self.name} (events claimed: {sending:,}):"
+                    " stop Dagster's daemon and its runs, wait two minutes, and copy again."
+                )
+
+            def work(new: Connection) -> dict[str, int]:
+                if filled := copy.filled_tables(new):
+                    raise LedgerError(
+                        f"The ledger {target.name} has rows already (in {', '.join(filled)}), and"
+                        " a copy replaces nothing: name an empty database in CAPI_LEDGER_URL."
+                    )
+                return copy.copy_rows(old, new)
+
+            return target._write(work)
 
     def _write(self, work: Callable[[Connection], T]) -> T:
         """Runs `work` in one transaction, again after a conflict with another process.
