@@ -35,6 +35,7 @@ PAGES = [
     PROJECT / "docs" / "landing-files.md",
     PROJECT / "docs" / "erasure.md",
     PROJECT / "docs" / "privacy.md",
+    PROJECT / "docs" / "production.md",
     PROJECT / "docs" / "security.md",
     PROJECT / "SECURITY.md",
 ]

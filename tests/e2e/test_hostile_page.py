@@ -110,7 +110,9 @@ class Hostile:
 
 
 @contextmanager
-def running(command: list[Any], ready: Callable[[], bool], **options: Any) -> Iterator[None]:
+def running(
+    command: list[Any], ready: Callable[[], bool], **options: Any
+) -> Iterator[subprocess.Popen[bytes]]:
     """A process for the `with` block, once `ready`."""
     process = subprocess.Popen(command, **options)
     try:
@@ -119,7 +121,7 @@ def running(command: list[Any], ready: Callable[[], bool], **options: Any) -> It
             assert process.poll() is None, command
             assert time.monotonic() < deadline, command
             time.sleep(0.3)
-        yield
+        yield process
     finally:
         process.send_signal(signal.SIGTERM)
         try:
