@@ -36,6 +36,9 @@ PAGES = [
     PROJECT / "docs" / "erasure.md",
     PROJECT / "docs" / "privacy.md",
     PROJECT / "docs" / "production.md",
+    PROJECT / "docs" / "pixel.md",
+    PROJECT / "docs" / "match-quality.md",
+    PROJECT / "docs" / "faq.md",
     PROJECT / "docs" / "security.md",
     PROJECT / "SECURITY.md",
 ]
