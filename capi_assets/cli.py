@@ -599,7 +599,12 @@ def _play(scenario: Scenario, folder: Path, **options: int) -> None:
 def _settings() -> Settings:
     workspace = click.get_current_context().find_root().obj
     try:
-        return workspace.settings() if workspace else read_settings()
+        settings = workspace.settings() if workspace else read_settings()
+        if settings.visits_columns or settings.orders_columns:
+            from capi_assets.policies import orders_columns, visits_columns
+
+            visits_columns(settings), orders_columns(settings)
+        return settings
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
 

@@ -21,6 +21,7 @@ from upath import UPath
 
 from capi_assets.engine import open_duckdb
 from capi_assets.hours import hour_range
+from capi_assets.ingest.column_map import PLAIN, ColumnMap
 from capi_assets.ingest.readers import RawRows
 from capi_assets.ingest.sql_text import is_one_statement, parameters_of, with_colons
 
@@ -58,7 +59,8 @@ class FileProblem:
 
 @dataclass(frozen=True)
 class Fetched:
-    """What a source has for some hours; `misplaced` names files that fit no hour.
+    """What a source has for some hours; `misplaced` names files that fit no hour, `ignored` those
+    that a pattern leaves out.
 
     `files_per_hour` is empty for a SQL model: no row then means an absent hour, as no file does.
     """
@@ -67,13 +69,17 @@ class Fetched:
     problems: list[FileProblem]
     files_per_hour: dict[datetime, int]
     misplaced: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
 
 
 class Source(Protocol):
     """Where the rows of a set of hours come from; `ingest` calls both methods.
 
-    Implemented by `LandingFolder` and `SqlModel`. `SourcesResource` builds one per table.
+    Implemented by `LandingFolder` and `SqlModel`; `policies.py` makes one per table. `columns` is
+    how its names and words become ours.
     """
+
+    columns: ColumnMap
 
     def batches(self, hours: Sequence[datetime]) -> Iterator[list[datetime]]:
         """`hours` in their order, in groups to fetch together."""
@@ -98,7 +104,9 @@ class SqlModel:
         url: str | None = None,
         parameters: Mapping[str, str] | None = None,
         folders: Sequence[str] = (),
+        columns: ColumnMap = PLAIN,
     ) -> None:
+        self.columns = columns
         self.path = Path(path)
         self._url = url
         self._parameters = dict(parameters or {})
