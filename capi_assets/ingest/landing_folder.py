@@ -248,6 +248,15 @@ def _day_numbers(parts: tuple[str, ...]) -> tuple[int, ...] | None:
     return numbers
 
 
+def hour_of_path(parts: Sequence[str]) -> datetime | None:
+    """The hour of a file by its path below the folder of a table; None if it fits none."""
+    for depth in (1, 3):
+        numbers = _day_numbers(tuple(parts[:depth]))
+        if numbers and len(numbers) == 3 and len(parts) > depth:
+            return _hour_of(datetime(*numbers, tzinfo=UTC), parts[depth])
+    return None
+
+
 def _hour_of(day: datetime, name: str) -> datetime | None:
     match = _HOUR.fullmatch(name)
     return day + timedelta(hours=int(match[1])) if match and int(match[1]) < 24 else None

@@ -149,7 +149,7 @@ def _with_needed_columns(
             continue
         detail = "; ".join(_missing_text(name, others, column_map) for name in missing)
         if landed.hour is None:
-            raise SourceError(f"The SQL model {landed.source}: {detail}.")
+            raise SourceError(f"{landed.source}: {detail}.")
         refused.append(FileProblem(landed.hour, landed.source, "missing_column", detail))
     return files, refused, sorted(unknown)
 
