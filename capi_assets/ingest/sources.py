@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -223,6 +223,10 @@ def _array(values: Sequence[Any]) -> pa.Array:
     if any(isinstance(value, (dict, list)) for value in values):
         # As Arrow structs, every row would have the keys of all rows.
         return pa.array([None if v is None else _json(v) for v in values], pa.string())
+    # pandera's import makes pyarrow drop the offset of times that are not in UTC.
+    values = [
+        v.astimezone(UTC) if isinstance(v, datetime) and v.tzinfo is not None else v for v in values
+    ]
     try:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
