@@ -22,6 +22,7 @@ from upath import UPath
 from capi_assets.engine import open_duckdb
 from capi_assets.hours import hour_range
 from capi_assets.ingest.column_map import PLAIN, ColumnMap
+from capi_assets.ingest.database_errors import database_error_text
 from capi_assets.ingest.readers import RawRows
 from capi_assets.ingest.sql_text import is_one_statement, parameters_of, with_colons
 
@@ -131,14 +132,15 @@ class SqlModel:
         try:
             table = self._in_duckdb(sql, bound) if self._url is None else self._at_url(sql, bound)
         except (duckdb.Error, sa.exc.SQLAlchemyError, ImportError) as error:
-            raise SourceError(f"The SQL model {self.path} failed: {_error_text(error)}") from None
+            text = _error_text(error, sql)
+            raise SourceError(f"The SQL model {self.path} failed: {text}") from None
         lines = pa.nulls(table.num_rows, pa.int64())
         landed = LandedTable(None, str(self.path), RawRows(table, lines))
         return Fetched([landed], [], {})
 
     def _bind(self, start: datetime, end: datetime) -> tuple[str, dict[str, Any]]:
         try:
-            sql = self.path.read_text(encoding="utf-8").strip().rstrip(";")
+            sql = self.path.read_text(encoding="utf-8").rstrip().rstrip(";")
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
             raise SourceError(
@@ -193,7 +195,8 @@ def _allow_only(connection: duckdb.DuckDBPyConnection, places: Iterable[str]) ->
         elif Path(place).is_dir():
             folders.append(str(Path(place).absolute()))
         elif place.strip():
-            files.append(str(Path(place).absolute()))
+            # A DuckDB file comes with its log of writes.
+            files += [str(Path(place).absolute()), f"{Path(place).absolute()}.wal"]
     for name, value in (
         ("allowed_directories", folders),
         ("allowed_paths", files),
@@ -203,7 +206,7 @@ def _allow_only(connection: duckdb.DuckDBPyConnection, places: Iterable[str]) ->
         connection.execute(f"SET {name} = $value", {"value": value})
 
 
-def _error_text(error: Exception) -> str:
+def _error_text(error: Exception, sql: str) -> str:
     """A message without personal data or secrets: a database's own may quote its URL or a row."""
     if isinstance(error, duckdb.PermissionException):
         return (
@@ -215,7 +218,10 @@ def _error_text(error: Exception) -> str:
         return re.sub(r"\?[^\s\"']+", "?…", str(error).splitlines()[0][:300])
     if isinstance(error, ImportError):
         return f"the driver of its database is not installed ({error.name})."
-    return f"{type(error).__name__}. Run it by hand to see which row or setting is the cause."
+    text = type(error).__name__
+    if isinstance(error, sa.exc.SQLAlchemyError):
+        text = database_error_text(error, sql)
+    return f"{text}. Run it by hand to see which row or setting is the cause."
 
 
 def _array(values: Sequence[Any]) -> pa.Array:
