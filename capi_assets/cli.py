@@ -175,6 +175,47 @@ def doctor() -> None:
 
 
 @main.command()
+@click.argument("target", metavar="HOUR|FILE")
+@click.option(
+    "--table", type=click.Choice(["visits", "orders"]),
+    help="Of an hour: only this table. Of a file: what it has, if its path does not name it.",
+)  # fmt: skip
+@_json_option
+@click.pass_context
+def preview(context: click.Context, target: str, table: str | None, for_programs: bool) -> None:
+    """Read and judge an hour or a file without storing or sending anything.
+
+    Shows rows, refusals with their places, dropped fields, unknown columns and the first event.
+    Exits with 1 if anything is refused.
+    """
+    from capi_assets.commands import preview as command
+    from capi_assets.ingest.readers import UnreadableFile
+    from capi_assets.ingest.sources import SourceError
+
+    settings, path = _settings(), Path(target)
+    try:
+        if path.is_file():
+            table = table or ("visits" if "visits" in path.parts else "orders")
+            now = settings.now or datetime.now(UTC)
+            seen = [command.preview_file(settings, path, table, now)]
+        else:
+            hours = _hours(context, context.command.params[0], target)
+            tables = [table] if table else ["visits", "orders"]
+            seen = command.preview_hours(settings, hours, tables)
+    except click.BadParameter:
+        text = f"{target} is no file, and no hour such as 2026-11-19-19:00"
+        raise click.BadParameter(text) from None
+    except (SourceError, UnreadableFile, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    if for_programs:
+        click.echo(json.dumps([command.as_json(each) for each in seen], indent=2))
+    else:
+        for each in seen:
+            command.show(each, Terminal())
+    raise SystemExit(0 if all(each.is_sound for each in seen) else 1)
+
+
+@main.command()
 @click.option(
     "--dataset", "datasets", multiple=True, metavar="ID", help="Only this dataset (repeatable)."
 )
@@ -617,7 +658,12 @@ def _play(scenario: Scenario, folder: Path, **options: int) -> None:
 def _settings() -> Settings:
     workspace = click.get_current_context().find_root().obj
     try:
-        return workspace.settings() if workspace else read_settings()
+        settings = workspace.settings() if workspace else read_settings()
+        if settings.visits_columns or settings.orders_columns:
+            from capi_assets.policies import orders_columns, visits_columns
+
+            visits_columns(settings), orders_columns(settings)
+        return settings
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
 

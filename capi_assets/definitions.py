@@ -23,6 +23,7 @@ from capi_assets.defs.reconciliation.meta_stats import build_meta_stats
 from capi_assets.defs.reconciliation.schedules import build_reconciliation_schedules
 from capi_assets.defs.resources import build_resources
 from capi_assets.partitions import Partitions
+from capi_assets.policies import orders_columns, visits_columns
 from capi_assets.processes import protect_process
 from capi_assets.settings import Settings, read_settings
 
@@ -78,4 +79,5 @@ def defs() -> dg.Definitions:
     """What `workspace.yaml` and `dagster -m capi_assets.definitions` load; reads the settings."""
     settings = read_settings()
     protect_process(settings.umask)
+    visits_columns(settings), orders_columns(settings)  # a wrong map stops the start, not a run
     return build_definitions(settings)

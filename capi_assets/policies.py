@@ -20,6 +20,8 @@ from typing import TypeVar
 
 from pydantic import SecretStr
 
+from capi_assets.contracts.base import Contract
+from capi_assets.contracts.landing import LandedOrders, LandedVisits
 from capi_assets.coverage.alerting.channels import (
     Channel,
     EmailChannel,
@@ -35,6 +37,7 @@ from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.policy import Policy
 from capi_assets.delivery.retention import LandingNeed, RetentionPolicy, landing_need
 from capi_assets.eligibility import EventPolicy
+from capi_assets.ingest.column_map import ColumnMap, read_column_map
 from capi_assets.ingest.hashing import HashPolicy
 from capi_assets.ingest.landing_folder import LandingFolder
 from capi_assets.ingest.sources import Source, SqlModel
@@ -197,20 +200,47 @@ def _without(entries: Mapping[str, T], names: Collection[str]) -> dict[str, T]:
 
 
 def visits_source(settings: Settings) -> Source:
-    """Where visits are read from: the landing folder, or the SQL model if there is one."""
-    return _source(settings, "visits", settings.visits_sql, settings.visits_url)
+    """Where visits are read from: the landing folder, or the SQL model if there is one.
+
+    Raises:
+        SettingsError: its column map is wrong.
+    """
+    columns = visits_columns(settings)
+    return _source(settings, "visits", settings.visits_sql, settings.visits_url, columns)
 
 
 def orders_source(settings: Settings) -> Source:
-    """Where orders are read from: the landing folder, or the SQL model if there is one."""
-    return _source(settings, "orders", settings.orders_sql, settings.orders_url)
+    """Where orders are read from: the landing folder, or the SQL model if there is one.
+
+    Raises:
+        SettingsError: its column map is wrong.
+    """
+    columns = orders_columns(settings)
+    return _source(settings, "orders", settings.orders_sql, settings.orders_url, columns)
 
 
-def _source(settings: Settings, table: str, model: str | None, url: SecretStr | None) -> Source:
+def _source(
+    settings: Settings, table: str, model: str | None, url: SecretStr | None, columns: ColumnMap
+) -> Source:
     if model:
         folders = [settings.landing, *split(settings.model_folders)]
-        return SqlModel(model, secret(url), sql_parameters(), folders)
-    return LandingFolder(settings.landing, table)
+        return SqlModel(model, secret(url), sql_parameters(), folders, columns)
+    ignored = split(settings.ignore_files)
+    return LandingFolder(settings.landing, table, columns=columns, ignored=ignored)
+
+
+def visits_columns(settings: Settings) -> ColumnMap:
+    """The column map of visits; `SettingsError` if it is wrong."""
+    return _column_map(settings.visits_columns, LandedVisits, "CAPI_VISITS_COLUMNS")
+
+
+def orders_columns(settings: Settings) -> ColumnMap:
+    """The column map of orders; `SettingsError` if it is wrong."""
+    return _column_map(settings.orders_columns, LandedOrders, "CAPI_ORDERS_COLUMNS")
+
+
+def _column_map(path: str | None, contract: type[Contract], setting: str) -> ColumnMap:
+    return read_column_map(path, contract, setting) if path else ColumnMap(setting=setting)
 
 
 def open_ledger(settings: Settings) -> Ledger:

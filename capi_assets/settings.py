@@ -78,6 +78,13 @@ class Settings(BaseSettings):
     """SQLAlchemy URL where the visits model runs; DuckDB when absent."""
     orders_url: SecretStr | None = None
     """SQLAlchemy URL where the orders model runs; DuckDB when absent."""
+    visits_columns: str | None = None
+    """TOML file that maps the columns, values, numbers and times of visits to ours."""
+    orders_columns: str | None = None
+    """TOML file that maps the columns, values, numbers and times of orders to ours."""
+    ignore_files: str | None = None
+    """Landing files that are not read, comma-separated patterns of names or paths: *.crc,
+    */archive/*."""
     model_folders: str | None = None
     """Folders that SQL models in DuckDB may read besides `CAPI_LANDING` and what their parameters
     name, comma-separated."""

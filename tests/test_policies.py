@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from capi_assets.coverage.policy import CoveragePolicy
 from capi_assets.coverage.reconciliation.compare import Tolerance
 from capi_assets.delivery.policy import Policy
@@ -22,7 +24,7 @@ from capi_assets.policies import (
     tolerance,
     visits_source,
 )
-from capi_assets.settings import Settings
+from capi_assets.settings import Settings, SettingsError
 
 
 def test_default_settings_make_the_default_policies() -> None:
@@ -81,3 +83,16 @@ def test_the_folder_of_a_new_ledger_is_created(tmp_path: Path) -> None:
     file = tmp_path / "new" / "ledger.db"
     with open_ledger(Settings(ledger_url=f"sqlite:///{file}")):
         assert file.exists()
+
+
+def test_sources_get_the_column_map_and_the_patterns(tmp_path: Path) -> None:
+    (tmp_path / "map.toml").write_text("[columns]\nNr = 'order_id'\n")
+    columns = str(tmp_path / "map.toml")
+    files = orders_source(Settings(orders_columns=columns, ignore_files="*.crc, *.md"))
+    assert isinstance(files, LandingFolder)
+    assert files.columns.sources == {"order_id": "Nr"}
+    assert files.patterns == ["*.crc", "*.md"]
+    model = orders_source(Settings(orders_columns=columns, orders_sql="orders.sql"))
+    assert model.columns == files.columns
+    with pytest.raises(SettingsError, match="CAPI_VISITS_COLUMNS"):
+        visits_source(Settings(visits_columns=columns))

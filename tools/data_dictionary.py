@@ -124,7 +124,7 @@ def _section(table: Table) -> str:
         parts.append(f"Unique: {', '.join(f'`{name}`' for name in schema.unique)} together.")
     rows = [
         f"| `{column.name}` | {column.type} | {_required(column, table)} | {column.description} |"
-        f" {_format(column, schema)} | {column.metadata.get('source', '')} |"
+        f" {_format(column, schema, table.lands)} | {column.metadata.get('source', '')} |"
         for column in columns(table.contract)
     ]
     head = [
@@ -142,7 +142,7 @@ def _required(column: Column, table: Table) -> str:
     return "*never guessed*" if table.lands and column.metadata.get("binding") else ""
 
 
-def _format(column: Column, schema: pap.DataFrameSchema) -> str:
+def _format(column: Column, schema: pap.DataFrameSchema, lands: bool) -> str:
     field = schema.columns[column.name]
     formats = [_check_text(check.name, check.statistics) for check in field.checks]
     formats += [
@@ -152,7 +152,7 @@ def _format(column: Column, schema: pap.DataFrameSchema) -> str:
         formats.append("unique")
     if shape := column.metadata.get("json"):
         formats.insert(0, f"JSON {shape}")
-    if column.metadata.get("upper"):
+    if lands and column.allowed:
         formats.append("upper or lower case")
     return "; ".join(formats)
 

@@ -22,12 +22,13 @@ from pydantic import SecretStr
 from upath import UPath
 
 from capi_assets.coverage.alerting.channels import smtp_address
-from capi_assets.coverage.formatting import format_duration
+from capi_assets.coverage.formatting import count, format_duration
 from capi_assets.delivery.datasets import read_datasets
 from capi_assets.delivery.ledger.ledger import LedgerError
 from capi_assets.delivery.ledger_from_lake import lost_events
 from capi_assets.hours import HOUR, hour_key, hours_between
-from capi_assets.ingest.landing_folder import LandingFolder, misplaced_text
+from capi_assets.ingest.column_map import ColumnMap
+from capi_assets.ingest.landing_folder import LandingFolder, ignored_text, misplaced_text
 from capi_assets.ingest.sources import SourceError
 from capi_assets.ingest.tombstones import TombstoneError
 from capi_assets.ingest.withdrawals import read_withdrawals, unusable_text
@@ -39,12 +40,15 @@ from capi_assets.policies import (
     hash_policy,
     landing_needs,
     open_ledger,
+    orders_columns,
     secret,
     stored_tombstones,
     token_source,
+    visits_columns,
 )
 from capi_assets.settings import (
     Settings,
+    SettingsError,
     as_variable_text,
     environment,
     read_settings,
@@ -156,7 +160,7 @@ def _landing(s: Settings) -> Verdict | None:
     misplaced = {
         name
         for table in from_files
-        for names in LandingFolder(s.landing, table).misplaced(hours).values()
+        for names in _folder(s, table).misplaced(hours).values()
         for name in names
     }
     try:
@@ -166,6 +170,32 @@ def _landing(s: Settings) -> Verdict | None:
     if unusable:
         return "warning", unusable_text(unusable)
     return ("warning", misplaced_text(sorted(misplaced))) if misplaced else None
+
+
+def _folder(s: Settings, table: str) -> LandingFolder:
+    return LandingFolder(s.landing, table, ignored=split(s.ignore_files))
+
+
+def _ignored(s: Settings) -> Verdict | None:
+    """The files of the last days that the patterns leave out: a pattern may match too much."""
+    if not s.ignore_files:
+        return None
+    now = s.now or datetime.now(UTC)
+    hours = hours_between(now - WINDOW, now + HOUR)
+    folders = [_folder(s, name) for name in ("visits", "orders") if not getattr(s, f"{name}_sql")]
+    listed = [names for folder in folders for names in folder.listing(hours).ignored.values()]
+    names = [name for found in listed for name in found]
+    return "ok", ignored_text(names) if names else "no file of the last days matches"
+
+
+def _columns(path: str | None, read: Callable[[], ColumnMap]) -> Verdict | None:
+    if path is None:
+        return None
+    try:
+        found = read()
+    except SettingsError as error:
+        return "error", str(error).partition(": ")[2]
+    return "ok", f"maps {count(len(found.sources), 'column')}"
 
 
 def _model(path: str | None) -> Verdict | None:
@@ -307,7 +337,7 @@ def _erasure_key(s: Settings) -> Verdict | None:
 def _landing_retention(s: Settings) -> Verdict | None:
     try:
         needs = [need for _, need in landing_needs(s, s.now or datetime.now(UTC))]
-    except (LakeError, OSError) as error:
+    except (LakeError, OSError, SettingsError) as error:
         return "error", str(error)
     texts = [
         f"{need.table} are needed since {hour_key(need.needed_since)}, {len(need.unneeded)} older"
@@ -379,6 +409,9 @@ _CHECKS: dict[str, Callable[[Settings], Verdict | None]] = {
     "landing": _landing,
     "visits_sql": lambda s: _model(s.visits_sql),
     "orders_sql": lambda s: _model(s.orders_sql),
+    "visits_columns": lambda s: _columns(s.visits_columns, lambda: visits_columns(s)),
+    "orders_columns": lambda s: _columns(s.orders_columns, lambda: orders_columns(s)),
+    "ignore_files": _ignored,
     "start_date": lambda s: _unless(
         "start_date" in s.model_fields_set,
         "warning", "default; set it to the first hour that you have data for",

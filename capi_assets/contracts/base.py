@@ -46,7 +46,10 @@ def optional(description: str, metadata: dict[str, Any] | None = None, **checks:
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a contract, as the UI and the data dictionary show it."""
+    """One column of a contract, as the UI and the data dictionary show it.
+
+    `allowed` is its closed list of values, empty if there is none.
+    """
 
     name: str
     type: str
@@ -54,6 +57,7 @@ class Column:
     required: bool
     arrow_type: pa.DataType
     metadata: dict[str, Any]
+    allowed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,12 @@ def columns(contract: type[Contract]) -> list[Column]:
                 required=not column.nullable,
                 arrow_type=arrow_type,
                 metadata=dict(column.metadata or {}),
+                allowed=tuple(
+                    value
+                    for check in column.checks
+                    if check.name == "isin"
+                    for value in check.statistics["allowed_values"]
+                ),
             )
         )
     return result

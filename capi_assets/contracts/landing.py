@@ -97,7 +97,7 @@ class LandedOrders(Contract):
     )
     currency: Series[Text] = optional(
         "ISO 4217 code; required for a Purchase.",
-        {"upper": True} | page.CUSTOM_DATA,
+        page.CUSTOM_DATA,
         isin=sorted(CURRENCIES),
     )
     contents: Series[Text] = optional(

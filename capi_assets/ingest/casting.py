@@ -7,7 +7,7 @@ and SQL results follow the same rules.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -63,7 +63,7 @@ def cast_column(
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
     try:
-        plain = _plain(values, connection)
+        plain = plain_values(values, connection)
         cast = _CASTS[column.arrow_type](plain.values, connection)
     except (pa.ArrowException, duckdb.Error):
         # An unforeseen type costs its column, not the run.
@@ -72,9 +72,15 @@ def cast_column(
     cast = CastColumn(cast.values, pc.coalesce(plain.problems, cast.problems))
     if shape := column.metadata.get("json"):
         return _json(cast, shape)
-    if column.metadata.get("upper"):
-        return CastColumn(pc.utf8_upper(cast.values), cast.problems)
-    return cast
+    return CastColumn(_in_listed_case(cast.values, column.allowed), cast.problems)
+
+
+def _in_listed_case(text: pa.Array, allowed: Sequence[str]) -> pa.Array:
+    """Values of a closed list as the list writes them, in whatever case they landed."""
+    if not allowed:
+        return text
+    lower = pa.array([value.lower() for value in allowed])
+    return pc.coalesce(pa.array(allowed).take(pc.index_in(pc.utf8_lower(text), lower)), text)
 
 
 def absent(column: Column, rows: int) -> CastColumn:
@@ -82,12 +88,12 @@ def absent(column: Column, rows: int) -> CastColumn:
     return CastColumn(pa.nulls(rows, column.arrow_type), pa.nulls(rows, pa.string()))
 
 
-def _plain(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> CastColumn:
+def plain_values(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> CastColumn:
     """The same values in a type that the casts accept; bytes as text, if they are UTF-8."""
     if isinstance(values, pa.DictionaryArray):
         values = values.dictionary_decode()
     if isinstance(values, pa.UuidArray):
-        values = _in_duckdb(values, "v::VARCHAR", connection)
+        values = in_duckdb(values, "v::VARCHAR", connection)
     if isinstance(values, pa.ExtensionArray):
         values = values.storage
     kind = values.type
@@ -105,7 +111,7 @@ def _plain(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> CastColum
     elif pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
         values = values.cast(pa.binary())
     if pa.types.is_binary(values.type):
-        text = _in_duckdb(values, "try(decode(v))", connection)
+        text = in_duckdb(values, "try(decode(v))", connection)
         return CastColumn(text, _misfit(values, text, "not_utf8"))
     return CastColumn(values, no_problems)
 
@@ -114,7 +120,7 @@ def to_text(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> pa.Array
     """Any plain type as text without surrounding space; blank is null; nested types are JSON."""
     kind = values.type
     if pa.types.is_nested(kind):
-        values = _in_duckdb(values, "to_json(v)::VARCHAR", connection)
+        values = in_duckdb(values, "to_json(v)::VARCHAR", connection)
     elif pa.types.is_floating(kind):
         # 12345.0 is the number 12345 that a spreadsheet or a null in the column made a float.
         whole = pc.fill_null(pc.equal(values, pc.floor(values)), False)
@@ -196,14 +202,14 @@ def _time(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> CastColumn
     of_number = _from_epoch(_where(numeric, text).cast(pa.float64()))
     # Text such as 'now' or 'infinity' is a time to DuckDB, and must not be one here.
     dated = pc.match_substring_regex(text, r"^\d{4}-\d{2}-\d{2}([ T]|$)")
-    iso = _iso(_where(dated, text))
+    iso = iso_text(_where(dated, text))
     ambiguous = pc.and_(
         pc.match_substring_regex(iso, _ABBREVIATION),
         pc.invert(pc.match_substring_regex(iso, _AM_PM)),
     )
     ambiguous = pc.fill_null(ambiguous, False)
     readable = _where(pc.invert(ambiguous), iso)
-    moment = _in_duckdb(readable, "try_cast(v AS TIMESTAMPTZ)", connection).cast(UTC_MICROSECONDS)
+    moment = in_duckdb(readable, "try_cast(v AS TIMESTAMPTZ)", connection).cast(UTC_MICROSECONDS)
     of_text = _bounded(text, moment)
     problems = pc.if_else(ambiguous, "ambiguous_zone", of_text.problems)
     return CastColumn(
@@ -212,7 +218,7 @@ def _time(values: pa.Array, connection: duckdb.DuckDBPyConnection) -> CastColumn
     )
 
 
-def _iso(text: pa.Array) -> pa.Array:
+def iso_text(text: pa.Array) -> pa.Array:
     """The same times with offsets as ISO 8601 writes them.
 
     A space may come before the zone (Shopify, Snowflake, BigQuery, SQL Server), the offset may be
@@ -269,9 +275,7 @@ def _microseconds(number: pa.Array) -> pa.Array:
     return pc.round(pc.multiply(number, factor))
 
 
-def _in_duckdb(
-    values: pa.Array, expression: str, connection: duckdb.DuckDBPyConnection
-) -> pa.Array:
+def in_duckdb(values: pa.Array, expression: str, connection: duckdb.DuckDBPyConnection) -> pa.Array:
     """`expression` over `v`, in the order of `values`."""
     connection.register("cast_input", pa.table({"i": np.arange(len(values)), "v": values}))
     result = connection.sql(f"SELECT {expression} AS r FROM cast_input ORDER BY i")

@@ -40,7 +40,7 @@ def concat_files(
     for column in columns:
         cast = _column(files, column, connection)
         values = cast.values
-        if default := column.metadata.get("default"):
+        if (default := column.metadata.get("default")) is not None:
             absent_values = pc.and_(pc.is_null(values), pc.is_null(cast.problems))
             values = pc.if_else(absent_values, default, values)
         typed[column.name] = values

@@ -89,7 +89,7 @@ def without_extra_lines(
     """
     rows = landed.rows
     sum_lines: list[int] = []
-    if landed.hour is not None:
+    if not rows.lines.null_count:  # lines of a file have numbers, rows of a SQL model none
         rows, sum_lines = _without_sum_lines(rows, columns, id_column)
     rows, further = _without_further_lines(rows, columns, id_column)
     if not sum_lines and not further:

@@ -56,12 +56,14 @@ class Ingested:
     """All hours of a range.
 
     `unknown_columns` are names of landed columns that the contract does not have; `misplaced` are
-    paths in the landing folder that fit no hour.
+    paths in the landing folder that fit no hour, `ignored` those of the days read that a pattern
+    leaves out.
     """
 
     hours: list[IngestedHour]
     unknown_columns: list[str]
     misplaced: list[str]
+    ignored: list[str] = field(default_factory=list)
 
 
 def ingest(
@@ -90,10 +92,12 @@ def ingest(
     ingested: list[IngestedHour] = []
     unknown: set[str] = set()
     misplaced: set[str] = set()
+    ignored: set[str] = set()
     for batch in source.batches(hours):
         fetched = source.fetch(batch)
         misplaced |= set(fetched.misplaced)
-        landed = validate(fetched, landing, batch, key[-1], connection)
+        ignored |= set(fetched.ignored)
+        landed = validate(fetched, landing, batch, key[-1], connection, source.columns)
         unknown |= set(landed.unknown_columns)
         for day, hours_of_day in groupby(batch, lambda hour: hour.astimezone(UTC).date()):
             rows = normalise(landed.on(day), day)
@@ -117,7 +121,7 @@ def ingest(
                         left_out=[x for x in landed.left_out if (x.hour or batch[0]) == hour],
                     )
                 )
-    return Ingested(ingested, sorted(unknown), sorted(misplaced))
+    return Ingested(ingested, sorted(unknown), sorted(misplaced), sorted(ignored))
 
 
 def _without_conflicts(

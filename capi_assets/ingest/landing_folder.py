@@ -12,10 +12,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from upath import UPath
 
+from capi_assets.ingest.column_map import PLAIN, ColumnMap
 from capi_assets.ingest.readers import EXTENSIONS, RawRows, UnreadableFile, read_rows
 from capi_assets.ingest.sources import Fetched, FileProblem, LandedTable, SourceError
 from capi_assets.listing import FoundFile, files_below, is_local, names_in
@@ -45,11 +47,14 @@ class Landing:
         misplaced: files and folders that fit no layout, by the day that they are in; None for
             those that are in no day.
         errors: by hour, the folder that cannot be listed and why.
+        ignored: files that the patterns of `LandingFolder` leave out, by their day; None for those
+            that are in no day.
     """
 
     files: dict[datetime, list[tuple[str, FoundFile]]]
     misplaced: dict[date | None, list[str]] = field(default_factory=lambda: defaultdict(list))
     errors: dict[datetime, tuple[str, OSError]] = field(default_factory=dict)
+    ignored: dict[date | None, list[str]] = field(default_factory=lambda: defaultdict(list))
 
 
 def is_landed(name: str) -> bool:
@@ -62,14 +67,22 @@ class LandingFolder:
 
     `root` is a local folder or any fsspec URL; day and hour are UTC, in one of the layouts above. A
     folder such as `orders.csv/` with its parts is read like a file. Names that begin with a dot or
-    an underscore, or end in `.tmp`, are files being written and are not read.
+    an underscore, or end in `.tmp`, are files being written and are not read. `ignored` are
+    patterns as of a shell, for the name of a file or its path below `root`.
 
         LandingFolder("s3://bucket/landing", "orders").fetch([hour]).landed
     """
 
     def __init__(
-        self, root: str | Path | UPath, table: str, batch_bytes: int = BATCH_BYTES
+        self,
+        root: str | Path | UPath,
+        table: str,
+        batch_bytes: int = BATCH_BYTES,
+        columns: ColumnMap = PLAIN,
+        ignored: Sequence[str] = (),
     ) -> None:
+        self.columns = columns
+        self.patterns = ignored
         self.root = UPath(root)
         self.table = table
         self.batch_bytes = batch_bytes
@@ -85,6 +98,8 @@ class LandingFolder:
         try:
             in_no_day = landing.misplaced[None]
             days = list(self._days((), {hour.date() for hour in wanted}, in_no_day))
+            landing.ignored[None] = [name for name in in_no_day if self._is_ignored(name)]
+            in_no_day[:] = [name for name in in_no_day if not self._is_ignored(name)]
         except OSError as error:
             landing.errors.update(dict.fromkeys(hours, (self.table, error)))
             return landing
@@ -132,11 +147,19 @@ class LandingFolder:
             if all(map(is_landed, file.parts)):
                 name = self._name((*parts, *file.parts))
                 hour = _hour_of(start, file.parts[0])
-                if hour is None:
+                if self._is_ignored(name):
+                    landing.ignored[day].append(name)
+                elif hour is None:
                     landing.misplaced[day].append(name)
                 elif hour in wanted:
                     below = file.parts[1:] or file.parts
                     landing.files[hour].append((name, FoundFile(below, file.size, file.changed_at)))
+
+    def _is_ignored(self, name: str) -> bool:
+        return any(
+            fnmatchcase(name, pattern) or fnmatchcase(name.rpartition("/")[2], pattern)
+            for pattern in self.patterns
+        )
 
     def _folder(self, parts: tuple[str, ...]) -> UPath:
         return self.root.joinpath(self.table, *parts)
@@ -187,7 +210,8 @@ class LandingFolder:
                     problems.append(_unreadable(hour, name, error))
         counts = {hour: len(files) for hour, files in landing.files.items()}
         misplaced = [name for names in landing.misplaced.values() for name in names]
-        return Fetched(landed, problems, counts, misplaced)
+        ignored = [name for names in landing.ignored.values() for name in names]
+        return Fetched(landed, problems, counts, misplaced, ignored)
 
 
 def misplaced_text(names: Sequence[str]) -> str:
@@ -198,6 +222,13 @@ def misplaced_text(names: Sequence[str]) -> str:
         f"Not read, because the path fits no hour: {', '.join(names[:3])}{more}. Move it to"
         f" {LAYOUTS} (UTC) and materialize that hour."
     )
+
+
+def ignored_text(names: Sequence[str]) -> str:
+    """One clause that names the files that patterns leave out, for log, doctor and preview."""
+    shown = sorted(map(printable, names))[:3]
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{len(names)} left out: {', '.join(shown)}{more}"
 
 
 def _day_numbers(parts: tuple[str, ...]) -> tuple[int, ...] | None:
@@ -215,6 +246,15 @@ def _day_numbers(parts: tuple[str, ...]) -> tuple[int, ...] | None:
     except ValueError:
         return None
     return numbers
+
+
+def hour_of_path(parts: Sequence[str]) -> datetime | None:
+    """The hour of a file by its path below the folder of a table; None if it fits none."""
+    for depth in (1, 3):
+        numbers = _day_numbers(tuple(parts[:depth]))
+        if numbers and len(numbers) == 3 and len(parts) > depth:
+            return _hour_of(datetime(*numbers, tzinfo=UTC), parts[depth])
+    return None
 
 
 def _hour_of(day: datetime, name: str) -> datetime | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +21,8 @@ from upath import UPath
 
 from capi_assets.engine import open_duckdb
 from capi_assets.hours import hour_range
+from capi_assets.ingest.column_map import PLAIN, ColumnMap
+from capi_assets.ingest.database_errors import database_error_text
 from capi_assets.ingest.readers import RawRows
 from capi_assets.ingest.sql_text import is_one_statement, parameters_of, with_colons
 
@@ -58,7 +60,8 @@ class FileProblem:
 
 @dataclass(frozen=True)
 class Fetched:
-    """What a source has for some hours; `misplaced` names files that fit no hour.
+    """What a source has for some hours; `misplaced` names files that fit no hour, `ignored` those
+    that a pattern leaves out.
 
     `files_per_hour` is empty for a SQL model: no row then means an absent hour, as no file does.
     """
@@ -67,13 +70,17 @@ class Fetched:
     problems: list[FileProblem]
     files_per_hour: dict[datetime, int]
     misplaced: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
 
 
 class Source(Protocol):
     """Where the rows of a set of hours come from; `ingest` calls both methods.
 
-    Implemented by `LandingFolder` and `SqlModel`. `SourcesResource` builds one per table.
+    Implemented by `LandingFolder` and `SqlModel`; `policies.py` makes one per table. `columns` is
+    how its names and words become ours.
     """
+
+    columns: ColumnMap
 
     def batches(self, hours: Sequence[datetime]) -> Iterator[list[datetime]]:
         """`hours` in their order, in groups to fetch together."""
@@ -98,7 +105,9 @@ class SqlModel:
         url: str | None = None,
         parameters: Mapping[str, str] | None = None,
         folders: Sequence[str] = (),
+        columns: ColumnMap = PLAIN,
     ) -> None:
+        self.columns = columns
         self.path = Path(path)
         self._url = url
         self._parameters = dict(parameters or {})
@@ -123,14 +132,15 @@ class SqlModel:
         try:
             table = self._in_duckdb(sql, bound) if self._url is None else self._at_url(sql, bound)
         except (duckdb.Error, sa.exc.SQLAlchemyError, ImportError) as error:
-            raise SourceError(f"The SQL model {self.path} failed: {_error_text(error)}") from None
+            text = _error_text(error, sql)
+            raise SourceError(f"The SQL model {self.path} failed: {text}") from None
         lines = pa.nulls(table.num_rows, pa.int64())
         landed = LandedTable(None, str(self.path), RawRows(table, lines))
         return Fetched([landed], [], {})
 
     def _bind(self, start: datetime, end: datetime) -> tuple[str, dict[str, Any]]:
         try:
-            sql = self.path.read_text(encoding="utf-8").strip().rstrip(";")
+            sql = self.path.read_text(encoding="utf-8").rstrip().rstrip(";")
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
             raise SourceError(
@@ -185,7 +195,8 @@ def _allow_only(connection: duckdb.DuckDBPyConnection, places: Iterable[str]) ->
         elif Path(place).is_dir():
             folders.append(str(Path(place).absolute()))
         elif place.strip():
-            files.append(str(Path(place).absolute()))
+            # A DuckDB file comes with its log of writes.
+            files += [str(Path(place).absolute()), f"{Path(place).absolute()}.wal"]
     for name, value in (
         ("allowed_directories", folders),
         ("allowed_paths", files),
@@ -195,7 +206,7 @@ def _allow_only(connection: duckdb.DuckDBPyConnection, places: Iterable[str]) ->
         connection.execute(f"SET {name} = $value", {"value": value})
 
 
-def _error_text(error: Exception) -> str:
+def _error_text(error: Exception, sql: str) -> str:
     """A message without personal data or secrets: a database's own may quote its URL or a row."""
     if isinstance(error, duckdb.PermissionException):
         return (
@@ -207,7 +218,10 @@ def _error_text(error: Exception) -> str:
         return re.sub(r"\?[^\s\"']+", "?…", str(error).splitlines()[0][:300])
     if isinstance(error, ImportError):
         return f"the driver of its database is not installed ({error.name})."
-    return f"{type(error).__name__}. Run it by hand to see which row or setting is the cause."
+    text = type(error).__name__
+    if isinstance(error, sa.exc.SQLAlchemyError):
+        text = database_error_text(error, sql)
+    return f"{text}. Run it by hand to see which row or setting is the cause."
 
 
 def _array(values: Sequence[Any]) -> pa.Array:
@@ -215,6 +229,10 @@ def _array(values: Sequence[Any]) -> pa.Array:
     if any(isinstance(value, (dict, list)) for value in values):
         # As Arrow structs, every row would have the keys of all rows.
         return pa.array([None if v is None else _json(v) for v in values], pa.string())
+    # pandera's import makes pyarrow drop the offset of times that are not in UTC.
+    values = [
+        v.astimezone(UTC) if isinstance(v, datetime) and v.tzinfo is not None else v for v in values
+    ]
     try:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):

@@ -24,13 +24,14 @@ from capi_assets.contracts.base import (
     Column,
     Contract,
     column_breaches,
-    columns,
     row_breaches,
 )
 from capi_assets.hours import hour_range
+from capi_assets.ingest.column_map import PLAIN, ColumnMap, fold
 from capi_assets.ingest.concat import ConcatenatedFiles, concat_files
 from capi_assets.ingest.export_lines import LeftOut, without_extra_lines
 from capi_assets.ingest.hashing import add_drops
+from capi_assets.ingest.our_columns import NOT_USED, in_our_columns
 from capi_assets.ingest.pii_scan import contacts, has_two_words
 from capi_assets.ingest.quarantine import quarantine, shape_of
 from capi_assets.ingest.sources import Fetched, FileProblem, LandedTable, SourceError
@@ -79,17 +80,21 @@ def validate(
     hours: Sequence[datetime],
     id_column: str,
     connection: duckdb.DuckDBPyConnection,
+    column_map: ColumnMap = PLAIN,
 ) -> ValidatedRows:
     """Checks everything that was fetched for `hours` against `contract`; called by `ingest`.
 
     `id_column` is the row's own id, which the quarantine shows. `connection` is set to UTC.
+    `column_map` is that of the source; headers in another case are ours in any case.
 
     Raises:
         SourceError: a SQL model does not return a required column.
     """
     connection.execute("SET TimeZone = 'UTC'")
-    wanted = columns(contract)
-    files, refused, unknown = _with_needed_columns(fetched, wanted)
+    wanted = column_map.columns(contract)
+    mapped = [in_our_columns(each, wanted, column_map, connection) for each in fetched.landed]
+    fetched = replace(fetched, landed=mapped)
+    files, refused, unknown = _with_needed_columns(fetched, wanted, column_map)
     names = [column.name for column in wanted]
     trimmed = [without_extra_lines(file, names, id_column) for file in files]
     files = [file for file, _ in trimmed]
@@ -126,7 +131,7 @@ def validate(
 
 
 def _with_needed_columns(
-    fetched: Fetched, wanted: list[Column]
+    fetched: Fetched, wanted: list[Column], column_map: ColumnMap
 ) -> tuple[list[LandedTable], list[FileProblem], list[str]]:
     """Files that have the required columns; the others as problems; unknown column names."""
     names = [c.name for c in wanted]
@@ -136,24 +141,32 @@ def _with_needed_columns(
     unknown: set[str] = set()
     for landed in fetched.landed:
         present = landed.rows.table.column_names
-        others = [name for name in present if name not in names]
+        others = [n for n in present if n not in names and not n.startswith(NOT_USED)]
         missing = [name for name in required if name not in present]
         if not missing or not present:
             files.append(landed)
             unknown |= {_shown(name) for name in others}
             continue
-        detail = "; ".join(_missing_text(name, others) for name in missing)
+        detail = "; ".join(_missing_text(name, others, column_map) for name in missing)
         if landed.hour is None:
-            raise SourceError(f"The SQL model {landed.source}: {detail}.")
+            raise SourceError(f"{landed.source}: {detail}.")
         refused.append(FileProblem(landed.hour, landed.source, "missing_column", detail))
     return files, refused, sorted(unknown)
 
 
-def _missing_text(name: str, others: Iterable[str]) -> str:
-    plain = {other.lower(): other for other in others}
-    near = difflib.get_close_matches(name, plain, n=1, cutoff=0.6)
-    hint = f"; the nearest column is {_shown(plain[near[0]])!r}, rename it" if near else ""
-    return f"required column {name!r} is missing{hint}"
+def _missing_text(name: str, others: Iterable[str], column_map: ColumnMap) -> str:
+    source = column_map.sources.get(name)
+    near = near_column(source or name, others)
+    hint = f"; the nearest column is {near!r}, rename it or map it" if near else ""
+    of = f" (from {source!r}, in {column_map.setting})" if source else ""
+    return f"required column {name!r}{of} is missing{hint}"
+
+
+def near_column(name: str, others: Iterable[str]) -> str | None:
+    """The one of `others` that is most like `name`, as it may be shown; None if none is."""
+    plain = {fold(other): other for other in others}
+    near = difflib.get_close_matches(fold(name), plain, n=1, cutoff=0.6)
+    return _shown(plain[near[0]]) if near else None
 
 
 def _shown(name: str) -> str:

@@ -18,9 +18,11 @@ from upath import UPath
 from capi_assets.contracts.base import UTC_MICROSECONDS, columns
 from capi_assets.contracts.landing import LandedWithdrawals
 from capi_assets.engine import open_duckdb
+from capi_assets.ingest.column_map import PLAIN, fold
 from capi_assets.ingest.concat import concat_files
 from capi_assets.ingest.hashing import HashPolicy, hash_contacts
 from capi_assets.ingest.landing_folder import MAX_DEPTH, is_landed, read_file
+from capi_assets.ingest.our_columns import in_our_columns
 from capi_assets.ingest.pii_scan import stored_id
 from capi_assets.ingest.readers import UnreadableFile
 from capi_assets.ingest.sources import LandedTable, SourceError
@@ -67,14 +69,16 @@ def read_withdrawals(
         if rows.bad_lines:
             bad = rows.bad_lines[0]
             raise SourceError(_unreadable(name, f"line {bad.line}: {bad.reason}, {bad.shape}"))
-        names = rows.table.column_names
-        if names and not set(_NAMING).intersection(names):
+        names = set(map(fold, rows.table.column_names))
+        if names and not names.intersection(_NAMING):
             raise SourceError(_unreadable(name, f"it has none of the columns {', '.join(_NAMING)}"))
         files.append(LandedTable(None, name, rows))
     if not files:
         return Withdrawals(MARKS.empty_table(), [])
     with open_duckdb() as connection:
-        landed = concat_files(files, columns(LandedWithdrawals), connection)
+        wanted = columns(LandedWithdrawals)
+        files = [in_our_columns(file, wanted, PLAIN, connection) for file in files]
+        landed = concat_files(files, wanted, connection)
     rows, _ = without_placeholders(landed.typed, frozenset({"order_id"}))
     digests, _ = hash_contacts(rows, policy, now.date())
     # As ids are stored today, and as a former version stored those with contact data in them.

@@ -10,11 +10,11 @@ import dagster as dg
 import pytest
 import yaml
 
-from capi_assets.definitions import build_definitions
+from capi_assets.definitions import build_definitions, defs
 from capi_assets.defs.automation.active_runs import MAX_RUN_TIME
 from capi_assets.hours import floor_hour, hour_key
 from capi_assets.partitions import Partitions
-from capi_assets.settings import Settings
+from capi_assets.settings import Settings, SettingsError
 
 DEFS = build_definitions(Settings())
 ASSETS = ["visits", "orders", "matched_events", "delivery_results", "attribution_health"]
@@ -109,3 +109,12 @@ def test_the_open_hours_schedule_takes_the_hour_that_fills() -> None:
 def test_the_open_hours_schedule_does_not_make_up_for_old_ticks() -> None:
     tick = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
     assert isinstance(ask("deliver_current_hour", tick), dg.SkipReason)
+
+
+def test_a_wrong_column_map_stops_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "map.toml").write_text("[columns]\nNr = 'oder_id'\n")
+    monkeypatch.setenv("CAPI_ORDERS_COLUMNS", str(tmp_path / "map.toml"))
+    with pytest.raises(SettingsError, match="the nearest is 'order_id'"):
+        defs()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,33 @@ def test_files_that_fit_no_hour_are_named(tmp_path: Path) -> None:
     assert landing.verdict == "warning"
     assert "orders/o.csv" in landing.text
     assert "date=2026-11-20/hour=13/" in landing.text
+
+
+def test_files_that_patterns_leave_out_are_listed(tmp_path: Path) -> None:
+    hour = datetime.now(UTC)
+    folder = tmp_path / "orders" / f"{hour:%Y-%m-%d}" / f"{hour:%H}"
+    folder.mkdir(parents=True)
+    (tmp_path / "visits").mkdir()
+    for path in (folder / "a.csv.crc", folder / "a.csv", tmp_path / "orders" / "readme.txt"):
+        path.write_text("x\n")
+    env = {"CAPI_LANDING": str(tmp_path), "CAPI_IGNORE_FILES": "*.crc, orders/read*"}
+    ignored = found("CAPI_IGNORE_FILES", env)
+    assert ignored.verdict == "ok"
+    assert ignored.text.startswith("2 left out: orders/")
+    assert "a.csv.crc" in ignored.text
+    assert "orders/readme.txt" in ignored.text
+    assert found("CAPI_LANDING", env).verdict == "ok"
+    assert "readme.txt" in found("CAPI_LANDING", env | {"CAPI_IGNORE_FILES": "*.crc"}).text
+    assert "no file" in found("CAPI_IGNORE_FILES", env | {"CAPI_IGNORE_FILES": "*.md"}).text
+
+
+def test_a_column_map_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "map.toml"
+    file.write_text("[columns]\nNr = 'order_id'\n")
+    assert found("CAPI_ORDERS_COLUMNS", {"CAPI_ORDERS_COLUMNS": str(file)}).text == "maps 1 column"
+    wrong = found("CAPI_VISITS_COLUMNS", {"CAPI_VISITS_COLUMNS": str(file)})
+    assert wrong.verdict == "error"
+    assert "no column 'order_id' of ours" in wrong.text
 
 
 def test_a_secret_that_disagrees_is_not_shown() -> None:

@@ -33,6 +33,8 @@ PAGES = [
     PROJECT / "docs" / "events.md",
     SANDBOX,
     PROJECT / "docs" / "landing-files.md",
+    PROJECT / "docs" / "sql-models.md",
+    PROJECT / "examples" / "sources" / "README.md",
     PROJECT / "docs" / "erasure.md",
     PROJECT / "docs" / "privacy.md",
     PROJECT / "docs" / "production.md",

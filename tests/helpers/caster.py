@@ -20,7 +20,8 @@ TYPES = {
 
 
 def column(kind: str, **metadata: Any) -> Column:
-    return Column("it", kind, "", False, TYPES[kind], metadata)
+    allowed = metadata.pop("allowed", ())
+    return Column("it", kind, "", False, TYPES[kind], metadata, allowed)
 
 
 class Caster:

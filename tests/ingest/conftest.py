@@ -7,6 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from tests.delivery.conftest import postgres as postgres
 from tests.helpers.ingest_harness import IngestHarness
 
 

@@ -150,8 +150,11 @@ def test_text_that_is_not_utf8_is_a_problem(cast: Caster) -> None:
     assert cast("text", mislabelled).values.to_pylist() == [None, "ana", None]
 
 
-def test_codes_are_put_into_upper_case_where_the_contract_says_so(cast: Caster) -> None:
-    assert cast.values("text", ["eur", "Usd"], upper=True) == ["EUR", "USD"]
+def test_values_of_a_closed_list_get_its_case(cast: Caster) -> None:
+    landed = ["eur", "Usd ", "website", "Euros", None]
+    assert cast.values("text", landed, allowed=("EUR", "USD", "website")) == [
+        *("EUR", "USD", "website", "Euros", None),
+    ]
 
 
 # JSON

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from capi_assets.ingest.hours import IngestedHour
-from capi_assets.ingest.sources import SqlModel
-from tests.helpers.factories import at, digest, land
+from tests.helpers.factories import land
 from tests.helpers.ingest_harness import IngestHarness
 
 AT = "2026-11-20T13:05:00Z"
@@ -129,33 +126,6 @@ def test_further_lines_of_an_order_are_read_as_one_order(harness: IngestHarness)
 def test_further_lines_of_a_broken_order_are_one_refused_order(harness: IngestHarness) -> None:
     hour = ingested(harness, SHOPIFY + f"#1,,,EUR,x,{AT},Mug,,\n#1,,,,,,Cup,,\n")
     assert (hour.rows.num_rows, hour.quarantine.num_rows, further_lines(hour)) == (0, 1, 1)
-
-
-EXPORT = """\
-Name,Email,Financial Status,Currency,Total,Created at,Lineitem quantity,Lineitem sku,Billing Zip,\
-Billing City,Billing Province,Billing Country,Billing Phone,Phone
-#1001,ana@example.com,paid,EUR,30.00,2026-11-20 08:05:00 -0500,1,A,'07001,Palma,,ES,+34971234567,
-#1001,ana@example.com,,,,2026-11-20 08:05:00 -0500,2,B,,,,,,
-#1002,otto@example.com,pending,EUR,20.00,2026-11-20 08:15:00 -0500,1,,,,,,,
-#1003,lea@example.com,paid,EUR,20.00,2026-11-20 09:15:00 -0500,1,A,,,,,,
-"""
-
-
-def test_the_model_of_the_docs_reads_a_shopify_export(
-    harness: IngestHarness, tmp_path: Path
-) -> None:
-    page = Path(__file__).parents[2] / "docs" / "landing-files.md"
-    model = tmp_path / "shopify.sql"
-    model.write_text(page.read_text().split("```sql\n")[1].split("```")[0])
-    export = tmp_path / "export.csv"
-    export.write_text(EXPORT)
-    source = SqlModel(model, parameters={"export": str(export)})
-    first, second = harness.rows("orders", source=source)
-    assert (first["order_id"], first["value"], first["occurred_at"]) == ("#1001", 30, at(5))
-    assert (first["content_ids"], first["num_items"]) == ('["A","B"]', 3)
-    assert (first["zp"], first["ph"]) == (digest("07001"), digest("34971234567"))
-    assert (second["status"], second["content_ids"]) == ("pending", None)
-    assert first["dropped_fields"] is second["dropped_fields"] is None
 
 
 @pytest.mark.parametrize(

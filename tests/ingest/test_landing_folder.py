@@ -158,7 +158,7 @@ def test_a_broken_file_costs_neither_its_neighbours_nor_the_other_hours(
 def test_a_missing_column_is_named_with_the_nearest(harness: IngestHarness) -> None:
     for header, words in {
         "OrderID,occurred_at": "'order_id' is missing; the nearest column is 'OrderID', rename it",
-        "ORDER_ID,occurred_at": "the nearest column is 'ORDER_ID'",
+        "ORDER-ID,occurred_at": "the nearest column is 'ORDER-ID'",
         "id,occurred_at": "required column 'order_id' is missing",
         "order_id,ocurred_at": "'occurred_at' is missing; the nearest column is 'ocurred_at'",
     }.items():
@@ -322,3 +322,18 @@ def test_hours_are_those_of_utc(harness: IngestHarness) -> None:
 def test_a_gzipped_parquet_is_no_format(harness: IngestHarness) -> None:
     land(harness.landing, "visits", "a.parquet.gz", gzip.compress(b"x"))
     assert [p.reason for p in harness.hour("visits").file_problems] == ["unknown_format"]
+
+
+def test_files_of_a_pattern_are_left_out_and_named(harness: IngestHarness) -> None:
+    land(harness.landing, "orders", "a.csv", [landed_order()])
+    land(harness.landing, "orders", "a.csv.crc", b"\0\1")
+    land(harness.landing, "orders", "archive/b.csv", [landed_order(order_id="o2")])
+    (harness.landing / "orders" / "notes.txt").write_text("for us\n")
+    source = LandingFolder(harness.landing, "orders", ignored=["*.crc", "*/archive/*", "notes*"])
+    ingested = harness.ingest("orders", source=source)
+    (hour,) = ingested.hours
+    assert (hour.files, hour.rows.num_rows, hour.quarantine.num_rows) == (1, 1, 0)
+    assert ingested.misplaced == []
+    assert [name.rpartition("/")[2] for name in ingested.ignored] == [
+        *("a.csv.crc", "b.csv", "notes.txt"),
+    ]

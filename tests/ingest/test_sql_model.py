@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
@@ -241,6 +242,7 @@ sqlite3.register_converter("json", json.loads)
         ("decimal", ["'1.50'", "'10.2'"], [Decimal("1.50"), Decimal("10.20")]),
         ("whole", [f"'{2**70}'", "'1'"], [str(2**70), "1"]),
         ("instant", ["'2026-01-01T00:00:00+00:00'"], [datetime(2026, 1, 1, tzinfo=UTC)]),
+        ("instant", ["'2026-01-01T00:00:00-05:00'"], [datetime(2026, 1, 1, 5, tzinfo=UTC)]),
         ("json", ["'{\"a\":1}'", "'{\"b\":[2]}'", "NULL"], ['{"a":1}', '{"b":[2]}', None]),
         ("json", ["'[1]'", "'{\"c\":3}'"], ["[1]", '{"c":3}']),
     ],
@@ -416,3 +418,25 @@ def test_an_error_at_a_url_shows_no_row(models: Models, sqlite_url: str) -> None
     words = models.failure("SELECT json_extract(email, '$.a') AS e FROM orders", sqlite_url)
     assert "buyer" not in words
     assert "OperationalError" in words
+
+
+def test_an_error_of_sqlite_keeps_its_name(models: Models, sqlite_url: str) -> None:
+    words = models.failure("SELECT nothing FROM orders", sqlite_url)
+    assert "OperationalError (SQLITE_ERROR)." in words
+
+
+def test_a_duckdb_file_is_read_without_attaching_it(
+    models: Models, outside: Path, harness: IngestHarness
+) -> None:
+    with duckdb.connect(str(outside / "shop.duckdb")) as shop:
+        shop.execute("CREATE TABLE orders AS SELECT 1 AS n, 'x' AS \"Name\"")
+    sql = "SELECT * FROM read_duckdb($shop, table_name = 'orders')"
+    assert models.table(sql, shop=str(outside / "shop.duckdb")).to_pylist() == [
+        {"n": 1, "Name": "x"}
+    ]
+    assert "CAPI_MODEL_FOLDERS" in models.failure(
+        "SELECT * FROM read_duckdb('shop.duckdb', table_name = 'orders')", folders=["allowed"]
+    )
+    with duckdb.connect(str(outside / "shop.duckdb")) as shop:
+        shop.execute("INSERT INTO orders VALUES (2, 'y')")
+    assert models.table(sql, shop=str(outside / "shop.duckdb")).num_rows == 2

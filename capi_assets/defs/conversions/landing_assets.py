@@ -25,7 +25,7 @@ from capi_assets.defs.hourly_reporting import (
 from capi_assets.defs.metadata import table_metadata
 from capi_assets.hours import hour_key
 from capi_assets.ingest.hours import Ingested, IngestedHour, keep_stored
-from capi_assets.ingest.landing_folder import LandingFolder, misplaced_text
+from capi_assets.ingest.landing_folder import LandingFolder, ignored_text, misplaced_text
 from capi_assets.ingest.orders import ORDER_KEY, keep_former_ids
 from capi_assets.ingest.visits import VISIT_KEY
 from capi_assets.lake import Lake
@@ -79,6 +79,8 @@ def store_landed(
         )
     if ingested.misplaced:
         context.log.warning(misplaced_text(ingested.misplaced))
+    if ingested.ignored:
+        context.log.info("CAPI_IGNORE_FILES: %s", ignored_text(ingested.ignored))
     for name in ingested.unknown_columns:
         context.log.warning("Landed %s have an unknown column: %s", table, printable(name))
     suggested = {name: std for hour in hours for name, std in _suggested(hour).items()}
