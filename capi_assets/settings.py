@@ -186,6 +186,12 @@ class Settings(BaseSettings):
     """Mail server for alerts: smtps://user:password@host:465, or smtp:// for STARTTLS."""
     ui_url: str | None = None
     """Public URL of the Dagster UI; alerts and checks then link to the backfill."""
+    key_prefix: str | None = None
+    """Prefix of asset keys in Dagster, parts separated by /, and of the names of jobs, schedules
+    and sensors, joined by __. For a Dagster with other assets, or several shops."""
+    group: str | None = None
+    """Group of the hourly assets in Dagster, and start of the names of the other groups;
+    `conversions` with the prefix when absent."""
     auto_backfill: bool = False
     """on: the coverage sensor launches the backfill itself once the cause of a gap is resolved."""
     late_files: Literal["materialize", "propose", "off"] = "materialize"
@@ -255,6 +261,20 @@ class Settings(BaseSettings):
             raise ValueError("must be an address such as https://shop.example/")
         return value
 
+    @field_validator("key_prefix")
+    @classmethod
+    def _key_prefix(cls, value: str | None) -> str | None:
+        if value and not re.fullmatch("[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*", value):
+            raise ValueError("must be letters, digits and _, parts separated by /: shops/berlin")
+        return value or None
+
+    @field_validator("group")
+    @classmethod
+    def _group(cls, value: str | None) -> str | None:
+        if value and not re.fullmatch("[A-Za-z0-9_]+", value):
+            raise ValueError("must be letters, digits and _")
+        return value or None
+
     @model_validator(mode="after")
     def _retention_covers_the_lookback(self) -> Self:
         if timedelta(days=self.retention_days) < self.lookback:
@@ -270,6 +290,22 @@ class Settings(BaseSettings):
     @property
     def settle(self) -> timedelta:
         return timedelta(minutes=self.settle_minutes)
+
+    def prefixed(self, name: str) -> str:
+        """A name in Dagster with `key_prefix`: `shops__berlin__deliver_hour`."""
+        return "__".join([*self.prefix_parts, name])
+
+    @property
+    def prefix_parts(self) -> list[str]:
+        """The parts of `key_prefix`: `["shops", "berlin"]`."""
+        return self.key_prefix.split("/") if self.key_prefix else []
+
+    @property
+    def backfill_url(self) -> str | None:
+        """The page of the job `deliver_hour` in Dagster's UI, in any code location."""
+        if not self.ui_url:
+            return None
+        return f"{self.ui_url.rstrip('/')}/guess/{self.prefixed('deliver_hour')}"
 
 
 SECRETS = frozenset(
