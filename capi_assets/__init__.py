@@ -10,12 +10,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from capi_assets.component import ConversionsPipeline as ConversionsPipeline
     from capi_assets.definitions import (
         build_conversions_definitions as build_conversions_definitions,
     )
 
 # Imported when they are first used: commands such as `capi-assets gaps` do not load Dagster.
-_EXPORTS = {"build_conversions_definitions": "capi_assets.definitions"}
+_EXPORTS = {
+    "ConversionsPipeline": "capi_assets.component",
+    "build_conversions_definitions": "capi_assets.definitions",
+}
 
 
 def __getattr__(name: str) -> Any:

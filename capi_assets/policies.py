@@ -209,7 +209,9 @@ def orders_source(settings: Settings) -> Source:
 def _source(settings: Settings, table: str, model: str | None, url: SecretStr | None) -> Source:
     if model:
         folders = [settings.landing, *split(settings.model_folders)]
-        return SqlModel(model, secret(url), sql_parameters(), folders)
+        return SqlModel(
+            model, secret(url), sql_parameters(prefix=settings.sql_parameter_prefix), folders
+        )
     return LandingFolder(settings.landing, table)
 
 

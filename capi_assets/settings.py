@@ -283,6 +283,13 @@ class Settings(BaseSettings):
             )
         return self
 
+    _env_prefix: str = PREFIX
+
+    @property
+    def sql_parameter_prefix(self) -> str:
+        """Start of the variables that SQL models have as parameters: `CAPI_SQL_`."""
+        return f"{self._env_prefix}SQL_"
+
     @property
     def lookback(self) -> timedelta:
         return timedelta(hours=self.lookback_hours)
@@ -314,9 +321,9 @@ SECRETS = frozenset(
 """Fields whose values are never shown."""
 
 
-def variable(field: str) -> str:
+def variable(field: str, prefix: str = PREFIX) -> str:
     """The environment variable of a field: `CAPI_LOOKBACK_HOURS` of `lookback_hours`."""
-    return PREFIX + field.upper()
+    return prefix + field.upper()
 
 
 def as_variable_text(value: Any) -> str:
@@ -334,28 +341,36 @@ def environment(folder: Path | None = None) -> dict[str, str]:
     return {**{k: v for k, v in dotenv.items() if v is not None}, **os.environ}
 
 
-def read_settings(env: Mapping[str, str] | None = None) -> Settings:
+def read_settings(
+    env: Mapping[str, str] | None = None,
+    *,
+    prefix: str = PREFIX,
+    values: Mapping[str, Any] | None = None,
+) -> Settings:
     """Settings from the variables in `env` (default: `environment()`, as it is now).
 
+    `prefix` replaces `CAPI_` in their names, for one of several shops; `values` replace variables.
     An empty variable means its default. Every command and `capi_assets.definitions.defs` call
     this once; tests pass `env`: `read_settings({"CAPI_LAKE": "s3://bucket/lake"})`.
 
     Raises:
         SettingsError: a value is invalid; the message names every such variable.
     """
-    source = EnvSettingsSource(Settings)
+    source = EnvSettingsSource(Settings, env_prefix=prefix)
     variables = environment() if env is None else env
     source.env_vars = {name.lower(): v.strip() for name, v in variables.items() if v.strip()}
     try:
-        return Settings(**source())
+        settings = Settings(**{**source(), **(values or {})})
     except ValidationError as error:
-        invalid = "; ".join(_problem(e) for e in error.errors(include_input=False))
+        invalid = "; ".join(_problem(e, prefix) for e in error.errors(include_input=False))
         raise SettingsError(f"Invalid settings: {invalid}") from None
+    settings._env_prefix = prefix
+    return settings
 
 
-def _problem(error: Mapping[str, Any]) -> str:
+def _problem(error: Mapping[str, Any], prefix: str) -> str:
     # A rule between several settings has no field of its own.
-    name = variable(str(error["loc"][0])) if error["loc"] else "CAPI_RETENTION_DAYS"
+    name = variable(str(error["loc"][0]) if error["loc"] else "retention_days", prefix)
     return f"{name}: {str(error['msg']).removeprefix('Value error, ')}"
 
 
@@ -364,11 +379,13 @@ def split(text: str | None) -> list[str]:
     return (text or "").replace(",", " ").split()
 
 
-def sql_parameters(env: Mapping[str, str] | None = None) -> dict[str, str]:
+def sql_parameters(
+    env: Mapping[str, str] | None = None, prefix: str = SQL_PARAMETER_PREFIX
+) -> dict[str, str]:
     """Parameters of SQL models: `CAPI_SQL_SHIFT_TO` is bound where a model says `$shift_to`."""
     env = environment() if env is None else env
     return {
-        name.removeprefix(SQL_PARAMETER_PREFIX).lower(): value
+        name.removeprefix(prefix).lower(): value
         for name, value in env.items()
-        if name.startswith(SQL_PARAMETER_PREFIX)
+        if name.startswith(prefix)
     }
