@@ -1,5 +1,32 @@
 """Confirmed conversions, delivered to Meta's Conversions API from stored visits.
 
-The Dagster code location is `capi_assets.definitions`; all rules are plain functions over
-tables, in the packages next to it. Imports run one way, from `definitions` down to `settings`.
+For a Dagster project of one's own: `build_conversions_definitions` and the component
+`ConversionsPipeline`. The code location of this repository is `capi_assets.definitions`; all rules
+are plain functions over tables, in the packages next to it. Imports run one way, from `definitions`
+down to `settings`.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from capi_assets.component import ConversionsPipeline as ConversionsPipeline
+    from capi_assets.definitions import (
+        build_conversions_definitions as build_conversions_definitions,
+    )
+
+# Imported when they are first used: commands such as `capi-assets gaps` do not load Dagster.
+_EXPORTS = {
+    "ConversionsPipeline": "capi_assets.component",
+    "build_conversions_definitions": "capi_assets.definitions",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_EXPORTS[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_EXPORTS})

@@ -224,7 +224,8 @@ def _source(
 ) -> Source:
     if model:
         folders = [settings.landing, *split(settings.model_folders)]
-        return SqlModel(model, secret(url), sql_parameters(), folders, columns)
+        parameters = sql_parameters(prefix=settings.sql_parameter_prefix)
+        return SqlModel(model, secret(url), parameters, folders, columns)
     ignored = split(settings.ignore_files)
     return LandingFolder(settings.landing, table, columns=columns, ignored=ignored)
 

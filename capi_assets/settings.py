@@ -193,6 +193,12 @@ class Settings(BaseSettings):
     """Mail server for alerts: smtps://user:password@host:465, or smtp:// for STARTTLS."""
     ui_url: str | None = None
     """Public URL of the Dagster UI; alerts and checks then link to the backfill."""
+    key_prefix: str | None = None
+    """Prefix of asset keys in Dagster, parts separated by /, and of the names of jobs, schedules
+    and sensors, joined by __. For a Dagster with other assets, or several shops."""
+    group: str | None = None
+    """Group of the hourly assets in Dagster, and start of the names of the other groups;
+    `conversions` with the prefix when absent."""
     auto_backfill: bool = False
     """on: the coverage sensor launches the backfill itself once the cause of a gap is resolved."""
     late_files: Literal["materialize", "propose", "off"] = "materialize"
@@ -262,6 +268,20 @@ class Settings(BaseSettings):
             raise ValueError("must be an address such as https://shop.example/")
         return value
 
+    @field_validator("key_prefix")
+    @classmethod
+    def _key_prefix(cls, value: str | None) -> str | None:
+        if value and not re.fullmatch("[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*", value):
+            raise ValueError("must be letters, digits and _, parts separated by /: shops/berlin")
+        return value or None
+
+    @field_validator("group")
+    @classmethod
+    def _group(cls, value: str | None) -> str | None:
+        if value and not re.fullmatch("[A-Za-z0-9_]+", value):
+            raise ValueError("must be letters, digits and _")
+        return value or None
+
     @model_validator(mode="after")
     def _retention_covers_the_lookback(self) -> Self:
         if timedelta(days=self.retention_days) < self.lookback:
@@ -269,6 +289,13 @@ class Settings(BaseSettings):
                 "must be at least CAPI_LOOKBACK_HOURS: orders are matched with visits that far back"
             )
         return self
+
+    _env_prefix: str = PREFIX
+
+    @property
+    def sql_parameter_prefix(self) -> str:
+        """Start of the variables that SQL models have as parameters: `CAPI_SQL_`."""
+        return f"{self._env_prefix}SQL_"
 
     @property
     def lookback(self) -> timedelta:
@@ -278,6 +305,22 @@ class Settings(BaseSettings):
     def settle(self) -> timedelta:
         return timedelta(minutes=self.settle_minutes)
 
+    def prefixed(self, name: str) -> str:
+        """A name in Dagster with `key_prefix`: `shops__berlin__deliver_hour`."""
+        return "__".join([*self.prefix_parts, name])
+
+    @property
+    def prefix_parts(self) -> list[str]:
+        """The parts of `key_prefix`: `["shops", "berlin"]`."""
+        return self.key_prefix.split("/") if self.key_prefix else []
+
+    @property
+    def backfill_url(self) -> str | None:
+        """The page of the job `deliver_hour` in Dagster's UI, in any code location."""
+        if not self.ui_url:
+            return None
+        return f"{self.ui_url.rstrip('/')}/guess/{self.prefixed('deliver_hour')}"
+
 
 SECRETS = frozenset(
     name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)
@@ -285,9 +328,9 @@ SECRETS = frozenset(
 """Fields whose values are never shown."""
 
 
-def variable(field: str) -> str:
+def variable(field: str, prefix: str = PREFIX) -> str:
     """The environment variable of a field: `CAPI_LOOKBACK_HOURS` of `lookback_hours`."""
-    return PREFIX + field.upper()
+    return prefix + field.upper()
 
 
 def as_variable_text(value: Any) -> str:
@@ -305,28 +348,36 @@ def environment(folder: Path | None = None) -> dict[str, str]:
     return {**{k: v for k, v in dotenv.items() if v is not None}, **os.environ}
 
 
-def read_settings(env: Mapping[str, str] | None = None) -> Settings:
+def read_settings(
+    env: Mapping[str, str] | None = None,
+    *,
+    prefix: str = PREFIX,
+    values: Mapping[str, Any] | None = None,
+) -> Settings:
     """Settings from the variables in `env` (default: `environment()`, as it is now).
 
+    `prefix` replaces `CAPI_` in their names, for one of several shops; `values` replace variables.
     An empty variable means its default. Every command and `capi_assets.definitions.defs` call
     this once; tests pass `env`: `read_settings({"CAPI_LAKE": "s3://bucket/lake"})`.
 
     Raises:
         SettingsError: a value is invalid; the message names every such variable.
     """
-    source = EnvSettingsSource(Settings)
+    source = EnvSettingsSource(Settings, env_prefix=prefix)
     variables = environment() if env is None else env
     source.env_vars = {name.lower(): v.strip() for name, v in variables.items() if v.strip()}
     try:
-        return Settings(**source())
+        settings = Settings(**{**source(), **(values or {})})
     except ValidationError as error:
-        invalid = "; ".join(_problem(e) for e in error.errors(include_input=False))
+        invalid = "; ".join(_problem(e, prefix) for e in error.errors(include_input=False))
         raise SettingsError(f"Invalid settings: {invalid}") from None
+    settings._env_prefix = prefix
+    return settings
 
 
-def _problem(error: Mapping[str, Any]) -> str:
+def _problem(error: Mapping[str, Any], prefix: str) -> str:
     # A rule between several settings has no field of its own.
-    name = variable(str(error["loc"][0])) if error["loc"] else "CAPI_RETENTION_DAYS"
+    name = variable(str(error["loc"][0]) if error["loc"] else "retention_days", prefix)
     return f"{name}: {str(error['msg']).removeprefix('Value error, ')}"
 
 
@@ -335,11 +386,13 @@ def split(text: str | None) -> list[str]:
     return (text or "").replace(",", " ").split()
 
 
-def sql_parameters(env: Mapping[str, str] | None = None) -> dict[str, str]:
+def sql_parameters(
+    env: Mapping[str, str] | None = None, prefix: str = SQL_PARAMETER_PREFIX
+) -> dict[str, str]:
     """Parameters of SQL models: `CAPI_SQL_SHIFT_TO` is bound where a model says `$shift_to`."""
     env = environment() if env is None else env
     return {
-        name.removeprefix(SQL_PARAMETER_PREFIX).lower(): value
+        name.removeprefix(prefix).lower(): value
         for name, value in env.items()
-        if name.startswith(SQL_PARAMETER_PREFIX)
+        if name.startswith(prefix)
     }

@@ -248,7 +248,9 @@ def incidents_sentence(incidents: Sequence[Incident], now: datetime) -> str:
     )
 
 
-def remedies_text(incident: Incident, ranges: Sequence[str], ui_url: str | None = None) -> str:
+def remedies_text(
+    incident: Incident, ranges: Sequence[str], backfill_url: str | None = None
+) -> str:
     """What to do about each cause, and for which ranges; the cause that costs most is first."""
     main = incident.total
     others = {
@@ -256,15 +258,15 @@ def remedies_text(incident: Incident, ranges: Sequence[str], ui_url: str | None 
         for gap in incident.gaps
         if gap.cause is not main.cause and gap.remedy != main.remedy
     }
-    return paragraph(remedy_text(main, ranges, ui_url), *others.values())
+    return paragraph(remedy_text(main, ranges, backfill_url), *others.values())
 
 
-def remedy_text(gap: Gap, ranges: Sequence[str], ui_url: str | None = None) -> str:
-    """What to do, for which ranges, and a link to the backfill where `ui_url` is known."""
+def remedy_text(gap: Gap, ranges: Sequence[str], backfill_url: str | None = None) -> str:
+    """What to do, for which ranges, and a link to the backfill where `backfill_url` is known."""
     if gap.cause is Cause.TOO_LATE:
         return gap.remedy
     noun = "Range" if len(ranges) == 1 else "Ranges"
-    link = None if gap.as_stored else backfill_link(ui_url, ranges)  # the link matches again
+    link = None if gap.as_stored else backfill_link(backfill_url, ranges)  # the link matches again
     return f"{gap.remedy} {noun}: {ranges_text(ranges)}{f' {link}' if link else ''}"
 
 

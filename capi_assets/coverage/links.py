@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
-JOB = "deliver_hour"
 _MAX_RANGES = 20  # keeps an address below the 2,000 characters that chats and proxies accept
 
 
@@ -19,12 +18,12 @@ def partition_ranges_text(ranges: Iterable[str]) -> str:
     return ", ".join(_one(keys) for keys in ranges)
 
 
-def backfill_link(ui_url: str | None, ranges: Sequence[str]) -> str | None:
-    """The launch page for these ranges `A...B`; None without the UI's address or ranges."""
-    if not ui_url or not ranges:
+def backfill_link(backfill_url: str | None, ranges: Sequence[str]) -> str | None:
+    """The launch page for these ranges `A...B`; None without `Settings.backfill_url` or ranges."""
+    if not backfill_url or not ranges:
         return None
     range_text = quote(",".join(_one(keys) for keys in ranges[:_MAX_RANGES]), safe=":,")
-    return f"{ui_url.rstrip('/')}/guess/{JOB}?default_range={range_text}"
+    return f"{backfill_url}?default_range={range_text}"
 
 
 def _one(keys: str) -> str:

@@ -196,13 +196,13 @@ def _hours_cell(hours: Sequence[datetime]) -> str:
     return f"{count(len(hours), 'hour')} from {hour_key(min(hours))} to {hour_key(max(hours))}"
 
 
-def remedies_table(gaps: Sequence[Gap], now: datetime, ui_url: str | None = None) -> Table:
+def remedies_table(gaps: Sequence[Gap], now: datetime, backfill_url: str | None = None) -> Table:
     """What to do: a row per cause, with the partitions of its gaps, and a link to their backfill
-    where `ui_url` is known."""
+    where `backfill_url` is known."""
     by_cause: dict[str, list[Gap]] = defaultdict(list)
     for gap in sorted(gaps, key=_urgency):
         by_cause[gap.headline].append(gap)
-    links = ["backfill"] if ui_url else []
+    links = ["backfill"] if backfill_url else []
     rows: list[list[Cell]] = []
     for headline, group in by_cause.items():
         texts = dict.fromkeys(visits_text(gap, now) for gap in group)
@@ -210,7 +210,7 @@ def remedies_table(gaps: Sequence[Gap], now: datetime, ui_url: str | None = None
         visits = next(iter(texts)) if len(texts) == 1 else _VISITS_DELETED
         final = group[0].cause is Cause.TOO_LATE
         ranges = [] if final else [gap.partition_range for gap in group]
-        link = backfill_link(ui_url, [g.partition_range for g in group if not g.as_stored])
+        link = backfill_link(backfill_url, [g.partition_range for g in group if not g.as_stored])
         rows.append(
             [
                 f"{headline[0].upper()}{headline[1:]}",

@@ -19,12 +19,15 @@ from capi_assets.defs.dagster_private import (
     AssetCheckEvaluationTargetMaterializationData,
 )
 from capi_assets.defs.metadata import markdown_text, table_metadata
-from capi_assets.defs.resources import ClockResource
+from capi_assets.defs.names import asset_key, group_name, resource_key
+from capi_assets.defs.resources import clock_of
 from capi_assets.hours import hour_key, key_hour
+from capi_assets.settings import Settings
+
+Upstream = dg.AssetDep | dg.AssetKey | dg.AssetSpec | dg.AssetsDefinition | str
+"""An asset of a team, as `deps` of `dagster.asset` takes it."""
 
 OWNERS = ["team:analytics-engineering"]
-GROUP = "conversions"
-
 
 # Hours are materialized hourly: a warning once a run is a quarter of an hour late, a failure once
 # it is missing.
@@ -58,25 +61,32 @@ def column_schema(contract: type[Contract]) -> dg.TableSchema:
 
 def hourly_asset(
     contract: type[Contract],
+    settings: Settings,
     hourly: dg.HourlyPartitionsDefinition,
     *,
     stage: str,
     kinds: set[str],
     description: str,
     deps: Sequence[str] = (),
-    group: str = GROUP,
+    upstream: Sequence[Upstream] = (),
+    resources: Sequence[str] = (),
+    group: str = "",
     freshness: dg.FreshnessPolicy | None = FRESHNESS,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """`dg.asset` with what all hourly assets share: partitions, one run per range, owners, columns.
 
     The asset function returns `report_hours(...)`. `contract` documents the columns in the UI.
+    `deps` are assets of ours by name, `upstream` are a team's; `resources` are those that the
+    function asks `clock_of` and `duckdb_of` for; `group` is a group beside that of the hours.
     """
     return dg.asset(
+        key_prefix=settings.prefix_parts or None,
+        required_resource_keys={resource_key(settings, name) for name in resources},
         partitions_def=hourly,
         backfill_policy=dg.BackfillPolicy.single_run(),
         freshness_policy=freshness,
-        deps=deps,
-        group_name=group,
+        deps=[*(asset_key(settings, name) for name in deps), *upstream],
+        group_name=group_name(settings, group),
         owners=OWNERS,
         kinds=kinds,
         tags={"stage": stage},
@@ -102,8 +112,8 @@ def report_hours(
     """Reports every hour of the run; yield from it last.
 
     With `unfinished` hours the run fails after all others are reported and everything downstream
-    has its input: `definitions.py` runs a step as soon as its inputs are there, whether or not the
-    step that made them ended well.
+    has its input: `defs/executor.py` runs a step as soon as its inputs are there, whether or not
+    the step that made them ended well.
 
     Raises:
         dagster.Failure: some hours are unfinished; names them with their remedy.
@@ -199,6 +209,7 @@ class HourCheckResult:
 
 
 def hourly_check(
+    settings: Settings,
     asset: str,
     name: str,
     description: str,
@@ -213,19 +224,22 @@ def hourly_check(
     its partition, so one evaluation per hour is recorded with the materialization it speaks of.
     """
 
+    key = asset_key(settings, asset)
+
     @dg.asset_check(
-        asset=asset,
+        asset=key,
         name=name,
         description=description,
         partitions_def=hourly,
+        required_resource_keys={resource_key(settings, "clock")},
     )
-    def check(context: dg.AssetCheckExecutionContext, clock: ClockResource) -> Any:
-        for hour, verdict in judge(hours_of(context), clock.now()).items():
-            record = _latest_record(context.instance, asset, hour_key(hour))
+    def check(context: dg.AssetCheckExecutionContext) -> Any:
+        for hour, verdict in judge(hours_of(context), clock_of(context, settings).now()).items():
+            record = _latest_record(context.instance, key, hour_key(hour))
             if amend and record and record.asset_materialization:
                 verdict = amend(verdict, record.asset_materialization.metadata)
             yield dg.AssetCheckEvaluation(
-                asset_key=dg.AssetKey(asset),
+                asset_key=key,
                 check_name=name,
                 passed=verdict.passed,
                 severity=verdict.severity,
@@ -241,7 +255,7 @@ def hourly_check(
 
 def latest_materialization(
     instance: dg.DagsterInstance,
-    asset: str,
+    asset: dg.AssetKey,
     hour: datetime | None = None,
     *,
     partition: str | None = None,
@@ -253,11 +267,11 @@ def latest_materialization(
 
 
 def _latest_record(
-    instance: dg.DagsterInstance, asset: str, key: str | None
+    instance: dg.DagsterInstance, asset: dg.AssetKey, key: str | None
 ) -> dg.EventLogRecord | None:
     keys = [key] if key is not None else None
     records = instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=keys), limit=1
+        dg.AssetRecordsFilter(asset_key=asset, asset_partitions=keys), limit=1
     ).records
     return records[0] if records else None
 

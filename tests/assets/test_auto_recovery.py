@@ -134,8 +134,8 @@ def test_a_run_that_fell_silent_was_killed_and_blocks_nothing(world: AssetHarnes
     )
     world.instance.report_engine_event("alive", run)
     now = datetime.now(UTC)
-    assert active_hours(world.instance, now + 29 * MINUTE) == {hour}
-    assert active_hours(world.instance, now + 31 * MINUTE) == set()
+    assert active_hours(world.instance, world.settings(), now + 29 * MINUTE) == {hour}
+    assert active_hours(world.instance, world.settings(), now + 31 * MINUTE) == set()
     world.instance.delete_run(run.run_id)
 
 

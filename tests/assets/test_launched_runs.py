@@ -17,8 +17,8 @@ VARIABLE = {"env": "SECRET_OF_ANOTHER"}
 LAUNCHES: list[dict[str, Any]] = [
     {"ops": {"delivery_results": {"config": {"dry_run": VARIABLE}}}},
     {"ops": {"orders": {"config": VARIABLE}}},
-    {"resources": {"clock": {"config": {"at": VARIABLE}}}},
-    {"resources": {"duckdb": {"config": {"database": VARIABLE}}}},
+    {"resources": {"capi_clock": {"config": {"at": VARIABLE}}}},
+    {"resources": {"capi_duckdb": {"config": {"database": VARIABLE}}}},
     {"resources": {"io_manager": {"config": {"base_dir": VARIABLE}}}},
     {"loggers": {"console": {"config": {"name": VARIABLE}}}},
     {"execution": {"config": VARIABLE}},
@@ -54,6 +54,8 @@ def test_a_clock_that_a_launch_sets_is_ignored_where_events_go_to_meta(
     world: AssetHarness,
 ) -> None:
     settings = world.settings(graph_url="https://graph.facebook.com", now=world.now)
-    clock = build_definitions(settings).resolve_job_def("apply_retention").resource_defs["clock"]
+    clock = (
+        build_definitions(settings).resolve_job_def("apply_retention").resource_defs["capi_clock"]
+    )
     made = clock.resource_fn(dg.build_init_resource_context(config={"at": "2001-01-01T00:00Z"}))
     assert made.now() == world.now

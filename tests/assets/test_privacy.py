@@ -91,4 +91,4 @@ def test_only_the_clock_of_a_sandbox_can_be_configured_at_launch(
     configurable = {
         each.name: [field.name for field in each.config_field_snaps] for each in snapshot.resources
     }
-    assert configurable == {"clock": clock, "duckdb": [], "io_manager": []}
+    assert configurable == {"capi_clock": clock, "capi_duckdb": [], "io_manager": []}

@@ -24,7 +24,7 @@ from capi_assets.coverage.reconciliation.stored import (
 )
 from capi_assets.definitions import build_definitions
 from capi_assets.defs.automation.active_runs import RANGE_END, RANGE_START
-from capi_assets.defs.automation.schedules import ALL_ASSETS
+from capi_assets.defs.names import HOURLY_ASSETS
 from capi_assets.delivery.datasets import Datasets
 from capi_assets.hours import HOUR, hour_key, hours_between
 from capi_assets.lake import Lake
@@ -223,15 +223,14 @@ def test_reconcile_shows_both_sides_in_a_terminal(
 def test_reconciliation_is_no_part_of_delivery() -> None:
     definitions = build_definitions(Settings())
     graph = definitions.resolve_asset_graph()
-    selected = {key.to_user_string() for key in ALL_ASSETS.resolve(graph)}
-    assert not selected & {"meta_stats", "dataset_quality"}
+    assert not {*HOURLY_ASSETS} & {"meta_stats", "dataset_quality"}
     for name in ("deliver_hour", "evaluate_hour"):
         ops = {node.name for node in definitions.resolve_job_def(name).graph.node_defs}
         assert not [op for op in ops if "meta_stats" in op or "dataset_quality" in op], name
     for name in ("meta_stats", "dataset_quality"):
         node = graph.get(dg.AssetKey(name))
         assert not node.child_keys
-        assert node.group_name == "reconciliation"
+        assert node.group_name == "conversions_meta_reports"
         assert node.backfill_policy == dg.BackfillPolicy.single_run()
         assert node.freshness_policy is not None
         schema = node.metadata["dagster/column_schema"]

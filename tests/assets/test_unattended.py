@@ -17,6 +17,7 @@ from capi_assets.delivery.causes import Cause
 from capi_assets.hours import HOUR, hour_key
 from capi_assets.lake import Lake, LakeError
 from capi_assets.meta.graph.versions import version_outlook
+from capi_assets.settings import Settings
 from tests.assets.test_late_files_sensor import MINUTE, land, landed_and_read, later
 from tests.helpers.asset_harness import AssetHarness
 from tests.helpers.gap_samples import sample_gap
@@ -65,7 +66,8 @@ def test_hours_before_a_moved_start_are_not_asked_for() -> None:
 
     def requests(first: datetime, last: datetime) -> list[dg.RunRequest]:
         gap = sample_gap(Cause.TOKEN, first_hour=first, last_hour=last)
-        return reevaluate_expiring([Alert("expired", "g", gap, (gap.partition_range,))], start)
+        alerts = [Alert("expired", "g", gap, (gap.partition_range,))]
+        return reevaluate_expiring(Settings(start_date=start), alerts)
 
     assert not requests(start - 5 * HOUR, start - HOUR)
     (request,) = requests(start - 5 * HOUR, start + HOUR)

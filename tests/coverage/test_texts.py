@@ -36,6 +36,7 @@ from capi_assets.coverage.tables import (
     waterfall_table,
 )
 from capi_assets.delivery.causes import Cause
+from capi_assets.settings import Settings
 from tests.helpers.gap_samples import sample_gap
 from tests.helpers.order_records import H, OrderRecords, hour
 
@@ -162,12 +163,13 @@ def test_recovery_is_reported_from_its_launch_to_its_end() -> None:
 
 def test_an_alert_links_to_the_backfill_where_the_ui_is_known() -> None:
     ((alert,), _) = decide(AlertState(), gaps(flags_of(outage())), NOW)
+    page = Settings(ui_url="https://dagster.example/").backfill_url
     address = (
         "https://dagster.example/guess/deliver_hour"
         "?default_range=%5B2026-11-20-13:00...2026-11-20-14:00%5D"
     )
-    assert alert_text(alert, NOW, "https://dagster.example/").endswith(f" {address}")
-    table = remedies_table(gaps(flags_of(outage())), NOW, "https://dagster.example")
+    assert alert_text(alert, NOW, page).endswith(f" {address}")
+    table = remedies_table(gaps(flags_of(outage())), NOW, page)
     assert (table.columns[-1], table.rows[0][-1]) == ("backfill", address)
 
 
@@ -176,7 +178,7 @@ def test_ranges_can_be_pasted_into_the_field_of_partitions() -> None:
     assert (
         partition_ranges_text(ranges) == "[2026-11-20-13:00...2026-11-20-14:00], 2026-11-20-17:00"
     )
-    link = backfill_link("http://127.0.0.1:3000", ranges)
+    link = backfill_link("http://127.0.0.1:3000/guess/deliver_hour", ranges)
     assert link is not None
     assert link.endswith("=%5B2026-11-20-13:00...2026-11-20-14:00%5D,2026-11-20-17:00")
     assert backfill_link(None, ranges) is None

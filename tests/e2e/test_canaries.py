@@ -293,7 +293,7 @@ def operate_everything(ui: Ui) -> None:
     shop = ui.shop
     ui.wait(PAGES["location"], '"RepositoryLocation"')
     ui.launch()
-    ui.launch(resources={"clock": {"config": {"at": {"env": "CAPI_ACCESS_TOKEN"}}}})
+    ui.launch(resources={"capi_clock": {"config": {"at": {"env": "CAPI_ACCESS_TOKEN"}}}})
     hour = {"assetSelection": [{"path": ["orders"]}], "partitionNames": [hour_key(shop.hour(4))]}
     ui.ask(BACKFILL, p=hour)
     ui.evaluate()

@@ -227,7 +227,7 @@ def test_a_hostile_page_gets_no_token_and_the_proxy_blocks_it(tmp_path: Path) ->
         {"resources": {"meta": {"config": {"graph_url": evil, "access_token": secret}}}},
         {"resources": {"settings": {"config": {"graph_url": evil}}}},
         {"ops": {"delivery_results": {"config": {"graph_url": evil}}}},
-        {"resources": {"clock": {"config": {"at": secret}}}},
+        {"resources": {"capi_clock": {"config": {"at": secret}}}},
     ]
     with SandboxServer(tokens=[TOKEN], datasets=[DATASET]) as meta:
         environment = {

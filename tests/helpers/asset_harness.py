@@ -21,6 +21,8 @@ from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.contracts.visits import Visits
 from capi_assets.definitions import build_definitions
 from capi_assets.defs.dagster_private import get_and_update_asset_status_cache_value
+from capi_assets.defs.names import asset_key
+from capi_assets.defs.resources import clock_config
 from capi_assets.hours import HOUR, floor_hour, hour_key, key_hour
 from capi_assets.lake import Lake
 from capi_assets.partitions import Partitions
@@ -132,19 +134,19 @@ class AssetHarness:
 
     def job(self, name: str, **changed: Any) -> dg.JobDefinition:
         """A job of this world's definitions."""
-        return build_definitions(self.settings(**changed)).resolve_job_def(name)
+        settings = self.settings(**changed)
+        return build_definitions(settings).resolve_job_def(settings.prefixed(name))
 
     def at(self, moment: datetime | None = None) -> dict[str, Any]:
         """Run configuration with the clock at `moment` (default: now)."""
-        clock = {"at": (moment or self.now).isoformat()}
-        return {"resources": {"clock": {"config": clock}}}
+        return {"resources": clock_config(self.settings(), moment or self.now)}
 
     def materialize_alone(self, asset: str, hour: datetime) -> None:
         """Materializes one asset alone, as a person might."""
         self.job("deliver_hour").execute_in_process(
             instance=self.instance,
             partition_key=hour_key(hour),
-            asset_selection=[dg.AssetKey(asset)],
+            asset_selection=[asset_key(self.settings(), asset)],
             run_config=self.at(),
         )
 
@@ -166,7 +168,9 @@ class AssetHarness:
     def statuses(self, asset: str) -> tuple[set[datetime], set[datetime]]:
         """Materialized and failed hours, as the UI's partition bar shows them."""
         hourly = Partitions.since(self.settings().start_date).hourly
-        cached = get_and_update_asset_status_cache_value(self.instance, dg.AssetKey(asset), hourly)
+        cached = get_and_update_asset_status_cache_value(
+            self.instance, asset_key(self.settings(), asset), hourly
+        )
         assert cached is not None
         done = cached.deserialize_materialized_partition_subsets(hourly).get_partition_keys()
         failed = cached.deserialize_failed_partition_subsets(hourly).get_partition_keys()

@@ -32,6 +32,7 @@ from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.defs.automation.active_runs import range_tags
+from capi_assets.defs.resources import clock_config
 from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.hours import HOUR, floor_hour, key_hour
 from capi_assets.lake import Lake
@@ -240,7 +241,7 @@ def materialize(
             tags=range_tags(hours[0], hours[-1]),
             run_config={
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-                "resources": {"clock": {"config": {"at": at.isoformat()}}},
+                "resources": clock_config(settings, at),
             },
             asset_selection=[dg.AssetKey(asset) for asset in assets],
         ) as result,

@@ -12,10 +12,16 @@ from typing import Any
 import dagster as dg
 import orjson
 
-from capi_assets.definitions import build_definitions
-from capi_assets.defs.resources import ClockResource
+from capi_assets.defs.automation.coverage_sensor import build_coverage_sensor
+from capi_assets.defs.automation.late_files_sensor import build_late_files_sensor
+from capi_assets.defs.automation.schedules import build_hourly_jobs
 from capi_assets.hours import HOUR, hours_between, key_hour
 from tests.helpers.asset_harness import AssetHarness
+
+_BUILD = {
+    "coverage_sensor": build_coverage_sensor,
+    "late_files_sensor": build_late_files_sensor,
+}
 
 
 class SensorTicks:
@@ -25,18 +31,17 @@ class SensorTicks:
         self, world: AssetHarness, sensor: str = "coverage_sensor", **settings: Any
     ) -> None:
         self.world = world
-        repository = build_definitions(world.settings(**settings)).get_repository_def()
-        self.sensor = repository.get_sensor_def(sensor)
+        self.settings = world.settings(**settings)
+        self.build = _BUILD[sensor]
         self.cursor: str | None = None
 
     def evaluate(self, at: datetime) -> Any:
         """What the sensor returns at a moment; nothing of it is kept."""
-        context = dg.build_sensor_context(
-            instance=self.world.instance,
-            cursor=self.cursor,
-            resources={"clock": ClockResource(at=at.isoformat())},
-        )
-        return self.sensor(context)
+        settings = self.settings.model_copy(update={"now": at})
+        (sensor,) = self.build(settings, build_hourly_jobs(settings)).sensors or ()
+        assert isinstance(sensor, dg.SensorDefinition)
+        context = dg.build_sensor_context(instance=self.world.instance, cursor=self.cursor)
+        return sensor(context)
 
     def look(self, at: datetime) -> dg.SensorResult:
         """One evaluation at a moment, whose events and cursor are kept."""
@@ -50,7 +55,7 @@ class SensorTicks:
 
     def run(self, result: dg.SensorResult, at: datetime) -> None:
         """Materializes what was requested of `deliver_hour`, as the daemon would."""
-        for first, last in requested(result, "deliver_hour"):
+        for first, last in requested(result, self.settings.prefixed("deliver_hour")):
             self.world.run(first, last, at=at)
 
 

@@ -12,6 +12,7 @@ import dagster as dg
 from capi_assets.definitions import build_definitions
 from capi_assets.defs.automation.active_runs import PARTITION, range_tags
 from capi_assets.defs.dagster_private import ReconstructableJob
+from capi_assets.defs.resources import clock_config
 from capi_assets.hours import hour_key
 from capi_assets.settings import Settings
 
@@ -26,7 +27,8 @@ def _built(settings: Settings) -> dg.Definitions:
 
 
 def _job(name: str, place: int) -> dg.JobDefinition:
-    return _built(_settings[place]).resolve_job_def(name)
+    settings = _settings[place]
+    return _built(settings).resolve_job_def(settings.prefixed(name))
 
 
 def job_of(settings: Settings, name: str) -> ReconstructableJob:
@@ -56,7 +58,7 @@ def run_hours(
     Returns whether every hour was finished.
     """
     tags = {**_hours(first, last), **(tags or {})}
-    return _run(instance, job_of(settings, "deliver_hour"), tags, at, ops)
+    return _run(instance, settings, "deliver_hour", tags, at, ops)
 
 
 def read_meta(
@@ -69,9 +71,9 @@ def read_meta(
     day = {"dagster/partition": f"{last:%Y-%m-%d}"}
     return all(
         [
-            _run(instance, job_of(settings, "check_access"), {}),
-            _run(instance, job_of(settings, "compare_counts"), _hours(first, last)),
-            _run(instance, job_of(settings, "read_quality"), day),
+            _run(instance, settings, "check_access", {}),
+            _run(instance, settings, "compare_counts", _hours(first, last)),
+            _run(instance, settings, "read_quality", day),
         ]
     )
 
@@ -84,7 +86,8 @@ def _hours(first: datetime, last: datetime) -> dict[str, str]:
 
 def _run(
     instance: dg.DagsterInstance,
-    job: ReconstructableJob,
+    settings: Settings,
+    job: str,
     tags: Mapping[str, str],
     at: datetime | None = None,
     ops: Mapping[str, Any] | None = None,
@@ -92,11 +95,15 @@ def _run(
     config: dict[str, Any] = {
         # Every event is in the instance for the UI; on the console only the outcome matters.
         "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-        "ops": dict(ops or {}),
+        "ops": {settings.prefixed(name): config for name, config in (ops or {}).items()},
     }
     if at is not None:
-        config["resources"] = {"clock": {"config": {"at": at.isoformat()}}}
+        config["resources"] = clock_config(settings, at)
     with dg.execute_job(
-        job, instance=instance, tags=dict(tags), run_config=config, raise_on_error=False
+        job_of(settings, job),
+        instance=instance,
+        tags=dict(tags),
+        run_config=config,
+        raise_on_error=False,
     ) as result:
         return result.success

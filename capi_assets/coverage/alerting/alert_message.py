@@ -21,7 +21,7 @@ from capi_assets.coverage.links import backfill_link
 from capi_assets.hours import HOUR
 
 
-def message(alert: Alert, now: datetime, ui_url: str | None = None) -> Message:
+def message(alert: Alert, now: datetime, backfill_url: str | None = None) -> Message:
     """An alert ready for the channels. The coverage sensor sends it.
 
     Its document has these fields: `schema` and `version`; `sent_at`; `kind` (as in `Alert`),
@@ -40,7 +40,7 @@ def message(alert: Alert, now: datetime, ui_url: str | None = None) -> Message:
     `other_causes` if its own causes are gone; `automatic`; `link` to the backfill; `text` for
     people. Times are ISO 8601 in UTC.
     """
-    reported, text = alert.incident, alert_text(alert, now, ui_url)
+    reported, text = alert.incident, alert_text(alert, now, backfill_url)
     total = reported if isinstance(reported, ReportedIncident) else reported.total
     good = alert.kind in ("recovered", "recovery_launched")
     document = {
@@ -61,7 +61,11 @@ def message(alert: Alert, now: datetime, ui_url: str | None = None) -> Message:
         "still_missing": alert.still,
         "other_causes": [str(cause) for cause in alert.other_causes],
         "automatic": alert.automatic,
-        **(_gone(total) if isinstance(total, ReportedIncident) else _current(alert, total, ui_url)),
+        **(
+            _gone(total)
+            if isinstance(total, ReportedIncident)
+            else _current(alert, total, backfill_url)
+        ),
     }
     return Message(text, total.severity, good=good, subject=alert_subject(alert), document=document)
 
@@ -71,7 +75,7 @@ def _turn(turn: CauseInTurn) -> dict[str, Any]:
     return {"cause": str(turn.cause), "headline": turn.headline, **hours}
 
 
-def _current(alert: Alert, total: Gap, ui_url: str | None) -> dict[str, Any]:
+def _current(alert: Alert, total: Gap, backfill_url: str | None) -> dict[str, Any]:
     is_over = alert.kind in ENDS
     return {
         "hours": total.hours,
@@ -89,7 +93,7 @@ def _current(alert: Alert, total: Gap, ui_url: str | None) -> dict[str, Any]:
         "streams": [stream._asdict() for stream in total.streams],
         "remedy": None if is_over else total.remedy,
         "evidence": {"reasons": dict(total.reasons), "text": total.evidence or None},
-        "link": None if is_over or total.as_stored else backfill_link(ui_url, alert.ranges),
+        "link": None if is_over or total.as_stored else backfill_link(backfill_url, alert.ranges),
     }
 
 
@@ -107,7 +111,12 @@ def _gone(known: ReportedIncident) -> dict[str, Any]:
 
 
 def note(
-    kind: str, text: str, subject: str, now: datetime, ranges: Sequence[str], ui_url: str | None
+    kind: str,
+    text: str,
+    subject: str,
+    now: datetime,
+    ranges: Sequence[str],
+    backfill_url: str | None,
 ) -> Message:
     """A message about something other than an incident, such as late files.
 
@@ -119,7 +128,7 @@ def note(
         "good": True,
         "severity": "warn",
         "ranges": list(ranges),
-        "link": backfill_link(ui_url, ranges),
+        "link": backfill_link(backfill_url, ranges),
     }
     return Message(text, good=True, subject=subject, document=document)
 

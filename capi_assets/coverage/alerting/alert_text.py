@@ -35,8 +35,8 @@ _NEWS = {
 }
 
 
-def alert_text(alert: Alert, now: datetime, ui_url: str | None = None) -> str:
-    """An alert as one paragraph, with a link to the backfill where `ui_url` is known.
+def alert_text(alert: Alert, now: datetime, backfill_url: str | None = None) -> str:
+    """An alert as one paragraph, with a link to the backfill where `backfill_url` is known.
 
     Example: `New incident (error), 2026-11-20 13:00 to 18:00 UTC: 412 orders (EUR 38,120.40) are
     missing, because the access token is not accepted. Reasons: token_expired. …`
@@ -68,7 +68,7 @@ def alert_text(alert: Alert, now: datetime, ui_url: str | None = None) -> str:
         evidence_text(total),
         recoverable_text(total, now),
         visits_text(total, now),
-        remedies_text(reported, alert.ranges, ui_url),
+        remedies_text(reported, alert.ranges, backfill_url),
     )
 
 

@@ -38,7 +38,6 @@ from capi_assets.meta.graph.insights import (
 from capi_assets.meta.graph.reads import GraphReader
 from capi_assets.meta.limits import WINDOW
 
-GROUP = "reconciliation"
 """A group of its own, so that selecting the delivery group does not include these assets."""
 
 # Events received in an hour may have occurred up to Meta's seven days before. The 62 days of

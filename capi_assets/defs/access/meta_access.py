@@ -15,9 +15,11 @@ from capi_assets.coverage.access_health.findings import AccessStatus, Finding
 from capi_assets.coverage.alerting.channels import LogChannel, Message, send_all
 from capi_assets.coverage.tables import Table
 from capi_assets.defs.autostart import schedule_status
+from capi_assets.defs.executor import IN_ONE_PROCESS
 from capi_assets.defs.hourly_reporting import OWNERS, column_schema
 from capi_assets.defs.metadata import markdown_text, table_metadata
-from capi_assets.defs.resources import ClockResource
+from capi_assets.defs.names import asset_key, group_name, resource_key
+from capi_assets.defs.resources import clock_of
 from capi_assets.hours import floor_hour
 from capi_assets.lake import Lake, LakeError
 from capi_assets.policies import alert_channels, datasets_of
@@ -102,18 +104,20 @@ def _metadata(statuses: Sequence[AccessStatus]) -> dict[str, Any]:
 
 def build_meta_access(settings: Settings) -> dg.Definitions:
     """The asset `meta_access` with its checks, its job and its schedule."""
+    asset = asset_key(settings, TABLE)
 
     @dg.asset(
-        name=TABLE,
+        key=asset,
+        required_resource_keys={resource_key(settings, "clock")},
         # A group of its own: `--select group:conversions` takes a range of hours; this has none.
-        group_name="access",
+        group_name=group_name(settings, "meta_access"),
         owners=OWNERS,
         kinds={"parquet"},
         tags={"stage": "access"},
         freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=49)),
         metadata={"dagster/column_schema": column_schema(MetaAccess)},
         check_specs=[
-            dg.AssetCheckSpec(name, asset=TABLE, description=text)
+            dg.AssetCheckSpec(name, asset=asset, description=text)
             for name, (_, text) in _CHECKS.items()
         ],
         description=(
@@ -123,7 +127,7 @@ def build_meta_access(settings: Settings) -> dg.Definitions:
             " restored."
         ),
     )
-    def meta_access(context: dg.AssetExecutionContext, clock: ClockResource) -> Iterator[Any]:
+    def meta_access(context: dg.AssetExecutionContext) -> Iterator[Any]:
         """Asks Meta about every dataset, alerts on changes, and stores the result.
 
         Started by `check_access`, daily. Columns: `contracts/meta_access.py`; stored under the
@@ -132,7 +136,7 @@ def build_meta_access(settings: Settings) -> dg.Definitions:
         Raises:
             DatasetsError: the file of datasets is invalid.
         """
-        now, lake = clock.now(), Lake(settings.lake)
+        now, lake = clock_of(context, settings).now(), Lake(settings.lake)
         statuses = access_health.check_access(
             datasets_of(settings),
             now,
@@ -150,13 +154,14 @@ def build_meta_access(settings: Settings) -> dg.Definitions:
         )
 
     check_access = dg.define_asset_job(
-        "check_access",
-        selection=dg.AssetSelection.assets(TABLE),
+        settings.prefixed("check_access"),
+        selection=dg.AssetSelection.assets(asset),
+        executor_def=IN_ONE_PROCESS,
         description="Checks whether Meta accepts the tokens, and when tokens and version expire.",
         tags={"capi_assets/job": "access"},
     )
     check_access_daily = dg.ScheduleDefinition(
-        name="check_access_daily",
+        name=settings.prefixed("check_access_daily"),
         job=check_access,
         cron_schedule="45 5 * * *",
         execution_timezone="UTC",

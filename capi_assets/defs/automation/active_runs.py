@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from capi_assets.defs.dagster_private import NOT_FINISHED_STATUSES
+from capi_assets.defs.names import HOURLY_ASSETS, asset_key
 from capi_assets.hours import HOUR, hour_key, hours_between, key_hour
+from capi_assets.settings import Settings
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 PARTITION = "dagster/partition"
@@ -26,19 +28,30 @@ def range_tags(first: datetime, last: datetime) -> dict[str, str]:
     return {RANGE_START: hour_key(first), RANGE_END: hour_key(last)}
 
 
-def active_hours(instance: dg.DagsterInstance, now: datetime) -> frozenset[datetime]:
-    """Hours of running or queued runs."""
-    runs = active_runs(instance, now)
+def active_hours(
+    instance: dg.DagsterInstance, settings: Settings, now: datetime
+) -> frozenset[datetime]:
+    """Hours of running or queued runs of these settings' assets."""
+    runs = [run for run in active_runs(instance, now) if _is_ours(run, settings)]
     return frozenset(hour for run in runs for hour in hours_of_run(run))
 
 
 def active_runs(instance: dg.DagsterInstance, now: datetime) -> list[dg.DagsterRun]:
-    """Running and queued runs, without those that were killed."""
+    """Running and queued runs of any job, without those that were killed."""
     unfinished = dg.RunsFilter(
         statuses=list(NOT_FINISHED_STATUSES), created_after=now - MAX_RUN_TIME
     )
     records = instance.get_run_records(unfinished, limit=_MAX_RUNS)
     return [record.dagster_run for record in records if not _is_lost(instance, record, now)]
+
+
+def _is_ours(run: dg.DagsterRun, settings: Settings) -> bool:
+    """Whether a run materializes assets of these settings: other shops and the team's own jobs
+    have hours too. A job of the team's that includes our assets is not recognised."""
+    if run.asset_selection is not None:
+        ours = {asset_key(settings, name) for name in HOURLY_ASSETS}
+        return not ours.isdisjoint(run.asset_selection)
+    return run.job_name in {settings.prefixed(name) for name in ("deliver_hour", "evaluate_hour")}
 
 
 def _is_lost(instance: dg.DagsterInstance, record: dg.RunRecord, now: datetime) -> bool:
@@ -57,7 +70,9 @@ def _is_lost(instance: dg.DagsterInstance, record: dg.RunRecord, now: datetime) 
     return not last or datetime.fromtimestamp(last[0].timestamp, UTC) < silent_since
 
 
-def failure_texts(instance: dg.DagsterInstance, hours: Iterable[datetime]) -> dict[datetime, str]:
+def failure_texts(
+    instance: dg.DagsterInstance, settings: Settings, hours: Iterable[datetime]
+) -> dict[datetime, str]:
     """The latest failed run of each of `hours`, if any, as text: run, step and exception.
 
     Only the class of an exception is named: its message may contain data.
@@ -66,7 +81,8 @@ def failure_texts(instance: dg.DagsterInstance, hours: Iterable[datetime]) -> di
     if needed:
         failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], created_after=min(needed))
         for run in instance.get_runs(failed, limit=_MAX_RUNS):  # the latest first
-            for hour in needed.intersection(hours_of_run(run)):
+            hours_of_ours = hours_of_run(run) if _is_ours(run, settings) else []
+            for hour in needed.intersection(hours_of_ours):
                 runs.setdefault(hour, run.run_id)
     texts = {run_id: _failure(instance, run_id) for run_id in set(runs.values())}
     return {hour: texts[run_id] for hour, run_id in runs.items()}
@@ -101,17 +117,16 @@ def hours_of_run(run: dg.DagsterRun) -> list[datetime]:
 
 
 def done_at(
-    instance: dg.DagsterInstance, asset: str, hours: Sequence[datetime]
+    instance: dg.DagsterInstance, asset: dg.AssetKey, hours: Sequence[datetime]
 ) -> dict[datetime, tuple[datetime, str]]:
     """When each of `hours` was last materialized, and by which run, in two queries."""
-    key = dg.AssetKey(asset)
     latest = instance.get_latest_storage_id_by_partition(
-        key, dg.DagsterEventType.ASSET_MATERIALIZATION, {hour_key(hour) for hour in hours}
+        asset, dg.DagsterEventType.ASSET_MATERIALIZATION, {hour_key(hour) for hour in hours}
     )
     if not latest:
         return {}
     records = instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=key, storage_ids=list(latest.values())), limit=len(latest)
+        dg.AssetRecordsFilter(asset_key=asset, storage_ids=list(latest.values())), limit=len(latest)
     ).records
     return {
         key_hour(record.partition_key): (

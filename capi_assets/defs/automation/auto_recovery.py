@@ -29,6 +29,7 @@ from capi_assets.coverage.recovery.decisions import (
 from capi_assets.coverage.recovery.state import RecoveryState
 from capi_assets.coverage.stored_health import CoverageSnapshot
 from capi_assets.defs.automation.active_runs import range_tags
+from capi_assets.defs.names import asset_key
 from capi_assets.delivery.causes import Cause
 from capi_assets.hours import key_hour
 from capi_assets.meta.graph.client import DatasetAccess, MetaClient
@@ -37,7 +38,7 @@ from capi_assets.policies import datasets_of
 from capi_assets.settings import Settings
 
 TAG = "capi_assets/auto_backfill"
-_FROM_DELIVERY = [dg.AssetKey("delivery_results"), dg.AssetKey("attribution_health")]
+_FROM_DELIVERY = ("delivery_results", "attribution_health")
 _PREFLIGHT_CONCURRENCY = 8
 # Seconds: Dagster ends a sensor after 60, and alerts take up to 30 of them.
 _CONNECT_TIMEOUT, _READ_TIMEOUT, _DEADLINE = 3.05, 8.0, 10.0
@@ -93,7 +94,11 @@ def recover(
     before = {known.id for known in alert_state.incidents if known.recovery_launched}
     stopped_before = {known.id for known in alert_state.incidents if known.recovery_stopped}
     return RecoveryRequests(
-        [request for launch in decided.launches for request in _requests(launch, snapshot, now)],
+        [
+            request
+            for launch in decided.launches
+            for request in _requests(settings, launch, snapshot, now)
+        ],
         [
             *(alert for alert in launched if alert.incident_id not in before),
             *(alert for alert in stopped if alert.incident_id not in stopped_before),
@@ -142,14 +147,17 @@ def _preflight(access: DatasetAccess, now: datetime) -> Preflight:
         client.close()
 
 
-def _requests(launch: Launch, snapshot: CoverageSnapshot, now: datetime) -> list[dg.RunRequest]:
+def _requests(
+    settings: Settings, launch: Launch, snapshot: CoverageSnapshot, now: datetime
+) -> list[dg.RunRequest]:
     gap = next((gap for gap in snapshot.gaps if gap.id == launch.gap), None)
     # Stored events have all their match keys; matching again would find fewer visits.
     as_stored = gap is not None and gap.as_stored
+    from_delivery = [asset_key(settings, name) for name in _FROM_DELIVERY]
     return [
         dg.RunRequest(
-            job_name="deliver_hour",
-            asset_selection=_FROM_DELIVERY if as_stored else None,
+            job_name=settings.prefixed("deliver_hour"),
+            asset_selection=from_delivery if as_stored else None,
             run_key=f"recover-{first}-{last}-{now:%Y-%m-%dT%H:%M}",
             tags={
                 **range_tags(key_hour(first), key_hour(last)),

@@ -7,7 +7,7 @@ hours again (reevaluation.py). `coverage.sensor_state.SensorState` is its memory
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -21,9 +21,8 @@ from capi_assets.defs.automation.gap_reports import list_open_gaps, report_gaps,
 from capi_assets.defs.automation.reevaluation import reevaluate_changed, reevaluate_expiring
 from capi_assets.defs.automation.schedules import HourlyJobs
 from capi_assets.defs.autostart import sensor_status
-from capi_assets.defs.resources import ClockResource
 from capi_assets.lake import Lake
-from capi_assets.policies import alert_channels, coverage_policy
+from capi_assets.policies import coverage_policy
 from capi_assets.settings import Settings
 
 
@@ -31,6 +30,7 @@ def build_coverage_sensor(settings: Settings, jobs: HourlyJobs) -> dg.Definition
     """The sensor `coverage_sensor`."""
 
     @dg.sensor(
+        name=settings.prefixed("coverage_sensor"),
         jobs=[jobs.evaluate_hour, jobs.deliver_hour],
         minimum_interval_seconds=60,
         default_status=sensor_status(settings),
@@ -42,10 +42,8 @@ def build_coverage_sensor(settings: Settings, jobs: HourlyJobs) -> dg.Definition
             " CAPI_AUTO_BACKFILL=on it launches the backfill once the cause of a gap is resolved."
         ),
     )
-    def coverage_sensor(
-        context: dg.SensorEvaluationContext, clock: ClockResource
-    ) -> dg.SensorResult:
-        return _tick(context, settings, clock.now())
+    def coverage_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        return _tick(context, settings, settings.now or datetime.now(UTC))
 
     return dg.Definitions(sensors=[coverage_sensor])
 
@@ -55,14 +53,13 @@ def _tick(
 ) -> dg.SensorResult:
     """The four duties; the cursor holds the state between two ticks."""
     instance, lake = context.instance, Lake(settings.lake)
-    start, ui_url = settings.start_date, settings.ui_url
     previous = SensorState.from_json(context.cursor)
     policy = coverage_policy(settings, now)
     snapshot = find_gaps(lake, policy, now)
-    active = active_hours(instance, now)
+    active = active_hours(instance, settings, now)
 
-    report = report_gaps(instance, snapshot, previous, policy, now, ui_url)
-    new_alerts, requests = report.alerts, reevaluate_expiring(report.alerts, start)
+    report = report_gaps(instance, settings, snapshot, previous, policy, now)
+    new_alerts, requests = report.alerts, reevaluate_expiring(settings, report.alerts)
     state = replace(previous, alerts=report.alert_state, flagged=report.flagged)
     if settings.auto_backfill:
         recovery = recover(
@@ -71,12 +68,11 @@ def _tick(
         new_alerts, requests = new_alerts + recovery.alerts, requests + recovery.requests
         state = replace(state, recovery=recovery.state, alerts=recovery.alert_state)
     evaluations, reevaluated = reevaluate_changed(
-        instance, lake, previous.reevaluated, active, start, now
+        instance, settings, lake, previous.reevaluated, active, now
     )
     requests += evaluations
-    open_list, listed_after = list_open_gaps(instance, report, previous, policy, now, ui_url)
-    channels = alert_channels(settings)
-    unsent = send_alerts(new_alerts, channels, previous.unsent, now, ui_url, context.log)
+    open_list, listed_after = list_open_gaps(instance, settings, report, previous, policy, now)
+    unsent = send_alerts(new_alerts, settings, previous.unsent, now, context.log)
     state = replace(state, reevaluated=reevaluated, listed_after=listed_after, unsent=unsent)
     return dg.SensorResult(
         cursor=state.to_json(),

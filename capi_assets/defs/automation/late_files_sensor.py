@@ -6,7 +6,7 @@ Which hours are late is decided in `ingest/late_files.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -27,7 +27,7 @@ from capi_assets.defs.automation.active_runs import (
 )
 from capi_assets.defs.automation.schedules import HourlyJobs
 from capi_assets.defs.autostart import sensor_status
-from capi_assets.defs.resources import ClockResource
+from capi_assets.defs.names import asset_key
 from capi_assets.hours import HOUR, floor_hour, hour_key, hours_between, key_hour, key_ranges
 from capi_assets.ingest.landing_folder import LandingFolder
 from capi_assets.ingest.late_files import LandedFile, LateHour, landed_files, late_hours
@@ -50,6 +50,7 @@ def build_late_files_sensor(settings: Settings, jobs: HourlyJobs) -> dg.Definiti
     """The sensor `late_files_sensor`."""
 
     @dg.sensor(
+        name=settings.prefixed("late_files_sensor"),
         job=jobs.deliver_hour,
         minimum_interval_seconds=60,
         default_status=sensor_status(settings),
@@ -61,9 +62,9 @@ def build_late_files_sensor(settings: Settings, jobs: HourlyJobs) -> dg.Definiti
         ),
     )
     def late_files_sensor(
-        context: dg.SensorEvaluationContext, clock: ClockResource
+        context: dg.SensorEvaluationContext,
     ) -> dg.SensorResult | dg.SkipReason:
-        return _evaluate(context, settings, clock.now())
+        return _evaluate(context, settings, settings.now or datetime.now(UTC))
 
     return dg.Definitions(sensors=[late_files_sensor])
 
@@ -81,13 +82,13 @@ def _evaluate(
     start = max(floor_hour(now - WATCH_WINDOW), settings.start_date)
     hours = [h for h in hours_between(start, now) if h + HOUR + settings.settle + _OWN_TURN <= now]
     files = [file for folder in folders for file in landed_files(folder, hours)]
-    late = late_hours(files, _read_at(context.instance, Lake(settings.lake), files), now)
+    late = late_hours(files, _read_at(context.instance, settings, files), now)
     known = _known(context.cursor, start)
-    busy = active_hours(context.instance, now)
+    busy = active_hours(context.instance, settings, now)
     free = [entry for entry in late if entry.hour not in busy]
     proposing = settings.late_files == "propose"
     stuck = [entry.hour for entry in free if known.get(_key(entry)) == entry.mark]
-    failed = {} if proposing or not stuck else _failed(context.instance, stuck, now)
+    failed = {} if proposing or not stuck else _failed(context.instance, settings, stuck, now)
     due = [e for e in free if known.get(_key(e)) != e.mark or e.hour in failed]
     if not due:
         return dg.SensorResult(skip_reason=dg.SkipReason(_look(late)), cursor=_text(known))
@@ -97,15 +98,15 @@ def _evaluate(
     taken = [e for e in due if any(a <= hour_key(e.hour) <= b for a, b in ranges)]
     known |= {_key(entry): entry.mark for entry in taken}
     keys = [first if first == last else f"{first}...{last}" for first, last in ranges]
-    text = _words(taken, keys, proposing, backfill_link(settings.ui_url, keys))
-    told = [note("late_files", text, _subject(taken), now, keys, settings.ui_url)]
+    text = _words(taken, keys, proposing, backfill_link(settings.backfill_url, keys))
+    told = [note("late_files", text, _subject(taken), now, keys, settings.backfill_url)]
     LogChannel(context.log).send(told)
     if proposing:
         for failure in send_all(alert_channels(settings), told):
             context.log.warning("Not delivered by %s: %s", failure.channel, failure.reason)
     return dg.SensorResult(
         cursor=_text(known),
-        asset_events=[_observation(entry, proposing) for entry in taken],
+        asset_events=[_observation(settings, entry, proposing) for entry in taken],
         run_requests=[] if proposing else [_request(taken, failed, *keys_of) for keys_of in ranges],
         skip_reason=dg.SkipReason(f"Proposed: {partition_ranges_text(keys)}.")
         if proposing
@@ -124,13 +125,13 @@ def _known(cursor: str | None, start: datetime) -> dict[str, str]:
 
 
 def _read_at(
-    instance: dg.DagsterInstance, lake: Lake, files: Sequence[LandedFile]
+    instance: dg.DagsterInstance, settings: Settings, files: Sequence[LandedFile]
 ) -> dict[tuple[str, datetime], datetime]:
     """When the files of each hour were last read: not before the run that did so began.
 
     The materialization itself comes later, and a file may have landed in between.
     """
-    newest: dict[tuple[str, datetime], datetime] = {}
+    lake, newest = Lake(settings.lake), dict[tuple[str, datetime], datetime]()
     for file in files:
         key = (file.table, file.hour)
         newest[key] = max(file.changed_at, newest.get(key, file.changed_at))
@@ -138,7 +139,7 @@ def _read_at(
     runs: dict[tuple[str, datetime], str] = {}
     for table in {table for table, _ in newest}:
         hours = sorted(hour for of, hour in newest if of == table)
-        done = done_at(instance, table, hours)
+        done = done_at(instance, asset_key(settings, table), hours)
         for hour, (at, run_id) in done.items():
             read[table, hour] = at
             if at - _LONGEST_READ < newest[table, hour] <= at:
@@ -151,12 +152,14 @@ def _read_at(
 
 
 def _failed(
-    instance: dg.DagsterInstance, hours: Sequence[datetime], now: datetime
+    instance: dg.DagsterInstance, settings: Settings, hours: Sequence[datetime], now: datetime
 ) -> dict[datetime, int]:
     """Those of `hours` whose last run for late files failed, as when its machine went down, and
     that are due another; each with how many failed. Pauses double, and it ends after `_TRIES`."""
     asked = dg.RunsFilter(
-        tags={_TAG: ["orders", "visits", "orders and visits"]}, created_after=now - WATCH_WINDOW
+        job_name=settings.prefixed("deliver_hour"),
+        tags={_TAG: ["orders", "visits", "orders and visits"]},
+        created_after=now - WATCH_WINDOW,
     )
     runs: dict[datetime, list[dg.RunRecord]] = {hour: [] for hour in hours}
     for record in instance.get_run_records(asked, limit=_AT_MOST_RUNS):  # the latest first
@@ -186,7 +189,7 @@ def _request(
     )
 
 
-def _observation(entry: LateHour, proposing: bool) -> dg.AssetObservation:
+def _observation(settings: Settings, entry: LateHour, proposing: bool) -> dg.AssetObservation:
     what = "Materialize the hour again." if proposing else "The hour is materialized again."
     files = count(entry.files, "file")
     metadata: Mapping[str, Any] = {
@@ -194,7 +197,7 @@ def _observation(entry: LateHour, proposing: bool) -> dg.AssetObservation:
         "newest": dg.MetadataValue.timestamp(entry.newest),
     }
     return dg.AssetObservation(
-        entry.table,
+        asset_key(settings, entry.table),
         partition=hour_key(entry.hour),
         description=f"{files} came or changed after the hour was read. {what}",
         metadata=metadata,

@@ -7,8 +7,10 @@ from capi_assets.coverage.formatting import format_utc
 from capi_assets.coverage.tables import Cell, Table
 from capi_assets.coverage.visit_retention import PURGE_TIME
 from capi_assets.defs.autostart import schedule_status
+from capi_assets.defs.executor import IN_ONE_PROCESS
 from capi_assets.defs.metadata import table_metadata
-from capi_assets.defs.resources import ClockResource
+from capi_assets.defs.names import resource_key
+from capi_assets.defs.resources import clock_of
 from capi_assets.delivery.retention import remove_expired, remove_landing
 from capi_assets.hours import floor_hour, hour_key
 from capi_assets.lake import Lake
@@ -28,15 +30,17 @@ class RetentionConfig(dg.Config):
 def build_retention(settings: Settings) -> dg.Definitions:
     """The job `apply_retention` and its schedule `apply_retention_nightly`."""
 
-    @dg.op(description="Removes data past its retention, and reports rows and bytes by table.")
-    def remove_old_data(
-        context: dg.OpExecutionContext, config: RetentionConfig, clock: ClockResource
-    ) -> None:
+    @dg.op(
+        name=settings.prefixed("remove_old_data"),
+        description="Removes data past its retention, and reports rows and bytes by table.",
+        required_resource_keys={resource_key(settings, "clock")},
+    )
+    def remove_old_data(context: dg.OpExecutionContext, config: RetentionConfig) -> None:
         """Whole hours, payloads and match keys, ids in the ledger; landing files only where
         CAPI_LANDING_RETENTION_DAYS says so. A run that reads a deleted hour fails and can be
         repeated."""
         delete = not config.dry_run and settings.retention == "delete"
-        policy, now = retention_policy(settings), clock.now()
+        policy, now = retention_policy(settings), clock_of(context, settings).now()
         with open_ledger(settings) as ledger:
             removed = [*remove_expired(Lake(settings.lake), ledger, policy, now, delete=delete)]
         landing: list[list[Cell]] = []
@@ -61,6 +65,8 @@ def build_retention(settings: Settings) -> dg.Definitions:
         )
 
     @dg.job(
+        name=settings.prefixed("apply_retention"),
+        executor_def=IN_ONE_PROCESS,
         description="Removes data past its retention; with `dry_run` it only counts.",
         tags={"capi_assets/job": "retention"},
     )
@@ -68,7 +74,7 @@ def build_retention(settings: Settings) -> dg.Definitions:
         remove_old_data()
 
     apply_retention_nightly = dg.ScheduleDefinition(
-        name="apply_retention_nightly",
+        name=settings.prefixed("apply_retention_nightly"),
         job=apply_retention,
         cron_schedule=f"{PURGE_TIME.minute} {PURGE_TIME.hour} * * *",
         execution_timezone="UTC",

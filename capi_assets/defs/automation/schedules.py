@@ -10,19 +10,11 @@ from typing import Any, NamedTuple
 import dagster as dg
 
 from capi_assets.defs.autostart import schedule_status
+from capi_assets.defs.executor import IN_ONE_PROCESS
+from capi_assets.defs.names import HOURLY_ASSETS, asset_key
 from capi_assets.hours import HOUR, floor_hour, hour_key
 from capi_assets.settings import Settings
 
-# The coverage sensor writes this check: it reads eight days, not the hours of one run.
-_OPEN_GAPS = dg.AssetSelection.checks(
-    dg.AssetCheckKey(dg.AssetKey("attribution_health"), "open_gaps")
-)
-ALL_ASSETS = (
-    dg.AssetSelection.assets(
-        "visits", "orders", "matched_events", "delivery_results", "attribution_health"
-    )
-    - _OPEN_GAPS
-)
 # Later than this, deliver_hourly has taken the hour.
 CATCH_UP = timedelta(minutes=15)
 
@@ -34,12 +26,17 @@ class HourlyJobs(NamedTuple):
     evaluate_hour: Any
 
 
-def build_hourly_jobs() -> HourlyJobs:
+def build_hourly_jobs(settings: Settings) -> HourlyJobs:
     """`deliver_hour` and `evaluate_hour`."""
+    health = asset_key(settings, "attribution_health")
+    # The coverage sensor writes this check: it reads eight days, not the hours of one run.
+    open_gaps = dg.AssetSelection.checks(dg.AssetCheckKey(health, "open_gaps"))
+    every_asset = [asset_key(settings, name) for name in HOURLY_ASSETS]
     return HourlyJobs(
         dg.define_asset_job(
-            "deliver_hour",
-            selection=ALL_ASSETS,
+            settings.prefixed("deliver_hour"),
+            selection=dg.AssetSelection.assets(*every_asset) - open_gaps,
+            executor_def=IN_ONE_PROCESS,
             description=(
                 "All steps for an hour or a range of hours: ingest, match, deliver, evaluate."
                 " Launch it over the hours of an outage to recover them; events that are already at"
@@ -48,8 +45,9 @@ def build_hourly_jobs() -> HourlyJobs:
             tags={"capi_assets/job": "deliver"},
         ),
         dg.define_asset_job(
-            "evaluate_hour",
-            selection=dg.AssetSelection.assets("attribution_health") - _OPEN_GAPS,
+            settings.prefixed("evaluate_hour"),
+            selection=dg.AssetSelection.assets(health) - open_gaps,
+            executor_def=IN_ONE_PROCESS,
             description="Re-evaluates hours from stored data; sends nothing.",
             tags={"capi_assets/job": "evaluate"},
         ),
@@ -61,6 +59,7 @@ def build_schedules(settings: Settings, jobs: HourlyJobs) -> dg.Definitions:
 
     @dg.schedule(
         job=jobs.deliver_hour,
+        name=settings.prefixed("deliver_hourly"),
         cron_schedule=f"{settings.settle_minutes} * * * *",
         execution_timezone="UTC",
         description="Delivers each hour once it has settled: CAPI_SETTLE_MINUTES after its end.",
@@ -77,6 +76,7 @@ def build_schedules(settings: Settings, jobs: HourlyJobs) -> dg.Definitions:
 
     @dg.schedule(
         job=jobs.deliver_hour,
+        name=settings.prefixed("deliver_current_hour"),
         cron_schedule="*/10 * * * *",
         execution_timezone="UTC",
         description=(

@@ -1,7 +1,7 @@
 """`attribution_health`: what became of each hour's orders, and the checks on it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -39,7 +39,8 @@ from capi_assets.defs.hourly_reporting import (
     report_hours,
 )
 from capi_assets.defs.metadata import markdown_text, table_metadata
-from capi_assets.defs.resources import ClockResource
+from capi_assets.defs.names import asset_key, resource_key
+from capi_assets.defs.resources import clock_of
 from capi_assets.delivery.hours_to_send import batches
 from capi_assets.hours import HOUR, floor_hour, hour_key, hour_range, hours_between
 from capi_assets.lake import Lake
@@ -71,17 +72,18 @@ def _visits_per_hour(visits: pa.Table) -> pa.Table:
 
 
 def _visits_rebuilt_since(
-    instance: dg.DagsterInstance, store: Lake, hours: Sequence[datetime], lookback: timedelta
+    instance: dg.DagsterInstance, store: Lake, hours: Sequence[datetime], settings: Settings
 ) -> dict[datetime, int]:
     """How many hours of visits in each hour's lookback changed after its orders were matched.
 
     The lineage maps an hour to the same hour of visits, so Dagster cannot know.
     """
-    start, end = hour_range(hours)
+    (start, end), lookback = hour_range(hours), settings.lookback
+    matched_events = asset_key(settings, "matched_events")
     changed = store.changed_at("visits", hours_between(floor_hour(start - lookback), end))
     rebuilt = {}
     for hour in hours:
-        matched = latest_materialization(instance, "matched_events", hour)
+        matched = latest_materialization(instance, matched_events, hour)
         since = datetime.fromtimestamp(matched.timestamp, UTC) if matched else None
         reach = hours_between(floor_hour(hour - lookback), hour + HOUR)
         rebuilt[hour] = sum(h in changed and changed[h] > since for h in reach) if since else 0
@@ -132,7 +134,7 @@ def _judge_coverage(
             passed=not (rows[hour]["flagged"] or is_inconclusive(rows[hour])),
             description=paragraph(hour_sentence(hour, flags, now), policy.delays_text(hour, now)),
             severity=_severity(rows[hour]["severity"]),
-            metadata=_hour_metadata(rows[hour], health, settings.ui_url),
+            metadata=_hour_metadata(rows[hour], health, settings.backfill_url),
         )
         for hour in hours
         if hour in rows
@@ -143,7 +145,9 @@ def _severity(word: str | None) -> dg.AssetCheckSeverity:
     return dg.AssetCheckSeverity.ERROR if word == ERROR else dg.AssetCheckSeverity.WARN
 
 
-def _hour_metadata(row: Mapping[str, Any], health: pa.Table, ui_url: str | None) -> dict[str, Any]:
+def _hour_metadata(
+    row: Mapping[str, Any], health: pa.Table, backfill_url: str | None
+) -> dict[str, Any]:
     moment = pa.scalar(row["hour"], UTC_MICROSECONDS)
     rows = health.filter(pc.equal(health["hour"], moment)).to_pylist()
     metadata = table_metadata("waterfall", waterfall_table(rows))
@@ -164,7 +168,7 @@ def _hour_metadata(row: Mapping[str, Any], health: pa.Table, ui_url: str | None)
             metadata["first_deadline"] = dg.MetadataValue.timestamp(row["first_deadline"])
         if visits := min((gap.visits_until for gap in found if gap.visits_until), default=None):
             metadata["visits_until"] = dg.MetadataValue.timestamp(visits)
-        link = backfill_link(ui_url, [hour_key(row["hour"])])
+        link = backfill_link(backfill_url, [hour_key(row["hour"])])
         if link and not any(gap.as_stored for gap in found):
             metadata["backfill"] = dg.MetadataValue.url(link)
     return metadata
@@ -188,14 +192,14 @@ def _judge_sums(lake: Lake, hours: Sequence[datetime]) -> Mapping[datetime, Hour
 
 
 def open_gaps_check(
-    gaps: Sequence[Gap], policy: CoveragePolicy, now: datetime, ui_url: str | None = None
+    gaps: Sequence[Gap], policy: CoveragePolicy, now: datetime, backfill_url: str | None = None
 ) -> dict[str, Any]:
     """The list of open gaps by incident, as the fields of a check's result."""
     incidents, closed = open_and_closed(gaps, policy, now)
     gaps = [gap for incident in incidents for gap in incident.gaps]
     severe = any(gap.severity == ERROR for gap in gaps)
     link = backfill_link(
-        ui_url, [gap.partition_range for gap in gaps if gap.savable and not gap.as_stored]
+        backfill_url, [gap.partition_range for gap in gaps if gap.savable and not gap.as_stored]
     )
     return {
         "passed": not gaps,
@@ -203,7 +207,7 @@ def open_gaps_check(
         "description": markdown_text(incidents_sentence(incidents, now)),
         "metadata": {
             **table_metadata("incidents", incidents_table(incidents, now)),
-            **table_metadata("remedies", remedies_table(gaps, now, ui_url)),
+            **table_metadata("remedies", remedies_table(gaps, now, backfill_url)),
             **table_metadata("closed", incidents_table(closed, now)),
             **({"landing": policy.delays.text} if policy.delays.text else {}),
             **({"backfill": dg.MetadataValue.url(link)} if link else {}),
@@ -222,6 +226,7 @@ def build_attribution_health(
 
     @hourly_asset(
         AttributionHealth,
+        settings,
         hourly,
         stage="evaluate",
         kinds={"parquet", "duckdb"},
@@ -244,7 +249,7 @@ def build_attribution_health(
             LakeError: a stored table cannot be read.
         """
         hours = hours_of(context)
-        rebuilt = _visits_rebuilt_since(context.instance, lake, hours, settings.lookback)
+        rebuilt = _visits_rebuilt_since(context.instance, lake, hours, settings)
         metadata = {}
         for batch, events in batches(lake, hours):
             results = lake.read("delivery_results", batch, arrow_schema(DeliveryResults))
@@ -275,6 +280,7 @@ def build_attribution_health(
         yield from report_hours(context, metadata)
 
     coverage_above_threshold = hourly_check(
+        settings,
         "attribution_health",
         "coverage_above_threshold",
         "The share of orders that reached Meta is at least CAPI_COVERAGE_THRESHOLD; if not, why,"
@@ -284,6 +290,7 @@ def build_attribution_health(
         lambda hours, now: _judge_coverage(settings, hours, now),
     )
     every_order_is_accounted_for = hourly_check(
+        settings,
         "attribution_health",
         "every_order_is_accounted_for",
         "Orders = delivered + withheld + lost for one reason each, by count and by value, to the"
@@ -293,20 +300,21 @@ def build_attribution_health(
     )
 
     @dg.asset_check(
-        asset="attribution_health",
+        asset=asset_key(settings, "attribution_health"),
         name="open_gaps",
+        required_resource_keys={resource_key(settings, "clock")},
         description=(
             "All open gaps by incident, with causes, cost, deadline and the ranges to materialize."
             " Written by the coverage sensor whenever it changes. An incident that ended without"
             " being fixed is listed as closed, and fails nothing."
         ),
     )
-    def open_gaps(clock: ClockResource) -> dg.AssetCheckResult:
+    def open_gaps(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         """All gaps of the watched hours, as the sensor finds them."""
-        now = clock.now()
+        now = clock_of(context, settings).now()
         policy = coverage_policy(settings, now)
         gaps = find_gaps(lake, policy, now).gaps
-        return dg.AssetCheckResult(**open_gaps_check(gaps, policy, now, settings.ui_url))
+        return dg.AssetCheckResult(**open_gaps_check(gaps, policy, now, settings.backfill_url))
 
     return dg.Definitions(
         assets=[attribution_health],

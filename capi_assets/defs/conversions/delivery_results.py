@@ -28,7 +28,7 @@ from capi_assets.defs.hourly_reporting import (
     report_nothing_done,
 )
 from capi_assets.defs.metadata import table_metadata
-from capi_assets.defs.resources import ClockResource
+from capi_assets.defs.resources import ClockResource, clock_of
 from capi_assets.delivery.backfill_plan import (
     OUTLOOK_NAMES,
     backfill_plan,
@@ -291,10 +291,12 @@ def build_delivery_results(
 
     @hourly_asset(
         DeliveryResults,
+        settings,
         hourly,
         stage="deliver",
         kinds={"parquet", "sqlite"},
         deps=["matched_events"],
+        resources=["clock"],
         description=(
             "Delivers the events that Meta does not have yet and stores the status of every event."
             " Materialize it as often as you like: the ledger records what was sent, so nothing is"
@@ -303,7 +305,7 @@ def build_delivery_results(
         ),
     )
     def delivery_results(
-        context: dg.AssetExecutionContext, config: DeliveryConfig, clock: ClockResource
+        context: dg.AssetExecutionContext, config: DeliveryConfig
     ) -> Iterator[Any]:
         """Plans and delivers all hours of the run together, most urgent events first.
 
@@ -316,6 +318,7 @@ def build_delivery_results(
             SourceError: a landed withdrawal of consent cannot be read; nothing is sent.
         """
         hours, policy = hours_of(context), delivery_policy(settings)
+        clock = clock_of(context, settings)
         with open_ledger(settings) as ledger:
             restored = restore_if_behind(lake, ledger, hours, clock.now())
             note_landed_withdrawals(context, settings, ledger, clock.now())
@@ -358,6 +361,7 @@ def build_delivery_results(
         yield from report_hours(context, metadata, unfinished)
 
     all_events_resolved = hourly_check(
+        settings,
         "delivery_results",
         "all_events_resolved",
         "Every matched event has one result; none was rejected or has an unknown outcome.",

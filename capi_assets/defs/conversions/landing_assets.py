@@ -203,6 +203,7 @@ def contract_check(
         return {hour: _with_misplaced(verdicts[hour], misplaced[hour]) for hour in hours}
 
     return hourly_check(
+        settings,
         table,
         f"{table}_match_contract",
         f"All landed {table} match the contract; those that do not are listed by reason.",

@@ -27,7 +27,7 @@ from capi_assets.defs.hourly_reporting import (
     report_hours,
 )
 from capi_assets.defs.metadata import table_metadata
-from capi_assets.defs.resources import ClockResource, DuckDB
+from capi_assets.defs.resources import clock_of, duckdb_of
 from capi_assets.delivery.consent import withhold_withdrawn
 from capi_assets.delivery.ledger.ledger import LedgerError
 from capi_assets.delivery.sent_payloads import keep_sent_payloads
@@ -149,10 +149,12 @@ def build_matched_events(
 
     @hourly_asset(
         MatchedEvents,
+        settings,
         hourly,
         stage="match",
         kinds={"parquet", "duckdb", "sql"},
         deps=["visits", "orders"],
+        resources=["clock", "duckdb"],
         description=(
             "Each order with the best visit at or before it, and the server event built from both:"
             " `payload` is what Meta is sent. Reads the visits of its hour and of the whole"
@@ -161,9 +163,7 @@ def build_matched_events(
             " materialized again, materialize the later hours again whose orders may match them."
         ),
     )
-    def matched_events(
-        context: dg.AssetExecutionContext, duckdb: DuckDB, clock: ClockResource
-    ) -> Iterator[Any]:
+    def matched_events(context: dg.AssetExecutionContext) -> Iterator[Any]:
         """Matches the orders of the run's hours with visits and builds their events.
 
         One query for all hours; each hour is replaced as a whole, but for events that Meta may
@@ -173,7 +173,7 @@ def build_matched_events(
         Raises:
             LakeError: stored orders or visits cannot be read.
         """
-        hours = hours_of(context)
+        hours, clock = hours_of(context), clock_of(context, settings)
         start, end = hour_range(hours)
         orders = lake.read("orders", hours, arrow_schema(Orders))
         if orders.num_rows:
@@ -187,7 +187,7 @@ def build_matched_events(
         kept_since = floor_hour(clock.now() - timedelta(days=settings.retention_days))
         oldest = max(settings.start_date, kept_since)
         missing = [hour for hour in searched if hour >= oldest and hour not in stored]
-        with duckdb.get_connection() as connection:
+        with duckdb_of(context, settings).get_connection() as connection:
             added = ingest_missing_visits(context, settings, missing, connection)
             files = [lake.path("visits", hour) for hour in sorted({*stored, *added})]
             matched = match(orders, files, settings.lookback, DuckDBEngine(connection))
@@ -208,6 +208,7 @@ def build_matched_events(
         yield from report_hours(context, metadata)
 
     events_pass_meta_validation = hourly_check(
+        settings,
         "matched_events",
         "events_pass_meta_validation",
         "Every order produces an event that passes Meta's rules; those that do not are listed by"
@@ -216,6 +217,7 @@ def build_matched_events(
         lambda hours, now: _judge(lake, hours),
     )
     orders_not_doubled = hourly_check(
+        settings,
         "matched_events",
         "orders_not_doubled",
         "No more orders than usual are like an earlier one of their hour (same person, value and"

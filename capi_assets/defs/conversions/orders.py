@@ -1,6 +1,6 @@
 """`orders`: the advertiser's conversions, hashed when they are read, and the contract check."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 
 from capi_assets.contracts.orders import Orders
 from capi_assets.defs.conversions.landing_assets import contract_check, report_landed
-from capi_assets.defs.hourly_reporting import hourly_asset, hours_of
-from capi_assets.defs.resources import DuckDB
+from capi_assets.defs.hourly_reporting import Upstream, hourly_asset, hours_of
+from capi_assets.defs.resources import duckdb_of
 from capi_assets.eligibility import withheld_reason, without_match_data
 from capi_assets.ingest.orders import ingest_orders
 from capi_assets.lake import Lake
@@ -25,12 +25,19 @@ def _as_needed(orders: pa.Table, consent_required: bool) -> pa.Table:
     return without_match_data(orders, withheld)
 
 
-def build_orders(settings: Settings, hourly: dg.HourlyPartitionsDefinition) -> dg.Definitions:
-    """The asset `orders` and its check."""
+def build_orders(
+    settings: Settings,
+    hourly: dg.HourlyPartitionsDefinition,
+    upstream: Sequence[Upstream] = (),
+) -> dg.Definitions:
+    """The asset `orders`, which depends on a team's assets `upstream`, and its check."""
 
     @hourly_asset(
         Orders,
+        settings,
         hourly,
+        upstream=upstream,
+        resources=["duckdb"],
         stage="ingest",
         kinds={"parquet", "duckdb", "pandera"},
         description=(
@@ -40,7 +47,7 @@ def build_orders(settings: Settings, hourly: dg.HourlyPartitionsDefinition) -> d
             " count as lost until they are corrected."
         ),
     )
-    def orders(context: dg.AssetExecutionContext, duckdb: DuckDB) -> Iterator[Any]:
+    def orders(context: dg.AssetExecutionContext) -> Iterator[Any]:
         """Reads the landed orders of the run's hours and replaces each hour as a whole.
 
         Started by `deliver_hour`. Columns: `contracts/orders.py`; times in UTC, money in the
@@ -51,7 +58,7 @@ def build_orders(settings: Settings, hourly: dg.HourlyPartitionsDefinition) -> d
             LedgerError, TombstoneError: who was erased cannot be read; nothing is stored.
             dagster.Failure: files of some hours cannot be read; the others are stored.
         """
-        with duckdb.get_connection() as connection:
+        with duckdb_of(context, settings).get_connection() as connection:
             ingested = ingest_orders(
                 orders_source(settings),
                 hours_of(context),

@@ -16,8 +16,9 @@ from capi_assets.defs.conversions.landing_assets import (
     report_landed,
     store_landed,
 )
-from capi_assets.defs.hourly_reporting import hourly_asset, hours_of
-from capi_assets.defs.resources import DuckDB
+from capi_assets.defs.hourly_reporting import Upstream, hourly_asset, hours_of
+from capi_assets.defs.names import asset_key
+from capi_assets.defs.resources import duckdb_of
 from capi_assets.hours import HOUR, hour_key, hours_between, key_hour, key_ranges
 from capi_assets.ingest.landing_folder import LandingFolder
 from capi_assets.ingest.sources import SourceError
@@ -31,12 +32,19 @@ BATCH_HOURS = 24
 many visits may not."""
 
 
-def build_visits(settings: Settings, hourly: dg.HourlyPartitionsDefinition) -> dg.Definitions:
-    """The asset `visits` and its check."""
+def build_visits(
+    settings: Settings,
+    hourly: dg.HourlyPartitionsDefinition,
+    upstream: Sequence[Upstream] = (),
+) -> dg.Definitions:
+    """The asset `visits`, which depends on a team's assets `upstream`, and its check."""
 
     @hourly_asset(
         Visits,
+        settings,
         hourly,
+        upstream=upstream,
+        resources=["duckdb"],
         stage="ingest",
         kinds={"parquet", "duckdb", "pandera"},
         description=(
@@ -45,7 +53,7 @@ def build_visits(settings: Settings, hourly: dg.HourlyPartitionsDefinition) -> d
             " contract are stored in `quarantined_visits` with their reasons."
         ),
     )
-    def visits(context: dg.AssetExecutionContext, duckdb: DuckDB) -> Iterator[Any]:
+    def visits(context: dg.AssetExecutionContext) -> Iterator[Any]:
         """Reads the landed visits of the run's hours and replaces each hour as a whole.
 
         Started by `deliver_hour`. Columns: `contracts/visits.py`; times in UTC.
@@ -55,7 +63,7 @@ def build_visits(settings: Settings, hourly: dg.HourlyPartitionsDefinition) -> d
             LedgerError, TombstoneError: who was erased cannot be read; nothing is stored.
             dagster.Failure: files of some hours cannot be read; the others are stored.
         """
-        with duckdb.get_connection() as connection:
+        with duckdb_of(context, settings).get_connection() as connection:
             ingested = ingest_visits(
                 visits_source(settings),
                 hours_of(context),
@@ -111,7 +119,7 @@ def ingest_missing_visits(
             if not hour.file_problems:
                 context.log_event(
                     dg.AssetMaterialization(
-                        "visits",
+                        asset_key(settings, "visits"),
                         description="Ingested for the orders of later hours.",
                         partition=hour_key(hour.hour),
                         metadata=landed_metadata(hour),

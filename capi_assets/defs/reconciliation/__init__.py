@@ -1,1 +1,4 @@
 """The assets that compare Meta's own counts with the ledger, and their schedules."""
+
+GROUP = "meta_reports"
+"""Group of what Meta reports itself, beside the group of the hours."""

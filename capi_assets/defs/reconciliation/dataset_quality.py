@@ -9,14 +9,15 @@ import dagster as dg
 from capi_assets.contracts.base import arrow_schema, conform
 from capi_assets.contracts.dataset_quality import DatasetQuality
 from capi_assets.coverage.reconciliation.stored import (
-    GROUP,
     compare_quality_of_day,
     keep_previous_readings,
 )
 from capi_assets.coverage.reconciliation.text import quality_off, quality_sentence, quality_table
 from capi_assets.defs.hourly_reporting import OWNERS, column_schema, latest_materialization
 from capi_assets.defs.metadata import markdown_text, table_metadata
-from capi_assets.defs.resources import ClockResource
+from capi_assets.defs.names import asset_key, group_name, resource_key
+from capi_assets.defs.reconciliation import GROUP
+from capi_assets.defs.resources import clock_of
 from capi_assets.lake import Lake
 from capi_assets.policies import datasets_of
 from capi_assets.settings import Settings
@@ -44,13 +45,15 @@ def build_dataset_quality(
     settings: Settings, daily: dg.DailyPartitionsDefinition
 ) -> dg.Definitions:
     """The asset `dataset_quality` and its check."""
-    lake = Lake(settings.lake)
+    lake, asset = Lake(settings.lake), asset_key(settings, TABLE)
 
     @dg.asset(
+        key=asset,
+        required_resource_keys={resource_key(settings, "clock")},
         partitions_def=daily,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        deps=["matched_events", "delivery_results"],
-        group_name=GROUP,
+        deps=[asset_key(settings, name) for name in ("matched_events", "delivery_results")],
+        group_name=group_name(settings, GROUP),
         owners=OWNERS,
         kinds={"parquet", "duckdb"},
         tags={"stage": "reconcile"},
@@ -66,7 +69,7 @@ def build_dataset_quality(
             " reports current values only: materializing an earlier day keeps what was stored then."
         ),
     )
-    def dataset_quality(context: dg.AssetExecutionContext, clock: ClockResource) -> Iterator[Any]:
+    def dataset_quality(context: dg.AssetExecutionContext) -> Iterator[Any]:
         """Reads Meta's Dataset Quality if today is among the run's days, and stores it.
 
         Started by `read_quality`, nightly. Columns: `contracts/dataset_quality.py`.
@@ -75,7 +78,7 @@ def build_dataset_quality(
             DatasetsError: the file of datasets is invalid.
             LakeError: a stored table cannot be read.
         """
-        now = clock.now()
+        now = clock_of(context, settings).now()
         today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         schema = arrow_schema(DatasetQuality)
         for key in context.partition_keys:
@@ -89,7 +92,7 @@ def build_dataset_quality(
         yield dg.MaterializeResult()
 
     @dg.asset_check(
-        asset=TABLE,
+        asset=asset,
         name="match_keys_match_meta",
         partitions_def=daily,
         description=(
@@ -104,7 +107,7 @@ def build_dataset_quality(
             day = _day(key)
             rows = lake.read(TABLE, [day], schema).to_pylist()
             yield dg.AssetCheckEvaluation(
-                asset_key=dg.AssetKey(TABLE),
+                asset_key=asset,
                 check_name="match_keys_match_meta",
                 passed=not quality_off(rows),
                 severity=dg.AssetCheckSeverity.WARN,
@@ -112,7 +115,7 @@ def build_dataset_quality(
                 metadata=table_metadata("comparison", quality_table(rows)),
                 partition=key,
                 target_materialization_data=latest_materialization(
-                    context.instance, TABLE, partition=key
+                    context.instance, asset, partition=key
                 ),
             )
         yield dg.Output(None, output_name=context.op_execution_context.op_def.output_defs[0].name)

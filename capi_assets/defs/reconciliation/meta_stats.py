@@ -13,7 +13,6 @@ from capi_assets.contracts.base import arrow_schema, conform
 from capi_assets.contracts.meta_stats import MetaStats
 from capi_assets.coverage.reconciliation.compare import Reconciliation
 from capi_assets.coverage.reconciliation.stored import (
-    GROUP,
     compare_counts,
     keep_previous_readings,
 )
@@ -35,7 +34,8 @@ from capi_assets.defs.hourly_reporting import (
     report_hours,
 )
 from capi_assets.defs.metadata import table_metadata
-from capi_assets.defs.resources import ClockResource
+from capi_assets.defs.reconciliation import GROUP
+from capi_assets.defs.resources import clock_of
 from capi_assets.lake import Lake, rows_of
 from capi_assets.policies import datasets_of, tolerance
 from capi_assets.settings import Settings
@@ -94,11 +94,13 @@ def build_meta_stats(settings: Settings, hourly: dg.HourlyPartitionsDefinition) 
 
     @hourly_asset(
         MetaStats,
+        settings,
         hourly,
         stage="reconcile",
         kinds={"parquet", "duckdb"},
         deps=["delivery_results"],
         group=GROUP,
+        resources=["clock"],
         freshness=FRESHNESS if settings.reconcile else None,
         description=(
             "How many server events Meta itself counts in the hour (its /stats, at most seven days"
@@ -106,7 +108,7 @@ def build_meta_stats(settings: Settings, hourly: dg.HourlyPartitionsDefinition) 
             " again at any time; values that Meta no longer serves are kept. Sends nothing."
         ),
     )
-    def meta_stats(context: dg.AssetExecutionContext, clock: ClockResource) -> Iterator[Any]:
+    def meta_stats(context: dg.AssetExecutionContext) -> Iterator[Any]:
         """Reads Meta's counts of the week once, and stores those of the run's hours.
 
         Started by `compare_counts`. One row per hour, dataset and event name; columns:
@@ -121,7 +123,7 @@ def build_meta_stats(settings: Settings, hourly: dg.HourlyPartitionsDefinition) 
             lake,
             datasets_of(settings),
             hours,
-            clock.now(),
+            clock_of(context, settings).now(),
             tolerance(settings),
             pixel_redundant=settings.pixel == "redundant",
         )
@@ -136,6 +138,7 @@ def build_meta_stats(settings: Settings, hourly: dg.HourlyPartitionsDefinition) 
         yield from report_hours(context, metadata)
 
     meta_counts_match_ledger = hourly_check(
+        settings,
         TABLE,
         "meta_counts_match_ledger",
         "Meta counts as many server events as our ledger delivered, within CAPI_RECONCILE_PERCENT."

@@ -12,6 +12,8 @@ import dagster as dg
 from capi_assets.coverage.reconciliation.stored import week_of
 from capi_assets.defs.automation.active_runs import range_tags
 from capi_assets.defs.autostart import schedule_status
+from capi_assets.defs.executor import IN_ONE_PROCESS
+from capi_assets.defs.names import asset_key
 from capi_assets.hours import HOUR, floor_hour, hours_between
 from capi_assets.settings import Settings
 
@@ -25,14 +27,16 @@ def build_reconciliation_schedules(settings: Settings) -> dg.Definitions:
     recent_hours = settings.reconcile_settle_hours + 3
 
     compare_counts = dg.define_asset_job(
-        "compare_counts",
-        selection=dg.AssetSelection.assets("meta_stats"),
+        settings.prefixed("compare_counts"),
+        selection=dg.AssetSelection.assets(asset_key(settings, "meta_stats")),
+        executor_def=IN_ONE_PROCESS,
         description="Reads Meta's hourly counts and compares them with the ledger. Sends nothing.",
         tags={"capi_assets/job": "reconcile"},
     )
     read_quality = dg.define_asset_job(
-        "read_quality",
-        selection=dg.AssetSelection.assets("dataset_quality"),
+        settings.prefixed("read_quality"),
+        selection=dg.AssetSelection.assets(asset_key(settings, "dataset_quality")),
+        executor_def=IN_ONE_PROCESS,
         description="Reads Meta's current Dataset Quality and compares match keys. Sends nothing.",
         tags={"capi_assets/job": "reconcile"},
     )
@@ -52,6 +56,7 @@ def build_reconciliation_schedules(settings: Settings) -> dg.Definitions:
 
     @dg.schedule(
         job=compare_counts,
+        name=settings.prefixed("reconcile_hourly"),
         cron_schedule="35 * * * *",
         execution_timezone="UTC",
         description="Compares the last hours with Meta's counts, which settle late. One read.",
@@ -65,6 +70,7 @@ def build_reconciliation_schedules(settings: Settings) -> dg.Definitions:
 
     @dg.schedule(
         job=compare_counts,
+        name=settings.prefixed("reconcile_nightly"),
         cron_schedule="50 4 * * *",
         execution_timezone="UTC",
         description="Compares all hours that Meta still counts, for late deliveries. One read.",
@@ -77,6 +83,7 @@ def build_reconciliation_schedules(settings: Settings) -> dg.Definitions:
 
     @dg.schedule(
         job=read_quality,
+        name=settings.prefixed("dataset_quality_nightly"),
         cron_schedule="40 4 * * *",
         execution_timezone="UTC",
         description="Reads Meta's Dataset Quality of the last seven days. One read.",
