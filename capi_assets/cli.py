@@ -101,7 +101,9 @@ def ui(folder: Path, port: int) -> None:
 
     workspace = load_workspace(folder)
     if workspace is None:
-        raise click.ClickException(f"There is no demo in {folder} yet: run `make demo` first.")
+        raise click.ClickException(
+            f"There is no demo in {folder} yet: run `capi-assets demo` first."
+        )
     raise SystemExit(run_ui(workspace, Console(), port=port))
 
 

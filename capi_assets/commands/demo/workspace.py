@@ -13,6 +13,7 @@ import dagster as dg
 import orjson
 import yaml
 
+from capi_assets.commands import init
 from capi_assets.sandbox.run import SandboxServer
 from capi_assets.sandbox.shop.files import write_landing
 from capi_assets.sandbox.shop.outages import Outage
@@ -23,8 +24,7 @@ CURRENCY = "EUR"
 _DATASET_ID = "1234567890123456"
 _TOKEN = "sample-shop-token"
 _FILE = "stage.json"
-_PROJECT = Path(__file__).parents[3]
-_LOCATION = {"module_name": "capi_assets.definitions", "location_name": "capi_assets"}
+_FILES = Path(init.__file__).parent / "files"
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,7 @@ class Workspace:
         (self.root / "dagster" / "dagster.yaml").write_text(
             yaml.safe_dump(_instance_config(self.root / "dagster")), encoding="utf-8"
         )
-        (self.root / "workspace.yaml").write_text(
-            yaml.safe_dump({"load_from": [{"python_module": _LOCATION}]}), encoding="utf-8"
-        )
+        shutil.copyfile(_FILES / "workspace.yaml", self.root / "workspace.yaml")
         self.save()
 
     def save(self) -> None:
@@ -157,10 +155,8 @@ def free_port() -> int:
 
 
 def _instance_config(home: Path) -> dict[str, object]:
-    """The project's `dagster.yaml`, if it is there, with its storage moved to `home`."""
-    path, config = _PROJECT / "dagster.yaml", {}
-    if path.exists():
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    """The `dagster.yaml` of `capi-assets init`, with its storage moved to `home`."""
+    config = yaml.safe_load((_FILES / "dagster.yaml").read_text(encoding="utf-8"))
     for name in ("storage", "compute_logs", "local_artifact_storage"):
-        config.pop(name, None)
+        del config[name]
     return {**config, "storage": {"sqlite": {"base_dir": str(home.absolute())}}}
