@@ -6,6 +6,7 @@ Modules are imported inside the commands, so that `--help` does not load Dagster
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -18,9 +19,10 @@ from rich.table import Table
 from rich.text import Text
 
 from capi_assets.commands.demo.scenarios import DEMO, DRILLS, Scenario
+from capi_assets.commands.init.first_settings import OPTIONS, QUESTIONS, description
 from capi_assets.commands.terminal import Terminal
 from capi_assets.processes import protect_process
-from capi_assets.settings import Settings, SettingsError, read_settings
+from capi_assets.settings import Settings, SettingsError, as_variable_text, read_settings
 
 DEMO_FOLDER = Path("data/demo")
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
@@ -80,6 +82,74 @@ def main(context: click.Context, stage: Path | None) -> None:
     context.obj = load_workspace(stage)
     if context.obj is None:
         raise click.ClickException(f"There is no demo or drill in {stage}.")
+
+
+def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
+    """An option for each setting that a person chooses first, with its name and description."""
+    for name in reversed(OPTIONS):
+        flag: dict[str, Any] = (
+            {"flag_value": "true"} if Settings.model_fields[name].annotation is bool else {}
+        )
+        option = click.option(
+            f"--{name.replace('_', '-')}", name, metavar="VALUE", help=description(name), **flag
+        )
+        command = option(command)
+    return command
+
+
+@main.command()
+@click.argument("folder", default=".", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--sql", "use_sql", is_flag=True, help="Two SQL models in place of the landing folders."
+)
+@_setting_options
+@click.option("--no-questions", is_flag=True, help="Ask nothing, also on a terminal.")
+@click.option("--no-doctor", is_flag=True, help="Do not examine the settings at the end.")
+def init(
+    folder: Path, use_sql: bool, no_questions: bool, no_doctor: bool, **values: str | None
+) -> None:
+    """Set up FOLDER for your own data: settings, Dagster's files, landing folders or SQL models.
+
+    Files that exist are left as they are. On a terminal, asks for what no option says. Paths among
+    the settings are relative to FOLDER.
+    """
+    from capi_assets.commands.init.folder import write_folder
+
+    if _is_terminal() and not no_questions:
+        for name in QUESTIONS:
+            if values[name] is None:
+                question = f"{description(name)} (Enter: later)"
+                values[name] = click.prompt(question, default="", show_default=False)
+        use_sql = use_sql or click.prompt(
+            "Do visits and orders come as files or from SQL models?",
+            type=click.Choice(["files", "sql"]), default="files",
+        ) == "sql"  # fmt: skip
+    given = {name: value for name, value in values.items() if value}
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    # Orders of the last seven days can still reach Meta.
+    start = as_variable_text(today - timedelta(days=7))
+    try:
+        written = write_folder(folder, {"start_date": start, **given}, use_sql=use_sql)
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None
+    except OSError as error:
+        raise click.ClickException(f"Cannot write {error.filename}: {error.strerror}.") from None
+    click.echo(f"Written in {folder}: {', '.join(written.new) or 'nothing'}")
+    if written.kept:
+        click.echo(f"Left as they are, because they exist: {', '.join(written.kept)}")
+    if given and ".env" in written.kept:
+        click.echo("The settings given here were not written; edit .env.")
+    if not no_doctor:
+        os.chdir(folder)
+        _show_findings()
+    there = "" if folder == Path() else f"cd {folder} && "
+    source = "the exports/ folder, or edit models/*.sql"
+    if not use_sql:
+        source = (
+            f"data/landing/orders/{datetime.now(UTC):%Y-%m-%d/%H}/ (the UTC hour of occurred_at)"
+        )
+    click.echo(f"Next: put orders into {source}, and visits likewise; then")
+    click.echo(f"  {there}capi-assets doctor && capi-assets preflight && dagster dev")
 
 
 @main.command()
@@ -156,6 +226,11 @@ def shop(landing: Path, hours: int, visits_per_day: int, seed: int) -> None:
 @main.command()
 def doctor() -> None:
     """Show every setting with its value, its source and any problem."""
+    raise SystemExit(1 if _show_findings() else 0)
+
+
+def _show_findings() -> bool:
+    """Prints what the doctor finds; returns whether there is an error."""
     from capi_assets.commands.doctor import examine, examine_here
 
     workspace = click.get_current_context().find_root().obj
@@ -173,7 +248,7 @@ def doctor() -> None:
         verdict = Text(text, colours[finding.verdict])
         table.add_row(finding.name, finding.value, finding.origin, verdict)
     Terminal().print(table)
-    raise SystemExit(1 if any(finding.verdict == "error" for finding in findings) else 0)
+    return any(finding.verdict == "error" for finding in findings)
 
 
 @main.command()
@@ -529,7 +604,7 @@ def _private(name: str, value: str) -> str:
     """The value of an option; of `-` what is typed unseen, or the next line of standard input."""
     if value != "-":
         return value
-    if sys.stdin.isatty():
+    if _is_terminal():
         return str(click.prompt(name, hide_input=True))
     return sys.stdin.readline().strip()
 
@@ -596,6 +671,10 @@ def _play(scenario: Scenario, folder: Path, **options: int) -> None:
     except FileExistsError as error:
         raise click.ClickException(str(error)) from None
     raise SystemExit(0 if passed else 1)
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _settings() -> Settings:

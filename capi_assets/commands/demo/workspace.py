@@ -13,7 +13,7 @@ import dagster as dg
 import orjson
 import yaml
 
-from capi_assets.commands import init
+from capi_assets.commands.init.folder import FILES
 from capi_assets.sandbox.run import SandboxServer
 from capi_assets.sandbox.shop.files import write_landing
 from capi_assets.sandbox.shop.outages import Outage
@@ -24,7 +24,6 @@ CURRENCY = "EUR"
 _DATASET_ID = "1234567890123456"
 _TOKEN = "sample-shop-token"
 _FILE = "stage.json"
-_FILES = Path(init.__file__).parent / "files"
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ class Workspace:
         (self.root / "dagster" / "dagster.yaml").write_text(
             yaml.safe_dump(_instance_config(self.root / "dagster")), encoding="utf-8"
         )
-        shutil.copyfile(_FILES / "workspace.yaml", self.root / "workspace.yaml")
+        shutil.copyfile(FILES / "workspace.yaml", self.root / "workspace.yaml")
         self.save()
 
     def save(self) -> None:
@@ -156,7 +155,7 @@ def free_port() -> int:
 
 def _instance_config(home: Path) -> dict[str, object]:
     """The `dagster.yaml` of `capi-assets init`, with its storage moved to `home`."""
-    config = yaml.safe_load((_FILES / "dagster.yaml").read_text(encoding="utf-8"))
+    config = yaml.safe_load((FILES / "dagster.yaml").read_text(encoding="utf-8"))
     for name in ("storage", "compute_logs", "local_artifact_storage"):
         del config[name]
     return {**config, "storage": {"sqlite": {"base_dir": str(home.absolute())}}}
