@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,16 +34,24 @@ def test_own_orders_reach_meta_from_a_folder_that_init_wrote(tmp_path: Path, sou
         assert validated.returncode == 0, validated.stderr[-3000:]
 
         _land_orders(shop, source, hour)
-        delivered = call(
-            "dagster", "asset", "materialize", "-m", "capi_assets.definitions",
-            "--select", "+attribution_health", "--partition", hour_key(hour), folder=shop,
-        )  # fmt: skip
-        assert delivered.returncode == 0, delivered.stderr[-3000:]
-        events = totals(meta.inbox)["events"]
-    assert (events["received"], events["accepted"]) == (2, 2)
+        meta.set_fault("expired_token")
+        failed = call("capi-assets", "backfill", hour_key(hour), folder=shop)
+        assert failed.returncode == 1, failed.stdout + failed.stderr
+        assert "not finished" in " ".join(failed.stdout.split())
+        meta.clear_faults()
+        span = f"{hour_key(hour)}...now"
+        planned = call("capi-assets", "backfill", span, "--dry-run", "--json", folder=shop)
+        assert json.loads(planned.stdout)["total"]["recoverable"] == 2
+        assert totals(meta.inbox)["events"]["accepted"] == 0
+
+        done = call("capi-assets", "backfill", hour.isoformat(), "--json", folder=shop)
+        assert done.returncode == 0, done.stdout + done.stderr
+        delivered = json.loads(done.stdout)["hours"][hour_key(hour)]
+        assert (delivered["orders"], delivered["delivered"], delivered["finished"]) == (2, 2, True)
+        assert totals(meta.inbox)["events"]["accepted"] == 2
     assert (shop / "data" / "dagster").exists()
-    told = call("capi-assets", "explain", "A-1", folder=shop)
-    assert "delivered" in told.stdout, told.stdout + told.stderr
+    history = call("capi-assets", "explain", "A-1", folder=shop)
+    assert "delivered" in history.stdout, history.stdout + history.stderr
 
 
 def _land_orders(shop: Path, source: str, hour: datetime) -> None:

@@ -125,24 +125,36 @@ class Workspace:
         (self.root / _FILE).write_bytes(orjson.dumps(values))
 
 
+class WorkspaceError(RuntimeError):
+    """A folder of a demo cannot be read; the message names it."""
+
+
 def load_workspace(root: Path) -> Workspace | None:
-    """The workspace that was created in `root`, if any."""
+    """The workspace that was created in `root`, if any.
+
+    Raises:
+        WorkspaceError: its record is damaged.
+    """
     try:
         saved = orjson.loads((root / _FILE).read_bytes())
+        outages = [
+            Outage(kind, datetime.fromisoformat(start), datetime.fromisoformat(end))
+            for kind, start, end in saved["outages"]
+        ]
+        return Workspace(
+            root,
+            datetime.fromisoformat(saved["first"]),
+            saved["seed"],
+            saved["visits_per_day"],
+            saved["port"],
+            tuple(outages),
+        )
     except OSError:
         return None
-    outages = [
-        Outage(kind, datetime.fromisoformat(start), datetime.fromisoformat(end))
-        for kind, start, end in saved["outages"]
-    ]
-    return Workspace(
-        root,
-        datetime.fromisoformat(saved["first"]),
-        saved["seed"],
-        saved["visits_per_day"],
-        saved["port"],
-        tuple(outages),
-    )
+    except (ValueError, KeyError, TypeError):
+        raise WorkspaceError(
+            f"{root / _FILE} is damaged: remove the folder and run the demo or drill again."
+        ) from None
 
 
 def free_port() -> int:

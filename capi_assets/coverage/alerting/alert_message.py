@@ -16,7 +16,7 @@ from capi_assets.coverage.alerting.alert_text import alert_subject, alert_text
 from capi_assets.coverage.alerting.alerts import ENDS, Alert
 from capi_assets.coverage.alerting.channels.message import SCHEMA, VERSION, Message
 from capi_assets.coverage.gaps import Gap
-from capi_assets.coverage.incidents import CauseInTurn
+from capi_assets.coverage.incidents import CauseInTurn, Incident
 from capi_assets.coverage.links import backfill_link
 from capi_assets.hours import HOUR
 
@@ -61,9 +61,32 @@ def message(alert: Alert, now: datetime, ui_url: str | None = None) -> Message:
         "still_missing": alert.still,
         "other_causes": [str(cause) for cause in alert.other_causes],
         "automatic": alert.automatic,
-        **(_gone(total) if isinstance(total, ReportedIncident) else _current(alert, total, ui_url)),
+        **(
+            _gone(total)
+            if isinstance(total, ReportedIncident)
+            else _current(total, alert.ranges, alert.kind in ENDS, ui_url)
+        ),
     }
     return Message(text, total.severity, good=good, subject=alert_subject(alert), document=document)
+
+
+def incident_document(incident: Incident, is_over: bool, ui_url: str | None) -> dict[str, Any]:
+    """The fields of `message` that an incident has without an alert, for `capi-assets gaps`."""
+    total = incident.total
+    return {
+        "incident_id": total.id,
+        "is_over": is_over,
+        "causes": [_turn(turn) for turn in incident.causes],
+        "cause": str(total.cause),
+        "headline": total.headline,
+        "severity": total.severity,
+        "from": _iso(total.first_hour),
+        "to": _iso(total.last_hour + HOUR),
+        "orders": total.orders,
+        "money": dict(total.money),
+        "ranges": list(incident.ranges),
+        **_current(total, incident.ranges, is_over, ui_url),
+    }
 
 
 def _turn(turn: CauseInTurn) -> dict[str, Any]:
@@ -71,8 +94,9 @@ def _turn(turn: CauseInTurn) -> dict[str, Any]:
     return {"cause": str(turn.cause), "headline": turn.headline, **hours}
 
 
-def _current(alert: Alert, total: Gap, ui_url: str | None) -> dict[str, Any]:
-    is_over = alert.kind in ENDS
+def _current(
+    total: Gap, ranges: Sequence[str], is_over: bool, ui_url: str | None
+) -> dict[str, Any]:
     return {
         "hours": total.hours,
         "uncounted_hours": total.unknown_hours,
@@ -89,7 +113,7 @@ def _current(alert: Alert, total: Gap, ui_url: str | None) -> dict[str, Any]:
         "streams": [stream._asdict() for stream in total.streams],
         "remedy": None if is_over else total.remedy,
         "evidence": {"reasons": dict(total.reasons), "text": total.evidence or None},
-        "link": None if is_over or total.as_stored else backfill_link(ui_url, alert.ranges),
+        "link": None if is_over or total.as_stored else backfill_link(ui_url, ranges),
     }
 
 

@@ -17,12 +17,8 @@ from capi_assets.settings import Settings
 _OPEN_GAPS = dg.AssetSelection.checks(
     dg.AssetCheckKey(dg.AssetKey("attribution_health"), "open_gaps")
 )
-ALL_ASSETS = (
-    dg.AssetSelection.assets(
-        "visits", "orders", "matched_events", "delivery_results", "attribution_health"
-    )
-    - _OPEN_GAPS
-)
+HOURLY_ASSETS = ("visits", "orders", "matched_events", "delivery_results", "attribution_health")
+ALL_ASSETS = dg.AssetSelection.assets(*HOURLY_ASSETS) - _OPEN_GAPS
 # Later than this, deliver_hourly has taken the hour.
 CATCH_UP = timedelta(minutes=15)
 
