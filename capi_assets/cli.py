@@ -265,20 +265,29 @@ def shop(landing: Path, hours: int, visits_per_day: int, seed: int) -> None:
 
 
 @main.command()
-def doctor() -> None:
-    """Show every setting with its value, its source and any problem."""
-    raise SystemExit(1 if _show_findings() else 0)
+@_json_option
+def doctor(for_programs: bool) -> None:
+    """Show every setting with its value, its source and any problem.
+
+    Tries what it can: connects to addresses, writes to the lake and reads back, opens the ledger,
+    lists the landing folder, runs the SQL models. Sends nothing. Exits with 1 on an error.
+    """
+    raise SystemExit(1 if _show_findings(for_programs) else 0)
 
 
-def _show_findings() -> bool:
+def _show_findings(for_programs: bool = False) -> bool:
     """Prints what the doctor finds; returns whether there is an error."""
-    from capi_assets.commands.doctor import examine, examine_here
+    from capi_assets.commands.doctor import as_json, examine_here, examine_stage
 
     workspace = click.get_current_context().find_root().obj
     try:
-        findings = examine(workspace.environment(), {}) if workspace else examine_here()
+        findings = examine_stage(workspace.environment()) if workspace else examine_here()
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
+    is_wrong = any(finding.verdict == "error" for finding in findings)
+    if for_programs:
+        click.echo(json.dumps(as_json(findings), indent=2))
+        return is_wrong
     table = Table()
     table.add_column("setting", no_wrap=True)
     for name in ("value", "source", "verdict"):
@@ -289,7 +298,7 @@ def _show_findings() -> bool:
         verdict = Text(text, colours[finding.verdict])
         table.add_row(finding.name, finding.value, finding.origin, verdict)
     Terminal().print(table)
-    return any(finding.verdict == "error" for finding in findings)
+    return is_wrong
 
 
 @main.command()
