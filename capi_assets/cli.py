@@ -5,9 +5,12 @@ Modules are imported inside the commands, so that `--help` does not load Dagster
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,9 +21,10 @@ from rich.table import Table
 from rich.text import Text
 
 from capi_assets.commands.demo.scenarios import DEMO, DRILLS, Scenario
+from capi_assets.commands.init.first_settings import OPTIONS, QUESTIONS, description
 from capi_assets.commands.terminal import Terminal
 from capi_assets.processes import protect_process
-from capi_assets.settings import Settings, SettingsError, read_settings
+from capi_assets.settings import Settings, SettingsError, as_variable_text, read_settings
 
 DEMO_FOLDER = Path("data/demo")
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
@@ -29,19 +33,19 @@ _json_option = click.option("--json", "for_programs", is_flag=True, help="Print 
 
 
 def _hours(context: click.Context, parameter: click.Parameter, text: str) -> list[datetime]:
-    """The hours of a range as alerts and the UI write it: `A...B`, `[A...B]` or `A`."""
-    from capi_assets.hours import HOUR, hours_between, key_hour
+    """The hours of a range as people, alerts and the UI write it."""
+    from capi_assets.commands.written_hours import written_hours
 
-    first, dots, last = text.strip().removeprefix("[").removesuffix("]").partition("...")
     try:
-        hours = hours_between(
-            key_hour(first.strip()), key_hour((last if dots else first).strip()) + HOUR
-        )
-    except ValueError:
-        raise click.BadParameter("write hours like 2026-11-19-19:00") from None
-    if not hours:
-        raise click.BadParameter("its last hour is before its first")
-    return hours
+        return written_hours(text, _now())
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _hours_or_none(
+    context: click.Context, parameter: click.Parameter, text: str | None
+) -> list[datetime] | None:
+    return None if text is None else _hours(context, parameter, text)
 
 
 _range_argument = click.argument("hours", metavar="RANGE", callback=_hours)
@@ -49,7 +53,7 @@ _range_argument = click.argument("hours", metavar="RANGE", callback=_hours)
 
 def _folder_option(default: Path) -> Decorator:
     folder = click.Path(path_type=Path)
-    return click.option("--folder", type=folder, default=default, show_default=True)
+    return click.option("--folder", "--stage", type=folder, default=default, show_default=True)
 
 
 def _shop_options(visits_per_day: int) -> Decorator:
@@ -60,26 +64,126 @@ def _shop_options(visits_per_day: int) -> Decorator:
     return lambda command: seed(visits(command))
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="capi_assets")
-@click.option(
-    "--stage", type=click.Path(path_type=Path), metavar="FOLDER",
+def _use_stage(context: click.Context, parameter: click.Parameter, folder: Path | None) -> None:
+    """Lets a command use the data of a demo or drill."""
+    if folder is None:
+        return
+    from capi_assets.commands.demo.workspace import load_workspace
+
+    workspace = load_workspace(folder)
+    if workspace is None:
+        raise click.ClickException(f"There is no demo or drill in {folder}.")
+    context.find_root().obj = workspace
+
+
+_stage_option = click.option(
+    "--stage", type=click.Path(path_type=Path), metavar="FOLDER", expose_value=False,
+    is_eager=True, callback=_use_stage,  # before the arguments, whose hours depend on the clock
     help="Use the data of a demo or drill (e.g. data/demo) instead of the configured paths.",
 )  # fmt: skip
-@click.pass_context
-def main(context: click.Context, stage: Path | None) -> None:
+
+
+class _Commands(click.Group):
+    """Commands that accept `--stage` after their name, too, and say what a person can mend."""
+
+    def add_command(self, command: click.Command, name: str | None = None) -> None:
+        if command.name not in _WITHOUT_STAGE and not isinstance(command, click.Group):
+            _stage_option(command)
+        super().add_command(command, name)
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except Exception as error:
+            from capi_assets.commands.problems import problem_text
+
+            text = problem_text(error)
+            if text is None:
+                raise
+            raise click.ClickException(text) from None
+
+
+_WITHOUT_STAGE = frozenset(("init", "sandbox", "shop", "demo", "ui", "drill"))
+"""They have no stage, or name it themselves."""
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="capi_assets")
+@_stage_option
+def main() -> None:
     """Deliver conversions to Meta's Conversions API, and recover from outages."""
     try:
         protect_process(read_settings().umask)
     except SettingsError:  # the command reports it
         protect_process(Settings.model_fields["umask"].default)
-    if stage is None:
-        return
-    from capi_assets.commands.demo.workspace import load_workspace
 
-    context.obj = load_workspace(stage)
-    if context.obj is None:
-        raise click.ClickException(f"There is no demo or drill in {stage}.")
+
+def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
+    """An option for each setting that a person chooses first, with its name and description."""
+    for name in reversed(OPTIONS):
+        flag: dict[str, Any] = (
+            {"flag_value": "true"} if Settings.model_fields[name].annotation is bool else {}
+        )
+        option = click.option(
+            f"--{name.replace('_', '-')}", name, metavar="VALUE", help=description(name), **flag
+        )
+        command = option(command)
+    return command
+
+
+@main.command()
+@click.argument("folder", default=".", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--sql", "use_sql", is_flag=True, help="Two SQL models in place of the landing folders."
+)
+@_setting_options
+@click.option("--no-questions", is_flag=True, help="Ask nothing, also on a terminal.")
+@click.option("--no-doctor", is_flag=True, help="Do not examine the settings at the end.")
+def init(
+    folder: Path, use_sql: bool, no_questions: bool, no_doctor: bool, **values: str | None
+) -> None:
+    """Set up FOLDER for your own data: settings, Dagster's files, landing folders or SQL models.
+
+    Files that exist are left as they are. On a terminal, asks for what no option says. Paths among
+    the settings are relative to FOLDER.
+    """
+    from capi_assets.commands.init.folder import write_folder
+
+    if _is_terminal() and not no_questions:
+        for name in QUESTIONS:
+            if values[name] is None:
+                question = f"{description(name)} (Enter: later)"
+                values[name] = click.prompt(question, default="", show_default=False)
+        use_sql = use_sql or click.prompt(
+            "Do visits and orders come as files or from SQL models?",
+            type=click.Choice(["files", "sql"]), default="files",
+        ) == "sql"  # fmt: skip
+    given = {name: value for name, value in values.items() if value}
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    # Orders of the last seven days can still reach Meta.
+    start = as_variable_text(today - timedelta(days=7))
+    try:
+        written = write_folder(folder, {"start_date": start, **given}, use_sql=use_sql)
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None
+    except OSError as error:
+        raise click.ClickException(f"Cannot write {error.filename}: {error.strerror}.") from None
+    click.echo(f"Written in {folder}: {', '.join(written.new) or 'nothing'}")
+    if written.kept:
+        click.echo(f"Left as they are, because they exist: {', '.join(written.kept)}")
+    if given and ".env" in written.kept:
+        click.echo("The settings given here were not written; edit .env.")
+    if not no_doctor:
+        os.chdir(folder)
+        _show_findings()
+    there = "" if folder == Path() else f"cd {folder} && "
+    source = "the exports/ folder, or edit models/*.sql"
+    if not use_sql:
+        source = (
+            f"data/landing/orders/{datetime.now(UTC):%Y-%m-%d/%H}/ (the UTC hour of occurred_at)"
+        )
+    click.echo(f"Next: put orders into {source}, and visits likewise; then")
+    click.echo(f"  {there}capi-assets doctor && capi-assets preflight && dagster dev")
 
 
 @main.command()
@@ -99,9 +203,11 @@ def ui(folder: Path, port: int) -> None:
     from capi_assets.commands.demo.ui import run_ui
     from capi_assets.commands.demo.workspace import load_workspace
 
-    workspace = load_workspace(folder)
+    workspace = click.get_current_context().find_root().obj or load_workspace(folder)
     if workspace is None:
-        raise click.ClickException(f"There is no demo in {folder} yet: run `make demo` first.")
+        raise click.ClickException(
+            f"There is no demo in {folder} yet: run `capi-assets demo` first."
+        )
     raise SystemExit(run_ui(workspace, Console(), port=port))
 
 
@@ -127,7 +233,14 @@ def sandbox(
             f"The Meta sandbox listens at {url} (set CAPI_GRAPH_URL to it). Ctrl-C stops it."
         )
 
-    serve(host, port, tokens=tokens or None, state_path=state, hosts=(host, *hosts), on_ready=ready)
+    options: Any = {"tokens": tokens or None, "state_path": state, "hosts": (host, *hosts)}
+    try:
+        serve(host, port, on_ready=ready, **options)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        text = f"Port {port} is in use by another program; choose another with --port."
+        raise click.ClickException(text) from None
 
 
 @main.command()
@@ -152,15 +265,29 @@ def shop(landing: Path, hours: int, visits_per_day: int, seed: int) -> None:
 
 
 @main.command()
-def doctor() -> None:
-    """Show every setting with its value, its source and any problem."""
-    from capi_assets.commands.doctor import examine, examine_here
+@_json_option
+def doctor(for_programs: bool) -> None:
+    """Show every setting with its value, its source and any problem.
+
+    Tries what it can: connects to addresses, writes to the lake and reads back, opens the ledger,
+    lists the landing folder, runs the SQL models. Sends nothing. Exits with 1 on an error.
+    """
+    raise SystemExit(1 if _show_findings(for_programs) else 0)
+
+
+def _show_findings(for_programs: bool = False) -> bool:
+    """Prints what the doctor finds; returns whether there is an error."""
+    from capi_assets.commands.doctor import as_json, examine_here, examine_stage
 
     workspace = click.get_current_context().find_root().obj
     try:
-        findings = examine(workspace.environment(), {}) if workspace else examine_here()
+        findings = examine_stage(workspace.environment()) if workspace else examine_here()
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
+    is_wrong = any(finding.verdict == "error" for finding in findings)
+    if for_programs:
+        click.echo(json.dumps(as_json(findings), indent=2))
+        return is_wrong
     table = Table()
     table.add_column("setting", no_wrap=True)
     for name in ("value", "source", "verdict"):
@@ -171,7 +298,7 @@ def doctor() -> None:
         verdict = Text(text, colours[finding.verdict])
         table.add_row(finding.name, finding.value, finding.origin, verdict)
     Terminal().print(table)
-    raise SystemExit(1 if any(finding.verdict == "error" for finding in findings) else 0)
+    return is_wrong
 
 
 @main.command()
@@ -241,9 +368,14 @@ def preflight(datasets: tuple[str, ...], for_programs: bool) -> None:
 
 
 @main.command()
-def gaps() -> None:
-    """List all open gaps by incident: causes, value, deadline and ranges to materialize."""
+@_json_option
+def gaps(for_programs: bool) -> None:
+    """List all open gaps by incident: causes, value, deadline and ranges to materialize.
+
+    Exits with 1 while there is a gap.
+    """
     from capi_assets.commands.rich_table import rich_table
+    from capi_assets.coverage.alerting.alert_message import incident_document
     from capi_assets.coverage.gap_text import incidents_sentence
     from capi_assets.coverage.incidents import open_and_closed
     from capi_assets.coverage.stored_health import find_gaps
@@ -261,6 +393,13 @@ def gaps() -> None:
         )
     policy, console = coverage_policy(settings, now), Terminal()
     found, closed = open_and_closed(find_gaps(lake, policy, now).gaps, policy, now)
+    if for_programs:
+        documents = [
+            incident_document(incident, incident in closed, settings.backfill_url)
+            for incident in (*found, *closed)
+        ]
+        click.echo(json.dumps(documents, indent=2))
+        raise SystemExit(1 if found else 0)
     console.print(incidents_sentence(found, now), highlight=False)
     if policy.delays.text:
         console.print(f"Hours are judged accordingly: {policy.delays.text}.", highlight=False)
@@ -282,9 +421,14 @@ def gaps() -> None:
 def plan(hours: list[datetime], for_programs: bool) -> None:
     """Show what materializing a range of hours would send, and what it cannot recover.
 
-    RANGE is a range as in alerts and the UI, e.g. 2026-11-19-19:00...2026-11-20-03:00, or one
-    hour, for all commands.
+    RANGE, for all commands, is a range as in alerts and the UI, such as
+    2026-11-19-19:00...2026-11-20-03:00, or an hour, a day, today, yesterday, or a time with its
+    zone.
     """
+    _show_plan(hours, for_programs)
+
+
+def _show_plan(hours: list[datetime], for_programs: bool) -> None:
     from capi_assets.commands.plan import as_json, as_table, backfill_plan_for
     from capi_assets.coverage.formatting import count
     from capi_assets.lake import Lake
@@ -323,6 +467,55 @@ def plan(hours: list[datetime], for_programs: bool) -> None:
             f"matched_events of {count(len(backfill.not_materialized), 'hour')} is not materialized"
             " yet, so it is not known what those hours would send."
         )
+
+
+@main.command()
+@click.argument("hours", metavar="[RANGE]", required=False, callback=_hours_or_none)
+@click.option("--last", metavar="SPAN", help="Instead of RANGE, the hours up to now: 72h or 3d.")
+@click.option("--dry-run", is_flag=True, help="Only show the plan, as `capi-assets plan` does.")
+@_json_option
+def backfill(
+    hours: list[datetime] | None, last: str | None, dry_run: bool, for_programs: bool
+) -> None:
+    """Materialize a range of hours, as the UI's backfill does, and show each hour's outcome.
+
+    The run is stored in the instance of DAGSTER_HOME or of this folder's dagster.yaml, where the UI
+    shows it. Events that Meta has are not sent again. Exits with 1 if an hour is not finished.
+    """
+    from capi_assets.commands import backfill as command
+    from capi_assets.commands.rich_table import rich_table
+    from capi_assets.commands.written_hours import last_hours
+    from capi_assets.coverage.formatting import count
+
+    settings, now = _settings(), _now()
+    if (hours is None) == (last is None):
+        raise click.UsageError("Give either RANGE or --last, e.g. yesterday or --last 72h.")
+    try:
+        hours = hours or last_hours(last or "", now)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--last") from None
+    partitions = command.partitions_among(hours, settings, now)
+    if left := len(hours) - len(partitions):
+        text = f"{count(left, 'hour')} before CAPI_START_DATE or in the future: left out."
+        click.echo(text, err=True)
+    if not partitions:
+        raise click.ClickException("No hour of this range has a partition.")
+    if dry_run:
+        return _show_plan(partitions, for_programs)
+    instance = command.instance_of(click.get_current_context().find_root().obj)
+    stopped = "Interrupted. What was sent is in the ledger; the same command continues."
+    with instance, _ending_cleanly(stopped):
+        outcomes = command.backfill(
+            settings, instance, partitions, lambda a, b: click.echo(f"{a}...{b} runs", err=True)
+        )
+    if for_programs:
+        click.echo(json.dumps(command.as_json(outcomes), indent=2))
+    else:
+        Terminal().print(rich_table(command.as_table(outcomes)))
+    is_finished = all(outcome.is_finished for outcome in outcomes)
+    if not is_finished and not for_programs:
+        click.echo("`capi-assets gaps` names the cause and what to do.")
+    raise SystemExit(0 if is_finished else 1)
 
 
 @main.command()
@@ -447,7 +640,7 @@ def reconcile(hours: list[datetime], for_programs: bool) -> None:
     raise SystemExit(1 if result.off else 0)
 
 
-@main.group()
+@main.group(cls=_Commands)
 def ledger() -> None:
     """Maintain the ledger of what was sent."""
 
@@ -586,7 +779,7 @@ def _private(name: str, value: str) -> str:
     """The value of an option; of `-` what is typed unseen, or the next line of standard input."""
     if value != "-":
         return value
-    if sys.stdin.isatty():
+    if _is_terminal():
         return str(click.prompt(name, hide_input=True))
     return sys.stdin.readline().strip()
 
@@ -601,6 +794,28 @@ def views() -> None:
     names = build_views(Lake(settings.lake), Path(settings.views))
     listed = ", ".join(names) if names else "no tables yet; materialize some hours first"
     click.echo(f"{settings.views}: {listed}")
+
+
+@main.command()
+@click.argument("query")
+@_json_option
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+def sql(query: str, for_programs: bool, as_csv: bool) -> None:
+    """Run one SELECT statement over the stored tables, such as "SELECT * FROM orders LIMIT 5".
+
+    The tables are those of `capi-assets views`; nothing can be changed.
+    """
+    from capi_assets.commands import sql as command
+    from capi_assets.commands.rich_table import rich_table
+    from capi_assets.lake import Lake
+
+    rows = command.query_lake(Lake(_settings().lake), query)
+    if for_programs:
+        click.echo(command.as_json(rows))
+    elif as_csv:
+        click.echo(command.as_csv(rows), nl=False)
+    else:
+        Terminal().print(rich_table(command.as_table(rows)))
 
 
 @main.command()
@@ -648,11 +863,38 @@ def drill(kind: str, **options: Any) -> None:
 def _play(scenario: Scenario, folder: Path, **options: int) -> None:
     from capi_assets.commands.demo.play import play
 
-    try:
-        passed = play(scenario, folder, Console(), **options)
-    except FileExistsError as error:
-        raise click.ClickException(str(error)) from None
+    with _ending_cleanly(f"Stopped. Started again, it begins anew in {folder}."):
+        try:
+            passed = play(scenario, folder, Console(), **options)
+        except FileExistsError as error:
+            raise click.ClickException(str(error)) from None
     raise SystemExit(0 if passed else 1)
+
+
+@contextmanager
+def _ending_cleanly(text: str) -> Iterator[None]:
+    """Ends the command with a text and status 130 on Ctrl-C, also where it surfaces as an error."""
+    from capi_assets.commands.interrupts import interrupts
+
+    with interrupts() as is_interrupted:
+        try:
+            yield
+        except (KeyboardInterrupt, Exception) as error:
+            if not (isinstance(error, KeyboardInterrupt) or is_interrupted()):
+                raise
+            click.echo(f"\n{text}", err=True)
+            raise SystemExit(_INTERRUPTED) from None
+
+
+_INTERRUPTED = 130  # as shells report it
+
+
+def _now() -> datetime:
+    return _settings().now or datetime.now(UTC)
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _settings() -> Settings:

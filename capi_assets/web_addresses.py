@@ -92,7 +92,9 @@ def database_url_problem(url: str) -> str | None:
 
     Of a password with a bare @, SQLAlchemy takes a part for the host, which drivers then name.
     """
-    from sqlalchemy import make_url  # here: settings without such an address need no SQLAlchemy
+    if url.startswith("sqlite:///") and "?" not in url:
+        return None  # a file: commands that open no database need not load SQLAlchemy
+    from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
 
     try:

@@ -1,15 +1,18 @@
 """`capi-assets doctor`: every setting with its value, its source, and any problem.
 
-for finding in examine(environment, dotenv):
-    finding.name, finding.value, finding.origin, finding.verdict, finding.text
+    for finding in examine(environment, dotenv, TRIALS):
+        finding.name, finding.value, finding.origin, finding.verdict, finding.text
+
+Values are judged here, what can only be tried is in trials.py, and what is no setting in
+surroundings.py.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,10 +24,12 @@ from dotenv import dotenv_values
 from pydantic import SecretStr
 from upath import UPath
 
+from capi_assets.commands.surroundings import clock, ui_port, unknown_names
+from capi_assets.commands.trials import TRIALS
 from capi_assets.coverage.alerting.channels import smtp_address
 from capi_assets.coverage.formatting import count, format_duration
 from capi_assets.delivery.datasets import read_datasets
-from capi_assets.delivery.ledger.ledger import LedgerError
+from capi_assets.delivery.ledger.ledger import HEAD, LedgerError, stored_revision
 from capi_assets.delivery.ledger_from_lake import lost_events
 from capi_assets.hours import HOUR, hour_key, hours_between
 from capi_assets.ingest.column_map import ColumnMap
@@ -73,8 +78,17 @@ class Finding:
     text: str
 
 
-def examine(env: Mapping[str, str], dotenv: Mapping[str, str | None]) -> list[Finding]:
-    """A finding per setting, in the order of the settings.
+Check = Callable[[Settings], Verdict | None]
+
+
+def examine(
+    env: Mapping[str, str],
+    dotenv: Mapping[str, str | None],
+    trials: Mapping[str, Check] | None = None,
+) -> list[Finding]:
+    """A finding per setting, in the order of the settings, and one per name that is no setting.
+
+    `trials`, by field, are run where nothing is wrong with the value itself.
 
     Raises:
         SettingsError: a setting cannot be read at all.
@@ -84,24 +98,64 @@ def examine(env: Mapping[str, str], dotenv: Mapping[str, str | None]) -> list[Fi
     findings = []
     for name in Settings.model_fields:
         key = variable(name)
-        check = _CHECKS.get(name)
-        verdict = _quoted(env.get(key, "")) or (check and check(settings)) or ("ok", "")
+        verdict = _quoted(env.get(key, "")) or _verdict(_CHECKS.get(name), settings)
+        if verdict[0] != "error" and trials:
+            verdict = _both(verdict, _verdict(trials.get(name), settings))
         if verdict[0] != "error":
             verdict = _disagreement(key, env, dotenv) or verdict
         value = _masked(name, getattr(settings, name))
         findings.append(Finding(key, value, _origin(key, env, dotenv), *verdict))
+    for key, text in unknown_names(env, settings).items():
+        # Its value may be a secret in the wrong place.
+        findings.append(Finding(key, "", _origin(key, env, dotenv), "warning", text))
     return findings
+
+
+def _verdict(check: Check | None, settings: Settings) -> Verdict:
+    try:
+        return (check and check(settings)) or ("ok", "")
+    except ImportError as error:  # the driver of an object store
+        return "error", f"its driver is not installed: {error}"
+    except OSError as error:
+        return "error", f"cannot be used: {error.strerror or type(error).__name__}"
+
+
+def _both(first: Verdict, second: Verdict) -> Verdict:
+    """The worse verdict, with both texts."""
+    ranks = ("ok", "warning", "error")
+    worse = max(first[0], second[0], key=ranks.index)
+    return worse, "; ".join(text for _, text in (first, second) if text)
+
+
+def examine_around(settings: Settings) -> list[Finding]:
+    """Findings about this machine: its clock and the port of Dagster's UI."""
+    findings = []
+    if settings.now is None and (verdict := clock(settings)):
+        findings.append(Finding("clock", as_variable_text(datetime.now(UTC)), "machine", *verdict))
+    port, free = ui_port(settings)
+    findings.append(Finding("port of the UI", port, "machine", *free))
+    return findings
+
+
+def as_json(findings: Sequence[Finding]) -> list[dict[str, str]]:
+    """The findings for programs; secrets are masked as in the table."""
+    return [asdict(finding) for finding in findings]
 
 
 def examine_here() -> list[Finding]:
-    """`examine` for this process and the `.env` of the working directory; of that, its mode."""
+    """All findings for this process and the `.env` of the working directory; of that, its mode."""
     path = Path.cwd() / ".env"
     dotenv = dotenv_values(path)
     env = {**{k: v for k, v in dotenv.items() if v is not None}, **os.environ}
-    findings = examine(env, dotenv)
+    findings = examine(env, dotenv, TRIALS)
     if path.exists() and (verdict := _open_to_others(path)):
         findings.append(Finding(".env", str(path), "file", *verdict))
-    return findings
+    return findings + examine_around(read_settings(env))
+
+
+def examine_stage(env: Mapping[str, str]) -> list[Finding]:
+    """All findings for the workspace of a demo, whose settings are `env`."""
+    return examine(env, {}, TRIALS) + examine_around(read_settings(env))
 
 
 def _masked(name: str, value: Any) -> str:
@@ -213,6 +267,8 @@ def _ledger(s: Settings) -> Verdict | None:
     if not hours:
         return None
     try:
+        if _is_of_another_version(s):
+            return None
         with open_ledger(s) as ledger:
             lost = sum(rows.num_rows for rows in lost_events(lake, ledger, hours))
     except (LakeError, LedgerError) as error:
@@ -223,6 +279,11 @@ def _ledger(s: Settings) -> Verdict | None:
         f"does not know the attempts of {lost} events of the last 7 days that delivery_results"
         " knows; `capi-assets ledger rebuild` or the next run restores them"
     )
+
+
+def _is_of_another_version(s: Settings) -> bool:
+    """Whether opening the ledger would migrate it, which is not the doctor's to do."""
+    return stored_revision(s.ledger_url.get_secret_value()) not in (None, HEAD)
 
 
 def _datasets(s: Settings) -> Verdict | None:
@@ -328,6 +389,8 @@ def _erasure_key(s: Settings) -> Verdict | None:
     if not Lake(s.lake).hours("orders"):
         return None
     try:
+        if _is_of_another_version(s):
+            return None
         stones = stored_tombstones(s)
     except (LedgerError, TombstoneError) as error:
         return "error", str(error)
@@ -393,7 +456,7 @@ def _unless(is_good: object, verdict: str, text: str) -> Verdict | None:
     return None if is_good else (verdict, text)
 
 
-_CHECKS: dict[str, Callable[[Settings], Verdict | None]] = {
+_CHECKS: dict[str, Check] = {
     "alert_webhook": lambda s: _addresses(secret(s.alert_webhook)),
     "alert_json_url": lambda s: _addresses(secret(s.alert_json_url)),
     "alert_email_to": _email,

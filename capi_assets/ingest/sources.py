@@ -161,7 +161,7 @@ class SqlModel:
             statements = connection.extract_statements(sql)
             if [each.type for each in statements] != [duckdb.StatementType.SELECT]:
                 raise SourceError(f"The SQL model {self.path} is not one SELECT statement.")
-            _allow_only(connection, [*self._folders, *self._parameters.values()])
+            allow_only(connection, [*self._folders, *self._parameters.values()])
             return connection.sql(sql, params=bound).to_arrow_table()
 
     def _at_url(self, sql: str, bound: dict[str, Any]) -> pa.Table:
@@ -178,7 +178,7 @@ class SqlModel:
         return pa.table({n: _array(c) for n, c in zip(names, columns, strict=True)})
 
 
-def _allow_only(connection: duckdb.DuckDBPyConnection, places: Iterable[str]) -> None:
+def allow_only(connection: duckdb.DuckDBPyConnection, places: Iterable[str]) -> None:
     """Lets queries read `places` and nothing else, for good: files, folders, patterns of files and
     folders in object stores, which are read by fsspec's drivers."""
     folders, files = [], []

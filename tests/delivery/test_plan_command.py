@@ -89,9 +89,9 @@ def test_it_plans_by_what_the_ledger_knows_and_changes_nothing(tmp_path: Path) -
     ("arguments", "words"),
     [
         ([], "Missing argument 'RANGE'"),
-        (["yesterday"], "write hours like"),
+        (["some day"], "write an hour like"),
         ([f"{KEYS[1]}...{KEYS[0]}"], "before its first"),
-        ([f"{KEYS[1]}..."], "write hours like"),
+        ([f"{KEYS[1]}..."], "write an hour like"),
     ],
 )
 def test_a_range_that_is_none_is_a_usage_error(arguments: list[str], words: str) -> None:

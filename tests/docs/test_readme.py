@@ -35,6 +35,7 @@ PAGES = [
     PROJECT / "docs" / "landing-files.md",
     PROJECT / "docs" / "sql-models.md",
     PROJECT / "examples" / "sources" / "README.md",
+    PROJECT / "docs" / "command-line.md",
     PROJECT / "docs" / "erasure.md",
     PROJECT / "docs" / "privacy.md",
     PROJECT / "docs" / "production.md",

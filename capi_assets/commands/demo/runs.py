@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
 from typing import Any
 
 import dagster as dg
 
+from capi_assets.commands.interrupts import interrupts
 from capi_assets.definitions import build_definitions
 from capi_assets.defs.automation.active_runs import PARTITION, range_tags
 from capi_assets.defs.dagster_private import ReconstructableJob
+from capi_assets.defs.names import HOURLY_ASSETS
 from capi_assets.defs.resources import clock_config
-from capi_assets.hours import hour_key
+from capi_assets.hours import hour_key, key_hour
 from capi_assets.settings import Settings
 
 # Dagster makes a job again from the arguments of a function, which must be plain text: the settings
@@ -78,6 +81,24 @@ def read_meta(
     )
 
 
+def deliver_hours(
+    instance: dg.DagsterInstance, settings: Settings, first: datetime, last: datetime
+) -> set[datetime]:
+    """As `run_hours`; returns the hours that every asset finished.
+
+    Raises:
+        KeyboardInterrupt: the run was interrupted.
+    """
+    finished: dict[str, set[str]] = {}
+    with _executed(instance, settings, "deliver_hour", _hours(first, last)) as result:
+        for event in result.all_events:
+            if event.is_step_materialization and event.asset_key and event.partition:
+                name = event.asset_key.path[-1]
+                finished.setdefault(name, set()).add(event.partition)
+    by_asset = [finished.get(name, set()) for name in HOURLY_ASSETS]
+    return {key_hour(key) for key in set.intersection(*by_asset)}
+
+
 def _hours(first: datetime, last: datetime) -> dict[str, str]:
     if first == last:
         return {PARTITION: hour_key(first)}
@@ -92,6 +113,19 @@ def _run(
     at: datetime | None = None,
     ops: Mapping[str, Any] | None = None,
 ) -> bool:
+    with _executed(instance, settings, job, tags, at, ops) as result:
+        return result.success
+
+
+@contextmanager
+def _executed(
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    job: str,
+    tags: Mapping[str, str],
+    at: datetime | None = None,
+    ops: Mapping[str, Any] | None = None,
+) -> Iterator[dg.JobExecutionResult]:
     config: dict[str, Any] = {
         # Every event is in the instance for the UI; on the console only the outcome matters.
         "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
@@ -99,11 +133,16 @@ def _run(
     }
     if at is not None:
         config["resources"] = clock_config(settings, at)
-    with dg.execute_job(
-        job_of(settings, job),
-        instance=instance,
-        tags=dict(tags),
-        run_config=config,
-        raise_on_error=False,
-    ) as result:
-        return result.success
+    with (
+        interrupts() as is_interrupted,
+        dg.execute_job(
+            job_of(settings, job),
+            instance=instance,
+            tags=dict(tags),
+            run_config=config,
+            raise_on_error=False,
+        ) as result,
+    ):
+        if is_interrupted():
+            raise KeyboardInterrupt
+        yield result

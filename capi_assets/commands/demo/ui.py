@@ -35,6 +35,12 @@ def run_ui(workspace: Workspace, console: Console, *, port: int = 3000) -> int:
             " id), or choose another port with --port."
         )
         return 1
+    if _is_taken(workspace.port):
+        console.print(
+            f"[red]Port {workspace.port} of the demo's sandbox is in use[/red], perhaps by another"
+            " `ui` of this folder: stop it, or run `capi-assets demo` again."
+        )
+        return 1
     stopping = False
 
     def stop(_signal: int, _frame: FrameType | None) -> None:

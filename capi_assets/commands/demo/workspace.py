@@ -13,6 +13,7 @@ import dagster as dg
 import orjson
 import yaml
 
+from capi_assets.commands.init.folder import FILES
 from capi_assets.sandbox.run import SandboxServer
 from capi_assets.sandbox.shop.files import write_landing
 from capi_assets.sandbox.shop.outages import Outage
@@ -23,8 +24,6 @@ CURRENCY = "EUR"
 _DATASET_ID = "1234567890123456"
 _TOKEN = "sample-shop-token"
 _FILE = "stage.json"
-_PROJECT = Path(__file__).parents[3]
-_LOCATION = {"module_name": "capi_assets.definitions", "location_name": "capi_assets"}
 
 
 @dataclass(frozen=True)
@@ -111,9 +110,7 @@ class Workspace:
         (self.root / "dagster" / "dagster.yaml").write_text(
             yaml.safe_dump(_instance_config(self.root / "dagster")), encoding="utf-8"
         )
-        (self.root / "workspace.yaml").write_text(
-            yaml.safe_dump({"load_from": [{"python_module": _LOCATION}]}), encoding="utf-8"
-        )
+        shutil.copyfile(FILES / "workspace.yaml", self.root / "workspace.yaml")
         self.save()
 
     def save(self) -> None:
@@ -128,24 +125,36 @@ class Workspace:
         (self.root / _FILE).write_bytes(orjson.dumps(values))
 
 
+class WorkspaceError(RuntimeError):
+    """A folder of a demo cannot be read; the message names it."""
+
+
 def load_workspace(root: Path) -> Workspace | None:
-    """The workspace that was created in `root`, if any."""
+    """The workspace that was created in `root`, if any.
+
+    Raises:
+        WorkspaceError: its record is damaged.
+    """
     try:
         saved = orjson.loads((root / _FILE).read_bytes())
+        outages = [
+            Outage(kind, datetime.fromisoformat(start), datetime.fromisoformat(end))
+            for kind, start, end in saved["outages"]
+        ]
+        return Workspace(
+            root,
+            datetime.fromisoformat(saved["first"]),
+            saved["seed"],
+            saved["visits_per_day"],
+            saved["port"],
+            tuple(outages),
+        )
     except OSError:
         return None
-    outages = [
-        Outage(kind, datetime.fromisoformat(start), datetime.fromisoformat(end))
-        for kind, start, end in saved["outages"]
-    ]
-    return Workspace(
-        root,
-        datetime.fromisoformat(saved["first"]),
-        saved["seed"],
-        saved["visits_per_day"],
-        saved["port"],
-        tuple(outages),
-    )
+    except (ValueError, KeyError, TypeError):
+        raise WorkspaceError(
+            f"{root / _FILE} is damaged: remove the folder and run the demo or drill again."
+        ) from None
 
 
 def free_port() -> int:
@@ -157,10 +166,8 @@ def free_port() -> int:
 
 
 def _instance_config(home: Path) -> dict[str, object]:
-    """The project's `dagster.yaml`, if it is there, with its storage moved to `home`."""
-    path, config = _PROJECT / "dagster.yaml", {}
-    if path.exists():
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    """The `dagster.yaml` of `capi-assets init`, with its storage moved to `home`."""
+    config = yaml.safe_load((FILES / "dagster.yaml").read_text(encoding="utf-8"))
     for name in ("storage", "compute_logs", "local_artifact_storage"):
-        config.pop(name, None)
+        del config[name]
     return {**config, "storage": {"sqlite": {"base_dir": str(home.absolute())}}}

@@ -16,7 +16,7 @@ from capi_assets.coverage.alerting.alert_text import alert_subject, alert_text
 from capi_assets.coverage.alerting.alerts import ENDS, Alert
 from capi_assets.coverage.alerting.channels.message import SCHEMA, VERSION, Message
 from capi_assets.coverage.gaps import Gap
-from capi_assets.coverage.incidents import CauseInTurn
+from capi_assets.coverage.incidents import CauseInTurn, Incident
 from capi_assets.coverage.links import backfill_link
 from capi_assets.hours import HOUR
 
@@ -64,10 +64,31 @@ def message(alert: Alert, now: datetime, backfill_url: str | None = None) -> Mes
         **(
             _gone(total)
             if isinstance(total, ReportedIncident)
-            else _current(alert, total, backfill_url)
+            else _current(total, alert.ranges, alert.kind in ENDS, backfill_url)
         ),
     }
     return Message(text, total.severity, good=good, subject=alert_subject(alert), document=document)
+
+
+def incident_document(
+    incident: Incident, is_over: bool, backfill_url: str | None
+) -> dict[str, Any]:
+    """The fields of `message` that an incident has without an alert, for `capi-assets gaps`."""
+    total = incident.total
+    return {
+        "incident_id": total.id,
+        "is_over": is_over,
+        "causes": [_turn(turn) for turn in incident.causes],
+        "cause": str(total.cause),
+        "headline": total.headline,
+        "severity": total.severity,
+        "from": _iso(total.first_hour),
+        "to": _iso(total.last_hour + HOUR),
+        "orders": total.orders,
+        "money": dict(total.money),
+        "ranges": list(incident.ranges),
+        **_current(total, incident.ranges, is_over, backfill_url),
+    }
 
 
 def _turn(turn: CauseInTurn) -> dict[str, Any]:
@@ -75,8 +96,9 @@ def _turn(turn: CauseInTurn) -> dict[str, Any]:
     return {"cause": str(turn.cause), "headline": turn.headline, **hours}
 
 
-def _current(alert: Alert, total: Gap, backfill_url: str | None) -> dict[str, Any]:
-    is_over = alert.kind in ENDS
+def _current(
+    total: Gap, ranges: Sequence[str], is_over: bool, backfill_url: str | None
+) -> dict[str, Any]:
     return {
         "hours": total.hours,
         "uncounted_hours": total.unknown_hours,
@@ -93,7 +115,7 @@ def _current(alert: Alert, total: Gap, backfill_url: str | None) -> dict[str, An
         "streams": [stream._asdict() for stream in total.streams],
         "remedy": None if is_over else total.remedy,
         "evidence": {"reasons": dict(total.reasons), "text": total.evidence or None},
-        "link": None if is_over or total.as_stored else backfill_link(backfill_url, alert.ranges),
+        "link": None if is_over or total.as_stored else backfill_link(backfill_url, ranges),
     }
 
 

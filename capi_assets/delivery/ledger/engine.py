@@ -92,18 +92,19 @@ def migrate(engine: Engine) -> None:
     Raises:
         LedgerError: a newer capi_assets wrote this ledger.
     """
-    if _version(engine) == HEAD:
+    if revision_of(engine) == HEAD:
         return
     with _migrating:
         try:
             with engine.execution_options(**{WRITES: True}).begin() as connection:
                 _upgrade(connection)
         except DBAPIError:
-            if _version(engine) != HEAD:  # else another process did it
+            if revision_of(engine) != HEAD:  # else another process did it
                 raise
 
 
-def _version(engine: Engine) -> str | None:
+def revision_of(engine: Engine) -> str | None:
+    """The revision of the ledger's tables, such as `HEAD`; None if there are none yet."""
     with engine.connect() as connection:
         if not inspect(connection).has_table(VERSION_TABLE):
             return None

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Self, TypeVar
 
 import pyarrow as pa
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from capi_assets.delivery.ledger import copy as copy
@@ -24,7 +24,14 @@ from capi_assets.delivery.ledger import old_rows as old_rows
 from capi_assets.delivery.ledger import rows as rows
 from capi_assets.delivery.ledger import writes as writes
 from capi_assets.delivery.ledger.decisions import Decision
-from capi_assets.delivery.ledger.engine import WRITES, LedgerError, migrate, open_engine
+from capi_assets.delivery.ledger.engine import (
+    HEAD,
+    WRITES,
+    LedgerError,
+    migrate,
+    open_engine,
+    revision_of,
+)
 from capi_assets.delivery.ledger.old_rows import LedgerTraces
 from capi_assets.delivery.ledger.schema import (
     CHUNK,
@@ -39,7 +46,7 @@ from capi_assets.delivery.outcome import Outcome
 from capi_assets.ingest.tombstones import NONE, Tombstones, tombstones_of
 from capi_assets.web_addresses import database_label, without_passwords
 
-__all__ = ["Intent", "Ledger", "LedgerError"]
+__all__ = ["HEAD", "Intent", "Ledger", "LedgerError", "stored_revision"]
 
 T = TypeVar("T")
 
@@ -350,16 +357,36 @@ class Ledger:
 
     @contextmanager
     def _named(self, done: str) -> Iterator[None]:
-        """Turns a driver's error into one that names the ledger and the remedy."""
-        try:
+        with _named(self.engine, self.name, done):
             yield
-        except (DBAPIError, OSError) as error:
-            cause = str(error.orig if isinstance(error, DBAPIError) else error).strip()
-            cause = without_passwords(cause, self.engine.url)
-            raise LedgerError(
-                f"The ledger {self.name} could not be {done}: {cause}. {_remedy(cause)} Nothing "
-                "is sent without the ledger; materialize again once it can be written."
-            ) from None  # a driver's error may show the password
+
+
+def stored_revision(url: str) -> str | None:
+    """The revision of the tables of an existing ledger, without migrating it; None without tables.
+
+    Raises:
+        LedgerError: it cannot be opened.
+    """
+    engine = open_engine(url, timedelta(seconds=5))
+    try:
+        with _named(engine, database_label(url), "opened"):
+            return revision_of(engine)
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _named(engine: Engine, name: str, done: str) -> Iterator[None]:
+    """Turns a driver's error into one that names the ledger and the remedy."""
+    try:
+        yield
+    except (DBAPIError, OSError) as error:
+        cause = str(error.orig if isinstance(error, DBAPIError) else error).strip()
+        cause = without_passwords(cause, engine.url)
+        raise LedgerError(
+            f"The ledger {name} could not be {done}: {cause}. {_remedy(cause)} Nothing "
+            "is sent without the ledger; materialize again once it can be written."
+        ) from None  # a driver's error may show the password
 
 
 def _is_conflict(error: DBAPIError) -> bool:

@@ -1,0 +1,42 @@
+"""Which exceptions a person can mend, and as what text the command line shows them.
+
+Everything else is a defect of ours and keeps its stack trace.
+"""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+
+def problem_text(error: Exception) -> str | None:
+    """A text with cause and remedy; None for a defect."""
+    if isinstance(error, OSError):
+        return _os_text(error)
+    module = type(error).__module__
+    # Our own exceptions name cause and remedy; classes such as KeyError are defects.
+    if module.startswith("capi_assets."):
+        return str(error.args[0]) if error.args else type(error).__name__
+    if module.startswith("sqlalchemy."):
+        cause = str(getattr(error, "orig", None) or type(error).__name__).strip()
+        return (
+            f"A database cannot be used: {cause}. If it is Dagster's, check `storage` in"
+            " dagster.yaml, and that this user may write its folder."
+        )
+    return None
+
+
+def _os_text(error: OSError) -> str | None:
+    if error.errno == errno.EADDRINUSE:
+        return "The port is in use by another program; choose another."
+    if error.filename is None or error.strerror is None:
+        return None
+    remedies = {
+        errno.EACCES: "Give this user the permission, or choose another folder.",
+        errno.EROFS: "Its file system is read-only: choose another folder.",
+        errno.ENOSPC: "Make room on the disk.",
+        errno.ENOTDIR: "A file is where a folder is needed: choose another folder.",
+        errno.EEXIST: "A file is where a folder is needed: choose another folder.",
+    }
+    remedy = remedies.get(error.errno or 0)
+    return remedy and f"Cannot use {Path(str(error.filename))}: {error.strerror}. {remedy}"

@@ -1,0 +1,83 @@
+"""What a person can mend is said in words, with the remedy; only a defect has a stack trace."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from capi_assets.cli import _WITHOUT_STAGE, main
+from capi_assets.commands.problems import problem_text
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port on which another program listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, list(map(str, arguments)))
+
+
+def assert_said(done: Result, *words: str) -> None:
+    assert done.exit_code == 1, done.output
+    assert isinstance(done.exception, SystemExit), done.exception
+    for word in words:
+        assert word in done.output
+
+
+@pytest.mark.parametrize("content", [b"no database", b"SQLite format 3\0" + b"\x07" * 5000])
+def test_a_ledger_that_is_no_database_or_damaged(folder: Path, content: bytes) -> None:
+    (folder / "data").mkdir()
+    (folder / "data" / "ledger.db").write_bytes(content)
+    for command in (["plan", "today"], ["ledger", "rebuild"]):
+        assert_said(run(*command), "ledger.db")
+
+
+def test_a_folder_that_cannot_be_used(folder: Path) -> None:
+    (folder / "file").write_text("")
+    assert_said(run("demo", "--folder", "file/demo", "--hours", "4"), "file", "another folder")
+    assert_said(run("shop", "--landing", "file/landing"), "file", "another folder")
+    assert_said(run("init", "file/shop", "--no-doctor"), "file")
+
+
+def test_a_port_that_is_taken(folder: Path, taken: int) -> None:
+    assert_said(run("sandbox", "--port", taken), str(taken), "--port")
+
+
+def test_a_demo_whose_record_is_damaged(folder: Path) -> None:
+    (folder / "demo").mkdir()
+    (folder / "demo" / "stage.json").write_text("{")
+    assert_said(run("gaps", "--stage", "demo"), "stage.json")
+
+
+def test_a_defect_keeps_its_stack_trace() -> None:
+    assert problem_text(KeyError("x")) is None
+    assert problem_text(TypeError("x")) is None
+
+
+def test_every_command_over_stored_data_accepts_a_stage_after_its_name(folder: Path) -> None:
+    for name, command in main.commands.items():
+        subcommands = command.commands.values() if isinstance(command, click.Group) else [command]
+        for each in subcommands:
+            flags = {flag for parameter in each.params for flag in parameter.opts}
+            assert "--stage" in flags or name in _WITHOUT_STAGE, name
+    for arguments in (
+        ["gaps", "--stage", "no"],
+        ["--stage", "no", "gaps"],
+        ["ledger", "rebuild", "--stage", "no"],
+    ):
+        assert_said(run(*arguments), "no demo or drill in no")
