@@ -204,6 +204,9 @@ class Settings(BaseSettings):
     late_files: Literal["materialize", "propose", "off"] = "materialize"
     """For files that land after their hour was materialized: materialize the hour again, propose it
     in an alert, or ignore them."""
+    watch_sql: bool = False
+    """on: rows that SQL models return late are found as late files are, by counting the rows of the
+    last eight days every 15 minutes."""
     autostart: bool = False
     """Start schedules and sensors as soon as they are loaded."""
     umask: str = Field("077", pattern="^0?[0-7]{3}$")

@@ -35,9 +35,10 @@ class LateHour:
     """An hour with files that landed or changed after its last materialization.
 
     Attributes:
-        files: number of these files.
-        newest: when the last of them landed or changed.
+        files: number of these files, or of rows of a SQL model.
+        newest: when the last of them landed or changed; of rows, when they were seen.
         mark: digest of the hour's listing; changes when a file is added, removed or changed.
+        unit: `file` or `row`.
     """
 
     table: str
@@ -45,6 +46,7 @@ class LateHour:
     files: int
     newest: datetime
     mark: str
+    unit: str = "file"
 
 
 def landed_files(source: LandingFolder, hours: Sequence[datetime]) -> list[LandedFile]:

@@ -6,6 +6,7 @@ Whole columns only: what a map does not know stays as it landed, and is judged a
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -58,17 +59,19 @@ def _names(landed: Sequence[str], ours: Iterable[str], column_map: ColumnMap) ->
     """The names of the landed columns under the map; no two are the same."""
     left_out = {fold(name) for name in column_map.left_out}
     taken = {fold(name) for name in column_map.sources.values()} | left_out
+    near: dict[str, list[str]] = defaultdict(list)
+    for name in landed:
+        near[fold(name)].append(name)
     found: dict[str, str] = {}
-    replaced = set()
     for name in ours:
         source = column_map.sources.get(name)
-        free = [other for other in landed if source or fold(other) not in taken]
-        near = [other for other in free if fold(other) == fold(source or name)]
-        exact = [other for other in near if other == (source or name)]
-        if len(exact or near) == 1:
-            found[(exact or near)[0]] = name
-        if source:
-            replaced.add(name)
+        if source is None and name in taken:
+            continue
+        candidates = near.get(fold(source or name), [])
+        exact = [other for other in candidates if other == (source or name)]
+        if len(exact or candidates) == 1:
+            found[(exact or candidates)[0]] = name
+    replaced = set(column_map.sources)
     return [
         found.get(name) or (f"{NOT_USED}{name}" if fold(name) in left_out | replaced else name)
         for name in landed

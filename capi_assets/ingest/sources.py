@@ -127,8 +127,20 @@ class SqlModel:
         Raises:
             SourceError: the model is missing, needs a parameter that is not set, or fails.
         """
-        start, end = hour_range(hours)
-        sql, bound = self._bind(start, end)
+        return self._fetched(*self._bind(hours))
+
+    def fetch_times(self, hours: Sequence[datetime]) -> Fetched:
+        """As `fetch`, with the column of times only: for one who counts rows.
+
+        Raises:
+            SourceError: as of `fetch`, or the model cannot be a subquery.
+        """
+        sql, bound = self._bind(hours)
+        name = self.columns.sources.get("occurred_at", "occurred_at")
+        column = name if re.fullmatch(r"[a-z_]\w*", name) else '"' + name.replace('"', '""') + '"'
+        return self._fetched(f"SELECT {column} FROM (\n{sql}\n) AS model", bound)
+
+    def _fetched(self, sql: str, bound: dict[str, Any]) -> Fetched:
         try:
             table = self._in_duckdb(sql, bound) if self._url is None else self._at_url(sql, bound)
         except (duckdb.Error, sa.exc.SQLAlchemyError, ImportError) as error:
@@ -138,7 +150,8 @@ class SqlModel:
         landed = LandedTable(None, str(self.path), RawRows(table, lines))
         return Fetched([landed], [], {})
 
-    def _bind(self, start: datetime, end: datetime) -> tuple[str, dict[str, Any]]:
+    def _bind(self, hours: Sequence[datetime]) -> tuple[str, dict[str, Any]]:
+        start, end = hour_range(hours)
         try:
             sql = self.path.read_text(encoding="utf-8").rstrip().rstrip(";")
         except (OSError, UnicodeDecodeError) as error:

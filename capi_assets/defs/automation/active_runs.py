@@ -120,6 +120,16 @@ def done_at(
     instance: dg.DagsterInstance, asset: dg.AssetKey, hours: Sequence[datetime]
 ) -> dict[datetime, tuple[datetime, str]]:
     """When each of `hours` was last materialized, and by which run, in two queries."""
+    return {
+        hour: (datetime.fromtimestamp(record.timestamp, UTC), record.run_id)
+        for hour, record in materialized(instance, asset, hours).items()
+    }
+
+
+def materialized(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, hours: Sequence[datetime]
+) -> dict[datetime, dg.EventLogRecord]:
+    """The last materialization of each of `hours`."""
     latest = instance.get_latest_storage_id_by_partition(
         asset, dg.DagsterEventType.ASSET_MATERIALIZATION, {hour_key(hour) for hour in hours}
     )
@@ -128,14 +138,7 @@ def done_at(
     records = instance.fetch_materializations(
         dg.AssetRecordsFilter(asset_key=asset, storage_ids=list(latest.values())), limit=len(latest)
     ).records
-    return {
-        key_hour(record.partition_key): (
-            datetime.fromtimestamp(record.timestamp, UTC),
-            record.run_id,
-        )
-        for record in records
-        if record.partition_key
-    }
+    return {key_hour(record.partition_key): record for record in records if record.partition_key}
 
 
 def started_at(instance: dg.DagsterInstance, run_ids: Iterable[str]) -> dict[str, datetime]:

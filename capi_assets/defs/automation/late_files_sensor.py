@@ -1,6 +1,6 @@
 """The sensor for files that land after their hour was materialized.
 
-Which hours are late is decided in `ingest/late_files.py`.
+Which hours are late is decided in `ingest/late_files.py`, for SQL models in `ingest/late_rows.py`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 import dagster as dg
 import orjson
 
+from capi_assets.contracts.base import Contract
+from capi_assets.contracts.landing import LandedOrders, LandedVisits
 from capi_assets.coverage.alerting.alert_message import note
 from capi_assets.coverage.alerting.channels import LogChannel, send_all
 from capi_assets.coverage.formatting import count, join_names
@@ -22,6 +24,7 @@ from capi_assets.defs.automation.active_runs import (
     active_hours,
     done_at,
     hours_of_run,
+    materialized,
     range_tags,
     started_at,
 )
@@ -31,11 +34,19 @@ from capi_assets.defs.names import asset_key
 from capi_assets.hours import HOUR, floor_hour, hour_key, hours_between, key_hour, key_ranges
 from capi_assets.ingest.landing_folder import LandingFolder
 from capi_assets.ingest.late_files import LandedFile, LateHour, landed_files, late_hours
+from capi_assets.ingest.late_rows import late_rows, rows_by_hour
+from capi_assets.ingest.sources import SourceError, SqlModel
 from capi_assets.lake import Lake
 from capi_assets.policies import alert_channels, orders_source, visits_source
 from capi_assets.settings import Settings
 
 _TAG = "capi_assets/late_files"
+_CONTRACTS: dict[str, type[Contract]] = {"visits": LandedVisits, "orders": LandedOrders}
+_WATCHED = "watched"
+# A query over eight days costs a warehouse more than a listing does.
+_PAUSE_OF_MODELS = timedelta(minutes=15)
+# Everything that an hour read, as its materialization counts it.
+_ROWS = ("dagster/row_count", "quarantined", "repeated", "further_lines")
 _AT_MOST_RANGES = 5
 _AT_MOST_RUNS = 500
 # An hour that has just settled is about to be read anyway.
@@ -58,7 +69,8 @@ def build_late_files_sensor(settings: Settings, jobs: HourlyJobs) -> dg.Definiti
             "Finds files that landed after their hour was materialized, in the last eight days, and"
             " has the hour materialized again once they are unchanged for a minute; with"
             " CAPI_LATE_FILES=propose it only alerts. Each set of files once, and up to three times"
-            " more if the run fails. Reads landing folders, not SQL models."
+            " more if the run fails. Reads landing folders; with CAPI_WATCH_SQL=on it also counts"
+            " the rows of SQL models, every 15 minutes."
         ),
     )
     def late_files_sensor(
@@ -77,13 +89,24 @@ def _evaluate(
         return dg.SkipReason("CAPI_LATE_FILES is off.")
     sources = (visits_source(settings), orders_source(settings))
     folders = [source for source in sources if isinstance(source, LandingFolder)]
-    if not folders:
-        return dg.SkipReason("Visits and orders come from SQL models: no files to watch.")
+    models = [source for source in sources if isinstance(source, SqlModel)]
+    if not folders and not settings.watch_sql:
+        return dg.SkipReason(
+            "Visits and orders come from SQL models: no files to watch. CAPI_WATCH_SQL=on watches"
+            " their rows."
+        )
     start = max(floor_hour(now - WATCH_WINDOW), settings.start_date)
     hours = [h for h in hours_between(start, now) if h + HOUR + settings.settle + _OWN_TURN <= now]
     files = [file for folder in folders for file in landed_files(folder, hours)]
     late = late_hours(files, _read_at(context.instance, settings, files), now)
     known = _known(context.cursor, start)
+    if models and settings.watch_sql and _is_due(known, now):
+        for source, table in zip(sources, ("visits", "orders"), strict=True):
+            if isinstance(source, SqlModel):
+                late += _late_rows(context, settings, source, table, hours, now)
+        known = {key: mark for key, mark in known.items() if not key.startswith(_WATCHED)}
+        known[f"{_WATCHED} {hour_key(now)}"] = now.isoformat()
+        late.sort(key=lambda entry: (entry.hour, entry.table))
     busy = active_hours(context.instance, settings, now)
     free = [entry for entry in late if entry.hour not in busy]
     proposing = settings.late_files == "propose"
@@ -112,6 +135,38 @@ def _evaluate(
         if proposing
         else None,
     )
+
+
+def _is_due(known: Mapping[str, str], now: datetime) -> bool:
+    """Whether models were last counted long enough ago."""
+    seen = [mark for key, mark in known.items() if key.startswith(_WATCHED)]
+    return all(now - datetime.fromisoformat(mark) >= _PAUSE_OF_MODELS for mark in seen)
+
+
+def _late_rows(
+    context: dg.SensorEvaluationContext,
+    settings: Settings,
+    model: SqlModel,
+    table: str,
+    hours: Sequence[datetime],
+    now: datetime,
+) -> list[LateHour]:
+    """The materialized hours for which the model has more rows by now; none if it fails."""
+    done = materialized(context.instance, asset_key(settings, table), hours)
+    if not done:
+        return []
+    try:
+        found = rows_by_hour(model, _CONTRACTS[table], sorted(done))
+    except SourceError as error:
+        context.log.warning("Late rows of %s cannot be counted: %s", table, error)
+        return []
+    ingested = {}
+    for hour, record in done.items():
+        metadata = record.asset_materialization.metadata if record.asset_materialization else {}
+        counts = [metadata[name].value for name in _ROWS if name in metadata]
+        if counts:  # another way of materializing counts nothing
+            ingested[hour] = sum(number for number in counts if isinstance(number, int))
+    return late_rows(table, found, ingested, now)
 
 
 def _known(cursor: str | None, start: datetime) -> dict[str, str]:
@@ -191,9 +246,9 @@ def _request(
 
 def _observation(settings: Settings, entry: LateHour, proposing: bool) -> dg.AssetObservation:
     what = "Materialize the hour again." if proposing else "The hour is materialized again."
-    files = count(entry.files, "file")
+    files = count(entry.files, entry.unit)
     metadata: Mapping[str, Any] = {
-        "late_files": entry.files,
+        f"late_{entry.unit}s": entry.files,
         "newest": dg.MetadataValue.timestamp(entry.newest),
     }
     return dg.AssetObservation(
@@ -225,7 +280,7 @@ def _subject(late: Sequence[LateHour]) -> str:
     parts = []
     for table in sorted({entry.table for entry in late}):
         of_it = [entry for entry in late if entry.table == table]
-        files = count(sum(entry.files for entry in of_it), "file")
+        files = count(sum(entry.files for entry in of_it), of_it[0].unit)
         parts.append(f"{files} of {table} in {count(len(of_it), 'hour')}")
     return f"{join_names(parts)} came or changed after the hours were read"
 

@@ -41,6 +41,7 @@ _KEPT = "stored_rows_kept"
 _HASHED = "ids_hashed"
 _LEFT_OUT = "left_out"
 _MAX_REASONS_SHOWN = 100  # removed keys are named as they landed, and every row may have its own
+_MAX_NAMES_SHOWN = 20  # an export has a hundred columns of its own
 _MAX_LINES_SHOWN = 5  # of a file's sum lines: an export has one, or one per currency
 
 
@@ -81,8 +82,10 @@ def store_landed(
         context.log.warning(misplaced_text(ingested.misplaced))
     if ingested.ignored:
         context.log.info("CAPI_IGNORE_FILES: %s", ignored_text(ingested.ignored))
-    for name in ingested.unknown_columns:
-        context.log.warning("Landed %s have an unknown column: %s", table, printable(name))
+    if names := [printable(name) for name in ingested.unknown_columns]:
+        more = f" and {len(names) - _MAX_NAMES_SHOWN} more" if len(names) > _MAX_NAMES_SHOWN else ""
+        shown = ", ".join(names[:_MAX_NAMES_SHOWN])
+        context.log.warning("Landed %s have unknown columns, not read: %s%s", table, shown, more)
     suggested = {name: std for hour in hours for name, std in _suggested(hour).items()}
     for name, standard in suggested.items():
         context.log.warning("Event %r is a custom event to Meta; did you mean %r?", name, standard)
