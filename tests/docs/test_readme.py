@@ -33,6 +33,7 @@ PAGES = [
     PROJECT / "docs" / "events.md",
     SANDBOX,
     PROJECT / "docs" / "landing-files.md",
+    PROJECT / "docs" / "in-your-dagster.md",
     PROJECT / "docs" / "erasure.md",
     PROJECT / "docs" / "privacy.md",
     PROJECT / "docs" / "security.md",
