@@ -36,6 +36,7 @@ PAGES = [
     PROJECT / "docs" / "sql-models.md",
     PROJECT / "examples" / "sources" / "README.md",
     PROJECT / "docs" / "command-line.md",
+    PROJECT / "docs" / "in-your-dagster.md",
     PROJECT / "docs" / "erasure.md",
     PROJECT / "docs" / "privacy.md",
     PROJECT / "docs" / "production.md",
