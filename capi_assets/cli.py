@@ -48,6 +48,15 @@ def _hours_or_none(
     return None if text is None else _hours(context, parameter, text)
 
 
+def _hour_or_none(
+    context: click.Context, parameter: click.Parameter, text: str | None
+) -> datetime | None:
+    hours = _hours_or_none(context, parameter, text)
+    if hours is not None and len(hours) > 1:
+        raise click.BadParameter("write one hour")
+    return hours[0] if hours else None
+
+
 _range_argument = click.argument("hours", metavar="RANGE", callback=_hours)
 
 
@@ -690,7 +699,8 @@ def forget(hours: list[datetime], table: str, yes: bool) -> None:
     Events that Meta already has stay delivered.
     """
     from capi_assets.coverage.formatting import count
-    from capi_assets.hours import hour_key
+    from capi_assets.coverage.links import partition_ranges_text
+    from capi_assets.hours import key_ranges
     from capi_assets.lake import Lake
 
     lake = Lake(_settings().lake)
@@ -698,7 +708,7 @@ def forget(hours: list[datetime], table: str, yes: bool) -> None:
         click.confirm(f"Delete up to {count(len(hours), 'hour')} of {table}?", abort=True)
     removed = lake.remove(table, hours)
     lake.remove(f"quarantined_{table}", hours)
-    again = f"{hour_key(hours[0])}...{hour_key(hours[-1])}"
+    again = partition_ranges_text(f"{first}...{last}" for first, last in key_ranges(hours))
     click.echo(f"Deleted {count(len(removed), 'hour')} of {table}; now materialize {again}.")
 
 
@@ -822,7 +832,7 @@ def sql(query: str, for_programs: bool, as_csv: bool) -> None:
 @click.argument("order_id")
 @click.option(
     "--hour", metavar="HOUR", help="e.g. 2026-11-19-19:00; default: the newest.",
-    callback=lambda context, option, text: _hours(context, option, text)[0] if text else None,
+    callback=_hour_or_none,
 )  # fmt: skip
 @click.option("--event-name", metavar="NAME", help="If several events have the order id.")
 @_json_option

@@ -17,12 +17,15 @@ def problem_text(error: Exception) -> str | None:
     # Our own exceptions name cause and remedy; classes such as KeyError are defects.
     if module.startswith("capi_assets."):
         return str(error.args[0]) if error.args else type(error).__name__
-    if module.startswith("sqlalchemy."):
-        cause = str(getattr(error, "orig", None) or type(error).__name__).strip()
+    if module.startswith(("sqlalchemy.", "sqlite3")):
+        # SQLAlchemy's own text has the statement and its parameters.
+        cause = str(getattr(error, "orig", error if module == "sqlite3" else type(error).__name__))
         return (
             f"A database cannot be used: {cause}. If it is Dagster's, check `storage` in"
             " dagster.yaml, and that this user may write its folder."
         )
+    if type(error).__name__ == "IOException" and "duckdb" in module:
+        return str(error).splitlines()[0]
     return None
 
 
@@ -36,6 +39,7 @@ def _os_text(error: OSError) -> str | None:
         errno.EROFS: "Its file system is read-only: choose another folder.",
         errno.ENOSPC: "Make room on the disk.",
         errno.ENOTDIR: "A file is where a folder is needed: choose another folder.",
+        errno.EISDIR: "A folder is where a file is needed: choose another name.",
         errno.EEXIST: "A file is where a folder is needed: choose another folder.",
     }
     remedy = remedies.get(error.errno or 0)

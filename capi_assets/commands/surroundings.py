@@ -7,6 +7,7 @@ from __future__ import annotations
 import difflib
 import socket
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -72,8 +73,10 @@ def clock_verdict(headers: Mapping[str, str], now: datetime) -> Verdict | None:
 
 def ui_port(settings: Settings) -> tuple[str, Verdict]:
     """The port of Dagster's UI on this machine, and whether it is free or Dagster's."""
-    url = settings.ui_url or ""
-    port = (urlsplit(url).port or _UI_PORT) if is_loopback(url) else _UI_PORT
+    port = _UI_PORT
+    with suppress(ValueError):  # an address that is not valid has a finding of its own
+        if settings.ui_url and is_loopback(settings.ui_url):
+            port = urlsplit(settings.ui_url).port or _UI_PORT
     with socket.socket() as probe:
         probe.settimeout(2)
         is_free = probe.connect_ex(("127.0.0.1", port)) != 0

@@ -153,10 +153,13 @@ def _web(urls: str | None) -> Verdict | None:
 
 def _connects(url: str) -> str | None:
     """Why no connection is made; None if it is. Behind a proxy, the proxy is connected."""
-    parts = urlsplit(url)
-    if not is_loopback(url) and (proxy := select_proxy(url, get_environ_proxies(url))):
-        parts = urlsplit(proxy)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        parts = urlsplit(url)
+        if not is_loopback(url) and (proxy := select_proxy(url, get_environ_proxies(url))):
+            parts = urlsplit(proxy)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:  # its text may show the address
+        return "no valid address"
     return _unreachable(parts.hostname or "", port)
 
 
@@ -164,7 +167,9 @@ def _unreachable(host: str, port: int) -> str | None:
     try:
         socket.create_connection((host, port), _TIMEOUT_SECONDS).close()
     except OSError as error:
-        return error.strerror or str(error)
+        return error.strerror or type(error).__name__
+    except ValueError:  # a name that no host can have
+        return "no valid host"
     return None
 
 

@@ -143,6 +143,14 @@ def test_web_addresses_are_connected_and_nothing_is_posted(
     assert "secret-path" not in deaf.text
 
 
+@pytest.mark.parametrize("host", ["hushhush:pass", "x" * 70 + ".example", "[::1"])
+def test_an_address_that_is_not_valid_is_no_stack_trace(host: str) -> None:
+    found = tried("alert_webhook", CAPI_ALERT_WEBHOOK=f"https://{host}/hook")
+    assert found.verdict in ("warning", "error")
+    assert host not in found.text + found.value
+    assert ui_port(Settings(ui_url=f"http://{host}"))[0] == "3000"
+
+
 def test_a_mail_server_is_connected(listener: socket.socket) -> None:
     url = f"smtp://127.0.0.1:{listener.getsockname()[1]}"
     env = {"CAPI_ALERT_EMAIL_TO": "ops@shop.example"}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
+import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
 from capi_assets.cli import _WITHOUT_STAGE, main
@@ -52,6 +54,29 @@ def test_a_folder_that_cannot_be_used(folder: Path) -> None:
     assert_said(run("demo", "--folder", "file/demo", "--hours", "4"), "file", "another folder")
     assert_said(run("shop", "--landing", "file/landing"), "file", "another folder")
     assert_said(run("init", "file/shop", "--no-doctor"), "file")
+
+
+def test_a_file_of_views_that_cannot_be_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "views.duckdb").mkdir()
+    monkeypatch.setenv("CAPI_VIEWS", "views.duckdb")
+    assert_said(run("views"), "views.duckdb")
+    monkeypatch.setenv("CAPI_VIEWS", "/proc/views.duckdb")  # where DuckDB itself is refused
+    assert_said(run("views"), "/proc/.views.duckdb.tmp")
+
+
+def test_a_database_that_cannot_be_used_is_named_without_its_statement() -> None:
+    error = sa.exc.OperationalError("INSERT secret", {}, sqlite3.OperationalError("readonly"))
+    for each in (error, error.orig):
+        text = problem_text(each) or ""
+        assert "readonly" in text
+        assert "secret" not in text
+
+
+def test_one_hour_is_one_hour(folder: Path) -> None:
+    done = run("explain", "A-1", "--hour", "yesterday")
+    assert (done.exit_code, "one hour" in done.output) == (2, True)
 
 
 def test_a_port_that_is_taken(folder: Path, taken: int) -> None:

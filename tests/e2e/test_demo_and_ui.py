@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -63,6 +64,19 @@ def test_the_commands_can_look_at_the_demo(played: tuple[Path, str], tmp_path: P
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "No gaps" in done.stdout
+
+
+def test_a_range_of_the_demo_is_backfilled(played: tuple[Path, str], tmp_path: Path) -> None:
+    folder, _ = played
+    done = subprocess.run(
+        [CAPI, "backfill", "--last", "3h", "--json", "--stage", folder],
+        cwd=tmp_path, env=_environment(), capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    hours = json.loads(done.stdout)["hours"]
+    assert len(hours) == 3
+    assert all(hour["finished"] for hour in hours.values())
+    assert sum(hour["delivered"] for hour in hours.values()) > 0
 
 
 def test_a_demo_never_deletes_what_is_not_its_own(tmp_path: Path) -> None:
