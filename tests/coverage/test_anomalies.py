@@ -133,6 +133,16 @@ def test_robots_do_not_raise_the_expected_orders() -> None:
     assert causes(weeks(5, during(NOON, 5, visits=9_000))) == {}
 
 
+def test_a_small_surge_proves_nothing_about_robots_that_come_after_it() -> None:
+    def change(at: datetime) -> dict[str, int] | None:
+        hours = int((at - NOON) / HOUR)
+        if -4 <= hours < 0:
+            return {"visits": 1_600, "orders": 52}
+        return {"visits": 8_000, "orders": 42} if 0 <= hours < 5 else None
+
+    assert causes(weeks(5, change)) == {}
+
+
 def test_a_feed_that_loses_half_is_found_when_there_are_enough_orders() -> None:
     assert causes(weeks(5, during(NOON, 4, orders=20)))
     assert causes(weeks(5, half_of_little)) == {}

@@ -62,7 +62,7 @@ def demand(
     seen: Floats,
     expected: Floats,
     level: Floats,
-    surge: tuple[Floats, Floats],
+    surge: tuple[Floats, Floats, Floats],
     rest: tuple[Floats, Floats],
     informative: Flags,
     *,
@@ -73,21 +73,23 @@ def demand(
     Args:
         seen, expected: the windows' totals; the last axis are the signals of `hour_signals`.
         level: visits of the three days before, as a share of the usual; 1 where not known.
-        surge: orders in hours of the surge in the day before the window, seen and as many as its
-            visits would usually have brought.
+        surge: orders in hours of the surge in the day before the window: seen, as many as its
+            visits would usually have brought, and as many as are usual in these hours.
         rest: orders of the other streams in the window, seen and expected.
         informative: where visits say something about the orders.
         cautious: the least that is promised, to test against; else the likeliest share, to learn
             how far orders scatter around it.
     """
     share = ratio(seen[..., VISITS], expected[..., VISITS])
-    sold, promised = surge
+    sold, promised, usual = surge
     sold = np.maximum(sold, 0.0)  # sums of differences, that may be a rounding below 0
     certain = (1.0 - _SURGE_SPREAD) * sold - 2.0 * np.sqrt(sold)
     conversion = np.clip(ratio(certain, promised, 0.0), 0.0, _MAX_CONVERSION)
     # Far beyond it, not even that much more: those visits are no customers.
     surging = np.where(share < MAX_RATIO**2, MAX_RATIO, 1.0)
-    surging = np.maximum(surging, share * conversion)
+    # A small surge proves nothing about one that is many times as large.
+    proven = MAX_RATIO * ratio(promised, usual, 0.0)
+    surging = np.maximum(surging, np.minimum(share, proven) * conversion)
     suggested = np.where(share > MAX_RATIO, surging, share)
     if cautious:
         fewer = np.where(share >= _NORMAL_SHARE, suggested, share**3 / _NORMAL_SHARE**2)

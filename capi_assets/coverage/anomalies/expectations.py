@@ -130,7 +130,7 @@ class Expectations:
             _Running(streams, rows, hours + 1),
         )
         self._learned = _Running(streams, rows, hours + 1)
-        self._sold, self._promised = _Running(streams, hours + 1), _Running(streams, hours + 1)
+        self._sold, self._promised, self._surged = (_Running(streams, hours + 1) for _ in range(3))
         self._overdispersion: dict[tuple[int, ...], float] = {}
 
     def expect(self, at: int) -> bool:
@@ -164,6 +164,7 @@ class Expectations:
         surge[odd] = False
         self._sold.add(at, np.where(surge, self.seen[:, ORDERS, at], 0.0))
         self._promised.add(at, np.where(surge, expected[:, ORDERS] * share, 0.0))
+        self._surged.add(at, np.where(surge, expected[:, ORDERS], 0.0))
 
     def restart(self, stream: int, at: int) -> None:
         """Lets the week before `at` stand for the weeks before it: the stream has changed."""
@@ -227,6 +228,7 @@ class Expectations:
         surge = (
             self._sold.between(streams, day, starts),
             self._promised.between(streams, day, starts),
+            self._surged.between(streams, day, starts),
         )
         whole = self.totals(0, ends, hours)
         rest = (
