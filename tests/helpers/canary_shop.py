@@ -239,7 +239,7 @@ def _variables(servers: EchoingServers, now: datetime) -> dict[str, str]:
         "CAPI_AUTOSTART": "true",
         "CAPI_LATE_FILES": "propose",
         "CAPI_PREFLIGHT": "on",
-        "CAPI_TIME_BUDGET_SECONDS": "1",
+        "CAPI_TIME_BUDGET_SECONDS": "3",
         "CAPI_SQL_PERSON": email("sqlparameter"),
         "SECRET_OF_ONE": password("secretofone"),
         **{f"TOKEN_{name}": token(f"dataset{name}") for name in DATASETS},
