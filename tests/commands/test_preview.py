@@ -128,7 +128,7 @@ def test_a_model_is_read_with_its_map(folder: Path, monkeypatch: pytest.MonkeyPa
     assert (result.exit_code, "the nearest is 'visit_id'" in result.output) == (1, True)
 
 
-@pytest.mark.parametrize("target", ["nowhere.csv", "2026-11-20", "2026-13-01-00:00"])
+@pytest.mark.parametrize("target", ["nowhere.csv", "2026-11", "2026-13-01-00:00"])
 def test_what_is_neither_hour_nor_file_is_said_so(folder: Path, target: str) -> None:
     result = run(target)
     assert result.exit_code == 2
