@@ -59,8 +59,6 @@ def test_missing_visits_come_back_but_not_to_events_that_were_sent(tmp_path: Pat
     assert status == 0, told
     assert "because visits are missing" in told
     assert "Detected after 1 h 45 min" in told
-    # Three quiet hours after it the incident is closed: what was sent stays as it was sent.
-    assert re.search("(Recovered|Closed): visits are missing", told)
     assert (
         int(
             re.search(r"(\d+) events? reached Meta with other match keys than they have now", told)[

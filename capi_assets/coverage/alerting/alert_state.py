@@ -32,6 +32,7 @@ class ReportedIncident:
         other_cause, other_since: a main cause that is not reported yet, and since when it is.
         recovery_launched, recovery_stopped: whether automatic recovery launched runs for it, or
             stopped, and that was reported.
+        hours_at_once: the most hours that were flagged at one time.
         reopened: how often it was flagged again after its end.
         ended_at: when its end was reported; it is remembered for some time, so that the same hours
             are not reported anew.
@@ -54,6 +55,7 @@ class ReportedIncident:
     other_since: datetime | None = None
     recovery_launched: bool = False
     recovery_stopped: bool = False
+    hours_at_once: int = 0
     reopened: int = 0
     ended_at: datetime | None = None
 

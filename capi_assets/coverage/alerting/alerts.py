@@ -206,6 +206,7 @@ def _merged(known: Sequence[ReportedIncident]) -> ReportedIncident:
         fewer_visits=max(k.fewer_visits for k in known),
         recovery_launched=any(k.recovery_launched for k in known),
         recovery_stopped=any(k.recovery_stopped for k in known),
+        hours_at_once=max(k.hours_at_once for k in known),
         reopened=max(k.reopened for k in known),
         ended_at=None if running else max(k.ended_at for k in known if k.ended_at),
     )
@@ -242,6 +243,7 @@ def _open(
         expiry_reported=_is_soon(total.first_deadline, now),
         visits_reported=_is_soon(total.visits_until, now),
         fewer_visits=_fewer_visits(total),
+        hours_at_once=total.hours,
         ended_at=now if current.is_over(policy, now) else None,
     )
     return Alert("opened", total.id, current, current.ranges), opened
@@ -290,6 +292,7 @@ def _update(
         expiry_reported=known.expiry_reported or expiring,
         visits_reported=known.visits_reported or fading,
         fewer_visits=max(known.fewer_visits, _fewer_visits(total)),
+        hours_at_once=max(known.hours_at_once, total.hours),
         other_cause=None if kind else known.other_cause,
         other_since=None if kind else known.other_since,
         ended_at=now if kind in ENDS else None,
@@ -350,8 +353,7 @@ def _end(
     over = Alert("recovered", known.id, known, automatic=known.recovery_launched)
     if watched_from and known.last_hour < watched_from:
         return replace(over, kind="expired" if past else "closed"), None
-    # One that came back must prove that it is over; the first end is told with the backfill.
-    if known.reopened and now < quiet_at(known.causes, policy, _quiet(known)):
+    if not _was_recovered(known) and now < quiet_at(known.causes, policy, _quiet(known)):
         return None, known
     others = [
         (gap.cause, count)
@@ -368,6 +370,15 @@ def _end(
         kind = "recovered"
     causes = tuple(sorted({cause for cause, _ in others}))
     return replace(over, kind=kind, still=still, other_causes=causes), replace(known, ended_at=now)
+
+
+def _was_recovered(known: ReportedIncident) -> bool:
+    """Whether somebody materialized its hours again, so that its end is no chance: several hours
+    that are good at once, or runs of automatic recovery. What lands late cures several hours too,
+    and may be late again; so may what came back before."""
+    if known.reopened or any(turn.cause.ended_by is EndedBy.DATA for turn in known.causes):
+        return False
+    return known.recovery_launched or known.hours_at_once > 1
 
 
 def _is_worse(gap: Gap, known: ReportedIncident) -> bool:
