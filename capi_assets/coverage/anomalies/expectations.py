@@ -91,17 +91,17 @@ class Totals(NamedTuple):
 class _Running:
     """Sums up to each hour, from which the sum of any window is one subtraction."""
 
-    def __init__(self, *shape: int) -> None:
-        self.sums = np.zeros(shape)
+    def __init__(self, streams: int, *others: int) -> None:
+        *signals, hours = others
+        # The signals of an hour lie side by side, since windows are read with all of them.
+        self._by_hour = np.zeros((streams, hours, *signals))
+        self.sums = np.moveaxis(self._by_hour, 1, -1)
 
     def add(self, at: int, values: Floats) -> None:
         self.sums[..., at + 1] = self.sums[..., at] + values
 
     def between(self, streams: Positions | int, first: Positions, end: Positions | int) -> Floats:
-        if self.sums.ndim == 2:
-            flat: Floats = self.sums[streams, end] - self.sums[streams, first]
-            return flat
-        total: Floats = self.sums[streams, :, end] - self.sums[streams, :, first]
+        total: Floats = self._by_hour[streams, end] - self._by_hour[streams, first]
         return total
 
 
