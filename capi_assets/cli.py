@@ -679,12 +679,8 @@ def copy(source: str) -> None:
     database. Stop Dagster before, and set CAPI_LEDGER_URL to the new database.
     """
     from capi_assets.commands.ledger_copy import copy_ledger
-    from capi_assets.delivery.ledger.ledger import LedgerError
 
-    try:
-        copied = copy_ledger(source, _settings(), datetime.now(UTC))
-    except LedgerError as error:
-        raise click.ClickException(str(error)) from None
+    copied = copy_ledger(source, _settings(), datetime.now(UTC))
     click.echo("Copied " + ", ".join(f"{n:,} {table}" for table, n in copied.items()) + ".")
 
 
@@ -918,7 +914,3 @@ def _settings() -> Settings:
         return settings
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
-
-
-if __name__ == "__main__":
-    main()

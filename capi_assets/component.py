@@ -167,13 +167,13 @@ class ConversionsPipeline(dg.Component, dg.Model, dg.Resolvable):
         Raises:
             SettingsError: a setting is invalid or a written secret; names its variable.
         """
-        written = [name for name, value in self.settings.items() if type(value) is _WrittenSecret]
-        for name in written:
-            raise SettingsError(
-                f"settings.{name} is a secret, which no file under version control should have."
-                f' Write "{{{{ env.NAME }}}}", or leave it out and set the variable'
-                f" {variable(name, self.env_prefix)}."
-            )
+        for name, value in self.settings.items():
+            if isinstance(value, _WrittenSecret):
+                raise SettingsError(
+                    f"settings.{name} is a secret, which no file under version control should have."
+                    f' Write "{{{{ env.NAME }}}}", or leave it out and set the variable'
+                    f" {variable(name, self.env_prefix)}."
+                )
         return build_conversions_definitions(
             read_settings(prefix=self.env_prefix, values=self.settings),
             key_prefix=self.key_prefix,

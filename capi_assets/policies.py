@@ -37,7 +37,7 @@ from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.policy import Policy
 from capi_assets.delivery.retention import LandingNeed, RetentionPolicy, landing_need
 from capi_assets.eligibility import EventPolicy
-from capi_assets.ingest.column_map import ColumnMap, read_column_map
+from capi_assets.ingest.column_map import PLAIN, ColumnMap, read_column_map
 from capi_assets.ingest.hashing import HashPolicy
 from capi_assets.ingest.landing_folder import LandingFolder
 from capi_assets.ingest.sources import Source, SqlModel
@@ -226,6 +226,11 @@ def _source(
         folders = [settings.landing, *split(settings.model_folders)]
         parameters = sql_parameters(prefix=settings.sql_parameter_prefix)
         return SqlModel(model, secret(url), parameters, folders, columns)
+    return landing_folder(settings, table, columns)
+
+
+def landing_folder(settings: Settings, table: str, columns: ColumnMap = PLAIN) -> LandingFolder:
+    """The landing folder of a table, without the files of `CAPI_IGNORE_FILES`."""
     ignored = split(settings.ignore_files)
     return LandingFolder(settings.landing, table, columns=columns, ignored=ignored)
 

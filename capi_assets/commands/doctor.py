@@ -24,7 +24,7 @@ from dotenv import dotenv_values
 from pydantic import SecretStr
 from upath import UPath
 
-from capi_assets.commands.surroundings import clock, ui_port, unknown_names
+from capi_assets.commands.surroundings import Verdict, clock, ui_port, unknown_names
 from capi_assets.commands.trials import TRIALS
 from capi_assets.coverage.alerting.channels import smtp_address
 from capi_assets.coverage.formatting import count, format_duration
@@ -33,7 +33,7 @@ from capi_assets.delivery.ledger.ledger import HEAD, LedgerError, stored_revisio
 from capi_assets.delivery.ledger_from_lake import lost_events
 from capi_assets.hours import HOUR, hour_key, hours_between
 from capi_assets.ingest.column_map import ColumnMap
-from capi_assets.ingest.landing_folder import LandingFolder, ignored_text, misplaced_text
+from capi_assets.ingest.landing_folder import ignored_text, misplaced_text
 from capi_assets.ingest.sources import SourceError
 from capi_assets.ingest.tombstones import TombstoneError
 from capi_assets.ingest.withdrawals import read_withdrawals, unusable_text
@@ -43,6 +43,7 @@ from capi_assets.meta.limits import WINDOW
 from capi_assets.meta.match_keys.hashed_keys import hash_column
 from capi_assets.policies import (
     hash_policy,
+    landing_folder,
     landing_needs,
     open_ledger,
     orders_columns,
@@ -62,9 +63,6 @@ from capi_assets.settings import (
     variable,
 )
 from capi_assets.web_addresses import database_label, graph_url_problem, open_session
-
-Verdict = tuple[str, str]
-"""`ok`, `warning` or `error`, and a text."""
 
 
 @dataclass(frozen=True)
@@ -214,7 +212,7 @@ def _landing(s: Settings) -> Verdict | None:
     misplaced = {
         name
         for table in from_files
-        for names in _folder(s, table).misplaced(hours).values()
+        for names in landing_folder(s, table).misplaced(hours).values()
         for name in names
     }
     try:
@@ -226,17 +224,15 @@ def _landing(s: Settings) -> Verdict | None:
     return ("warning", misplaced_text(sorted(misplaced))) if misplaced else None
 
 
-def _folder(s: Settings, table: str) -> LandingFolder:
-    return LandingFolder(s.landing, table, ignored=split(s.ignore_files))
-
-
 def _ignored(s: Settings) -> Verdict | None:
     """The files of the last days that the patterns leave out: a pattern may match too much."""
     if not s.ignore_files:
         return None
     now = s.now or datetime.now(UTC)
     hours = hours_between(now - WINDOW, now + HOUR)
-    folders = [_folder(s, name) for name in ("visits", "orders") if not getattr(s, f"{name}_sql")]
+    folders = [
+        landing_folder(s, name) for name in ("visits", "orders") if not getattr(s, f"{name}_sql")
+    ]
     listed = [names for folder in folders for names in folder.listing(hours).ignored.values()]
     names = [name for found in listed for name in found]
     return "ok", ignored_text(names) if names else "no file of the last days matches"

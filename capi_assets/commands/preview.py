@@ -1,6 +1,6 @@
 """`capi-assets preview`: what an hour or a file would give, without lake, ledger or a run.
 
-for seen in preview_hours(settings, hours, ["visits", "orders"], now):
+for seen in preview_hours(settings, hours, ["visits", "orders"]):
     seen.rows, seen.refusals, seen.dropped, seen.unknown_columns, seen.payload
 """
 

@@ -20,6 +20,7 @@ from capi_assets.settings import PREFIX, SQL_PARAMETER_PREFIX, Settings, variabl
 from capi_assets.web_addresses import is_loopback, open_session
 
 Verdict = tuple[str, str]
+"""`ok`, `warning` or `error`, and what there is to say."""
 
 MAX_CLOCK_DIFFERENCE = timedelta(minutes=1)
 """The header has whole seconds and travels for a moment; a clock set by NTP is within one."""

@@ -21,18 +21,17 @@ import sqlalchemy as sa
 from requests.utils import get_environ_proxies, select_proxy
 from upath import UPath
 
+from capi_assets.commands.surroundings import Verdict
 from capi_assets.coverage.alerting.channels import smtp_address
 from capi_assets.coverage.formatting import count
 from capi_assets.delivery.ledger.ledger import HEAD, LedgerError, stored_revision
 from capi_assets.hours import HOUR, floor_hour, hour_key, hours_between
-from capi_assets.ingest.landing_folder import LandingFolder
 from capi_assets.ingest.sources import SourceError
 from capi_assets.meta.limits import WINDOW
-from capi_assets.policies import orders_source, secret, visits_source
+from capi_assets.policies import landing_folder, orders_source, secret, visits_source
 from capi_assets.settings import Settings, split, variable
 from capi_assets.web_addresses import is_loopback
 
-Verdict = tuple[str, str]
 _TIMEOUT_SECONDS = 3.0
 
 
@@ -45,7 +44,7 @@ def _landing(s: Settings) -> Verdict | None:
     hours = hours_between(_now(s) - WINDOW, _now(s) + HOUR)
     texts = []
     for table in tables:
-        listing = LandingFolder(s.landing, table).listing(hours)
+        listing = landing_folder(s, table).listing(hours)
         for folder, error in listing.errors.values():
             if not isinstance(error, FileNotFoundError):
                 return (

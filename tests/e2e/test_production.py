@@ -10,7 +10,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,8 +22,10 @@ from typing import Any
 import pytest
 import requests
 import yaml
+from dotenv import dotenv_values
 from sqlalchemy import create_engine, text
 
+from capi_assets.commands.demo.workspace import free_port
 from capi_assets.hours import HOUR, floor_hour, hour_key
 from capi_assets.sandbox.reports import totals
 from capi_assets.sandbox.run import SandboxServer
@@ -48,17 +49,12 @@ def command_of(unit: Path) -> str:
     return parser["Service"]["ExecStart"]
 
 
-def settings_of(path: Path) -> dict[str, str]:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-
-
 class Server:
     """The folders and ports of the example, moved to where a test may write and listen."""
 
     def __init__(self, root: Path, database: str, sandbox: str) -> None:
         self.root = root
-        self.ports = {port: _free_port() for port in ("3000", "4000")}
+        self.ports = {port: free_port() for port in ("3000", "4000")}
         (root / "dagster").mkdir(parents=True)
         (root / "token").write_text(TOKEN)
         (root / "token").chmod(0o400)
@@ -66,8 +62,8 @@ class Server:
             moved = self._moved((EXAMPLE / name).read_text(encoding="utf-8"))
             (root / (place or name)).write_text(moved)
         own = {k: v for k, v in os.environ.items() if not k.startswith(("CAPI_", "DAGSTER_"))}
-        given = settings_of(EXAMPLE / "capi.env")
-        given = {name: self._moved(value) for name, value in given.items()}
+        example = dotenv_values(EXAMPLE / "capi.env")
+        given = {name: self._moved(value or "") for name, value in example.items()}
         given |= dict.fromkeys(("DAGSTER_PG_URL", "CAPI_LEDGER_URL"), database)
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         self.environment = own | given | {
@@ -126,11 +122,6 @@ class Server:
         answer = requests.post(f"{self.url}/graphql", json=body, timeout=60)
         assert answer.status_code == 200, answer.text
         return answer.json()["data"]
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def _land(root: Path, hour: datetime) -> None:

@@ -61,7 +61,8 @@ def run_hours(
     Returns whether every hour was finished.
     """
     tags = {**_hours(first, last), **(tags or {})}
-    return _run(instance, settings, "deliver_hour", tags, at, ops)
+    with _executed(instance, settings, "deliver_hour", tags, at, ops) as result:
+        return result.success
 
 
 def read_meta(
@@ -110,10 +111,8 @@ def _run(
     settings: Settings,
     job: str,
     tags: Mapping[str, str],
-    at: datetime | None = None,
-    ops: Mapping[str, Any] | None = None,
 ) -> bool:
-    with _executed(instance, settings, job, tags, at, ops) as result:
+    with _executed(instance, settings, job, tags) as result:
         return result.success
 
 

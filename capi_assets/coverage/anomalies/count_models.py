@@ -81,17 +81,18 @@ def overdispersion(squares: Floats, sampling: Floats, quadratic: Floats, minimum
     """
     tried = _DISPERSIONS[np.searchsorted(_DISPERSIONS, minimum) :]
 
+    # As `np.quantile` has it, whose generality took most of the time of a look of the sensor.
+    at = np.array((_MEDIAN[0], _HIGH[0])) * (len(squares) - 1)
+    low = np.floor(at).astype(np.intp)
+    high = np.minimum(low + 1, len(squares) - 1)
+    places = np.concatenate((low, high))
+
     def fits(g: float) -> bool:
         scaled = squares / (sampling + g * quadratic)
         ordered = np.partition(scaled, places)
         quantiles = ordered[low] + (ordered[high] - ordered[low]) * (at - low)
         return bool(quantiles[0] <= _MEDIAN[1] and quantiles[1] <= _HIGH[1])
 
-    # Of `np.quantile`, whose generality takes most of the time of a look of the sensor.
-    at = np.array((_MEDIAN[0], _HIGH[0])) * (len(squares) - 1)
-    low = np.floor(at).astype(np.intp)
-    high = np.minimum(low + 1, len(squares) - 1)
-    places = np.concatenate((low, high))
     return float(tried[min(bisect_left(tried, True, key=fits), len(tried) - 1)])
 
 

@@ -91,8 +91,7 @@ class Totals(NamedTuple):
 class _Running:
     """Sums up to each hour, from which the sum of any window is one subtraction."""
 
-    def __init__(self, streams: int, *others: int) -> None:
-        *signals, hours = others
+    def __init__(self, streams: int, hours: int, *signals: int) -> None:
         # The signals of an hour lie side by side, since windows are read with all of them.
         self._by_hour = np.zeros((streams, hours, *signals))
         self.sums = np.moveaxis(self._by_hour, 1, -1)
@@ -126,10 +125,10 @@ class Expectations:
         self._unassigned, self._above = signals.unassigned, signals.above
         self._since = np.zeros(streams, dtype=np.intp)  # totals before are of the shop as it was
         self._seen, self._expected = (
-            _Running(streams, rows, hours + 1),
-            _Running(streams, rows, hours + 1),
+            _Running(streams, hours + 1, rows),
+            _Running(streams, hours + 1, rows),
         )
-        self._learned = _Running(streams, rows, hours + 1)
+        self._learned = _Running(streams, hours + 1, rows)
         self._sold, self._promised, self._surged = (_Running(streams, hours + 1) for _ in range(3))
         self._overdispersion: dict[tuple[int, ...], float] = {}
 

@@ -38,8 +38,6 @@ from capi_assets.meta.graph.insights import (
 from capi_assets.meta.graph.reads import GraphReader
 from capi_assets.meta.limits import WINDOW
 
-"""A group of its own, so that selecting the delivery group does not include these assets."""
-
 # Events received in an hour may have occurred up to Meta's seven days before. The 62 days of
 # physical stores are left out: 1,500 more files to read for a handful of orders.
 RECEIVED_LATE = WINDOW + HOUR
