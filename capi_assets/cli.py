@@ -387,8 +387,13 @@ def gaps(for_programs: bool) -> None:
     from capi_assets.coverage.alerting.alert_message import incident_document
     from capi_assets.coverage.gap_text import incidents_sentence
     from capi_assets.coverage.incidents import open_and_closed
+    from capi_assets.coverage.missing_orders import missing_orders
     from capi_assets.coverage.stored_health import find_gaps
-    from capi_assets.coverage.tables import incidents_table, remedies_table
+    from capi_assets.coverage.tables import (
+        incidents_table,
+        missing_orders_table,
+        remedies_table,
+    )
     from capi_assets.lake import Lake
     from capi_assets.policies import coverage_policy
 
@@ -421,6 +426,12 @@ def gaps(for_programs: bool) -> None:
             console.print(f"{cause}: {remedy}", highlight=False)
             # Not wrapped: it is there to be copied.
             console.print(partitions, highlight=False, soft_wrap=True)
+        orders = missing_orders(lake, gaps)
+        if orders.command:
+            title = "The first missing orders"
+            console.print(rich_table(missing_orders_table(orders), title=title))
+            console.print("All of them:", highlight=False)
+            console.print(orders.command, highlight=False, soft_wrap=True)
     raise SystemExit(1 if found else 0)
 
 

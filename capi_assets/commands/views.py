@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
+from capi_assets.coverage.outcomes import ORDER_OUTCOMES, OUTCOMES_INPUTS, OUTCOMES_VIEW
 from capi_assets.lake import Lake
 
 
@@ -26,7 +28,10 @@ def build_views(lake: Lake, target: Path) -> list[str]:
 
 
 def create_views(lake: Lake, connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Creates a view per table of the lake and returns their names."""
+    """Creates a view per table of the lake, and `order_outcomes`; returns their names.
+
+    `order_outcomes` has one row per order with the stage it ended in, as the waterfall counts it.
+    """
     names = lake.tables()
     root = lake.root.absolute().as_posix() if lake.is_local else str(lake.root).rstrip("/")
     for name in names:
@@ -36,4 +41,25 @@ def create_views(lake: Lake, connection: duckdb.DuckDBPyConnection) -> list[str]
             f'CREATE VIEW "{quoted}" AS SELECT * FROM'
             f" read_parquet('{files}', union_by_name=true, hive_partitioning=false)"
         )
-    return names
+    if "matched_events" not in names:
+        return names
+    inputs = ", ".join(
+        f"{name} AS ({_typed(name, schema, name in names, connection)})"
+        for name, schema in OUTCOMES_INPUTS.items()
+    )
+    connection.execute(f"CREATE VIEW {ORDER_OUTCOMES} AS WITH {inputs} {OUTCOMES_VIEW}")
+    return sorted([*names, ORDER_OUTCOMES])
+
+
+def _typed(
+    name: str, schema: pa.Schema, is_stored: bool, connection: duckdb.DuckDBPyConnection
+) -> str:
+    """SQL for the columns of `schema`: null where the stored files were written before there was
+    such a column, no rows where the table is not stored."""
+    stored = connection.sql(f"SELECT * FROM main.{name}").columns if is_stored else []
+    typed = connection.from_arrow(schema.empty_table())
+    columns = ", ".join(
+        f'"{column}"' if column in stored else f'NULL::{kind} AS "{column}"'
+        for column, kind in zip(typed.columns, typed.types, strict=True)
+    )
+    return f"SELECT {columns} FROM main.{name}" if is_stored else f"SELECT {columns} WHERE false"

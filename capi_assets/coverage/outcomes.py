@@ -13,6 +13,8 @@ import duckdb
 import pyarrow as pa
 
 from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema
+from capi_assets.contracts.delivery_results import DeliveryResults
+from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.contracts.quarantine import Quarantine
 from capi_assets.coverage.sql import duckdb_with, query
 from capi_assets.delivery.causes import DIAGNOSES, NOT_PLANNED, diagnose
@@ -63,9 +65,17 @@ def money_units(column: str) -> str:
     )
 
 
-_OUTCOMES = f"""
-CREATE TEMP TABLE staged AS
-WITH latest AS (
+OUTCOMES_INPUTS = {
+    "matched_events": pa.schema([arrow_schema(MatchedEvents).field(c) for c in EVENT_COLUMNS]),
+    "delivery_results": pa.schema(
+        [arrow_schema(DeliveryResults).field(c) for c in _RESULT_COLUMNS]
+    ),
+    "quarantined_orders": QUARANTINED_ORDERS,
+}
+"""The tables that an order's outcome is made from, with the columns that are read."""
+
+_STAGED = f"""
+latest AS (
     SELECT *, row_number() OVER (
         PARTITION BY date_trunc('hour', occurred_at), order_id, dataset_id, event_name, event_id
         ORDER BY last_attempt_at DESC NULLS LAST, status, reason
@@ -135,6 +145,16 @@ FROM refused
 WHERE n = 1 OR row_id IS NULL
 """
 
+ORDER_OUTCOMES = "order_outcomes"
+"""The view of `capi-assets sql` and `views` that has one row per order."""
+
+OUTCOMES_VIEW = f"""
+SELECT hour, order_id, dataset_id, event_name, event_id, currency,
+    units::DOUBLE / {MONEY_UNITS} AS value, stage, reason, occurred_at, deliver_until, delivered_at
+FROM (WITH {_STAGED})
+"""
+"""What that view selects, from tables named as in `OUTCOMES_INPUTS`."""
+
 _WITH_CAUSES = """
 CREATE TEMP TABLE outcomes AS
 SELECT s.* REPLACE (coalesce(k.precise, s.reason) AS reason), k.kind
@@ -185,7 +205,7 @@ def outcomes(
         delivery_results=delivery_results.select(_RESULT_COLUMNS),
         quarantined_orders=quarantined_orders.select(QUARANTINED_ORDERS.names),
     ) as connection:
-        connection.execute(_OUTCOMES)
+        connection.execute(f"CREATE TEMP TABLE staged AS WITH {_STAGED}")
         connection.register("kinds", _kinds(connection))
         connection.execute(_WITH_CAUSES)
         yield connection

@@ -27,6 +27,7 @@ from capi_assets.coverage.gap_text import estimated_text, visits_text
 from capi_assets.coverage.gaps import Gap, total_money
 from capi_assets.coverage.incidents import Incident
 from capi_assets.coverage.links import backfill_link, partition_ranges_text
+from capi_assets.coverage.missing_orders import MissingOrders
 from capi_assets.coverage.outcomes import STAGES
 from capi_assets.delivery.backfill_plan import OUTLOOK_NAMES
 from capi_assets.delivery.causes import Cause
@@ -160,6 +161,26 @@ def incidents_table(incidents: Sequence[Incident], now: datetime) -> Table:
             ]
             for incident in sorted(incidents, key=lambda incident: _urgency(incident.total))
             for gap in (incident.total,)
+        ],
+    )
+
+
+def missing_orders_table(orders: MissingOrders) -> Table:
+    """The first missing orders by id, a row each."""
+    return Table(
+        ["hour", "order", "dataset", "event", "stage", "reason", "value", "until"],
+        [
+            [
+                hour_key(row["hour"]),
+                row["order_id"] or "no valid order_id",
+                row["dataset_id"],
+                row["event_name"],
+                row["stage"].replace("_", " "),
+                row["reason"],
+                amount(row["currency"], row["value"]) if row["currency"] else "–",
+                format_utc(row["deliver_until"]) if row["deliver_until"] else "–",
+            ]
+            for row in orders.first
         ],
     )
 

@@ -208,6 +208,17 @@ class HourCheckResult:
         )
 
 
+_PER_HOUR = (
+    "Each hour has its own result: the list of checks shows the one evaluated last, the page of an"
+    " hour (Partitions) that of the hour."
+)
+
+
+def _of_hour(hour: datetime, text: str) -> str:
+    """The text of a check's result, which names its hour first."""
+    return text if text.startswith(hour_key(hour)) else f"{hour_key(hour)}: {text}"
+
+
 def hourly_check(
     settings: Settings,
     asset: str,
@@ -229,7 +240,7 @@ def hourly_check(
     @dg.asset_check(
         asset=key,
         name=name,
-        description=description,
+        description=f"{description} {_PER_HOUR}",
         partitions_def=hourly,
         required_resource_keys={resource_key(settings, "clock")},
     )
@@ -243,7 +254,7 @@ def hourly_check(
                 check_name=name,
                 passed=verdict.passed,
                 severity=verdict.severity,
-                description=markdown_text(verdict.description),
+                description=markdown_text(_of_hour(hour, verdict.description)),
                 metadata=dict(verdict.metadata),
                 partition=hour_key(hour),
                 target_materialization_data=_target(record),

@@ -154,6 +154,11 @@ def test_a_gap_is_told_once_when_it_opens_and_once_when_it_is_over(world: AssetH
         noted = {e.partition for e in first.asset_events if isinstance(e, dg.AssetObservation)}
         assert noted == {hour_key(hour) for hour in hours}
 
+        (listed,) = (e for e in first.asset_events if isinstance(e, dg.AssetCheckEvaluation))
+        rows = listed.metadata["first_missing_orders"].value.records
+        assert len({row.data["order"] for row in rows}) == 12
+        assert "capi-assets sql" in str(listed.metadata["all_missing_orders"].value)
+
         second = _tick(world, first.cursor, hook, world.now + timedelta(minutes=1))
         assert len(texts) == 1
         assert not second.asset_events
@@ -219,3 +224,27 @@ def test_an_hour_that_nobody_materialized_is_flagged(world: AssetHarness) -> Non
     noted = {e.partition for e in result.asset_events if isinstance(e, dg.AssetObservation)}
     assert hour_key(world.hour(5)) in noted
     assert world.instance.get_runs_count(dg.RunsFilter()) == 2
+
+
+def test_every_result_of_a_check_names_its_hour_and_passing_ones_count_zero(
+    world: AssetHarness,
+) -> None:
+    hour = world.hour(2)
+    world.land_orders(hour)
+    world.run(hour)
+    counted = {
+        "attribution_health": {"coverage_above_threshold": "missing_orders"},
+        "delivery_results": {"all_events_resolved": "unknown"},
+        "matched_events": {
+            "events_pass_meta_validation": "invalid",
+            "orders_not_doubled": "orders",
+        },
+        "orders": {"orders_match_contract": "quarantined"},
+        "visits": {"visits_match_contract": "quarantined"},
+    }
+    for asset, checks in counted.items():
+        for check, number in checks.items():
+            result = _evaluations(world, asset, check)[hour_key(hour)]
+            assert result.passed, result.description
+            assert (result.description or "").startswith(hour_key(hour))
+            assert result.metadata[number].value == 0

@@ -30,6 +30,7 @@ from capi_assets.defs.metadata import markdown_text
 from capi_assets.defs.names import asset_key
 from capi_assets.delivery.causes import Cause
 from capi_assets.hours import hour_key
+from capi_assets.lake import Lake
 from capi_assets.policies import alert_channels
 from capi_assets.settings import Settings
 
@@ -139,7 +140,9 @@ def list_open_gaps(
         asset_key=asset,
         check_name="open_gaps",
         target_materialization_data=latest,
-        **open_gaps_check(report.snapshot.gaps, policy, now, settings.backfill_url),
+        **open_gaps_check(
+            Lake(settings.lake), report.snapshot.gaps, policy, now, settings.backfill_url
+        ),
     )
     return [evaluation], storage_id
 

@@ -19,6 +19,7 @@ from capi_assets.coverage.gap_text import hour_sentence, incidents_sentence
 from capi_assets.coverage.gaps import Gap, gaps_of_hour
 from capi_assets.coverage.incidents import open_and_closed
 from capi_assets.coverage.links import backfill_link
+from capi_assets.coverage.missing_orders import missing_orders
 from capi_assets.coverage.policy import ERROR, CoveragePolicy
 from capi_assets.coverage.signals import signals
 from capi_assets.coverage.stored_health import find_gaps, flags_of
@@ -26,6 +27,7 @@ from capi_assets.coverage.tables import (
     comparisons_table,
     event_table,
     incidents_table,
+    missing_orders_table,
     remedies_table,
     waterfall_table,
 )
@@ -156,6 +158,7 @@ def _hour_metadata(
         metadata |= table_metadata("events", events)
     if row["coverage"] is not None:
         metadata["coverage"] = round(row["coverage"], 4)
+    metadata["missing_orders"] = (row["missing"] or 0) if row["flagged"] else 0
     if row["flagged"]:
         metadata["cause"] = row["cause"]
         found = gaps_of_hour(row)
@@ -163,7 +166,6 @@ def _hour_metadata(
             metadata["evidence"] = evidence
         if any(gap.comparisons for gap in found):
             metadata |= table_metadata("expected", comparisons_table(found))
-        metadata["missing_orders"] = row["missing"] or 0
         if row["first_deadline"]:
             metadata["first_deadline"] = dg.MetadataValue.timestamp(row["first_deadline"])
         if visits := min((gap.visits_until for gap in found if gap.visits_until), default=None):
@@ -186,18 +188,28 @@ def _judge_sums(lake: Lake, hours: Sequence[datetime]) -> Mapping[datetime, Hour
                 if hour in off
                 else "Every order is in exactly one stage, by count and by value."
             ),
+            metadata={"sums_that_differ": int(hour in off)},
         )
         for hour in hours
     }
 
 
 def open_gaps_check(
-    gaps: Sequence[Gap], policy: CoveragePolicy, now: datetime, backfill_url: str | None = None
+    lake: Lake,
+    gaps: Sequence[Gap],
+    policy: CoveragePolicy,
+    now: datetime,
+    backfill_url: str | None = None,
 ) -> dict[str, Any]:
-    """The list of open gaps by incident, as the fields of a check's result."""
+    """The list of open gaps by incident, as the fields of a check's result.
+
+    Raises:
+        LakeError: the orders of a flagged hour cannot be read.
+    """
     incidents, closed = open_and_closed(gaps, policy, now)
     gaps = [gap for incident in incidents for gap in incident.gaps]
     severe = any(gap.severity == ERROR for gap in gaps)
+    orders = missing_orders(lake, gaps)
     link = backfill_link(
         backfill_url, [gap.partition_range for gap in gaps if gap.savable and not gap.as_stored]
     )
@@ -208,6 +220,8 @@ def open_gaps_check(
         "metadata": {
             **table_metadata("incidents", incidents_table(incidents, now)),
             **table_metadata("remedies", remedies_table(gaps, now, backfill_url)),
+            **table_metadata("first_missing_orders", missing_orders_table(orders)),
+            **({"all_missing_orders": orders.command} if orders.command else {}),
             **table_metadata("closed", incidents_table(closed, now)),
             **({"landing": policy.delays.text} if policy.delays.text else {}),
             **({"backfill": dg.MetadataValue.url(link)} if link else {}),
@@ -271,8 +285,8 @@ def build_attribution_health(
                     for name in _SIGNALS
                     if plotted[hour][name] is not None
                 }
+                metadata[hour]["visit_hours_rebuilt_since_matching"] = rebuilt[hour]
                 if rebuilt[hour]:
-                    metadata[hour]["visit_hours_rebuilt_since_matching"] = rebuilt[hour]
                     metadata[hour]["remedy"] = (
                         "Visits that these orders may match were materialized again after the"
                         " orders were matched: materialize matched_events of this hour again."
@@ -304,7 +318,8 @@ def build_attribution_health(
         name="open_gaps",
         required_resource_keys={resource_key(settings, "clock")},
         description=(
-            "All open gaps by incident, with causes, cost, deadline and the ranges to materialize."
+            "All open gaps of the last eight days by incident, whatever hour was evaluated last:"
+            " causes, cost, deadline, the ranges to materialize, and the first missing orders by id."
             " Written by the coverage sensor whenever it changes. An incident that ended without"
             " being fixed is listed as closed, and fails nothing."
         ),
@@ -314,7 +329,9 @@ def build_attribution_health(
         now = clock_of(context, settings).now()
         policy = coverage_policy(settings, now)
         gaps = find_gaps(lake, policy, now).gaps
-        return dg.AssetCheckResult(**open_gaps_check(gaps, policy, now, settings.backfill_url))
+        return dg.AssetCheckResult(
+            **open_gaps_check(lake, gaps, policy, now, settings.backfill_url)
+        )
 
     return dg.Definitions(
         assets=[attribution_health],

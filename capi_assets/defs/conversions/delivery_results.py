@@ -243,18 +243,18 @@ def _verdict(events: pa.Table, results: pa.Table) -> HourCheckResult:
     undecided = Counter(
         results.filter(_is_undecided(results)).column("status").to_pylist(),
     )
-    stuck = {name: undecided[name] for name in ("unknown", "rejected") if undecided[name]}
-    if stuck:
-        unresolved = " and ".join(f"{count} {name}" for name, count in stuck.items())
+    stuck = {name: undecided[name] for name in ("unknown", "rejected")}
+    if any(stuck.values()):
+        unresolved = " and ".join(f"{count} {name}" for name, count in stuck.items() if count)
         return HourCheckResult(
             passed=False,
             description=(
                 f"{unresolved} of {results.num_rows} events are not resolved. In total: {counts}."
             ),
             severity=dg.AssetCheckSeverity.WARN,
-            metadata=dict(stuck),
+            metadata=stuck,
         )
-    return HourCheckResult(True, f"Every event has one status: {counts}.")
+    return HourCheckResult(True, f"Every event has one status: {counts}.", metadata=stuck)
 
 
 def _conflict_text(rows: Sequence[Mapping[str, Any]], counts: str) -> str:

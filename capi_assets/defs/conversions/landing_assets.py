@@ -253,7 +253,11 @@ def _verdicts(
 
 def _verdict(table: str, stored: int, rows: list[dict[str, Any]]) -> HourCheckResult:
     if not rows:
-        return HourCheckResult(True, f"All {stored} {table} match the contract.")
+        return HourCheckResult(
+            True,
+            f"All {stored} {table} match the contract.",
+            metadata={"quarantined": 0, "stored": stored},
+        )
     reasons = Counter(reason for row in rows for reason in row["reasons"].split())
     main = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3))
     whole_files = any(row["line"] is None and row["row_id"] is None for row in rows)

@@ -57,7 +57,6 @@ def _metadata(rows: pa.Table) -> dict[str, Any]:
         **money_metadata(ready, "ready_value"),
     }
     if rows.num_rows:
-        metadata["match_rate"] = round(metadata["matched"] / rows.num_rows, 4)
         metadata["share_without_browser"] = round(metadata["without_browser"] / rows.num_rows, 4)
     if ready.num_rows:
         keys = ready.column("match_keys").to_pylist()
@@ -85,7 +84,9 @@ def _verdict(rows: pa.Table) -> HourCheckResult:
     invalid = rows.filter(pc.equal(rows.column("verdict"), "invalid"))
     if not invalid.num_rows:
         return HourCheckResult(
-            True, f"All {rows.num_rows} events pass Meta's rules or are withheld."
+            True,
+            f"All {rows.num_rows} events pass Meta's rules or are withheld.",
+            metadata={"invalid": 0},
         )
     reasons = Counter(
         zip(
@@ -117,7 +118,7 @@ def _judge_doubled(lake: Lake, hours: Sequence[datetime]) -> Mapping[datetime, H
             if hour in doubled
             else "No more orders than usual are like an earlier one.",
             severity=dg.AssetCheckSeverity.WARN,
-            metadata={"orders": doubled[hour].orders_affected} if hour in doubled else {},
+            metadata={"orders": doubled[hour].orders_affected if hour in doubled else 0},
         )
         for hour in hours
     }

@@ -111,6 +111,7 @@ class _Delivery:
         self._threads = min(_MAX_THREADS, policy.requests_in_flight * max(1, len(clients)))
         self._started = monotonic()
         self._next_start = self._started
+        self._last_reported: Progress | None = None
         self.summary = DeliverySummary(run_id, now())
 
     def run(self, source: Iterator[pa.Table]) -> DeliverySummary:
@@ -307,17 +308,20 @@ class _Delivery:
         if self._on_progress is None:
             return
         done = self.summary
-        self._on_progress(
-            Progress(
-                delivered=done.delivered,
-                settled=done.rejected + done.expired + done.not_sent.total(),
-                pending=done.pending.total(),
-                unknown=done.unknown,
-                requests=done.requests,
-                in_flight=len(self._in_flight),
-                seconds=self._elapsed(),
-            )
+        progress = Progress(
+            delivered=done.delivered,
+            settled=done.rejected + done.expired + done.not_sent.total(),
+            pending=done.pending.total(),
+            unknown=done.unknown,
+            requests=done.requests,
+            in_flight=len(self._in_flight),
+            seconds=self._elapsed(),
         )
+        # The end has nothing new to say where the last answer said it.
+        counts = replace(progress, in_flight=0, seconds=0.0)
+        if counts != self._last_reported:
+            self._last_reported = counts
+            self._on_progress(progress)
 
     # Leave
 
