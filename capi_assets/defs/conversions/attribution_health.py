@@ -319,7 +319,7 @@ def build_attribution_health(
         required_resource_keys={resource_key(settings, "clock")},
         description=(
             "All open gaps of the last eight days by incident, whatever hour was evaluated last:"
-            " causes, cost, deadline, the ranges to materialize, and the first missing orders by id."
+            " causes, cost, deadline, the ranges to materialize, the first missing orders by id."
             " Written by the coverage sensor whenever it changes. An incident that ended without"
             " being fixed is listed as closed, and fails nothing."
         ),
