@@ -13,6 +13,7 @@ import dagster as dg
 
 from capi_assets.defs.access.meta_access import build_meta_access
 from capi_assets.defs.automation.coverage_sensor import build_coverage_sensor
+from capi_assets.defs.automation.landing_sensor import build_landing_sensor
 from capi_assets.defs.automation.late_files_sensor import build_late_files_sensor
 from capi_assets.defs.automation.retention import build_retention
 from capi_assets.defs.automation.schedules import build_hourly_jobs, build_schedules
@@ -96,6 +97,7 @@ def _merged(
         build_reconciliation_schedules(settings),
         build_schedules(settings, jobs),
         build_coverage_sensor(settings, jobs),
+        build_landing_sensor(settings, jobs),
         build_late_files_sensor(settings, jobs),
         build_retention(settings),
         dg.Definitions(resources=build_resources(settings)),

@@ -80,7 +80,7 @@ def test_every_check_job_schedule_and_sensor_is_described() -> None:
         "apply_retention_nightly",
     }
     sensors = {s.name for s in repository.sensor_defs}
-    assert sensors == {"coverage_sensor", "late_files_sensor"}
+    assert sensors == {"coverage_sensor", "landing_sensor", "late_files_sensor"}
     for automation in (*repository.schedule_defs, *repository.sensor_defs):
         assert automation.description, automation.name
 

@@ -280,7 +280,7 @@ class Ui:
 
     def evaluate(self) -> None:
         """Evaluates sensors and schedules as the daemon does."""
-        for name in ("coverage_sensor", "late_files_sensor"):
+        for name in ("coverage_sensor", "landing_sensor", "late_files_sensor"):
             self.ask(EVALUATE_SENSOR, s={**REPOSITORY, "sensorName": name})
         for name in ("deliver_hourly", "reconcile_nightly"):
             tick = self.shop.hour(0).timestamp()

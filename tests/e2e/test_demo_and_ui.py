@@ -160,6 +160,7 @@ def test_the_ui_shows_the_state_with_everything_switched_on(address: str, tmp_pa
     sensors = found["sensorsOrError"]["results"]
     assert {s["name"]: s["sensorState"]["status"] for s in sensors} == {
         "coverage_sensor": "RUNNING",
+        "landing_sensor": "RUNNING",
         "late_files_sensor": "RUNNING",
     }
     nodes = _ask(

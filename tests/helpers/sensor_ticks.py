@@ -13,6 +13,7 @@ import dagster as dg
 import orjson
 
 from capi_assets.defs.automation.coverage_sensor import build_coverage_sensor
+from capi_assets.defs.automation.landing_sensor import build_landing_sensor
 from capi_assets.defs.automation.late_files_sensor import build_late_files_sensor
 from capi_assets.defs.automation.schedules import build_hourly_jobs
 from capi_assets.hours import HOUR, hours_between, key_hour
@@ -20,6 +21,7 @@ from tests.helpers.asset_harness import AssetHarness
 
 _BUILD = {
     "coverage_sensor": build_coverage_sensor,
+    "landing_sensor": build_landing_sensor,
     "late_files_sensor": build_late_files_sensor,
 }
 

@@ -22,21 +22,19 @@ from capi_assets.coverage.links import backfill_link, partition_ranges_text
 from capi_assets.coverage.stored_health import WATCH_WINDOW
 from capi_assets.defs.automation.active_runs import (
     active_hours,
-    done_at,
     hours_of_run,
     materialized,
     range_tags,
-    started_at,
 )
+from capi_assets.defs.automation.landed_hours import is_open, read_at
 from capi_assets.defs.automation.schedules import HourlyJobs
 from capi_assets.defs.autostart import sensor_status
 from capi_assets.defs.names import asset_key
-from capi_assets.hours import HOUR, floor_hour, hour_key, hours_between, key_hour, key_ranges
+from capi_assets.hours import floor_hour, hour_key, hours_between, key_hour, key_ranges
 from capi_assets.ingest.landing_folder import LandingFolder
-from capi_assets.ingest.late_files import LandedFile, LateHour, landed_files, late_hours
+from capi_assets.ingest.late_files import LateHour, landed_files, late_hours
 from capi_assets.ingest.late_rows import late_rows, rows_by_hour
 from capi_assets.ingest.sources import SourceError, SqlModel
-from capi_assets.lake import Lake
 from capi_assets.policies import alert_channels, orders_source, visits_source
 from capi_assets.settings import Settings
 
@@ -49,12 +47,8 @@ _PAUSE_OF_MODELS = timedelta(minutes=15)
 _ROWS = ("dagster/row_count", "quarantined", "repeated", "further_lines")
 _AT_MOST_RANGES = 5
 _AT_MOST_RUNS = 500
-# An hour that has just settled is about to be read anyway.
-_OWN_TURN = timedelta(minutes=2)
 _TRIES = 4
 _FIRST_PAUSE = timedelta(minutes=15)
-# No run takes that long from its start to the materialization of what it read.
-_LONGEST_READ = timedelta(hours=1)
 
 
 def build_late_files_sensor(settings: Settings, jobs: HourlyJobs) -> dg.Definitions:
@@ -96,9 +90,9 @@ def _evaluate(
             " their rows."
         )
     start = max(floor_hour(now - WATCH_WINDOW), settings.start_date)
-    hours = [h for h in hours_between(start, now) if h + HOUR + settings.settle + _OWN_TURN <= now]
+    hours = [h for h in hours_between(start, now) if not is_open(h, settings, now)]
     files = [file for folder in folders for file in landed_files(folder, hours)]
-    late = late_hours(files, _read_at(context.instance, settings, files), now)
+    late = late_hours(files, read_at(context.instance, settings, files), now)
     known = _known(context.cursor, start)
     if models and settings.watch_sql and _is_due(known, now):
         for source, table in zip(sources, ("visits", "orders"), strict=True):
@@ -177,33 +171,6 @@ def _known(cursor: str | None, start: datetime) -> dict[str, str]:
         return {key: mark for key, mark in saved.items() if key_hour(key.split()[1]) >= start}
     except (ValueError, IndexError, AttributeError):
         return {}
-
-
-def _read_at(
-    instance: dg.DagsterInstance, settings: Settings, files: Sequence[LandedFile]
-) -> dict[tuple[str, datetime], datetime]:
-    """When the files of each hour were last read: not before the run that did so began.
-
-    The materialization itself comes later, and a file may have landed in between.
-    """
-    lake, newest = Lake(settings.lake), dict[tuple[str, datetime], datetime]()
-    for file in files:
-        key = (file.table, file.hour)
-        newest[key] = max(file.changed_at, newest.get(key, file.changed_at))
-    read: dict[tuple[str, datetime], datetime] = {}
-    runs: dict[tuple[str, datetime], str] = {}
-    for table in {table for table, _ in newest}:
-        hours = sorted(hour for of, hour in newest if of == table)
-        done = done_at(instance, asset_key(settings, table), hours)
-        for hour, (at, run_id) in done.items():
-            read[table, hour] = at
-            if at - _LONGEST_READ < newest[table, hour] <= at:
-                runs[table, hour] = run_id
-        # Stored, but not by this Dagster: the store's own time must do.
-        unknown = [hour for hour in hours if hour not in done]
-        read |= {(table, h): at for h, at in lake.changed_at(table, unknown).items()}
-    started = started_at(instance, runs.values())
-    return read | {key: started[run_id] for key, run_id in runs.items() if run_id in started}
 
 
 def _failed(
