@@ -16,8 +16,8 @@ from typing import Any
 import dagster as dg
 from dagster import DagsterError
 
-from capi_assets.commands.demo.runs import deliver_hours
 from capi_assets.commands.demo.workspace import Workspace
+from capi_assets.commands.runs import deliver_hours
 from capi_assets.contracts.attribution_health import AttributionHealth
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.coverage.outcomes import STAGES

@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 
 import capi_assets
-from capi_assets.commands.demo.runs import run_hours
+from capi_assets.commands.runs import run_hours
 from capi_assets.defs.executor import IN_ONE_PROCESS
 from capi_assets.hours import hour_key
 from capi_assets.sandbox.run import SandboxServer

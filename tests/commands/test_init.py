@@ -82,7 +82,7 @@ def test_questions_are_asked_on_a_terminal_only(
     silent = init(tmp_path / "a", "--no-doctor")
     assert silent.exit_code == 0
     assert "(Enter: later)" not in silent.output
-    monkeypatch.setattr("capi_assets.cli._is_terminal", lambda: True)
+    monkeypatch.setattr("capi_assets.cli.setting_up.is_terminal", lambda: True)
     answers = "42\n/run/token\n\nDE\nsql\n"
     asked = CliRunner().invoke(main, ["init", str(tmp_path / "b"), "--no-doctor"], input=answers)
     assert asked.exit_code == 0, asked.output

@@ -12,7 +12,8 @@ import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
-from capi_assets.cli import _WITHOUT_STAGE, main
+from capi_assets.cli import main
+from capi_assets.cli.options import WITHOUT_STAGE
 from capi_assets.commands.problems import problem_text
 
 
@@ -99,7 +100,7 @@ def test_every_command_over_stored_data_accepts_a_stage_after_its_name(folder: P
         subcommands = command.commands.values() if isinstance(command, click.Group) else [command]
         for each in subcommands:
             flags = {flag for parameter in each.params for flag in parameter.opts}
-            assert "--stage" in flags or name in _WITHOUT_STAGE, name
+            assert "--stage" in flags or name in WITHOUT_STAGE, name
     for arguments in (
         ["gaps", "--stage", "no"],
         ["--stage", "no", "gaps"],

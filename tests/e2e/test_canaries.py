@@ -34,7 +34,7 @@ import pyarrow.parquet as pq
 import pytest
 import requests
 
-from capi_assets.commands.demo.runs import job_of, read_meta, run_hours
+from capi_assets.commands.runs import job_of, read_meta, run_hours
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.defs.automation.active_runs import PARTITION

@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from capi_assets.commands.demo.runs import run_hours
+from capi_assets.commands.runs import run_hours
 from capi_assets.contracts.attribution_health import AttributionHealth
 from capi_assets.contracts.base import Contract, arrow_schema
 from capi_assets.contracts.delivery_results import DeliveryResults

@@ -12,8 +12,8 @@ from typing import Any
 
 import dagster as dg
 
-from capi_assets.commands.demo.runs import run_hours
 from capi_assets.commands.erase import Erasure
+from capi_assets.commands.runs import run_hours
 from capi_assets.delivery.erasure.person import Named, named_by
 from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.ingest.hashing import HashPolicy

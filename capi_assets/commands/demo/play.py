@@ -20,11 +20,11 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from capi_assets.commands.demo.runs import read_meta, run_hours
 from capi_assets.commands.demo.scenarios import Scenario
 from capi_assets.commands.demo.tables import check_totals, health_of, key_shares_table
 from capi_assets.commands.demo.workspace import Workspace, free_port
 from capi_assets.commands.plan import as_table, backfill_plan_for
+from capi_assets.commands.runs import read_meta, run_hours
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.coverage.alerting.alert_message import message

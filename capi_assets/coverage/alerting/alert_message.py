@@ -46,18 +46,8 @@ def message(alert: Alert, now: datetime, backfill_url: str | None = None) -> Mes
     document = {
         **_envelope(alert.kind, now, text),
         "good": good,
-        "is_over": alert.kind in ENDS,
-        "incident_id": alert.incident_id,
         "gap_id": alert.incident_id,
-        "causes": [_turn(turn) for turn in alert.causes],
-        "cause": str(total.cause),
-        "headline": total.headline,
-        "severity": total.severity,
-        "from": _iso(alert.first_hour),
-        "to": _iso(alert.last_hour + HOUR),
-        "orders": total.orders,
-        "money": dict(total.money),
-        "ranges": list(alert.ranges),
+        **_story(alert.incident_id, alert, total, alert.kind in ENDS),
         "still_missing": alert.still,
         "other_causes": [str(cause) for cause in alert.other_causes],
         "automatic": alert.automatic,
@@ -76,18 +66,30 @@ def incident_document(
     """The fields of `message` that an incident has without an alert, for `capi-assets gaps`."""
     total = incident.total
     return {
-        "incident_id": total.id,
+        **_story(total.id, incident, total, is_over),
+        **_current(total, incident.ranges, is_over, backfill_url),
+    }
+
+
+def _story(
+    incident_id: str,
+    told: Alert | Incident,
+    total: Gap | ReportedIncident,
+    is_over: bool,
+) -> dict[str, Any]:
+    """What happened, as alerts and open incidents say it."""
+    return {
+        "incident_id": incident_id,
         "is_over": is_over,
-        "causes": [_turn(turn) for turn in incident.causes],
+        "causes": [_turn(turn) for turn in told.causes],
         "cause": str(total.cause),
         "headline": total.headline,
         "severity": total.severity,
-        "from": _iso(total.first_hour),
-        "to": _iso(total.last_hour + HOUR),
+        "from": _iso(min(turn.first_hour for turn in told.causes)),
+        "to": _iso(max(turn.last_hour for turn in told.causes) + HOUR),
         "orders": total.orders,
         "money": dict(total.money),
-        "ranges": list(incident.ranges),
-        **_current(total, incident.ranges, is_over, backfill_url),
+        "ranges": list(told.ranges),
     }
 
 
