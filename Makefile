@@ -40,7 +40,7 @@ ui: $(STAMP) ## the demo's state in Dagster, with sandbox, schedules and sensor 
 	@$(BIN)/capi-assets ui
 
 test: $(DEV) ## everything: units, assets over real HTTP, command line and browser
-	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
 lint: $(DEV) ## ruff, lint and format
 	$(BIN)/ruff check .

@@ -53,6 +53,15 @@ _BROWSER_COLUMNS = frozenset(
     {"client_ip_address", "client_user_agent", "event_source_url", "referrer_url"}
 )
 
+# The columns of `match`.
+_ADDED = [
+    pa.field("matched_by", pa.string()),
+    pa.field("visit_age_seconds", pa.int64()),
+    pa.field("lent", pa.string()),
+    pa.field("shared_keys", pa.string()),
+]
+MATCHED = pa.schema([*arrow_schema(Orders), *_ADDED])
+
 # The rank of a join is its position here: the strongest key first.
 assert tuple(_JOINS) == MATCHED_BY
 
@@ -279,8 +288,7 @@ def _with_visit_values(joined: pa.Table) -> pa.Table:
     joined = _with(joined, "visit_age_seconds", age)
     joined = _with(joined, "lent", _joined_names(supplied))
     joined = _with(joined, "visit_id", joined.column("visit_id_matched"))
-    added = ["matched_by", "visit_age_seconds", "lent", "shared_keys"]
-    return joined.select([*arrow_schema(Orders).names, *added])
+    return joined.select(MATCHED.names)
 
 
 def _latest_click(joined: pa.Table) -> tuple[pa.Array, pa.Array]:

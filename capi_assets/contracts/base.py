@@ -123,6 +123,8 @@ def breaches(table: pa.Table, contract: type[Contract]) -> list[Breach]:
 # orders without a value took 5 s. Its checks alone take milliseconds.
 def column_breaches(table: pa.Table, contract: type[Contract]) -> list[Breach]:
     """The failing checks over one column."""
+    if not table.num_rows:
+        return []
     frame = table.to_pandas(types_mapper=pd.ArrowDtype)
     failing = []
     for name, column in contract.to_schema().columns.items():
@@ -139,7 +141,7 @@ def column_breaches(table: pa.Table, contract: type[Contract]) -> list[Breach]:
 def row_breaches(table: pa.Table, contract: type[Contract]) -> list[Breach]:
     """The failing checks over several columns."""
     schema = contract.to_schema()
-    if not schema.checks and not schema.unique:
+    if not table.num_rows or not (schema.checks or schema.unique):
         return []
     frame = table.to_pandas(types_mapper=pd.ArrowDtype)
     failing = []

@@ -9,13 +9,13 @@ from typing import Any, cast
 import duckdb
 import pyarrow as pa
 
-from capi_assets.engine import open_duckdb
+from capi_assets.engine import open_cursor
 
 
 @contextmanager
 def duckdb_with(**tables: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection in UTC on which `tables` can be queried by name."""
-    with open_duckdb() as connection:
+    with open_cursor() as connection:
         for name, table in tables.items():
             connection.register(name, table)
         yield connection

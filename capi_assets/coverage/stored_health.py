@@ -94,6 +94,8 @@ def doubled_orders(lake: Lake, hours: Sequence[datetime]) -> dict[datetime, Anom
         LakeError: a stored table cannot be read.
     """
     events = lake.read("matched_events", hours, arrow_schema(MatchedEvents), EVENT_COLUMNS)
+    if not events.num_rows:
+        return {}
     results = lake.read("delivery_results", hours, arrow_schema(DeliveryResults))
     no_visits = _VISITS.empty_table()
     health = waterfall(hours, events, results, QUARANTINED_ORDERS.empty_table(), no_visits)

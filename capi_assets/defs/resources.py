@@ -15,18 +15,18 @@ from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
 from capi_assets.defs.names import resource_key
-from capi_assets.engine import open_duckdb
+from capi_assets.engine import open_cursor
 from capi_assets.settings import Settings
 from capi_assets.web_addresses import is_loopback
 
 
 class PrivateDuckDB(DuckDBResource):
-    """DuckDB in memory as `engine.open_duckdb` opens it."""
+    """DuckDB in memory as `engine.open_cursor` opens it."""
 
     @contextmanager
     def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection for the `with` block."""
-        with open_duckdb() as connection:
+        with open_cursor() as connection:
             yield connection
 
 
@@ -89,6 +89,6 @@ def build_resources(settings: Settings) -> dict[str, Any]:
         ),
         resource_key(settings, "duckdb"): dg.ResourceDefinition.hardcoded_resource(
             PrivateDuckDB(database=":memory:"),
-            description="An in-memory DuckDB per step; it reads and joins the files of the lake.",
+            description="The in-memory DuckDB of the process; the tables of a step are its own.",
         ),
     }

@@ -28,7 +28,7 @@ import duckdb
 import pyarrow as pa
 
 from capi_assets.contracts.base import Column, Contract, columns
-from capi_assets.engine import open_duckdb
+from capi_assets.engine import open_cursor
 from capi_assets.ingest.casting import FALSE_VALUES, TRUE_VALUES
 from capi_assets.settings import SettingsError
 
@@ -196,7 +196,7 @@ class _ColumnMapFile:
         if not all(value is None or isinstance(value, str) for value in given):
             raise ValueError('time_format and time_zone must be texts, such as "%d.%m.%Y %H:%M"')
         time_format, time_zone = given
-        with open_duckdb() as connection:
+        with open_cursor() as connection:
             try:
                 if time_format:
                     connection.execute(f"SELECT try_strptime('', {quoted(time_format)})")

@@ -14,7 +14,7 @@ from itertools import groupby
 import pyarrow.compute as pc
 
 from capi_assets.contracts.base import Contract
-from capi_assets.engine import open_duckdb
+from capi_assets.engine import open_cursor
 from capi_assets.hours import floor_hour
 from capi_assets.ingest.concat import concat_files
 from capi_assets.ingest.late_files import LateHour
@@ -40,7 +40,7 @@ def rows_by_hour(
     """
     wanted = [c for c in model.columns.columns(contract) if c.name == "occurred_at"]
     found: dict[datetime, HourOfModel] = {}
-    with open_duckdb() as connection:
+    with open_cursor() as connection:
         for day in _days(hours):
             (landed,) = model.fetch_times(day).landed
             times = concat_files(

@@ -17,7 +17,7 @@ from upath import UPath
 
 from capi_assets.contracts.base import UTC_MICROSECONDS, columns
 from capi_assets.contracts.landing import LandedWithdrawals
-from capi_assets.engine import open_duckdb
+from capi_assets.engine import open_cursor
 from capi_assets.ingest.column_map import PLAIN, fold
 from capi_assets.ingest.concat import concat_files
 from capi_assets.ingest.hashing import HashPolicy, hash_contacts
@@ -75,7 +75,7 @@ def read_withdrawals(
         files.append(LandedTable(None, name, rows))
     if not files:
         return Withdrawals(MARKS.empty_table(), [])
-    with open_duckdb() as connection:
+    with open_cursor() as connection:
         wanted = columns(LandedWithdrawals)
         files = [in_our_columns(file, wanted, PLAIN, connection) for file in files]
         landed = concat_files(files, wanted, connection)

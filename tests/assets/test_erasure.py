@@ -25,6 +25,7 @@ from tests.helpers.asset_harness import TABLES, AssetHarness
 from tests.helpers.erasures import KILL_PLACES, held_run, killed_erasure, named
 from tests.helpers.killed_runs import ended
 
+pytestmark = pytest.mark.dagster_in_files
 NO_WAIT = timedelta(0)
 
 

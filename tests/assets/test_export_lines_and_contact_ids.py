@@ -53,6 +53,7 @@ def test_sum_and_further_lines_are_counted_named_and_no_lost_orders(world: Asset
     assert "export.csv line 5" in str(verdict.description)
 
 
+@pytest.mark.dagster_in_files
 def test_an_order_id_that_is_an_address_is_nowhere_in_clear(world: AssetHarness) -> None:
     hour = world.hour(3)
     world.land("orders", hour, "a.csv", HEADER + _row(world, ANA))

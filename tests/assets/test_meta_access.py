@@ -163,6 +163,7 @@ def test_a_channel_that_fails_and_a_memory_that_is_broken_stop_nothing(
     assert row["told"] == "access=token"
 
 
+@pytest.mark.dagster_in_files
 def test_the_token_is_written_nowhere(
     world: AssetHarness, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -52,6 +52,7 @@ def _order(hour: datetime, language: str, number: int) -> dict[str, Any]:
     }
 
 
+@pytest.mark.dagster_in_files
 @pytest.mark.parametrize("fault", [None, "server_error", "not_linked"])
 def test_nobody_planted_in_free_text_is_stored_logged_or_sent(
     world: AssetHarness, fault: str | None

@@ -13,6 +13,7 @@ from capi_assets.settings import Settings
 from tests.helpers.asset_harness import TOKEN, AssetHarness
 
 
+@pytest.mark.dagster_in_files
 def test_no_token_and_no_contact_data_is_ever_written_down(world: AssetHarness) -> None:
     hour = world.hour(3)
     world.land_orders(

@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
+from upath import UPath
 
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.matched_events import MatchedEvents
@@ -32,10 +33,10 @@ from capi_assets.delivery.consent import withhold_withdrawn
 from capi_assets.delivery.ledger.ledger import LedgerError
 from capi_assets.delivery.sent_payloads import keep_sent_payloads
 from capi_assets.eligibility import matched_events_of
-from capi_assets.engine import DuckDBEngine
+from capi_assets.engine import DuckDBEngine, open_duckdb
 from capi_assets.hours import floor_hour, hour_range, hours_between
 from capi_assets.lake import Lake, in_batches, rows_of
-from capi_assets.matching import match
+from capi_assets.matching import MATCHED, match
 from capi_assets.meta.events.refusals import REFUSAL_TEXTS
 from capi_assets.meta.match_keys.hashed_keys import HASHED_KEYS
 from capi_assets.policies import delivery_policy, event_policy, open_ledger
@@ -133,6 +134,13 @@ def _doubled_text(anomaly: Anomaly) -> str:
     )
 
 
+def _matched(orders: pa.Table, visit_files: list[UPath], settings: Settings) -> pa.Table:
+    if not orders.num_rows:
+        return MATCHED.empty_table()
+    with open_duckdb() as connection:
+        return match(orders, visit_files, settings.lookback, DuckDBEngine(connection))
+
+
 def build_matched_events(
     settings: Settings, hourly: dg.HourlyPartitionsDefinition
 ) -> dg.Definitions:
@@ -190,8 +198,8 @@ def build_matched_events(
         missing = [hour for hour in searched if hour >= oldest and hour not in stored]
         with duckdb_of(context, settings).get_connection() as connection:
             added = ingest_missing_visits(context, settings, missing, connection)
-            files = [lake.path("visits", hour) for hour in sorted({*stored, *added})]
-            matched = match(orders, files, settings.lookback, DuckDBEngine(connection))
+        files = [lake.path("visits", hour) for hour in sorted({*stored, *added})]
+        matched = _matched(orders, files, settings)
         metadata = {}
         for batch, orders_of_batch in in_batches((hour, rows_of(matched, hour)) for hour in hours):
             events = matched_events_of(orders_of_batch, event_policy(settings))
