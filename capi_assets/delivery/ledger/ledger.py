@@ -36,6 +36,7 @@ from capi_assets.delivery.ledger.old_rows import LedgerTraces
 from capi_assets.delivery.ledger.schema import (
     CHUNK,
     METADATA,
+    READ_CHUNK,
     STATE,
     TOMBSTONES,
     WITHDRAWAL,
@@ -166,8 +167,7 @@ class Ledger:
 
         `why` becomes the reason of those that are pending: what the next run will read about them.
         """
-        numbers = None if refs is None else refs.to_pylist()
-        self._write(partial(writes.release, holder=holder, refs=numbers, why=why))
+        self._write(partial(writes.release, holder=holder, refs=refs, why=why))
 
     def defer(self, events: pa.Table, why: Outcome, now: datetime) -> None:
         """Records why events were not attempted; inserts new ones.
@@ -289,8 +289,8 @@ class Ledger:
             return pa.concat_tables(
                 [STATE.empty_table()]
                 + [
-                    rows.state(rows.find_with_former(connection, part))
-                    for part in rows.chunks(events, CHUNK)
+                    rows.find_with_former(connection, part)
+                    for part in rows.chunks(events, READ_CHUNK)
                 ]
             )
 
@@ -303,13 +303,13 @@ class Ledger:
         """Every attempt to send any of these events, as `schema.ATTEMPT`: one row per event and
         attempt."""
         with self._reading() as connection:
-            return rows.attempts(connection, rows.chunks(events, CHUNK))
+            return rows.attempts(connection, rows.chunks(events, READ_CHUNK))
 
     def decisions_for(self, events: pa.Table) -> pa.Table:
         """Every decision about any of these events, as `schema.DECISION`: one row per event and
         decision."""
         with self._reading() as connection:
-            return decisions.decisions(connection, rows.chunks(events, CHUNK))
+            return decisions.decisions(connection, rows.chunks(events, READ_CHUNK))
 
     def copy_into(self, target: Ledger, now: datetime) -> dict[str, int]:
         """Copies every row into another ledger, in one transaction; returns the rows per table.
