@@ -97,7 +97,7 @@ def migrate(engine: Engine) -> None:
     with _migrating:
         try:
             with engine.execution_options(**{WRITES: True}).begin() as connection:
-                _upgrade(connection)
+                upgrade(connection)
         except DBAPIError:
             if revision_of(engine) != HEAD:  # else another process did it
                 raise
@@ -112,7 +112,8 @@ def revision_of(engine: Engine) -> str | None:
         return None if version is None else str(version)
 
 
-def _upgrade(connection: Connection) -> None:
+def upgrade(connection: Connection, revision: str = HEAD) -> None:
+    """Migrates the tables to `revision`, in the connection's transaction."""
     # Loaded only here: Alembic takes 0.2 s to import, and most runs find the tables in place.
     from alembic import command
     from alembic.config import Config
@@ -124,7 +125,7 @@ def _upgrade(connection: Connection) -> None:
     config.attributes["connection"] = connection
     config.attributes["version_table"] = VERSION_TABLE
     try:
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
     except CommandError as error:
         raise LedgerError(
             f"The ledger {connection.engine.url.set(query={})!r} has a version that this "

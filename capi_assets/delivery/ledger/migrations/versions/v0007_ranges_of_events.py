@@ -1,7 +1,7 @@
 """An attempt's events as ranges of their numbers, instead of a row for each.
 
-And an event changes where it lies: no index has its holder, and on PostgreSQL half of a page is left
-for its next states, so that no index has to be written for them.
+No index has the holder of an event any more, and on PostgreSQL half of each page is left for the
+next states of its events: so changes of state write no index.
 """
 
 from __future__ import annotations
