@@ -20,7 +20,7 @@ from capi_assets.web_addresses import database_url_problem
 
 WRITES = "ledger_writes"
 VERSION_TABLE = "ledger_version"  # Dagster's own storage may live in the same database
-HEAD = "0007"
+HEAD = "0008"
 
 _migrating = threading.Lock()  # Alembic keeps its context in module globals
 

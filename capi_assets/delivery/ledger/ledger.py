@@ -22,6 +22,7 @@ from capi_assets.delivery.ledger import copy as copy
 from capi_assets.delivery.ledger import decision_writes as decisions
 from capi_assets.delivery.ledger import old_rows as old_rows
 from capi_assets.delivery.ledger import rows as rows
+from capi_assets.delivery.ledger import watches as watches
 from capi_assets.delivery.ledger import writes as writes
 from capi_assets.delivery.ledger.decisions import Decision
 from capi_assets.delivery.ledger.engine import (
@@ -204,6 +205,22 @@ class Ledger:
         for start in range(0, notes.num_rows, CHUNK):
             chunk = notes.slice(start, CHUNK)
             self._write(partial(decisions.note_withheld, notes=chunk, now=now))
+
+    def take_watch(
+        self, name: str, mine: str | None, turn: str, now: datetime, lease: timedelta
+    ) -> bool:
+        """Takes the next turn of the watch `name`, held until `now + lease`.
+
+        `turn` is a new word for it, `mine` the word of the caller's last turn. False while somebody
+        else holds it. The coverage sensor calls it.
+        """
+        return self._write(
+            partial(watches.take, name=name, mine=mine, turn=turn, now=now, lease=lease)
+        )
+
+    def give_back_watch(self, name: str, turn: str) -> None:
+        """Ends a turn that could not be used, so that nobody waits for its lease."""
+        self._write(partial(watches.give_back, name=name, turn=turn))
 
     def add_withdrawals(self, withdrawals: pa.Table, now: datetime) -> int:
         """Adds withdrawals of consent (`mark`, `withdrawn_at`); returns how many are new.

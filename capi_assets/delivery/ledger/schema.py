@@ -147,6 +147,15 @@ WITHDRAWALS = Table(
     Column("withdrawn_at", BigInteger, nullable=False),
 )
 
+WATCHES = Table(
+    "watches",
+    METADATA,
+    # One sensor at a time tells and launches (watches.py): whose turn it is, and until when.
+    Column("name", String(64), primary_key=True),
+    Column("turn", String(64), nullable=False),
+    Column("held_until", BigInteger, nullable=False),
+)
+
 TOMBSTONES = Table(
     "tombstones",
     METADATA,
