@@ -38,6 +38,7 @@ class SensorState:
         listed_after: storage id of the materialization that the list of open gaps was last
             written for.
         unsent: alerts that a channel did not accept, per channel.
+        turn: the word of the last turn of the watch over the lake (defs/automation/watch.py).
     """
 
     version: Literal[3] = 3
@@ -47,6 +48,7 @@ class SensorState:
     reevaluated: Mapping[datetime, datetime] = field(default_factory=dict)
     listed_after: int | None = None
     unsent: Mapping[str, UnsentMessages] = field(default_factory=dict)
+    turn: str | None = None
 
     def to_json(self) -> str:
         """The text for a cursor: about 900 bytes per incident and 150 per hour under recovery."""

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from capi_assets.commands.ledger_copy import copy_ledger
 from capi_assets.delivery.ledger.decisions import Decision
 from capi_assets.delivery.ledger.ledger import Ledger, LedgerError
-from capi_assets.delivery.ledger.schema import METADATA, WITHDRAWAL
+from capi_assets.delivery.ledger.schema import METADATA, WATCHES, WITHDRAWAL
 from capi_assets.settings import Settings
 from tests.delivery.test_ledger import DELIVERED, LEASE, NO_ANSWER, attempt, states
 from tests.helpers.delivery_harness import NOW, Clock, column, event, orders, register, table
@@ -44,6 +44,7 @@ def contents(ledger: Ledger) -> dict[str, list[tuple[object, ...]]]:
                 tuple(row) for row in connection.execute(select(table).order_by(*table.primary_key))
             ]
             for table in METADATA.sorted_tables
+            if table is not WATCHES
         }
 
 

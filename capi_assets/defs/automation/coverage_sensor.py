@@ -20,6 +20,7 @@ from capi_assets.defs.automation.auto_recovery import recover
 from capi_assets.defs.automation.gap_reports import list_open_gaps, report_gaps, send_alerts
 from capi_assets.defs.automation.reevaluation import reevaluate_changed, reevaluate_expiring
 from capi_assets.defs.automation.schedules import HourlyJobs
+from capi_assets.defs.automation.watch import watching
 from capi_assets.defs.autostart import sensor_status
 from capi_assets.lake import Lake
 from capi_assets.policies import coverage_policy
@@ -42,18 +43,26 @@ def build_coverage_sensor(settings: Settings, jobs: HourlyJobs) -> dg.Definition
             " CAPI_AUTO_BACKFILL=on it launches the backfill once the cause of a gap is resolved."
         ),
     )
-    def coverage_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        return _tick(context, settings, settings.now or datetime.now(UTC))
+    def coverage_sensor(
+        context: dg.SensorEvaluationContext,
+    ) -> dg.SensorResult | dg.SkipReason:
+        now, previous = settings.now or datetime.now(UTC), SensorState.from_json(context.cursor)
+        with watching(settings, previous.turn, now, context.log) as turn:
+            if turn is None:
+                return dg.SkipReason(
+                    "Another daemon watches this lake. This one takes over three minutes after its"
+                    " last look."
+                )
+            return _tick(context, settings, replace(previous, turn=turn), now)
 
     return dg.Definitions(sensors=[coverage_sensor])
 
 
 def _tick(
-    context: dg.SensorEvaluationContext, settings: Settings, now: datetime
+    context: dg.SensorEvaluationContext, settings: Settings, previous: SensorState, now: datetime
 ) -> dg.SensorResult:
     """The four duties; the cursor holds the state between two ticks."""
     instance, lake = context.instance, Lake(settings.lake)
-    previous = SensorState.from_json(context.cursor)
     policy = coverage_policy(settings, now)
     snapshot = find_gaps(lake, policy, now)
     active = active_hours(instance, settings, now)

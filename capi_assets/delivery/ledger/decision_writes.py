@@ -107,7 +107,7 @@ def decide(connection: Connection, known: pa.Table, decision: Decision, now: dat
 
 def decisions(connection: Connection, events: Iterator[pa.Table]) -> pa.Table:
     """The decisions about any of these events, as `DECISION`, the oldest first."""
-    refs = [row.ref for part in events for row in rows.find(connection, part)]
+    refs = [ref for part in events for ref in rows.find(connection, part)["ref"].to_pylist()]
     tables = [
         rows.fetch(
             connection,

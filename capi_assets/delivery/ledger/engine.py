@@ -20,7 +20,7 @@ from capi_assets.web_addresses import database_url_problem
 
 WRITES = "ledger_writes"
 VERSION_TABLE = "ledger_version"  # Dagster's own storage may live in the same database
-HEAD = "0006"
+HEAD = "0008"
 
 _migrating = threading.Lock()  # Alembic keeps its context in module globals
 
@@ -97,7 +97,7 @@ def migrate(engine: Engine) -> None:
     with _migrating:
         try:
             with engine.execution_options(**{WRITES: True}).begin() as connection:
-                _upgrade(connection)
+                upgrade(connection)
         except DBAPIError:
             if revision_of(engine) != HEAD:  # else another process did it
                 raise
@@ -112,7 +112,8 @@ def revision_of(engine: Engine) -> str | None:
         return None if version is None else str(version)
 
 
-def _upgrade(connection: Connection) -> None:
+def upgrade(connection: Connection, revision: str = HEAD) -> None:
+    """Migrates the tables to `revision`, in the connection's transaction."""
     # Loaded only here: Alembic takes 0.2 s to import, and most runs find the tables in place.
     from alembic import command
     from alembic.config import Config
@@ -124,7 +125,7 @@ def _upgrade(connection: Connection) -> None:
     config.attributes["connection"] = connection
     config.attributes["version_table"] = VERSION_TABLE
     try:
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
     except CommandError as error:
         raise LedgerError(
             f"The ledger {connection.engine.url.set(query={})!r} has a version that this "

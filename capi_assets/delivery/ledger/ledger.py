@@ -22,6 +22,7 @@ from capi_assets.delivery.ledger import copy as copy
 from capi_assets.delivery.ledger import decision_writes as decisions
 from capi_assets.delivery.ledger import old_rows as old_rows
 from capi_assets.delivery.ledger import rows as rows
+from capi_assets.delivery.ledger import watches as watches
 from capi_assets.delivery.ledger import writes as writes
 from capi_assets.delivery.ledger.decisions import Decision
 from capi_assets.delivery.ledger.engine import (
@@ -36,6 +37,7 @@ from capi_assets.delivery.ledger.old_rows import LedgerTraces
 from capi_assets.delivery.ledger.schema import (
     CHUNK,
     METADATA,
+    READ_CHUNK,
     STATE,
     TOMBSTONES,
     WITHDRAWAL,
@@ -166,8 +168,7 @@ class Ledger:
 
         `why` becomes the reason of those that are pending: what the next run will read about them.
         """
-        numbers = None if refs is None else refs.to_pylist()
-        self._write(partial(writes.release, holder=holder, refs=numbers, why=why))
+        self._write(partial(writes.release, holder=holder, refs=refs, why=why))
 
     def defer(self, events: pa.Table, why: Outcome, now: datetime) -> None:
         """Records why events were not attempted; inserts new ones.
@@ -204,6 +205,22 @@ class Ledger:
         for start in range(0, notes.num_rows, CHUNK):
             chunk = notes.slice(start, CHUNK)
             self._write(partial(decisions.note_withheld, notes=chunk, now=now))
+
+    def take_watch(
+        self, name: str, mine: str | None, turn: str, now: datetime, lease: timedelta
+    ) -> bool:
+        """Takes the next turn of the watch `name`, held until `now + lease`.
+
+        `turn` is a new word for it, `mine` the word of the caller's last turn. False while somebody
+        else holds it. The coverage sensor calls it.
+        """
+        return self._write(
+            partial(watches.take, name=name, mine=mine, turn=turn, now=now, lease=lease)
+        )
+
+    def give_back_watch(self, name: str, turn: str) -> None:
+        """Ends a turn that could not be used, so that nobody waits for its lease."""
+        self._write(partial(watches.give_back, name=name, turn=turn))
 
     def add_withdrawals(self, withdrawals: pa.Table, now: datetime) -> int:
         """Adds withdrawals of consent (`mark`, `withdrawn_at`); returns how many are new.
@@ -289,8 +306,8 @@ class Ledger:
             return pa.concat_tables(
                 [STATE.empty_table()]
                 + [
-                    rows.state(rows.find_with_former(connection, part))
-                    for part in rows.chunks(events, CHUNK)
+                    rows.find_with_former(connection, part)
+                    for part in rows.chunks(events, READ_CHUNK)
                 ]
             )
 
@@ -303,13 +320,13 @@ class Ledger:
         """Every attempt to send any of these events, as `schema.ATTEMPT`: one row per event and
         attempt."""
         with self._reading() as connection:
-            return rows.attempts(connection, rows.chunks(events, CHUNK))
+            return rows.attempts(connection, rows.chunks(events, READ_CHUNK))
 
     def decisions_for(self, events: pa.Table) -> pa.Table:
         """Every decision about any of these events, as `schema.DECISION`: one row per event and
         decision."""
         with self._reading() as connection:
-            return decisions.decisions(connection, rows.chunks(events, CHUNK))
+            return decisions.decisions(connection, rows.chunks(events, READ_CHUNK))
 
     def copy_into(self, target: Ledger, now: datetime) -> dict[str, int]:
         """Copies every row into another ledger, in one transaction; returns the rows per table.

@@ -25,9 +25,9 @@ from sqlalchemy import (
     update,
 )
 
+from capi_assets.delivery.ledger import attempt_ranges as attempt_ranges
 from capi_assets.delivery.ledger import rows as rows
 from capi_assets.delivery.ledger.schema import (
-    ATTEMPT_EVENTS,
     ATTEMPTS,
     CHUNK,
     DECISION_EVENTS,
@@ -36,6 +36,7 @@ from capi_assets.delivery.ledger.schema import (
     TOMBSTONES,
     WITHDRAWALS,
 )
+from capi_assets.delivery.ledger.sets import as_json, numbers
 
 _E, _T = EVENTS.c, TOMBSTONES.c
 _ORDER = (_E.dataset_id, _E.event_name, _E.order_id)
@@ -87,9 +88,12 @@ def traces(connection: Connection, order_ids: Sequence[str], marks: Sequence[str
 
 
 def erase(connection: Connection, traces: LedgerTraces, redact: Callable[[str], str]) -> None:
-    for chunk in rows.pieces([event[0] for event in traces.events]):
-        for table in (ATTEMPT_EVENTS, DECISION_EVENTS, EVENTS):
-            connection.execute(delete(table).where(table.c.ref.in_(chunk)))
+    refs = [event[0] for event in traces.events]
+    attempt_ranges.remove(connection, refs)
+    for table in (DECISION_EVENTS, EVENTS):
+        connection.execute(
+            delete(table).where(table.c.ref.in_(numbers("refs"))), {"refs": as_json(refs)}
+        )
     for start in range(0, len(traces.withdrawals), CHUNK):
         part = traces.withdrawals[start : start + CHUNK]
         connection.execute(delete(WITHDRAWALS).where(WITHDRAWALS.c.mark.in_(part)))

@@ -1,22 +1,23 @@
 """Converts between Arrow tables and the ledger's rows: lookups by identity, new and changed rows.
 
-Statements only; ledger.py runs them in its transactions.
+Statements only, over whole sets; ledger.py runs them in its transactions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Connection, Row, Select, bindparam, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, select, tuple_, update
 
-from capi_assets.delivery.identity import IDENTITY, storable
+from capi_assets.delivery.identity import IDENTITY, ORDER, identity_of, repeats, storable
+from capi_assets.delivery.ledger.attempt_ranges import holds_event
 from capi_assets.delivery.ledger.schema import (
     ATTEMPT,
-    ATTEMPT_EVENTS,
+    ATTEMPT_RANGES,
     ATTEMPTS,
     CHUNK,
     DELIVERED,
@@ -25,28 +26,22 @@ from capi_assets.delivery.ledger.schema import (
     PENDING,
     STATE,
 )
+from capi_assets.delivery.ledger.sets import as_json, insert_numbered, keys, numbers
 
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 _FETCH_ROWS = 10_000  # at a time, so that a long history does not fill memory
 
-_IS_ONE_OF = (
-    EVENTS.c.dataset_id == bindparam("dataset"),
-    EVENTS.c.event_name == bindparam("name"),
-    EVENTS.c.event_id.in_(bindparam("ids", expanding=True)),
-)
-_FIND = select(EVENTS).where(*_IS_ONE_OF).order_by(EVENTS.c.ref)
+_IS_EVENT = tuple_(*(EVENTS.c[name] for name in IDENTITY)).in_(keys("keys", 3))
+_IS_ORDER = tuple_(*(EVENTS.c[name] for name in ORDER)).in_(keys("keys", 3))
+_FIND = select(EVENTS).where(_IS_EVENT).order_by(EVENTS.c.ref)
 # Locked in one order, so that two runs after the same events wait instead of deadlocking.
 _FIND_LOCKED = _FIND.with_for_update()
-_FIND_ORDERS = select(EVENTS).where(
-    EVENTS.c.dataset_id == bindparam("dataset"),
-    EVENTS.c.event_name == bindparam("name"),
-    EVENTS.c.order_id.in_(bindparam("ids", expanding=True)),
-)
+_FIND_ORDERS = select(EVENTS).where(_IS_ORDER, EVENTS.c.ref.not_in(numbers("known")))
 _ATTEMPTS_OF = (
     select(EVENTS.c.event_name, EVENTS.c.event_id, *ATTEMPTS.c)
-    .join(ATTEMPT_EVENTS, ATTEMPT_EVENTS.c.ref == EVENTS.c.ref)
-    .join(ATTEMPTS, ATTEMPTS.c.attempt == ATTEMPT_EVENTS.c.attempt)
-    .where(*_IS_ONE_OF)
+    .join(ATTEMPT_RANGES, holds_event)
+    .join(ATTEMPTS, ATTEMPTS.c.attempt == ATTEMPT_RANGES.c.attempt)
+    .where(_IS_EVENT)
     .order_by(ATTEMPTS.c.attempt)
 )
 
@@ -85,29 +80,27 @@ def pieces(refs: list[int]) -> Iterator[list[int]]:
     return (refs[start : start + CHUNK] for start in range(0, len(refs), CHUNK))
 
 
-def find(connection: Connection, events: pa.Table, *, lock: bool = False) -> list[Row[Any]]:
-    """The ledger's rows of these events (a chunk), in no particular order."""
-    statement = _FIND_LOCKED if lock else _FIND
-    return [row for named in _named(events) for row in connection.execute(statement, named).all()]
+def find(connection: Connection, events: pa.Table, *, lock: bool = False) -> pa.Table:
+    """The ledger's rows of these events (a chunk) as `STATE`, in no particular order."""
+    found = connection.execute(_FIND_LOCKED if lock else _FIND, {"keys": _keys(events, IDENTITY)})
+    return _table(found.all(), STATE)
 
 
-def find_with_former(connection: Connection, events: pa.Table) -> list[Row[Any]]:
+def find_with_former(connection: Connection, events: pa.Table) -> pa.Table:
     """The ledger's rows of these events (a chunk), then those of the orders that have no event at
     Meta under their present event_id, under any other."""
     known = find(connection, events)
-    sent = pa.array([row.event_id for row in known if row.state in MAYBE_AT_META], pa.string())
-    rest = events.filter(pc.invert(pc.is_in(events["event_id"], value_set=sent)))
-    return known + find_orders(connection, rest, {row.ref for row in known})
+    sent = known["event_id"].filter(pc.is_in(known["state"], value_set=pa.array(MAYBE_AT_META)))
+    is_sent = pc.is_in(events["event_id"], value_set=sent.combine_chunks())
+    others = find_orders(connection, events.filter(pc.invert(is_sent)), but=known)
+    return pa.concat_tables([known, others])
 
 
-def find_orders(connection: Connection, events: pa.Table, but: set[int]) -> list[Row[Any]]:
-    """The ledger's rows of these orders (a chunk) under any event_id, but for the refs `but`."""
-    return [
-        row
-        for named in _named(events, "order_id")
-        for row in connection.execute(_FIND_ORDERS, named).all()
-        if row.ref not in but
-    ]
+def find_orders(connection: Connection, events: pa.Table, but: pa.Table) -> pa.Table:
+    """The ledger's rows of these orders (a chunk) under any event_id, without the rows `but`."""
+    known = as_json(but["ref"].drop_null())  # with a null in it, NOT IN finds nothing
+    given = {"keys": _keys(events, ORDER), "known": known}
+    return _table(connection.execute(_FIND_ORDERS, given).all(), STATE)
 
 
 def attempts(connection: Connection, events: Iterator[pa.Table]) -> pa.Table:
@@ -115,8 +108,7 @@ def attempts(connection: Connection, events: Iterator[pa.Table]) -> pa.Table:
     found = [
         row
         for part in events
-        for named in _named(part)
-        for row in connection.execute(_ATTEMPTS_OF, named).all()
+        for row in connection.execute(_ATTEMPTS_OF, {"keys": _keys(part, IDENTITY)}).all()
     ]
     return _table(found, ATTEMPT)
 
@@ -138,30 +130,44 @@ def fetch(connection: Connection, statement: Select[Any], schema: pa.Schema) -> 
     )
 
 
-def state(found: Sequence[Row[Any]]) -> pa.Table:
-    """Rows of the events table as `STATE`."""
-    return _table(found, STATE)
-
-
-def new_rows(events: pa.Table, known: Sequence[Row[Any]]) -> list[dict[str, Any]]:
-    """What to insert for the events that are not among `known`, ordered by identity.
+def new_rows(events: pa.Table, known: pa.Table) -> pa.Table:
+    """What to insert for the events that are not among `known`, ordered by identity, as `STATE`;
+    null where the database gives the number.
 
     All processes insert in this order: two that insert the same events in different orders would
     deadlock.
     """
-    stored = {(row.dataset_id, row.event_name, row.event_id) for row in known}
-    new = {
-        identity: row
-        for row in _values(events).to_pylist()
-        if (identity := tuple(row[name] for name in IDENTITY)) not in stored
+    identity = identity_of(events)
+    stored = pc.is_in(identity, value_set=identity_of(known).combine_chunks())
+    is_new = pc.invert(pc.or_(stored, repeats(events, among=pc.invert(stored))))
+    new = events.filter(is_new)
+    new = _values(new.take(pc.sort_indices(identity.filter(is_new))))
+    given = {
+        **{name: new[name] for name in new.column_names},
+        "state": pa.repeat(PENDING, new.num_rows),
+        "attempts": pa.repeat(0, new.num_rows),
     }
-    return [{**row, "state": PENDING, "attempts": 0} for _, row in sorted(new.items())]
+    columns = [given.get(f.name, pa.nulls(new.num_rows)).cast(f.type) for f in STATE]
+    return pa.table(columns, schema=STATE)
+
+
+def insert(connection: Connection, new: pa.Table, **columns: pa.Array) -> pa.Table:
+    """Inserts rows as `new_rows` returns them, with `columns` in place of theirs; returns `new`
+    with the numbers of the rows."""
+    if not new.num_rows:
+        return new
+    given = {name: columns.get(name, new[name]) for name in STATE.names if name != "ref"}
+    stored = {name: c for name, c in given.items() if c.null_count < new.num_rows}
+    numbers = insert_numbered(connection, EVENTS, as_integers(pa.table(stored)))
+    return new.set_column(0, STATE.field("ref"), pa.array(numbers, pa.int64()))
 
 
 def write_changes(connection: Connection, events: pa.Table, claimed: pa.Table) -> None:
     """Updates rows to what is about to be sent; `claimed` is their state, in the same order."""
     new = _values(events)
-    stored = _as_integers(claimed)
+    stored = as_integers(claimed)
+    if new.select(_CHANGEABLE).equals(stored.select(_CHANGEABLE)):
+        return
     differs = [_differ(new[name], stored[name]) for name in _CHANGEABLE]
     changed = differs[0]
     for other in differs[1:]:
@@ -178,23 +184,19 @@ def write_changes(connection: Connection, events: pa.Table, claimed: pa.Table) -
     )
 
 
-def _named(events: pa.Table, key: str = "event_id") -> list[dict[str, Any]]:
-    """Parameters of a lookup for each distinct dataset and event name of the table."""
-    grouped = events.group_by(["dataset_id", "event_name"]).aggregate([(key, "list")])
-    return [
-        {"dataset": row["dataset_id"], "name": row["event_name"], "ids": row[f"{key}_list"]}
-        for row in grouped.to_pylist()
-    ]
+def _keys(events: pa.Table, names: Iterable[str]) -> str:
+    return as_json(*(events[name] for name in names))
 
 
 def _values(events: pa.Table) -> pa.Table:
     """The columns the ledger keeps of an event, times as whole microseconds."""
     hour = pc.floor_temporal(events["occurred_at"], unit="hour")
     columns = [*IDENTITY, *(name for name in _CHANGEABLE if name != "hour")]
-    return _as_integers(events.select(columns).append_column("hour", hour))
+    return as_integers(events.select(columns).append_column("hour", hour))
 
 
-def _as_integers(table: pa.Table) -> pa.Table:
+def as_integers(table: pa.Table) -> pa.Table:
+    """The table with times as whole microseconds."""
     schema = pa.schema(
         [
             (field.name, pa.int64() if pa.types.is_timestamp(field.type) else field.type)

@@ -1,5 +1,7 @@
 """The ledger's tables: events with their state, attempts, decisions, and the events of each.
 
+An attempt's events are kept as ranges of their numbers (attempt_ranges.py).
+
 No personal data of customers: keys, digests, times, codes and trace ids. Times are whole
 microseconds of the Unix epoch, UTC: one exact type on every database, and Arrow's own without
 conversion. Changes to these tables need a migration (`migrations/`); a test compares the two.
@@ -26,7 +28,8 @@ from capi_assets.contracts.base import UTC_MICROSECONDS
 
 METADATA = MetaData()
 
-CHUNK = 1_000  # events per statement and transaction: a request's worth, some 50 ms of locks
+CHUNK = 1_000  # events per statement and transaction: a request's worth, some 20 ms of locks
+READ_CHUNK = 10_000  # events per statement that only reads: some 10 MB of rows at most
 
 # SQLite numbers rows by itself only for a column declared INTEGER.
 _ROW_NUMBER = BigInteger().with_variant(Integer, "sqlite")
@@ -78,7 +81,6 @@ EVENTS = Table(
     Column("withheld_at", BigInteger),
     Column("withheld_reason", String(128)),
     UniqueConstraint("dataset_id", "event_name", "event_id", name="events_identity"),
-    Index("events_by_holder", "claimed_by"),
     Index("events_by_order", "dataset_id", "event_name", "order_id"),
 )
 
@@ -103,12 +105,14 @@ ATTEMPTS = Table(
     Index("attempts_by_start", "started_at"),
 )
 
-ATTEMPT_EVENTS = Table(
-    "attempt_events",
+ATTEMPT_RANGES = Table(
+    "attempt_ranges",
     METADATA,
     Column("attempt", ForeignKey("attempts.attempt"), primary_key=True),
-    Column("ref", ForeignKey("events.ref"), primary_key=True),
-    Index("attempt_events_by_event", "ref"),
+    # A range of events, both ends included, of at most CHUNK; every number in it is an event's.
+    Column("first_ref", BigInteger, primary_key=True),
+    Column("last_ref", BigInteger, nullable=False),
+    Index("attempt_ranges_by_event", "first_ref", "last_ref"),
     sqlite_with_rowid=False,
 )
 
@@ -141,6 +145,15 @@ WITHDRAWALS = Table(
     # Of an order or a person (`order_identity.marks_of`).
     Column("mark", String(16), primary_key=True),
     Column("withdrawn_at", BigInteger, nullable=False),
+)
+
+WATCHES = Table(
+    "watches",
+    METADATA,
+    # One sensor at a time tells and launches (watches.py): whose turn it is, and until when.
+    Column("name", String(64), primary_key=True),
+    Column("turn", String(64), nullable=False),
+    Column("held_until", BigInteger, nullable=False),
 )
 
 TOMBSTONES = Table(

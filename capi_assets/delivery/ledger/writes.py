@@ -14,20 +14,22 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Connection, bindparam, case, func, insert, null, select, update
+from sqlalchemy import Connection, bindparam, case, func, insert, null, update
 
+from capi_assets.contracts.base import UTC_MICROSECONDS
 from capi_assets.delivery.identity import (
     IDENTITY,
     aligned,
     former_rows,
+    identity_of,
     known_of,
     order_of,
     same_order,
     storable,
 )
+from capi_assets.delivery.ledger import attempt_ranges as attempt_ranges
 from capi_assets.delivery.ledger import rows as rows
 from capi_assets.delivery.ledger.schema import (
-    ATTEMPT_EVENTS,
     ATTEMPTS,
     DELIVERED,
     EVENTS,
@@ -35,6 +37,7 @@ from capi_assets.delivery.ledger.schema import (
     PENDING,
     UNKNOWN,
 )
+from capi_assets.delivery.ledger.sets import as_json, numbers
 from capi_assets.delivery.outcome import Outcome
 from capi_assets.delivery.reasons import IN_FLIGHT
 
@@ -55,14 +58,11 @@ class ClaimLostError(Exception):
     """Rolls back the intent's transaction."""
 
 
-def register(connection: Connection, events: pa.Table) -> list[Any]:
-    """The rows of these events, locked, inserted where they were missing."""
+def register(connection: Connection, events: pa.Table) -> pa.Table:
+    """The rows of these events, locked, inserted where they were missing, as `STATE`."""
     known = rows.find(connection, events, lock=True)
-    missing = rows.new_rows(events, known)
-    if not missing:
-        return known
-    connection.execute(insert(EVENTS), missing)
-    return rows.find(connection, events, lock=True)
+    new = rows.new_rows(events, known)
+    return pa.concat_tables([known, rows.insert(connection, new)])
 
 
 def claim(
@@ -74,29 +74,36 @@ def claim(
     *,
     renew: bool,
 ) -> pa.Table:
-    moment, until = rows.micros(now), rows.micros(now + lease)
+    moment, until = pa.scalar(now, UTC_MICROSECONDS), pa.scalar(now + lease, UTC_MICROSECONDS)
     candidates = events.filter(storable(events))
-    known = register(connection, candidates)
-    elsewhere = _under_another_id(connection, candidates, known, moment)
-    free = [
-        row.state != DELIVERED
-        and row.ref not in elsewhere
-        and (
-            row.claimed_by is None
-            or row.claimed_until <= moment
-            or (renew and row.claimed_by == holder)
-        )
-        for row in known
-    ]
-    won = [row.ref for row, is_free in zip(known, free, strict=True) if is_free]
-    if won:
+    known = rows.find(connection, candidates, lock=True)
+    new = rows.new_rows(candidates, known)
+    state = pa.concat_tables([known, new])
+    elsewhere, former = _under_another_id(connection, candidates, state, moment)
+    # Null is unclaimed.
+    is_free = pc.fill_null(pc.less_equal(state["claimed_until"], moment), True)
+    if renew:
+        is_free = pc.or_(is_free, pc.fill_null(pc.equal(state["claimed_by"], holder), False))
+    won = np.array(pc.and_(is_free, pc.not_equal(state["state"], DELIVERED)))
+    won[elsewhere] = False
+    taken = known["ref"].filter(pa.array(won[: known.num_rows]))
+    if len(taken):
         connection.execute(
-            update(EVENTS).where(_E.ref.in_(won)).values(claimed_by=holder, claimed_until=until)
+            update(EVENTS)
+            .where(_E.ref.in_(numbers("refs")))
+            .values(claimed_by=holder, claimed_until=rows.micros(now + lease)),
+            {"refs": as_json(taken)},
         )
-    claimed = rows.state(known).append_column("won", pa.array(free, pa.bool_()))
-    if elsewhere:
-        former = rows.state([row for row in elsewhere.values() if row.state in MAYBE_AT_META])
-        former = former.append_column("won", pa.array([False] * former.num_rows, pa.bool_()))
+    is_taken = pa.array(won[known.num_rows :])
+    inserted = rows.insert(
+        connection,
+        new,
+        claimed_by=pc.if_else(is_taken, holder, pa.scalar(None, pa.string())),
+        claimed_until=pc.if_else(is_taken, until, pa.scalar(None, UTC_MICROSECONDS)),
+    )
+    claimed = pa.concat_tables([known, inserted]).append_column("won", pa.array(won))
+    if len(elsewhere):
+        former = former.append_column("won", pa.repeat(False, former.num_rows))
         claimed = known_of(pa.concat_tables([claimed, former]), events)
     else:
         claimed = aligned(claimed, to=events)
@@ -105,30 +112,40 @@ def claim(
 
 
 def _under_another_id(
-    connection: Connection, events: pa.Table, known: list[Any], moment: int
-) -> dict[int, Any]:
-    """By ref the events whose order may be at Meta, or is being sent, under another event_id: the
-    row of that event. Of two events of one order in this request the second waits for the first."""
-    others = rows.find_orders(connection, events, {row.ref for row in known})
-    busy = [r for r in others if r.state in MAYBE_AT_META or (r.claimed_until or 0) > moment]
+    connection: Connection, events: pa.Table, state: pa.Table, moment: pa.Scalar
+) -> tuple[list[int], pa.Table]:
+    """The rows of `state` whose order may be at Meta, or is being sent, under another event_id, and
+    the rows of those events that may be at Meta.
+
+    Of two events of one order in this request the second waits for the first.
+    """
+    others = rows.find_orders(connection, events, but=state)
+    is_claimed = pc.fill_null(pc.greater(others["claimed_until"], moment), False)
+    busy = others.filter(pc.or_(_maybe_at_meta(others), is_claimed))
     orders = order_of(events)
-    if not busy and pc.count_distinct(orders).as_py() == events.num_rows:
-        return {}
-    state = rows.state(busy)
-    former = former_rows(state, events, pa.chunked_array([np.full(len(busy), True)])).to_pylist()
+    if not busy.num_rows and pc.count_distinct(orders).as_py() == events.num_rows:
+        return [], busy
+    former = former_rows(busy, events, pa.chunked_array([np.full(busy.num_rows, True)])).to_pylist()
     first = pc.index_in(orders, value_set=orders.combine_chunks())
     is_twin = pc.fill_null(same_order(events, events.take(first)), False).to_pylist()
-    by_ref = {row.ref: row for row in known}
-    refs = aligned(rows.state(known), to=events)["ref"].to_pylist()
+    own = pc.index_in(identity_of(events), value_set=identity_of(state).combine_chunks())
+    may_repeat = _maybe_at_meta(state).to_pylist()  # under its own event_id
     found = {}
-    for ref, other, twin, is_other in zip(refs, former, first.to_pylist(), is_twin, strict=True):
-        if by_ref[ref].state in MAYBE_AT_META:
-            continue  # it may be repeated under its own event_id
+    for row, other, twin, is_other in zip(
+        own.to_pylist(), former, own.take(first).to_pylist(), is_twin, strict=True
+    ):
+        if may_repeat[row]:
+            continue
         if other is not None:
-            found[ref] = busy[other]
-        elif is_other and refs[twin] != ref:
-            found[ref] = by_ref[refs[twin]]
-    return found
+            found[row] = state.num_rows + other
+        elif is_other and twin != row:
+            found[row] = twin
+    sent = pa.concat_tables([state, busy]).take(pa.array(found.values(), pa.int64()))
+    return [*found], sent.filter(_maybe_at_meta(sent))
+
+
+def _maybe_at_meta(state: pa.Table) -> pa.ChunkedArray:
+    return pc.is_in(state["state"], value_set=pa.array(MAYBE_AT_META))
 
 
 def mark_in_flight(
@@ -148,7 +165,11 @@ def mark_in_flight(
     attempt = int(cast(Any, written.inserted_primary_key)[0])
     marked = connection.execute(
         update(EVENTS)
-        .where(_E.ref.in_(refs), _E.claimed_by == intent.holder, _E.state != DELIVERED)
+        .where(
+            _E.ref.in_(numbers("refs")),
+            _E.claimed_by == intent.holder,
+            _E.state != DELIVERED,
+        )
         .values(
             state=UNKNOWN,
             reason=IN_FLIGHT,
@@ -158,12 +179,13 @@ def mark_in_flight(
             unknown_since=func.coalesce(_E.unknown_since, moment),
             unknown_attempt=func.coalesce(_E.unknown_attempt, attempt),
             claimed_until=rows.micros(now + intent.lease),
-        )
+        ),
+        {"refs": as_json(refs)},
     )
     if marked.rowcount != len(refs):
         raise ClaimLostError
     rows.write_changes(connection, events, claimed)
-    connection.execute(insert(ATTEMPT_EVENTS), [{"attempt": attempt, "ref": ref} for ref in refs])
+    attempt_ranges.write(connection, attempt, refs)
     return attempt
 
 
@@ -181,22 +203,22 @@ def record(
         .where(ATTEMPTS.c.attempt == attempt)
         .values(finished_at=moment, outcome=outcome.state, **outcome.answer())
     )
-    # As a list: a fresh PostgreSQL has no statistics yet and would scan all events for a subquery.
-    refs = (
-        connection.execute(select(ATTEMPT_EVENTS.c.ref).where(ATTEMPT_EVENTS.c.attempt == attempt))
-        .scalars()
-        .all()
-    )
-    change = update(EVENTS).where(_E.ref.in_(refs), _E.state != DELIVERED)
-    if outcome.state != "delivered":
-        change = change.where(_E.claimed_by == holder)
-    connection.execute(change.values(**_state_after(outcome, attempt, moment), **outcome.answer()))
+    refs = attempt_ranges.refs_of(connection, attempt)
+    is_of_attempt, given = _E.ref.in_(numbers("refs")), {"refs": as_json(refs)}
+    is_own = _E.claimed_by == holder
+    values = {**_state_after(outcome, attempt, moment), **outcome.answer()}
     if not keep_claim:
-        connection.execute(
-            update(EVENTS)
-            .where(_E.ref.in_(refs), _E.claimed_by == holder)
-            .values(claimed_by=None, claimed_until=None)
-        )
+        values |= {
+            column.name: case((is_own, null()), else_=column)
+            for column in (_E.claimed_by, _E.claimed_until)
+        }
+    change = update(EVENTS).where(is_of_attempt, _E.state != DELIVERED).values(**values)
+    if outcome.state != "delivered":
+        change = change.where(is_own)
+    changed = connection.execute(change, given).rowcount
+    if changed != len(refs) and not keep_claim:  # delivered before, or another's by now
+        released = update(EVENTS).where(is_of_attempt, is_own)
+        connection.execute(released.values(claimed_by=None, claimed_until=None), given)
 
 
 def _state_after(outcome: Outcome, attempt: int, moment: int) -> dict[str, Any]:
@@ -217,7 +239,8 @@ def _state_after(outcome: Outcome, attempt: int, moment: int) -> dict[str, Any]:
 
 def restore(connection: Connection, lost: pa.Table, now: datetime) -> int:
     moment = rows.micros(now)
-    known = {_identity(row._asdict()): row for row in rows.find(connection, lost, lock=True)}
+    stored = rows.as_integers(rows.find(connection, lost, lock=True)).to_pylist()
+    known = {_identity(row): row for row in stored}
     new, changed = [], []
     # An order that came again may be in the results of two hours: its delivery stands.
     values_of = {
@@ -229,11 +252,11 @@ def restore(connection: Connection, lost: pa.Table, now: datetime) -> int:
         if row is None:
             new.append(values)
             continue
-        is_free = row.claimed_by is None or row.claimed_until <= moment
-        is_own = row.order_id == values["order_id"] or not row.attempts
-        if is_own and row.state != DELIVERED and (is_free or values["state"] == DELIVERED):
+        is_free = row["claimed_by"] is None or row["claimed_until"] <= moment
+        is_own = row["order_id"] == values["order_id"] or not row["attempts"]
+        if is_own and row["state"] != DELIVERED and (is_free or values["state"] == DELIVERED):
             changed.append({f"new_{name}": value for name, value in values.items()})
-            changed[-1]["this"] = row.ref
+            changed[-1]["this"] = row["ref"]
     if new:
         connection.execute(insert(EVENTS), new)
     if changed:
@@ -260,21 +283,25 @@ def _values(lost: pa.Table) -> Iterable[dict[str, Any]]:
 
 
 def release(
-    connection: Connection, holder: str, refs: list[int] | None, why: Outcome | None
+    connection: Connection,
+    holder: str,
+    refs: pa.Array | pa.ChunkedArray | None,
+    why: Outcome | None,
 ) -> None:
-    for chunk in [None] if refs is None else rows.pieces(refs):
-        held = update(EVENTS).where(_E.claimed_by == holder)
-        held = held if chunk is None else held.where(_E.ref.in_(chunk))
-        if why is not None:
-            connection.execute(held.where(_E.state == PENDING).values(**why.answer()))
-        connection.execute(held.values(claimed_by=None, claimed_until=None))
+    held, given = update(EVENTS).where(_E.claimed_by == holder), {}
+    if refs is not None:
+        held, given = held.where(_E.ref.in_(numbers("refs"))), {"refs": as_json(refs)}
+    if why is not None:
+        connection.execute(held.where(_E.state == PENDING).values(**why.answer()), given)
+    connection.execute(held.values(claimed_by=None, claimed_until=None), given)
 
 
 def defer(connection: Connection, events: pa.Table, why: Outcome, now: datetime) -> None:
-    refs = [row.ref for row in register(connection, events)]
+    refs = register(connection, events)["ref"]
     unclaimed = _E.claimed_by.is_(None) | (_E.claimed_until <= rows.micros(now))
     connection.execute(
         update(EVENTS)
-        .where(_E.ref.in_(refs), _E.state == PENDING, unclaimed)
-        .values(**why.answer())
+        .where(_E.ref.in_(numbers("refs")), _E.state == PENDING, unclaimed)
+        .values(**why.answer()),
+        {"refs": as_json(refs)},
     )
