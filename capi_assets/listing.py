@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from upath import UPath
@@ -96,7 +96,12 @@ def files_below(
         if "/".join(parts).startswith(prefix):
             version = info.get("ETag") or info.get("etag")
             size = int(info.get("size") or 0)
-            yield FoundFile(parts, size, _changed_at(info), str(version) if version else None)
+            changed_at = _changed_at(info)
+            if changed_at and changed_at.microsecond == 0 and is_object_store(folder):
+                # S3 gives whole seconds. A file that landed in the second in which its hour was
+                # read may have been missed, so it must count as later.
+                changed_at += timedelta(seconds=1, microseconds=-1)
+            yield FoundFile(parts, size, changed_at, str(version) if version else None)
 
 
 def _local_files(

@@ -106,21 +106,23 @@ def reason_text(error: OSError) -> str:
 
 @contextmanager
 def driver_errors() -> Iterator[None]:
-    """Makes the errors of all drivers `OSError`, whose text is without address and credentials.
+    """Makes the drivers' own errors `OSError`, whose text has neither address nor credentials.
 
-    s3fs raises botocore's for connections and missing credentials, gcsfs and adlfs their own.
+    s3fs raises botocore's where no connection is made or no credentials are found.
     """
     try:
         yield
-    except (OSError, ImportError):
-        raise
     except Exception as error:
-        raise OSError(_TEXTS.get(type(error).__name__, type(error).__name__)) from error
+        if type(error).__module__.partition(".")[0] not in _DRIVERS:
+            raise
+        name = type(error).__name__
+        raise OSError(_TEXTS.get(name, f"the store does not answer ({name})")) from error
 
 
+_DRIVERS = {"botocore", "aiobotocore", "aiohttp", "gcsfs", "google", "azure"}
 _TEXTS = {
-    "EndpointConnectionError": "the store does not answer (EndpointConnectionError)",
-    "ConnectTimeoutError": "the store does not answer (ConnectTimeoutError)",
-    "NoCredentialsError": "no credentials found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-    "PartialCredentialsError": "credentials are incomplete; set AWS_SECRET_ACCESS_KEY too",
+    "NoCredentialsError": "no credentials are found: set AWS_ACCESS_KEY_ID and"
+    " AWS_SECRET_ACCESS_KEY",
+    "PartialCredentialsError": "credentials are incomplete: set AWS_ACCESS_KEY_ID and"
+    " AWS_SECRET_ACCESS_KEY",
 }

@@ -41,6 +41,7 @@ from capi_assets.lake import Lake, LakeError
 from capi_assets.meta.graph.versions import NEWEST, version_outlook
 from capi_assets.meta.limits import WINDOW
 from capi_assets.meta.match_keys.hashed_keys import hash_column
+from capi_assets.object_store import driver_errors, reason_text
 from capi_assets.policies import (
     hash_policy,
     landing_folder,
@@ -111,11 +112,14 @@ def examine(
 
 def _verdict(check: Check | None, settings: Settings) -> Verdict:
     try:
-        return (check and check(settings)) or ("ok", "")
+        with driver_errors():
+            return (check and check(settings)) or ("ok", "")
     except ImportError as error:  # the driver of an object store
         return "error", f"its driver is not installed: {error}"
     except OSError as error:
-        return "error", f"cannot be used: {error.strerror or type(error).__name__}"
+        return "error", f"cannot be used: {reason_text(error) or type(error).__name__}"
+    except LakeError as error:
+        return "error", str(error)
 
 
 def _both(first: Verdict, second: Verdict) -> Verdict:

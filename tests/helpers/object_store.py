@@ -7,6 +7,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -67,14 +69,28 @@ class ObjectStore:
         UPath(f"s3://{name}").fs.mkdir(name)
         return f"s3://{name}"
 
-    def fail(self, count: int, *methods: str, status: int = 503) -> None:
-        """Answers the next `count` requests of these methods with `status`."""
-        fault = {"requests": count, "status": status, "methods": methods}
+    def fail(self, count: int, matching: str = "", every: int = 1, status: int = 503) -> None:
+        """Answers the next `count` requests that begin so, or every second or third of them, with
+        `status`."""
+        fault = {"requests": count, "status": status, "every": every, "matching": matching}
         requests.post(f"{self.variables['AWS_ENDPOINT_URL']}/faults", json=fault, timeout=30)
 
     def requests(self) -> list[str]:
         """Every request so far: method, path with query, and the status of a fault or `-`."""
         return self.log.read_text().splitlines()
+
+
+@contextmanager
+def driver_with(**variables: str) -> Iterator[None]:
+    """New connections read these variables of the environment."""
+    from s3fs import S3FileSystem
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        S3FileSystem.clear_instance_cache()
+        yield
+    S3FileSystem.clear_instance_cache()
 
 
 def missing() -> str | None:
@@ -91,8 +107,6 @@ def missing() -> str | None:
 def upload(folder: Path, address: str) -> None:
     """Copies a local folder into a store."""
     target = UPath(address)
-    for file in sorted(folder.rglob("*")):
-        if file.is_file():
-            target.fs.pipe_file(
-                f"{target.path}/{file.relative_to(folder).as_posix()}", file.read_bytes()
-            )
+    root = target.path.rstrip("/")
+    files = (file for file in folder.rglob("*") if file.is_file())
+    target.fs.pipe({f"{root}/{f.relative_to(folder).as_posix()}": f.read_bytes() for f in files})

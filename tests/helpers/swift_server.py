@@ -3,8 +3,9 @@
     /usr/bin/python3 swift_server.py FOLDER PORT
 
 It prints its port once it answers. `FOLDER/requests.log` gets one line per request to the store.
-`POST /faults` with `{"status": 503, "requests": 3, "methods": ["PUT"]}` makes it answer the next
-requests of these methods so, without doing anything.
+`POST /faults` with `{"status": 503, "requests": 3, "every": 1, "matching": "PUT /bucket/lake"}`
+makes it answer so, and do nothing, to the next three requests that begin like this, or to every
+second or third of them.
 """
 
 from __future__ import annotations
@@ -89,19 +90,22 @@ class Front:
 
     def __init__(self, app, log):
         self.app, self.log, self.cache = app, log, Cache()
-        self.left, self.status, self.methods = 0, 503, []
+        self.fault = {"requests": 0, "matching": ""}
+        self.matched = 0
 
     def __call__(self, env, start_response):
         method, path = env["REQUEST_METHOD"], env["PATH_INFO"]
         if path == "/faults":
-            fault = json.loads(env["wsgi.input"].read(int(env["CONTENT_LENGTH"])))
-            self.left, self.status = fault["requests"], fault["status"]
-            self.methods = fault["methods"]
+            self.fault = json.loads(env["wsgi.input"].read(int(env["CONTENT_LENGTH"])))
+            self.matched = 0
             start_response("204 No Content", [])
             return []
-        failing = self.left > 0 and method in self.methods
-        self.left -= failing
-        status = self.status if failing else "-"
+        failing = False
+        if self.fault["requests"] and f"{method} {path}".startswith(self.fault["matching"]):
+            self.matched += 1
+            failing = self.matched % self.fault["every"] == 0
+            self.fault["requests"] -= failing
+        status = self.fault["status"] if failing else "-"
         self.log.write(f"{method} {path}?{env.get('QUERY_STRING', '')} {status}\n")
         self.log.flush()
         if not failing:
@@ -116,7 +120,7 @@ class Front:
             return self.app({**env, "swift.cache": self.cache}, start)
         env["wsgi.input"].read(int(env.get("CONTENT_LENGTH") or 0))
         headers = [("Content-Type", "application/xml"), ("Content-Length", str(len(BUSY)))]
-        start_response(f"{self.status} Slow Down", headers)
+        start_response(f"{status} Slow Down", headers)
         return [b"" if method == "HEAD" else BUSY.encode()]
 
 

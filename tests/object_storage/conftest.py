@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.helpers.object_store import ObjectStore, missing
+from tests.helpers.object_store import ObjectStore, driver_with, missing
 
 
 @pytest.fixture(scope="session")
@@ -22,9 +22,15 @@ def _server() -> Iterator[ObjectStore]:
 
 
 @pytest.fixture
-def store(_server: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
+def store(_server: ObjectStore) -> Iterator[ObjectStore]:
     """The running store, whose credentials and endpoint are in the environment."""
-    for name, value in _server.variables.items():
-        monkeypatch.setenv(name, value)
-    yield _server
+    with driver_with(**_server.variables):
+        yield _server
     _server.fail(0)
+
+
+@pytest.fixture
+def one_try(store: ObjectStore) -> Iterator[None]:
+    """The driver gives up soon, for tests in which all of its tries fail."""
+    with driver_with(AWS_MAX_ATTEMPTS="1"):
+        yield
