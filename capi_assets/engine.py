@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
 
 import duckdb
 import pyarrow as pa
 from upath import UPath
 
+from capi_assets.object_store import READS_AT_ONCE, is_local, read_whole, unreadable
 from capi_assets.processes import spill_folder
 
 
@@ -64,24 +68,24 @@ class DuckDBEngine:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self.connection = connection
+        self._copies: TemporaryDirectory[str] | None = None
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET preserve_insertion_order = false")
 
     def register(self, name: str, source: pa.Table | Sequence[UPath], schema: pa.Schema) -> None:
         """Makes a table, or Parquet files, readable as `name` with the columns of `schema`.
 
-        A column that a file lacks is null; without files `name` is an empty table.
+        A column that a file lacks is null; without files `name` is an empty table. Files of a store
+        are copied first, for as long as this engine lives.
+
+        Raises:
+            LakeError: a file of a store cannot be read.
         """
         if isinstance(source, pa.Table) or not source:
             table = source if isinstance(source, pa.Table) else schema.empty_table()
             self.connection.register(name, table)
             return
-        first = source[0]
-        is_local = first.protocol in ("", "file", "local")
-        if not is_local and not self.connection.filesystem_is_registered(first.protocol):
-            # DuckDB's own object-store extension cannot be downloaded everywhere; fsspec can.
-            self.connection.register_filesystem(first.fs)
-        files = [path.path if is_local else str(path) for path in source]
+        files = [path.path for path in source] if is_local(source[0]) else self._copied(source)
         stored = self.connection.from_parquet(files, union_by_name=True, hive_partitioning=False)
         typed = self.connection.from_arrow(schema.empty_table())
         # Files that were written before a column was added do not have it.
@@ -91,6 +95,28 @@ class DuckDBEngine:
         ]
         self.connection.unregister(name)  # a table of that name would hide the view
         stored.project(", ".join(columns)).create_view(name, replace=True)
+
+    def _copied(self, source: Sequence[UPath]) -> list[str]:
+        """Local copies of the files of a store, one request each.
+
+        DuckDB's extension for stores cannot be downloaded everywhere, and through fsspec it asks
+        some 25 times for the properties of each file and fails if one is replaced meanwhile.
+        """
+        if self._copies is None:
+            self._copies = TemporaryDirectory(dir=spill_folder(), ignore_cleanup_errors=True)
+        folder = Path(mkdtemp(dir=self._copies.name))
+
+        def copy(number: int, path: UPath) -> str:
+            target = folder / f"{number}.parquet"
+            try:
+                content = read_whole(path)
+            except OSError as error:
+                raise unreadable(path, error) from error
+            target.write_bytes(content)
+            return str(target)
+
+        with ThreadPoolExecutor(READS_AT_ONCE) as pool:
+            return list(pool.map(copy, range(len(source)), source))
 
     def materialize(self, name: str, sql: str) -> None:
         """Runs `sql` once and stores its result as the temporary table `name`."""

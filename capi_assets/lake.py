@@ -12,11 +12,15 @@ import io
 import os
 import re
 import uuid
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from pathlib import Path
+from threading import Lock
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,7 +28,21 @@ import pyarrow.parquet as pq
 from upath import UPath
 
 from capi_assets.hours import HOUR
-from capi_assets.listing import files_below
+from capi_assets.listing import FoundFile, files_below, names_in
+from capi_assets.object_store import (
+    REACH_THE_STORE,
+    READS_AT_ONCE,
+    driver_errors,
+    folder_at,
+    is_local,
+    is_object_store,
+    read_whole,
+    reason_text,
+    remove_file,
+    unreadable,
+    write_whole,
+)
+from capi_assets.object_store import LakeError as LakeError
 
 ROWS_PER_GROUP = 50_000
 """Rows that `Lake.row_groups` holds at a time, with payloads of 1 to 2 KB each. Only hours busier
@@ -35,13 +53,7 @@ BATCH_ROWS = 50_000
 enough that a long range needs no more memory than a short one."""
 
 _HOUR_PATH = re.compile(r"date=(\d{4}-\d{2}-\d{2})/hour=(\d{2})/part\.parquet$")
-# An object store takes tens of milliseconds per file; a sensor tick has a minute for all of them.
-_READ_CONCURRENCY = 16
 _ABANDONED_AFTER = timedelta(days=1)  # no write takes that long, so its writer was killed
-
-
-class LakeError(RuntimeError):
-    """An hour that cannot be read or written; the message names the file and the remedy."""
 
 
 class Lake:
@@ -56,8 +68,8 @@ class Lake:
     """
 
     def __init__(self, root: str | os.PathLike[str] | UPath) -> None:
-        self.root = UPath(root)
-        self.is_local = self.root.protocol in ("", "file", "local")
+        self.root = folder_at(root)
+        self.is_local = is_local(self.root)
 
     def path(self, table: str, hour: datetime) -> UPath:
         """Where an hour of a table lives, whether or not it exists."""
@@ -135,37 +147,58 @@ class Lake:
                 _replace(Path(target.path), content, changed_ns)
             else:
                 # One PUT is atomic on object storage: readers see the old object or the new one.
-                target.write_bytes(content)
+                write_whole(target, content)
         except OSError as error:
+            remedy = "free space or correct permissions" if self.is_local else REACH_THE_STORE
             raise LakeError(
-                f"Cannot write {target}: {error.strerror or error}. The hour's former file is"
-                " untouched; free space or correct permissions and materialize the hour again."
+                f"Cannot write {target}: {reason_text(error)}. The hour's former file is untouched;"
+                f" {remedy[0].lower()}{remedy[1:]}, and materialize the hour again."
             ) from error
 
     @staticmethod
     def _has_content(path: UPath, content: bytes) -> bool:
         try:
-            return bool(path.stat().st_size == len(content) and path.read_bytes() == content)
+            if is_object_store(path):
+                sizes = [file.size for file in files_below(path.parent, depth=1)]
+            else:
+                sizes = [path.stat().st_size]
+            return sizes == [len(content)] and read_whole(path) == content
         except OSError:
             return False
 
     def changed_at(self, table: str, hours: Iterable[datetime]) -> dict[datetime, datetime]:
         """When each stored hour of `hours` last changed, by the store's own clock, in UTC.
 
-        Takes one listing per day. Hours of a store without modification times are left out.
+        Takes one listing per day, of an object store per month. Hours of a store without
+        modification times are left out.
 
         Raises:
             OSError: a folder cannot be listed.
         """
+        files = self._files(table, hours)
+        return {hour: file.changed_at for hour, file in files.items() if file.changed_at}
+
+    def _files(self, table: str, hours: Iterable[datetime]) -> dict[datetime, FoundFile]:
+        """Those of `hours` that are stored, in time order, each with its file."""
         wanted = {hour.astimezone(UTC) for hour in hours}
-        found = {}
-        for day in sorted({hour.date() for hour in wanted}):
-            folder = self.root / table / f"date={day:%Y-%m-%d}"
-            for file in files_below(folder, depth=2):
-                hour = _hour_of("/".join((folder.name, *file.parts)))
-                if hour in wanted and file.changed_at:
-                    found[hour] = file.changed_at
-        return dict(sorted(found.items()))
+        days = sorted({hour.date() for hour in wanted})
+        if is_object_store(self.root):
+            # A month has at most 744 hours, and one request lists a thousand objects.
+            months = groupby((f"date={day:%Y-%m-%d}" for day in days), key=lambda day: day[:12])
+            prefixes = [os.path.commonprefix([*month]) for _, month in months]  # noqa: RUF071
+            found = [
+                file
+                for prefix in prefixes
+                for file in files_below(self.root / table, depth=3, prefix=prefix)
+            ]
+        else:
+            found = [
+                replace(file, parts=(folder.name, *file.parts))
+                for folder in (self.root / table / f"date={day:%Y-%m-%d}" for day in days)
+                for file in files_below(folder, depth=2)
+            ]
+        by_hour = ((_hour_of("/".join(file.parts)), file) for file in found)
+        return dict(sorted((hour, file) for hour, file in by_hour if hour in wanted))
 
     def paths(self, table: str, hours: Iterable[datetime]) -> list[UPath]:
         """The files that exist among `hours`, in time order."""
@@ -174,6 +207,10 @@ class Lake:
     def stored(self, table: str, hours: Iterable[datetime]) -> list[datetime]:
         """Those of `hours` that are stored, in time order."""
         wanted = sorted(set(hours))
+        if is_object_store(self.root):
+            with self._listing(table):
+                files = self._files(table, wanted)
+            return [hour for hour in wanted if hour in files]
         if len(wanted) > 48:
             # One listing costs less than a request for each of many paths.
             existing = set(self.hours(table))
@@ -198,13 +235,29 @@ class Lake:
         """
         if columns is not None:
             schema = pa.schema([schema.field(name) for name in columns])
-        found = self.paths(table, hours)
-        if self.is_local:
-            parts = [self._read_one(path, schema) for path in found]
+        if is_object_store(self.root):
+            with self._listing(table):
+                files = self._files(table, hours)
+            read = [(self.path(table, hour), file) for hour, file in files.items()]
+            with ThreadPoolExecutor(READS_AT_ONCE) as pool:
+                parts = list(pool.map(lambda one: self._read_one(one[0], schema, one[1]), read))
+        elif self.is_local:
+            parts = [self._read_one(path, schema) for path in self.paths(table, hours)]
         else:
-            with ThreadPoolExecutor(_READ_CONCURRENCY) as pool:
-                parts = list(pool.map(lambda path: self._read_one(path, schema), found))
+            with ThreadPoolExecutor(READS_AT_ONCE) as pool:
+                paths = self.paths(table, hours)
+                parts = list(pool.map(lambda path: self._read_one(path, schema), paths))
         return pa.concat_tables(parts) if parts else schema.empty_table()
+
+    @contextmanager
+    def _listing(self, table: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise LakeError(
+                f"Cannot list {self.root / table}: {reason_text(error)}. {REACH_THE_STORE}, and"
+                " materialize the hours of this run again."
+            ) from error
 
     def row_groups(
         self, table: str, hour: datetime, schema: pa.Schema, columns: Sequence[str]
@@ -216,17 +269,22 @@ class Lake:
         """
         schema = pa.schema([schema.field(name) for name in columns])
         for path in self.paths(table, [hour]):
-            with _opened(path) as stored:
+            with _opened(path, whole=True) as stored:
                 for number in range(stored.num_row_groups):
                     rows = stored.read_row_group(number, _present(stored, schema))
                     yield _conformed(rows, schema)
 
-    def _read_one(self, path: UPath, schema: pa.Schema) -> pa.Table:
-        with _opened(path) as stored:
+    def _read_one(self, path: UPath, schema: pa.Schema, file: FoundFile | None = None) -> pa.Table:
+        with _opened(path, whole=True, file=file) as stored:
             return _conformed(stored.read(columns=_present(stored, schema)), schema)
 
     def hours(self, table: str) -> list[datetime]:
         """Every stored hour of a table, in time order."""
+        if is_object_store(self.root):
+            with self._listing(table):
+                files = [*files_below(self.root / table, depth=3)]
+            hours = (_hour_of("/".join(file.parts)) for file in files)
+            return sorted(hour for hour in hours if hour)
         folder = self.root / table
         if not folder.exists():
             return []
@@ -236,8 +294,22 @@ class Lake:
                 found.append(hour)
         return sorted(found)
 
+    def first_hour(self, table: str) -> datetime | None:
+        """The earliest stored hour of a table; of an object store by two requests."""
+        if not is_object_store(self.root):
+            return next(iter(self.hours(table)), None)
+        with self._listing(table):
+            for day, _ in names_in(self.root / table):
+                files = files_below(self.root / table, depth=3, prefix=f"{day}/")
+                hours = (_hour_of("/".join(file.parts)) for file in files)
+                if first := min((hour for hour in hours if hour), default=None):
+                    return first
+        return None
+
     def tables(self) -> list[str]:
         """The names of the tables that have at least one hour."""
+        if is_object_store(self.root):
+            return [name for name, _ in names_in(self.root) if self.first_hour(name)]
         if not self.root.exists():
             return []
         return sorted(p.name for p in self.root.iterdir() if p.is_dir() and self.hours(p.name))
@@ -274,9 +346,9 @@ class Lake:
 
     def remove(self, table: str, hours: Iterable[datetime]) -> list[datetime]:
         """Delete the stored hours of a table among `hours`; returns them in time order."""
-        gone = [hour for hour in sorted(set(hours)) if self.path(table, hour).exists()]
+        gone = self.stored(table, hours)
         for hour in gone:
-            self.path(table, hour).unlink(missing_ok=True)
+            remove_file(self.path(table, hour))
         return gone
 
 
@@ -316,14 +388,45 @@ def _hour_of(path: str) -> datetime | None:
 
 
 @contextmanager
-def _opened(path: UPath) -> Iterator[pq.ParquetFile]:
+def _opened(
+    path: UPath, whole: bool = False, file: FoundFile | None = None
+) -> Iterator[pq.ParquetFile]:
+    """A stored file to read from; of an object store `whole` in one request, so that no writer can
+    replace it meanwhile, or else only its end."""
     try:
-        with path.open("rb") as file:
-            yield pq.ParquetFile(file)
+        if whole and is_object_store(path):
+            yield pq.ParquetFile(pa.BufferReader(_content(path, file)))
+        else:
+            with driver_errors(), path.open("rb") as stored:
+                yield pq.ParquetFile(stored)
     except (OSError, pa.ArrowException) as error:
-        raise LakeError(
-            f"Cannot read {path}: {type(error).__name__}. Materialize that hour again."
-        ) from error
+        raise unreadable(path, error) from error
+
+
+# The sensors read the same small files every minute; five weeks of verdicts take 30 MB. A new
+# version has another ETag.
+_SMALL_FILE_BYTES = 64 * 1024
+_MAX_KEPT_FILES = 2_000
+_kept_files: OrderedDict[tuple[str, str, datetime | None], bytes] = OrderedDict()
+_kept_lock = Lock()
+
+
+def _content(path: UPath, file: FoundFile | None) -> bytes:
+    """The content of an object, without a request if this version was read before."""
+    if file is None or file.version is None or file.size > _SMALL_FILE_BYTES:
+        return read_whole(path)
+    key = (str(path), file.version, file.changed_at)
+    with _kept_lock:
+        if key in _kept_files:
+            _kept_files.move_to_end(key)
+            return _kept_files[key]
+    content = read_whole(path)
+    if len(content) == file.size:  # it may have been replaced since it was listed
+        with _kept_lock:
+            _kept_files[key] = content
+            while len(_kept_files) > _MAX_KEPT_FILES:
+                _kept_files.popitem(last=False)
+    return content
 
 
 FORMER_COLUMNS = {"future_dated": "not_yet", "value_future_dated": "value_not_yet"}

@@ -1,15 +1,17 @@
-"""The files below a folder with size and time, in one listing: a request per file takes too long on
-object storage."""
+"""The files below a folder with size and time, in one listing: a request per file or folder takes
+too long on object storage."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from upath import UPath
+
+from capi_assets.object_store import driver_errors, is_local, is_object_store
 
 # Names in fsspec's file systems: local and SFTP, S3, Azure, Google, memory and others.
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
@@ -17,11 +19,13 @@ _TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "crea
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file; `parts` is its path below the folder, `changed_at` None if the store has no times."""
+    """A file; `parts` is its path below the folder, `changed_at` None if the store has no times.
+    `version` is an object store's ETag, which changes with the content."""
 
     parts: tuple[str, ...]
     size: int
     changed_at: datetime | None
+    version: str | None = None
 
 
 def names_in(folder: UPath) -> list[tuple[str, bool]]:
@@ -34,8 +38,9 @@ def names_in(folder: UPath) -> list[tuple[str, bool]]:
         if is_local(folder):
             with os.scandir(folder.path) as found:
                 return sorted((entry.name, entry.is_dir()) for entry in found)
-        folder.fs.invalidate_cache(folder.path)
-        listing = folder.fs.ls(folder.path, detail=True)
+        with driver_errors():
+            folder.fs.invalidate_cache(folder.path)
+            listing = folder.fs.ls(folder.path, detail=True)
     except FileNotFoundError:
         return []
     own = _parts(folder.fs._strip_protocol(folder.path))
@@ -47,22 +52,35 @@ def files_below(
     folder: UPath,
     depth: int,
     on_error: Callable[[tuple[str, ...], OSError], None] | None = None,
+    prefix: str = "",
 ) -> Iterator[FoundFile]:
     """Every file at most `depth` levels below `folder`; none if the folder does not exist.
 
     `on_error` gets the path below `folder` that cannot be listed; the rest is listed all the same.
+    With `prefix`, only paths that begin with it. An object store takes one request per thousand
+    objects for it, however many folders these are in.
 
     Raises:
         OSError: a folder exists and cannot be listed, and there is no `on_error`.
     """
-    files = folder.fs
     if is_local(folder):
-        yield from _local_files(folder.path, (), depth, on_error)
+        for file in _local_files(folder.path, (), depth, on_error):
+            if "/".join(file.parts).startswith(prefix):
+                yield file
         return
-    # A long-lived process would otherwise see an object store as at its first listing.
-    files.invalidate_cache(folder.path)
     try:
-        listing = files.find(folder.path, maxdepth=depth, detail=True)
+        with driver_errors():
+            files = folder.fs
+            # A long-lived process would otherwise see a store as at its first listing.
+            files.invalidate_cache(folder.path)
+            if is_object_store(folder):
+                # A depth would make the drivers list folder by folder: a request per hour. With a
+                # prefix they do not ask again for what is absent.
+                parent, _, name = folder.path.rstrip("/").rpartition("/")
+                start = (parent, f"{name}/{prefix}") if parent else (folder.path, prefix)
+                listing = files.find(start[0], detail=True, prefix=start[1])
+            else:
+                listing = files.find(folder.path, maxdepth=depth, detail=True)
     except FileNotFoundError:
         return
     except OSError as error:
@@ -72,8 +90,18 @@ def files_below(
         return
     above = len(_parts(files._strip_protocol(folder.path)))
     for path, info in listing.items():
-        if info.get("type") != "directory":
-            yield FoundFile(_parts(path)[above:], int(info.get("size") or 0), _changed_at(info))
+        parts = _parts(path)[above:]
+        if info.get("type") == "directory" or len(parts) > depth:
+            continue
+        if "/".join(parts).startswith(prefix):
+            version = info.get("ETag") or info.get("etag")
+            size = int(info.get("size") or 0)
+            changed_at = _changed_at(info)
+            if changed_at and changed_at.microsecond == 0 and is_object_store(folder):
+                # S3 gives whole seconds. A file that landed in the second in which its hour was
+                # read may have been missed, so it must count as later.
+                changed_at += timedelta(seconds=1, microseconds=-1)
+            yield FoundFile(parts, size, changed_at, str(version) if version else None)
 
 
 def _local_files(
@@ -101,11 +129,6 @@ def _local_files(
         elif entry.is_file():
             about = entry.stat()
             yield FoundFile(path, about.st_size, datetime.fromtimestamp(about.st_mtime, UTC))
-
-
-def is_local(folder: UPath) -> bool:
-    """Whether the folder is on a file system of this machine."""
-    return "local" in getattr(folder.fs, "protocol", ())
 
 
 def _parts(path: str) -> tuple[str, ...]:

@@ -22,6 +22,8 @@ from pydantic import SecretStr
 from capi_assets.commands.setting_checks import SETTING_CHECKS, Check, open_to_others, quoted
 from capi_assets.commands.surroundings import Verdict, clock, ui_port, unknown_names
 from capi_assets.commands.trials import TRIALS
+from capi_assets.lake import LakeError
+from capi_assets.object_store import driver_errors, reason_text
 from capi_assets.settings import (
     Settings,
     as_variable_text,
@@ -74,11 +76,14 @@ def examine(
 
 def _verdict(check: Check | None, settings: Settings) -> Verdict:
     try:
-        return (check and check(settings)) or ("ok", "")
+        with driver_errors():
+            return (check and check(settings)) or ("ok", "")
     except ImportError as error:  # the driver of an object store
         return "error", f"its driver is not installed: {error}"
     except OSError as error:
-        return "error", f"cannot be used: {error.strerror or type(error).__name__}"
+        return "error", f"cannot be used: {reason_text(error) or type(error).__name__}"
+    except LakeError as error:
+        return "error", str(error)
 
 
 def _both(first: Verdict, second: Verdict) -> Verdict:

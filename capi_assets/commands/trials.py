@@ -19,7 +19,6 @@ from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 from requests.utils import get_environ_proxies, select_proxy
-from upath import UPath
 
 from capi_assets.commands.surroundings import Verdict
 from capi_assets.coverage.alerting.channels import smtp_address
@@ -28,6 +27,14 @@ from capi_assets.delivery.ledger.ledger import HEAD, LedgerError, stored_revisio
 from capi_assets.hours import HOUR, floor_hour, hour_key, hours_between
 from capi_assets.ingest.sources import SourceError
 from capi_assets.meta.limits import WINDOW
+from capi_assets.object_store import (
+    folder_at,
+    is_local,
+    read_whole,
+    reason_text,
+    remove_file,
+    write_whole,
+)
 from capi_assets.policies import landing_folder, orders_source, secret, visits_source
 from capi_assets.settings import Settings, split, variable
 from capi_assets.web_addresses import is_loopback
@@ -49,7 +56,7 @@ def _landing(s: Settings) -> Verdict | None:
             if not isinstance(error, FileNotFoundError):
                 return (
                     "error",
-                    f"{folder} cannot be listed: {error.strerror or type(error).__name__}",
+                    f"{folder} cannot be listed: {reason_text(error) or type(error).__name__}",
                 )
         landed = [hour for hour, files in listing.files.items() if files]
         files = sum(map(len, listing.files.values()))
@@ -60,22 +67,21 @@ def _landing(s: Settings) -> Verdict | None:
 
 def _lake(s: Settings) -> Verdict | None:
     """Writes a file, reads it back and removes it, with the folders that it needed."""
-    root, content = UPath(s.lake), uuid.uuid4().bytes
-    is_local = root.protocol in ("", "file", "local")
+    root, content = folder_at(s.lake), uuid.uuid4().bytes
     missing = []
-    if is_local:
+    if is_local(root):
         path = Path(root.path).absolute()
         missing = [each for each in (path, *path.parents) if not each.exists()]
         path.mkdir(parents=True, exist_ok=True)
     probe = root / f".doctor-{uuid.uuid4().hex}.tmp"
     try:
-        probe.write_bytes(content)
-        if probe.read_bytes() != content:
+        write_whole(probe, content)
+        if read_whole(probe) != content:
             return "error", "a file that was written is read back differently"
     finally:
         # A failure to remove what could not be written would hide the failure to write.
         with suppress(OSError):
-            probe.unlink()
+            remove_file(probe)
             for folder in missing:
                 folder.rmdir()
     return "ok", "written and read back"

@@ -74,9 +74,9 @@ def find_gaps(lake: Lake, policy: CoveragePolicy, now: datetime) -> CoverageSnap
     Example:
         `find_gaps(Lake("data/lake"), CoveragePolicy(), now).gaps`
     """
-    known = lake.hours("attribution_health")
+    first = lake.first_hour("attribution_health")
     start = floor_hour(now - WATCH_WINDOW)
-    expected = hours_between(max(start, known[0]), floor_hour(now) + HOUR) if known else []
+    expected = hours_between(max(start, first), floor_hour(now) + HOUR) if first else []
     looked_at = hours_between(start - NEIGHBOURS, floor_hour(now) + HOUR)
     health = _verdicts(lake, looked_at)
     flags = flag_hours(

@@ -20,7 +20,8 @@ from upath import UPath
 from capi_assets.ingest.column_map import PLAIN, ColumnMap
 from capi_assets.ingest.readers import EXTENSIONS, RawRows, UnreadableFile, read_rows
 from capi_assets.ingest.sources import Fetched, FileProblem, LandedTable, SourceError
-from capi_assets.listing import FoundFile, files_below, is_local, names_in
+from capi_assets.listing import FoundFile, files_below, names_in
+from capi_assets.object_store import driver_errors, folder_at, is_local, read_whole
 from capi_assets.printable import printable
 
 BATCH_BYTES = 256 * 2**20
@@ -83,7 +84,7 @@ class LandingFolder:
     ) -> None:
         self.columns = columns
         self.patterns = ignored
-        self.root = UPath(root)
+        self.root = folder_at(root)
         self.table = table
         self.batch_bytes = batch_bytes
 
@@ -182,13 +183,22 @@ class LandingFolder:
         if batch:
             yield batch
 
+    def _exists(self) -> bool:
+        """Whether there is a landing folder; true of a store that does not answer, for its listing
+        then names each hour that cannot be read."""
+        try:
+            with driver_errors():
+                return bool(self.root.exists())
+        except OSError:
+            return True
+
     def fetch(self, hours: Sequence[datetime]) -> Fetched:
         """Reads every file of `hours`.
 
         Raises:
             SourceError: the landing folder itself does not exist.
         """
-        if not self.root.exists():
+        if not self._exists():
             raise SourceError(
                 f"The landing folder {self.root} does not exist. Create it, or set CAPI_LANDING to"
                 f" the folder of {self.table}."
@@ -199,7 +209,7 @@ class LandingFolder:
         for hour, files in landing.files.items():
             for name, file in files:
                 try:
-                    rows = read_file(self.root, name, file.parts)
+                    rows = read_file(self.root, name, file.parts, file.size)
                     landed.append(LandedTable(hour, printable(name), rows))
                 except UnreadableFile as error:
                     problems.append(FileProblem(hour, printable(name), error.reason, str(error)))
@@ -266,7 +276,7 @@ def _unreadable(hour: datetime, name: str, error: OSError) -> FileProblem:
     return FileProblem(hour, printable(name), "unreadable", error.strerror or type(error).__name__)
 
 
-def read_file(root: UPath, name: str, parts: tuple[str, ...]) -> RawRows:
+def read_file(root: UPath, name: str, parts: tuple[str, ...], size: int | None = None) -> RawRows:
     """The rows of a file, or of a part whose folder names the format, as in `orders.csv/0.part`.
 
     Raises:
@@ -280,7 +290,8 @@ def read_file(root: UPath, name: str, parts: tuple[str, ...]) -> RawRows:
         )
     for part in reversed(parts):
         if part.endswith(EXTENSIONS):
-            return read_rows(part, path.read_bytes())
+            # Stores refuse to read from the start of nothing.
+            return read_rows(part, read_whole(path) if size != 0 else b"")
     raise UnreadableFile(
         "unknown_format", f"its name ends in none of {', '.join(EXTENSIONS)}; rename it"
     )

@@ -122,6 +122,7 @@ class Store:
 
 class Folder:
     path = "bucket/orders/2026-11-20"
+    protocol = "sftp"
 
     def __init__(self, fs: Store) -> None:
         self.fs = fs
