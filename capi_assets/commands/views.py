@@ -32,6 +32,9 @@ def create_views(lake: Lake, connection: duckdb.DuckDBPyConnection) -> list[str]
 
     `order_outcomes` has one row per order with the stage it ended in, as the waterfall counts it.
     """
+    if not lake.is_local and not connection.filesystem_is_registered(lake.root.protocol):
+        # Its own extension for stores is not loaded; a file of views needs it where it is opened.
+        connection.register_filesystem(lake.root.fs)
     names = lake.tables()
     root = lake.root.absolute().as_posix() if lake.is_local else str(lake.root).rstrip("/")
     for name in names:

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from capi_assets.cli import main
+from capi_assets.commands.sql import QueryError, query_lake
 from capi_assets.lake import Lake
 
 HOUR = datetime(2026, 11, 20, 13, tzinfo=UTC)
@@ -93,3 +94,11 @@ def test_an_empty_lake_says_what_to_do(tmp_path: Path, monkeypatch: pytest.Monke
     done = sql("SELECT 1")
     assert done.exit_code == 1
     assert "materialize" in done.output
+
+
+def test_a_lake_in_an_object_store_is_queried_by_its_driver() -> None:
+    lake = Lake("memory://test-sql/lake")
+    lake.write("orders", HOUR, ROWS)
+    assert query_lake(lake, "SELECT count(*) AS n FROM orders").to_pylist() == [{"n": 2}]
+    with pytest.raises(QueryError):
+        query_lake(lake, "SELECT * FROM read_csv('/etc/passwd')")
