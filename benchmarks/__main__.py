@@ -1,4 +1,4 @@
-"""`python -m benchmarks [events|matching|delivery|weeks]`: every benchmark, or one, in one run."""
+"""`python -m benchmarks [events|matching|delivery|hour|weeks]`: all, or one, in one run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import platform
 from datetime import UTC, datetime
 
-from benchmarks import delivery, events, labelled_weeks, matching
+from benchmarks import delivery, empty_hour, events, labelled_weeks, matching
 
 
 def main() -> None:
@@ -14,7 +14,7 @@ def main() -> None:
     parser.add_argument(
         "which",
         nargs="?",
-        choices=("events", "matching", "delivery", "weeks", "all"),
+        choices=("events", "matching", "delivery", "hour", "weeks", "all"),
         default="all",
     )
     parser.add_argument("--events", type=int, default=200_000, help="events to build")
@@ -34,6 +34,9 @@ def main() -> None:
     if chosen.which in ("delivery", "all"):
         print()
         print(delivery.report(chosen.pending, chosen.pending, chosen.many))
+    if chosen.which in ("hour", "all"):
+        print()
+        print(empty_hour.report(chosen.rounds))
     if chosen.which in ("weeks", "all"):
         print()
         print(labelled_weeks.whole_report(1))

@@ -82,7 +82,13 @@ class Server:
     def command(self, unit: str) -> list[str]:
         return shlex.split(self._moved(command_of(EXAMPLE / "systemd" / f"{unit}.service")))
 
-    def start(self, unit: str, ready: Callable[[], bool]) -> Any:
+    def start(self, unit: str, healthy: Callable[[], bool]) -> Any:
+        """A unit's process, once it is healthy."""
+
+        def ready() -> bool:
+            time.sleep(2)  # each check is a process of its own: started at once, it slows the unit
+            return healthy()
+
         log = (self.root / f"{unit}.log").open("ab")
         options = {"env": self.environment, "cwd": self.root, "stdout": log, "stderr": log}
         return running(self.command(unit), ready, start_new_session=True, **options)

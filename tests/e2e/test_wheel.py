@@ -139,7 +139,7 @@ def test_the_doctor_examines_an_empty_folder(installed: Path, folder: Path) -> N
 
 def test_demo_and_ui_run_in_an_empty_folder(installed: Path, folder: Path) -> None:
     capi = str(installed / "capi-assets")
-    printed = _run([capi, "demo", "--hours", "8", "--visits-per-day", "20000"], folder)
+    printed = _run([capi, "demo", "--hours", "4", "--visits-per-day", "20000"], folder)
     assert "they agree" in " ".join(printed.split())
     # As in the clone: more than four runs at once would make a laptop unusable.
     instance = (folder / "data" / "demo" / "dagster" / "dagster.yaml").read_text()
