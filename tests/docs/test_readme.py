@@ -40,6 +40,7 @@ PAGES = [
     PROJECT / "docs" / "erasure.md",
     PROJECT / "docs" / "privacy.md",
     PROJECT / "docs" / "production.md",
+    PROJECT / "docs" / "object-storage.md",
     PROJECT / "docs" / "pixel.md",
     PROJECT / "docs" / "match-quality.md",
     PROJECT / "docs" / "faq.md",
