@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 
+from benchmarks.accepting_server import accepting_server
 from benchmarks.delivery_contenders import DATASET, is_poison
 from benchmarks.delivery_range import HOURS
+from benchmarks.delivery_stages import report as stages
 from benchmarks.measure import Result, in_child, table
 from capi_assets.sandbox.run import SandboxServer
 
@@ -114,7 +114,7 @@ def memory(count: int) -> str:
     for some in (count // 10, count):
         with tempfile.TemporaryDirectory() as folder, _environment({"BENCH_TOKEN": TOKEN}):
             in_child(RANGE, "fill", folder, some, at)
-            with _yes_sayer() as url:
+            with accepting_server() as url:
                 done = in_child(RANGE, "deliver", folder, url, at)
         megabytes = (f"{done['before_mb']:,.0f}", f"{done['peak_mb']:,.0f}")
         rows.append((f"{some:,}", f"{done['delivered']:,}", f"{done['seconds']:.0f}", *megabytes))
@@ -185,39 +185,10 @@ def _requests(meta: SandboxServer) -> int:
     return int(meta.inbox.rows("select count(*) from requests")[0][0])
 
 
-@contextmanager
-def _yes_sayer() -> Iterator[str]:
-    """A server that accepts everything and keeps nothing: the sandbox would fill the memory."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _YesSayer)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-class _YesSayer(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        events = len(re.findall(rb'"event_id":', body))
-        answer = b'{"events_received":%d,"messages":[],"fbtrace_id":"A1"}' % events
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Nothing: only the table is to be read."""
-
-
 def report(events: int, faulty: int, many: int) -> str:
-    """All three comparisons; a count of 0 leaves one out."""
+    """All four comparisons; a count of 0 leaves one out."""
     # Memory first: by the end of the others this process has grown, and its children begin with it.
-    parts = [(memory, many), (throughput, events), (faults, faulty)]
+    parts = [(memory, many), (throughput, events), (stages, events), (faults, faulty)]
     return "\n\n".join(part(count) for part, count in parts if count)
 
 

@@ -90,14 +90,22 @@ def person_of(orders: pa.Table) -> pa.ChunkedArray:
 
 def joined_key(table: pa.Table, names: Iterable[str]) -> pa.ChunkedArray:
     """One string per row, equal where all of the columns `names` are equal, whatever they hold."""
-    return pc.binary_join_element_wise(
-        *(_escaped(table[name].cast(pa.string())) for name in names), _SEPARATOR
-    )
+    *first, last = (table[name].cast(pa.string()) for name in names)
+    return pc.binary_join_element_wise(*map(_escaped, first), last, _SEPARATOR)
 
 
 def _escaped(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The column without separators, so that those of the join end its values: the last value of a
+    key needs no end."""
+    if not any(_ESCAPE in text or _SEPARATOR in text for text in _distinct(column)):
+        return column
     escaped = pc.replace_substring(column, _ESCAPE, f"{_ESCAPE}0")
     return pc.replace_substring(escaped, _SEPARATOR, f"{_ESCAPE}1")
+
+
+def _distinct(column: pa.ChunkedArray) -> list[str]:
+    texts: list[str] = pc.unique(column).drop_null().to_pylist()
+    return texts
 
 
 def marks_of(rows: pa.Table) -> pa.Table:

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
-import subprocess
-import tempfile
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +15,7 @@ from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.sending.access import DatasetAccess, EventsClient, open_clients
 from capi_assets.sandbox.run import SandboxServer
 from tests.helpers.delivery_harness import DATASET, OTHER_DATASET, QUICK, TOKEN, Clock
+from tests.helpers.postgres_server import postgres_server, programs
 
 
 @pytest.fixture
@@ -92,55 +89,10 @@ def any_ledger(any_url: str) -> Iterator[Ledger]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """A PostgreSQL of our own, on a free port of 127.0.0.1, gone when the tests end."""
-    programs = _postgres_programs()
-    if programs is None:
+    bin_folder = programs()
+    if bin_folder is None:
         why = "PostgreSQL is not installed: the ledger is NOT tested on it (apt: postgresql)"
         pytest.fail(why) if os.environ.get("CI") else pytest.skip(why)
     pytest.importorskip("psycopg2")
-    folder = Path(tempfile.mkdtemp(prefix="capi-postgres-"))
-    # PostgreSQL refuses to run as root, which containers like to be.
-    user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    if user:
-        shutil.chown(folder, "postgres")
-    data = folder / "data"
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    subprocess.run(
-        [*user, programs / "initdb", "-D", data, "-A", "trust", "-U", "capi", "-N"],
-        check=True,
-        capture_output=True,
-        cwd=folder,
-    )
-    server = subprocess.Popen(
-        [
-            *(*user, programs / "postgres", "-D", data, "-p", str(port), "-k", folder),
-            *("-h", "127.0.0.1", "-F", "-c", "max_connections=50"),
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd=folder,
-    )
-    try:
-        ready = [programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port), "-t", "1"]
-        if not any(subprocess.run(ready, check=False).returncode == 0 for _ in _seconds(20)):
-            pytest.fail("PostgreSQL did not start")
-        yield f"postgresql+psycopg2://capi@127.0.0.1:{port}/"
-    finally:
-        stop = [*user, programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"]
-        subprocess.run(stop, check=False, capture_output=True, cwd=folder)
-        server.wait(20)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _postgres_programs() -> Path | None:
-    for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
-        if (folder / "initdb").exists():
-            return folder
-    found = shutil.which("initdb")
-    return Path(found).parent if found else None
-
-
-def _seconds(count: int) -> Iterator[int]:
-    for second in range(count * 10):
-        yield second
-        time.sleep(0.1)
+    with postgres_server(bin_folder) as server:
+        yield server

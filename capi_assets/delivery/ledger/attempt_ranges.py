@@ -58,6 +58,8 @@ def remove(connection: Connection, refs: Sequence[int]) -> None:
 
 def _ranges(refs: Sequence[int]) -> list[dict[str, Any]]:
     """The fewest ranges of at most CHUNK that hold these numbers and no others."""
+    if not len(refs):
+        return []
     numbers = np.unique(np.asarray(refs, np.int64))
     starts = np.flatnonzero(np.diff(numbers, prepend=numbers[:1] - 2) != 1)
     # What a long range holds begins a new one at every CHUNK-th number.

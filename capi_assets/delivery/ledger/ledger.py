@@ -74,7 +74,7 @@ class Ledger:
         LedgerError: here and in every method, when the database cannot be read or written.
     """
 
-    # The timeout is far beyond the longest transaction (1,000 events, some 50 ms): what waits
+    # The timeout is far beyond the longest transaction (8,000 events, some 0.3 s): what waits
     # longer is stuck, not slow.
     def __init__(
         self,

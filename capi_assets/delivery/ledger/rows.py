@@ -5,7 +5,7 @@ Statements only, over whole sets; ledger.py runs them in its transactions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -31,8 +31,9 @@ from capi_assets.delivery.ledger.sets import as_json, insert_numbered, keys, num
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 _FETCH_ROWS = 10_000  # at a time, so that a long history does not fill memory
 
-_IS_EVENT = tuple_(*(EVENTS.c[name] for name in IDENTITY)).in_(keys("keys", 3))
-_IS_ORDER = tuple_(*(EVENTS.c[name] for name in ORDER)).in_(keys("keys", 3))
+_KEYS = keys("dataset", "name", last="ids")
+_IS_EVENT = tuple_(*(EVENTS.c[name] for name in IDENTITY)).in_(_KEYS)
+_IS_ORDER = tuple_(*(EVENTS.c[name] for name in ORDER)).in_(_KEYS)
 _FIND = select(EVENTS).where(_IS_EVENT).order_by(EVENTS.c.ref)
 # Locked in one order, so that two runs after the same events wait instead of deadlocking.
 _FIND_LOCKED = _FIND.with_for_update()
@@ -82,8 +83,9 @@ def pieces(refs: list[int]) -> Iterator[list[int]]:
 
 def find(connection: Connection, events: pa.Table, *, lock: bool = False) -> pa.Table:
     """The ledger's rows of these events (a chunk) as `STATE`, in no particular order."""
-    found = connection.execute(_FIND_LOCKED if lock else _FIND, {"keys": _keys(events, IDENTITY)})
-    return _table(found.all(), STATE)
+    statement = _FIND_LOCKED if lock else _FIND
+    found = [_states(connection, statement, named) for named in _named(events, "event_id")]
+    return pa.concat_tables([STATE.empty_table(), *found])
 
 
 def find_with_former(connection: Connection, events: pa.Table) -> pa.Table:
@@ -99,8 +101,11 @@ def find_with_former(connection: Connection, events: pa.Table) -> pa.Table:
 def find_orders(connection: Connection, events: pa.Table, but: pa.Table) -> pa.Table:
     """The ledger's rows of these orders (a chunk) under any event_id, without the rows `but`."""
     known = as_json(but["ref"].drop_null())  # with a null in it, NOT IN finds nothing
-    given = {"keys": _keys(events, ORDER), "known": known}
-    return _table(connection.execute(_FIND_ORDERS, given).all(), STATE)
+    found = [
+        _states(connection, _FIND_ORDERS, {**named, "known": known})
+        for named in _named(events, "order_id")
+    ]
+    return pa.concat_tables([STATE.empty_table(), *found])
 
 
 def attempts(connection: Connection, events: Iterator[pa.Table]) -> pa.Table:
@@ -108,7 +113,8 @@ def attempts(connection: Connection, events: Iterator[pa.Table]) -> pa.Table:
     found = [
         row
         for part in events
-        for row in connection.execute(_ATTEMPTS_OF, {"keys": _keys(part, IDENTITY)}).all()
+        for named in _named(part, "event_id")
+        for row in connection.execute(_ATTEMPTS_OF, named).all()
     ]
     return _table(found, ATTEMPT)
 
@@ -138,16 +144,19 @@ def new_rows(events: pa.Table, known: pa.Table) -> pa.Table:
     deadlock.
     """
     identity = identity_of(events)
-    stored = pc.is_in(identity, value_set=identity_of(known).combine_chunks())
-    is_new = pc.invert(pc.or_(stored, repeats(events, among=pc.invert(stored))))
-    new = events.filter(is_new)
-    new = _values(new.take(pc.sort_indices(identity.filter(is_new))))
+    is_new = pc.invert(pc.is_in(identity, value_set=identity_of(known).combine_chunks()))
+    is_new = pc.and_(is_new, pc.invert(repeats(events, among=is_new)))
+    places = pc.sort_indices(pc.if_else(is_new, identity, pa.scalar(None, pa.string())))
+    new = _values(events.take(places.slice(0, pc.sum(is_new).as_py() or 0)))
     given = {
         **{name: new[name] for name in new.column_names},
         "state": pa.repeat(PENDING, new.num_rows),
         "attempts": pa.repeat(0, new.num_rows),
     }
-    columns = [given.get(f.name, pa.nulls(new.num_rows)).cast(f.type) for f in STATE]
+    columns = [
+        given[f.name].cast(f.type) if f.name in given else pa.nulls(new.num_rows, f.type)
+        for f in STATE
+    ]
     return pa.table(columns, schema=STATE)
 
 
@@ -165,8 +174,8 @@ def insert(connection: Connection, new: pa.Table, **columns: pa.Array) -> pa.Tab
 def write_changes(connection: Connection, events: pa.Table, claimed: pa.Table) -> None:
     """Updates rows to what is about to be sent; `claimed` is their state, in the same order."""
     new = _values(events)
-    stored = as_integers(claimed)
-    if new.select(_CHANGEABLE).equals(stored.select(_CHANGEABLE)):
+    stored = as_integers(claimed.select(_CHANGEABLE))
+    if new.select(_CHANGEABLE).equals(stored):
         return
     differs = [_differ(new[name], stored[name]) for name in _CHANGEABLE]
     changed = differs[0]
@@ -184,8 +193,24 @@ def write_changes(connection: Connection, events: pa.Table, claimed: pa.Table) -
     )
 
 
-def _keys(events: pa.Table, names: Iterable[str]) -> str:
-    return as_json(*(events[name] for name in names))
+def _named(events: pa.Table, key: str) -> list[dict[str, Any]]:
+    """Parameters of a lookup for each distinct dataset and event name of the table."""
+    pairs = [pc.unique(events[name]).to_pylist() for name in ("dataset_id", "event_name")]
+    if all(len(values) == 1 for values in pairs):
+        return [{"dataset": pairs[0][0], "name": pairs[1][0], "ids": as_json(events[key])}]
+    grouped = events.group_by(["dataset_id", "event_name"], use_threads=False)
+    return [
+        {
+            "dataset": row["dataset_id"],
+            "name": row["event_name"],
+            "ids": as_json(row[f"{key}_list"]),
+        }
+        for row in grouped.aggregate([(key, "list")]).to_pylist()
+    ]
+
+
+def _states(connection: Connection, statement: Select[Any], parameters: dict[str, Any]) -> pa.Table:
+    return _table(connection.execute(statement, parameters).all(), STATE)
 
 
 def _values(events: pa.Table) -> pa.Table:
@@ -197,13 +222,12 @@ def _values(events: pa.Table) -> pa.Table:
 
 def as_integers(table: pa.Table) -> pa.Table:
     """The table with times as whole microseconds."""
-    schema = pa.schema(
-        [
-            (field.name, pa.int64() if pa.types.is_timestamp(field.type) else field.type)
-            for field in table.schema
-        ]
+    return pa.table(
+        {
+            field.name: column.cast(pa.int64()) if pa.types.is_timestamp(field.type) else column
+            for field, column in zip(table.schema, table.columns, strict=True)
+        }
     )
-    return table.cast(schema)
 
 
 def _differ(new: pa.ChunkedArray, old: pa.ChunkedArray) -> pa.ChunkedArray:

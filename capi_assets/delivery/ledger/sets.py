@@ -15,6 +15,7 @@ import orjson
 import pyarrow as pa
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Connection,
     Integer,
     Select,
@@ -22,7 +23,6 @@ from sqlalchemy import (
     bindparam,
     cast,
     func,
-    literal_column,
     select,
     text,
 )
@@ -33,32 +33,32 @@ from sqlalchemy.sql.functions import FunctionElement
 
 def numbers(parameter: str) -> Select[Any]:
     """The whole numbers of the parameter, which `as_json` makes, as a query for `IN`."""
-    elements = _json_elements(bindparam(parameter)).table_valued("value")
-    return select(cast(elements.c.value, BigInteger))
+    return select(cast(_elements(parameter), BigInteger))
 
 
-def keys(parameter: str, columns: int) -> Select[Any]:
-    """The rows of texts of the parameter, which `as_json` makes, as a query for `IN`.
-
-    All parts of a key come with each row: for a constant part a fresh PostgreSQL, which has no
-    statistics yet, would expect a single row, and go through them all.
-    """
-    elements = _json_elements(bindparam(parameter)).table_valued("value")
-    parts = [literal_column(str(place)) for place in range(columns)]
-    return select(*(_json_text(elements.c.value, place) for place in parts))
+def keys(*constants: str, last: str) -> Select[Any]:
+    """The texts of the parameter `last`, which `as_json` makes, each behind the values of the
+    parameters `constants`, as a query for `IN`."""
+    value = _elements(last)
+    return select(*(_beside(bindparam(name), value) for name in constants), value)
 
 
-def as_json(*columns: Sequence[Any] | pa.Array | pa.ChunkedArray) -> str:
-    """The values of a column as the parameter of `numbers`, or the rows of several, of `keys`."""
-    lists = [c.to_pylist() if isinstance(c, pa.Array | pa.ChunkedArray) else c for c in columns]
-    return orjson.dumps(lists[0] if len(lists) == 1 else [*zip(*lists, strict=True)]).decode()
+def as_json(values: Sequence[Any] | pa.Array | pa.ChunkedArray) -> str:
+    """The values as a parameter."""
+    if isinstance(values, pa.Array | pa.ChunkedArray):
+        values = values.to_pylist()
+    return orjson.dumps(values).decode()
+
+
+def _elements(parameter: str) -> ColumnElement[Any]:
+    return _json_elements(bindparam(parameter)).table_valued("value").c.value
 
 
 class _json_elements(FunctionElement[Any]):
     inherit_cache = True
 
 
-class _json_text(FunctionElement[Any]):
+class _beside(FunctionElement[Any]):
     inherit_cache = True
 
 
@@ -72,16 +72,17 @@ def _postgresql_elements(element: _json_elements, compiler: SQLCompiler, **optio
     return f"json_array_elements_text({_json(compiler.process(element.clauses, **options))})"
 
 
-@compiles(_json_text, "sqlite")
-def _sqlite_text(element: _json_text, compiler: SQLCompiler, **options: Any) -> str:
-    value, place = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"json_extract({value}, '$[{place}]')"
+@compiles(_beside, "sqlite")
+def _sqlite_constant(element: _beside, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(next(iter(element.clauses)), **options)
 
 
-@compiles(_json_text, "postgresql")
-def _postgresql_text(element: _json_text, compiler: SQLCompiler, **options: Any) -> str:
-    value, place = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{_json(value)} ->> {place}"
+@compiles(_beside, "postgresql")
+def _postgresql_constant(element: _beside, compiler: SQLCompiler, **options: Any) -> str:
+    # Not a constant to PostgreSQL: of one that its statistics do not have yet, such as a new
+    # dataset, it expects a single row, and would then go through them all.
+    constant, value = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{constant} || left({value}, 0)"
 
 
 def insert_numbered(connection: Connection, target: Table, rows: pa.Table) -> list[int]:

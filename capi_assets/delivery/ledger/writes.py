@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Connection, bindparam, case, func, insert, null, update
+from sqlalchemy import Connection, Update, bindparam, case, func, insert, null, update
 
 from capi_assets.contracts.base import UTC_MICROSECONDS
 from capi_assets.delivery.identity import (
@@ -58,6 +59,29 @@ class ClaimLostError(Exception):
     """Rolls back the intent's transaction."""
 
 
+# Built once: to build a statement takes as long as to run it over 200 events.
+_IS_OWN = _E.claimed_by == bindparam("holder")
+_OF_REFS = update(EVENTS).where(_E.ref.in_(numbers("refs")))
+_CLAIM = _OF_REFS.values(claimed_by=bindparam("holder"), claimed_until=bindparam("until"))
+_MARK = _OF_REFS.where(_IS_OWN, _E.state != DELIVERED).values(
+    state=UNKNOWN,
+    reason=IN_FLIGHT,
+    attempts=_E.attempts + 1,
+    first_attempt_at=func.coalesce(_E.first_attempt_at, bindparam("moment")),
+    last_attempt_at=bindparam("moment"),
+    unknown_since=func.coalesce(_E.unknown_since, bindparam("moment")),
+    unknown_attempt=func.coalesce(_E.unknown_attempt, bindparam("number")),
+    claimed_until=bindparam("until"),
+)
+_RELEASE = _OF_REFS.where(_IS_OWN).values(claimed_by=None, claimed_until=None)
+_ANSWER: dict[str, Any] = {name: bindparam(f"new_{name}") for name in Outcome("unknown").answer()}
+_FINISH = (
+    update(ATTEMPTS)
+    .where(ATTEMPTS.c.attempt == bindparam("number"))
+    .values(finished_at=bindparam("moment"), outcome=bindparam("result"), **_ANSWER)
+)
+
+
 def register(connection: Connection, events: pa.Table) -> pa.Table:
     """The rows of these events, locked, inserted where they were missing, as `STATE`."""
     known = rows.find(connection, events, lock=True)
@@ -75,7 +99,8 @@ def claim(
     renew: bool,
 ) -> pa.Table:
     moment, until = pa.scalar(now, UTC_MICROSECONDS), pa.scalar(now + lease, UTC_MICROSECONDS)
-    candidates = events.filter(storable(events))
+    candidates = events.drop_columns([n for n in events.column_names if n == "payload"])
+    candidates = candidates.filter(storable(events))
     known = rows.find(connection, candidates, lock=True)
     new = rows.new_rows(candidates, known)
     state = pa.concat_tables([known, new])
@@ -88,12 +113,9 @@ def claim(
     won[elsewhere] = False
     taken = known["ref"].filter(pa.array(won[: known.num_rows]))
     if len(taken):
-        connection.execute(
-            update(EVENTS)
-            .where(_E.ref.in_(numbers("refs")))
-            .values(claimed_by=holder, claimed_until=rows.micros(now + lease)),
-            {"refs": as_json(taken)},
-        )
+        until_micros = rows.micros(now + lease)
+        given = {"refs": as_json(taken), "holder": holder, "until": until_micros}
+        connection.execute(_CLAIM, given)
     is_taken = pa.array(won[known.num_rows :])
     inserted = rows.insert(
         connection,
@@ -163,25 +185,8 @@ def mark_in_flight(
         )
     )
     attempt = int(cast(Any, written.inserted_primary_key)[0])
-    marked = connection.execute(
-        update(EVENTS)
-        .where(
-            _E.ref.in_(numbers("refs")),
-            _E.claimed_by == intent.holder,
-            _E.state != DELIVERED,
-        )
-        .values(
-            state=UNKNOWN,
-            reason=IN_FLIGHT,
-            attempts=_E.attempts + 1,
-            first_attempt_at=func.coalesce(_E.first_attempt_at, moment),
-            last_attempt_at=moment,
-            unknown_since=func.coalesce(_E.unknown_since, moment),
-            unknown_attempt=func.coalesce(_E.unknown_attempt, attempt),
-            claimed_until=rows.micros(now + intent.lease),
-        ),
-        {"refs": as_json(refs)},
-    )
+    given = {"refs": as_json(refs), "holder": intent.holder, "number": attempt, "moment": moment}
+    marked = connection.execute(_MARK, {**given, "until": rows.micros(now + intent.lease)})
     if marked.rowcount != len(refs):
         raise ClaimLostError
     rows.write_changes(connection, events, claimed)
@@ -197,44 +202,43 @@ def record(
     now: datetime,
     keep_claim: bool,
 ) -> None:
-    moment = rows.micros(now)
-    connection.execute(
-        update(ATTEMPTS)
-        .where(ATTEMPTS.c.attempt == attempt)
-        .values(finished_at=moment, outcome=outcome.state, **outcome.answer())
-    )
+    answer = {f"new_{name}": value for name, value in outcome.answer().items()}
+    given = {"number": attempt, "moment": rows.micros(now), **answer}
+    connection.execute(_FINISH, {**given, "result": outcome.state})
     refs = attempt_ranges.refs_of(connection, attempt)
-    is_of_attempt, given = _E.ref.in_(numbers("refs")), {"refs": as_json(refs)}
-    is_own = _E.claimed_by == holder
-    values = {**_state_after(outcome, attempt, moment), **outcome.answer()}
+    of_refs = {"refs": as_json(refs), "holder": holder}
+    changed = connection.execute(_outcome(outcome.state, keep_claim), {**given, **of_refs})
+    if changed.rowcount != len(refs) and not keep_claim:  # delivered before, or another's by now
+        connection.execute(_RELEASE, of_refs)
+
+
+@cache
+def _outcome(state: str, keep_claim: bool) -> Update:
+    """The statement that records an outcome for the events of an attempt."""
+    values: dict[str, Any] = {**_state_after(state), **_ANSWER}
     if not keep_claim:
         values |= {
-            column.name: case((is_own, null()), else_=column)
+            column.name: case((_IS_OWN, null()), else_=column)
             for column in (_E.claimed_by, _E.claimed_until)
         }
-    change = update(EVENTS).where(is_of_attempt, _E.state != DELIVERED).values(**values)
-    if outcome.state != "delivered":
-        change = change.where(is_own)
-    changed = connection.execute(change, given).rowcount
-    if changed != len(refs) and not keep_claim:  # delivered before, or another's by now
-        released = update(EVENTS).where(is_of_attempt, is_own)
-        connection.execute(released.values(claimed_by=None, claimed_until=None), given)
+    change = _OF_REFS.where(_E.state != DELIVERED).values(**values)
+    return change if state == DELIVERED else change.where(_IS_OWN)
 
 
-def _state_after(outcome: Outcome, attempt: int, moment: int) -> dict[str, Any]:
-    match outcome.state:
+def _state_after(state: str) -> dict[str, Any]:
+    match state:
         case "unknown":
             return {"state": UNKNOWN}
         case "refused":
             # Pending again only if no earlier attempt may have been accepted.
-            is_first = _E.unknown_attempt == attempt
+            is_first = _E.unknown_attempt == bindparam("number")
             return {
                 "state": case((is_first, PENDING), else_=_E.state),
                 "unknown_since": case((is_first, null()), else_=_E.unknown_since),
                 "unknown_attempt": case((is_first, null()), else_=_E.unknown_attempt),
             }
-    settled = {"state": outcome.state, "unknown_since": None, "unknown_attempt": None}
-    return {**settled, "delivered_at": moment} if outcome.state == "delivered" else settled
+    settled = {"state": state, "unknown_since": None, "unknown_attempt": None}
+    return {**settled, "delivered_at": bindparam("moment")} if state == DELIVERED else settled
 
 
 def restore(connection: Connection, lost: pa.Table, now: datetime) -> int:
@@ -288,9 +292,9 @@ def release(
     refs: pa.Array | pa.ChunkedArray | None,
     why: Outcome | None,
 ) -> None:
-    held, given = update(EVENTS).where(_E.claimed_by == holder), {}
+    held, given = update(EVENTS).where(_IS_OWN), {"holder": holder}
     if refs is not None:
-        held, given = held.where(_E.ref.in_(numbers("refs"))), {"refs": as_json(refs)}
+        held, given = _OF_REFS.where(_IS_OWN), {"refs": as_json(refs), "holder": holder}
     if why is not None:
         connection.execute(held.where(_E.state == PENDING).values(**why.answer()), given)
     connection.execute(held.values(claimed_by=None, claimed_until=None), given)
@@ -300,8 +304,6 @@ def defer(connection: Connection, events: pa.Table, why: Outcome, now: datetime)
     refs = register(connection, events)["ref"]
     unclaimed = _E.claimed_by.is_(None) | (_E.claimed_until <= rows.micros(now))
     connection.execute(
-        update(EVENTS)
-        .where(_E.ref.in_(numbers("refs")), _E.state == PENDING, unclaimed)
-        .values(**why.answer()),
+        _OF_REFS.where(_E.state == PENDING, unclaimed).values(**why.answer()),
         {"refs": as_json(refs)},
     )

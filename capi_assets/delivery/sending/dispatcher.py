@@ -91,27 +91,34 @@ class DatasetDispatcher:
             raise LookupError(f"no access to dataset {self.dataset_id} is configured")
         return self._client
 
-    def next_request(self, clock: float) -> Request | None:
-        """The request to send now: retries before new ones, parts of rejected ones last."""
-        if self.stop or self.in_flight >= self._concurrency or clock < self._not_before:
+    def next_request(self, clock: float, taken: int = 0) -> Request | None:
+        """The request to send now: retries before new ones, parts of rejected ones last.
+
+        `taken` counts requests that were given before and have not left yet.
+        """
+        busy = self.in_flight + taken
+        if self.stop or busy >= self._concurrency or clock < self._not_before:
+            return None
+        if taken and self._interval:
             return None
         if self._ready:
             return self._ready.pop()
         if self._later and self._later[0][0] <= clock:
             return heapq.heappop(self._later)[2]
-        if self._has_slot() and not self._searches_first():
+        if self._has_slot(busy) and not self._searches_first():
             events = self.queue.next_request(self._policy)
             if events is not None:
                 return Request(events)
-        return self._next_part() if self._only_rejected_remain() else None
+        return self._next_part() if self._only_rejected_remain(busy) else None
 
     def wakes_at(self) -> float | None:
         """When there may be something to send, if nothing else happens until then."""
         if self.stop or self.in_flight >= self._concurrency:
             return None
         due = [self._later[0][0]] if self._later else []
-        sends_new = self.queue.waiting and self._has_slot() and not self._searches_first()
-        if self._ready or sends_new or self._only_rejected_remain():
+        has_slot = self._has_slot(self.in_flight)
+        sends_new = self.queue.waiting and has_slot and not self._searches_first()
+        if self._ready or sends_new or self._only_rejected_remain(self.in_flight):
             due.append(self._not_before)
         return max(min(due), self._not_before) if due else None
 
@@ -258,10 +265,10 @@ class DatasetDispatcher:
         """Whether so much was rejected and nothing accepted that a search comes before the rest."""
         return self._is_search_full() and not self._has_accepted
 
-    def _only_rejected_remain(self) -> bool:
+    def _only_rejected_remain(self, busy: int) -> bool:
         is_rest_sent = self.is_source_empty and not self.queue.waiting
         is_due = is_rest_sent or self._searches_first()
-        return bool(is_due and not self._later and not self.in_flight and len(self._bisection))
+        return bool(is_due and not self._later and not busy and len(self._bisection))
 
     def _next_part(self) -> Request | None:
         part = self._bisection.next_part()
@@ -288,10 +295,10 @@ class DatasetDispatcher:
                 outcome = replace(outcome, reason=reasons.META_DOWN)
             self.close(replace(outcome, state="refused"))
 
-    def _has_slot(self) -> bool:
+    def _has_slot(self, busy: int) -> bool:
         """Requests that are sent again hold their events, so they count as in flight."""
         held = len(self._ready) + sum(1 for _, _, request in self._later if request.is_claimed)
-        return self.in_flight + held < self._policy.requests_in_flight
+        return busy + held < self._policy.requests_in_flight
 
     def _schedule(self, request: Request, due: float) -> None:
         heapq.heappush(self._later, (due, next(self._count), request))

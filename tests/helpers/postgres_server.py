@@ -1,0 +1,70 @@
+"""A PostgreSQL of our own, for tests and benchmarks, on a free port of 127.0.0.1."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def programs() -> Path | None:
+    """Where the programs of the newest installed PostgreSQL are."""
+    for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
+        if (folder / "initdb").exists():
+            return folder
+    found = shutil.which("initdb")
+    return Path(found).parent if found else None
+
+
+@contextmanager
+def postgres_server(bin_folder: Path) -> Iterator[str]:
+    """Starts it; the address to which the name of a database is added. It is gone afterwards.
+
+    Raises:
+        RuntimeError: it did not start.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="capi-postgres-"))
+    # PostgreSQL refuses to run as root, which containers like to be.
+    user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    if user:
+        shutil.chown(folder, "postgres")
+    data = folder / "data"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    subprocess.run(
+        [*user, bin_folder / "initdb", "-D", data, "-A", "trust", "-U", "capi", "-N"],
+        check=True,
+        capture_output=True,
+        cwd=folder,
+    )
+    server = subprocess.Popen(
+        [
+            *(*user, bin_folder / "postgres", "-D", data, "-p", str(port), "-k", folder),
+            *("-h", "127.0.0.1", "-F", "-c", "max_connections=50"),
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=folder,
+    )
+    try:
+        ready = [bin_folder / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port), "-t", "1"]
+        if not any(subprocess.run(ready, check=False).returncode == 0 for _ in _seconds(20)):
+            raise RuntimeError("PostgreSQL did not start")
+        yield f"postgresql+psycopg2://capi@127.0.0.1:{port}/"
+    finally:
+        stop = [*user, bin_folder / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"]
+        subprocess.run(stop, check=False, capture_output=True, cwd=folder)
+        server.wait(20)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _seconds(count: int) -> Iterator[int]:
+    for second in range(count * 10):
+        yield second
+        time.sleep(0.1)
