@@ -26,7 +26,7 @@ from capi_assets.coverage.formatting import (
 from capi_assets.coverage.gap_text import estimated_text, visits_text
 from capi_assets.coverage.gaps import Gap, total_money
 from capi_assets.coverage.incidents import Incident
-from capi_assets.coverage.links import backfill_link, partition_ranges_text
+from capi_assets.coverage.links import partition_ranges_text
 from capi_assets.coverage.outcomes import STAGES
 from capi_assets.delivery.backfill_plan import OUTLOOK_NAMES
 from capi_assets.delivery.causes import Cause
@@ -196,13 +196,11 @@ def _hours_cell(hours: Sequence[datetime]) -> str:
     return f"{count(len(hours), 'hour')} from {hour_key(min(hours))} to {hour_key(max(hours))}"
 
 
-def remedies_table(gaps: Sequence[Gap], now: datetime, backfill_url: str | None = None) -> Table:
-    """What to do: a row per cause, with the partitions of its gaps, and a link to their backfill
-    where `backfill_url` is known."""
+def remedies_table(gaps: Sequence[Gap], now: datetime) -> Table:
+    """What to do: a row per cause, with the partitions of its gaps."""
     by_cause: dict[str, list[Gap]] = defaultdict(list)
     for gap in sorted(gaps, key=_urgency):
         by_cause[gap.headline].append(gap)
-    links = ["backfill"] if backfill_url else []
     rows: list[list[Cell]] = []
     for headline, group in by_cause.items():
         texts = dict.fromkeys(visits_text(gap, now) for gap in group)
@@ -210,16 +208,14 @@ def remedies_table(gaps: Sequence[Gap], now: datetime, backfill_url: str | None 
         visits = next(iter(texts)) if len(texts) == 1 else _VISITS_DELETED
         final = group[0].cause is Cause.TOO_LATE
         ranges = [] if final else [gap.partition_range for gap in group]
-        link = backfill_link(backfill_url, [g.partition_range for g in group if not g.as_stored])
         rows.append(
             [
                 f"{headline[0].upper()}{headline[1:]}",
                 f"{group[0].remedy} {visits}".rstrip(),
                 partition_ranges_text(ranges),
-                *([None if final else link] if links else []),
             ]
         )
-    return Table(["cause", "remedy", "partitions", *links], rows)
+    return Table(["cause", "remedy", "partitions"], rows)
 
 
 _VISITS_DELETED = (

@@ -207,7 +207,7 @@ def open_gaps_check(
         "description": markdown_text(incidents_sentence(incidents, now)),
         "metadata": {
             **table_metadata("incidents", incidents_table(incidents, now)),
-            **table_metadata("remedies", remedies_table(gaps, now, backfill_url)),
+            **table_metadata("remedies", remedies_table(gaps, now)),
             **table_metadata("closed", incidents_table(closed, now)),
             **({"landing": policy.delays.text} if policy.delays.text else {}),
             **({"backfill": dg.MetadataValue.url(link)} if link else {}),
