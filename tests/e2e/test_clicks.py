@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, expect
 from capi_assets.coverage.links import partition_ranges_text
 from capi_assets.hours import hour_key
 from tests.helpers.browser import chromium, open_page
-from tests.helpers.open_ui import CAPI, OpenUI, clean_environment, open_ui, play_gap
+from tests.helpers.open_ui import CAPI, OpenUI, clean_env, open_ui, play_gap
 
 pytestmark = pytest.mark.e2e
 PROJECT = Path(__file__).parents[2]
@@ -59,9 +59,9 @@ def test_the_graph_shows_the_assets_in_their_groups(page: Page) -> None:
     page.get_by_role("link", name="Lineage").click()
     for group in ("conversions", "conversions_meta_access", "conversions_meta_reports"):
         expect(page.get_by_text(group, exact=True).last).to_be_visible()
-    page.get_by_text("conversions", exact=True).last.click()
+    page.get_by_role("button", name="arrow_drop_down").first.click()
     for asset in ASSETS:
-        expect(page.get_by_text(asset, exact=True).last).to_be_attached()
+        expect(page.get_by_text(asset, exact=True).first).to_be_visible()
 
 
 def test_a_flagged_hour_says_why_what_it_costs_and_until_when(
@@ -69,7 +69,7 @@ def test_a_flagged_hour_says_why_what_it_costs_and_until_when(
 ) -> None:
     hour = hour_key(failed[0])
     page.get_by_role("link", name="Catalog").click()
-    page.get_by_text("attribution_health", exact=True).last.click()
+    page.get_by_role("link", name="attribution_health").first.click()
     page.get_by_role("tab", name="Checks").click()
     page.get_by_text("coverage_above_threshold", exact=True).first.click()
     expect(page.get_by_text("Latest execution")).to_be_visible()
@@ -81,7 +81,7 @@ def test_a_flagged_hour_says_why_what_it_costs_and_until_when(
     expect(said).to_contain_text(re.compile(r"can still be delivered until 20\d\d-"))
     expect(page.get_by_role("row", name="cause token")).to_be_visible()
     expect(page.get_by_role("row", name=re.compile(r"first_deadline \d"))).to_be_visible()
-    pending = page.get_by_role("row", name=re.compile(r"^pending \d+ [\d,]+\.\d\d$"))
+    pending = page.get_by_role("row", name=re.compile(r"^pending \d+ .*[\d,]+\.\d\d$"))
     expect(pending.last).to_be_attached()
 
 
@@ -89,7 +89,8 @@ def test_links_open_the_backfill_with_the_hours_of_the_gap(
     page: Page, ui: OpenUI, folder: Path, failed: list[datetime]
 ) -> None:
     hours = partition_ranges_text([f"{hour_key(failed[0])}...{hour_key(failed[-1])}"])
-    link = _link_of_the_gap(folder)
+    [incident] = json.loads(_gaps(folder, "--json"))
+    link = incident["link"]
     assert link.startswith(ui.url)
     deadline = time.monotonic() + 120
     while f"New incident (error), {failed[0]:%Y-%m-%d %H:%M}" not in ui.log.read_text():
@@ -111,15 +112,14 @@ def test_links_open_the_backfill_with_the_hours_of_the_gap(
         assert box is None or box["x"] + box["width"] <= 1280
 
 
-def _link_of_the_gap(folder: Path) -> str:
+def _gaps(folder: Path, *options: str) -> str:
+    """What `capi-assets gaps` prints meanwhile."""
     done = subprocess.run(
-        [CAPI, "--stage", folder, "gaps", "--json"],
-        cwd=folder.parent, env=clean_environment(), capture_output=True, text=True, check=False,
+        [CAPI, "--stage", folder, "gaps", *options],
+        cwd=folder.parent, env=clean_env(), capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert done.returncode == 1, done.stderr
-    [incident] = json.loads(done.stdout)
-    link: str = incident["link"]
-    return link
+    assert done.returncode in (0, 1), done.stderr
+    return done.stdout
 
 
 def _shows_hours(page: Page, hours: str, number: int) -> None:
@@ -132,7 +132,22 @@ def _shows_hours(page: Page, hours: str, number: int) -> None:
 
 def test_the_sandboxs_page_shows_events_and_switches_a_fault(page: Page, ui: OpenUI) -> None:
     page.goto(ui.sandbox)
-    page.screenshot(path="/tmp/shots/sandbox.png", full_page=True)
+    expect(page.get_by_text("Events counted")).to_be_visible()
+    expect(page.get_by_role("row", name=re.compile("Purchase .* counted")).first).to_be_visible()
+    expect(page.get_by_text("Error validating access token")).to_be_visible()
+    throttled = page.get_by_role("button", name="Throttled", exact=True)
+    throttled.click()
+    expect(throttled).to_have_attribute("aria-pressed", "true")
+    assert [fault["kind"] for fault in _faults(ui)] == ["throttled"]
+    throttled.click()
+    expect(throttled).to_have_attribute("aria-pressed", "false")
+    assert _faults(ui) == []
+
+
+def _faults(ui: OpenUI) -> list[dict[str, Any]]:
+    answer = requests.get(f"{ui.sandbox}/_sandbox/faults", timeout=30).json()
+    faults: list[dict[str, Any]] = answer["faults"]
+    return faults
 
 
 def test_the_clicks_of_the_readme_close_the_gap(
@@ -149,27 +164,12 @@ def test_the_clicks_of_the_readme_close_the_gap(
         tab = page.get_by_role("tab", name=shown)
         button.or_(link).or_(tab).last.click()
     deadline = time.monotonic() + 180
-    while _numbers(ui)["delivery_results"]["numFailed"]:
-        assert time.monotonic() < deadline, ui.log.read_text()[-3000:]
-        time.sleep(1)
+    while not (closed := _gaps(folder)).startswith("No gaps"):
+        assert time.monotonic() < deadline, closed
     page.goto(f"{ui.url}/assets/delivery_results?view=partitions")
     expect(page.get_by_text("Failed (0)")).to_be_visible()
-    _is_closed(folder)
     _everything_is_on(ui)
     assert "WARNING" not in ui.log.read_text()
-
-
-def _is_closed(folder: Path) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        done = subprocess.run(
-            [CAPI, "--stage", folder, "gaps"],
-            cwd=folder.parent, env=clean_environment(), capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode == 0:
-            assert "No gaps" in done.stdout
-            return
-        assert time.monotonic() < deadline, done.stdout
 
 
 def _numbers(ui: OpenUI) -> dict[str, dict[str, int]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 _TIMEOUT_MS = 60_000  # a click waits for what it clicks on: the machine may be busy
 
@@ -18,6 +18,7 @@ def chromium() -> Iterator[Browser]:
     path = shutil.which("chromium")
     if path is None:
         pytest.skip("the test needs Debian's package chromium")
+    expect.set_options(timeout=_TIMEOUT_MS)
     # Chromium's own sandbox does not work for root, as whom CI runs.
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, chromium_sandbox=False)

@@ -31,7 +31,7 @@ class OpenUI:
     log: Path
 
 
-def clean_environment() -> dict[str, str]:
+def clean_env() -> dict[str, str]:
     """The environment of a user's shell, without settings of ours or of Dagster's."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("CAPI_", "DAGSTER_"))}
     return {**clean, "COLUMNS": "160", "PYTHONUNBUFFERED": "1"}
@@ -62,7 +62,7 @@ def open_ui(folder: Path, log: Path) -> Iterator[OpenUI]:
     with log.open("w") as output:
         process = subprocess.Popen(
             [CAPI, "ui", "--folder", folder, "--port", str(port)],
-            cwd=folder.parent, env=clean_environment(), stdout=output, stderr=subprocess.STDOUT,
+            cwd=folder.parent, env=clean_env(), stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:
             deadline = time.monotonic() + 180
