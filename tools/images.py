@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from playwright.sync_api import Browser, Locator, Page
+from playwright.sync_api import Browser, Locator, Page, expect
 from rich.console import Console
 
 from capi_assets.commands.demo.play import play
@@ -23,7 +23,7 @@ from capi_assets.coverage.stored_health import find_gaps
 from capi_assets.hours import HOUR, hour_key
 from capi_assets.lake import Lake
 from capi_assets.policies import coverage_policy
-from tests.helpers.browser import chromium, open_page
+from tests.helpers.browser import choose_failed, chromium, open_page
 from tests.helpers.open_ui import CAPI, OpenUI, clean_env, open_ui
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
@@ -44,13 +44,16 @@ def take_pictures(ui: OpenUI, folder: Path) -> None:
         command = [CAPI, "--stage", folder, "report", hours, "--out", report]
         subprocess.run(command, env=clean_env(), check=True, stdout=subprocess.DEVNULL)
         _picture("report", _page(browser, report.as_uri(), 920, 1150))
-        _picture("sandbox", _page(browser, ui.sandbox, 1000, 820))
+        page = _page(browser, ui.sandbox, 1000, 990)
+        faults = page.get_by_text("Faults", exact=True)
+        faults.evaluate("heading => { heading.scrollIntoView(); scrollBy(0, -30); }")
+        _picture("sandbox", page)
 
-        page = _page(browser, ui.url, 1180, 620)
+        page = _page(browser, ui.url, _WIDTH, 740)
         page.get_by_text("Hide navigation").click()
-        page.goto(f"{ui.url}/asset-groups")
-        page.get_by_role("button", name="panel_show_right").first.click()
-        _open_graph(page)
+        page.goto(f"{ui.url}/locations/capi_assets/asset-groups/conversions")
+        page.get_by_text("attribution_health").first.wait_for()
+        expect(page.get_by_text("Loading")).to_have_count(0)
         _picture("asset-graph", page)
 
         page.set_viewport_size({"width": _WIDTH, "height": 600})
@@ -71,9 +74,8 @@ def take_pictures(ui: OpenUI, folder: Path) -> None:
 
         page.goto(f"{ui.url}/guess/deliver_hour/partitions")
         page.get_by_role("button", name="Materialize…").click()
-        page.get_by_role("button", name="Failed and missing").click()
-        page.get_by_text("Showing").wait_for()
         dialog = page.get_by_role("dialog")
+        choose_failed(dialog, hour_key(gap.last_hour))
         _picture("launch-backfill", dialog)
 
 

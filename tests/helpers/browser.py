@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 _TIMEOUT_MS = 60_000  # a click waits for what it clicks on: the machine may be busy
 
@@ -33,3 +34,15 @@ def open_page(browser: Browser, width: int = 1280, height: int = 800) -> Page:
     )
     context.set_default_timeout(_TIMEOUT_MS)
     return context.new_page()
+
+
+def choose_failed(dialog: Locator, hour: str) -> None:
+    """Presses *Failed and missing* in Dagster's launch dialog until it has chosen `hour`, which
+    failed. Before Dagster has loaded the failed partitions it chooses the missing ones only, and
+    chooses again only after another choice."""
+    deadline = time.monotonic() + _TIMEOUT_MS / 1000
+    while hour not in dialog.locator("input[type=text]").input_value():
+        assert time.monotonic() < deadline
+        for name in ("Latest", "Failed and missing"):
+            dialog.get_by_role("button", name=name, exact=True).click()
+        dialog.page.wait_for_timeout(500)
