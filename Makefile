@@ -12,7 +12,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-e
 COMPILE_ARGS ?=
 PYTEST_ARGS ?=
 
-.PHONY: help install dev demo ui test lint types floors check bench audit sbom licences constraints clean
+.PHONY: help install dev demo ui test lint types floors check bench audit images sbom licences constraints clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -60,6 +60,9 @@ bench: $(DEV) ## speed and memory, as ratios against peers in the same run
 
 audit: $(DEV) ## known vulnerabilities of the installed versions; fails if it cannot be checked
 	$(BIN)/python -m tools.audit
+
+images: $(DEV) ## the pictures in docs/images, from a demo in Debian's chromium; 10 minutes
+	$(BIN)/python -m tools.images
 
 sbom: $(DEV) ## sbom.json: what `make install` installs, in CycloneDX
 	$(BIN)/cyclonedx-py requirements constraints.txt --pyproject pyproject.toml --short-PURLs \

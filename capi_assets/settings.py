@@ -319,10 +319,10 @@ class Settings(BaseSettings):
 
     @property
     def backfill_url(self) -> str | None:
-        """The page of the job `deliver_hour` in Dagster's UI, in any code location."""
+        """The partitions of the job `deliver_hour` in Dagster's UI, in any code location."""
         if not self.ui_url:
             return None
-        return f"{self.ui_url.rstrip('/')}/guess/{self.prefixed('deliver_hour')}"
+        return f"{self.ui_url.rstrip('/')}/guess/{self.prefixed('deliver_hour')}/partitions"
 
 
 SECRETS = frozenset(

@@ -1,8 +1,8 @@
 """Ranges of hours for the Dagster UI: as text to paste, and as links.
 
 Tested in the UI of Dagster 1.13.27: its field of partitions accepts `[A...B]` and single keys,
-separated by commas; a job's page fills its launch dialog from `default_range`; `/guess/` finds the
-job in any code location.
+separated by commas; *Materialize…* on a job's pages takes the hours from `default_range`; `/guess/`
+finds the job in any code location.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ def partition_ranges_text(ranges: Iterable[str]) -> str:
 
 
 def backfill_link(backfill_url: str | None, ranges: Sequence[str]) -> str | None:
-    """The launch page for these ranges `A...B`; None without `Settings.backfill_url` or ranges."""
+    """The page on which *Materialize…* has these ranges `A...B` filled in.
+
+    None without `Settings.backfill_url` or ranges.
+    """
     if not backfill_url or not ranges:
         return None
     range_text = quote(",".join(_one(keys) for keys in ranges[:_MAX_RANGES]), safe=":,")

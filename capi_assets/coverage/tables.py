@@ -26,7 +26,7 @@ from capi_assets.coverage.formatting import (
 from capi_assets.coverage.gap_text import estimated_text, visits_text
 from capi_assets.coverage.gaps import Gap, total_money
 from capi_assets.coverage.incidents import Incident
-from capi_assets.coverage.links import backfill_link, partition_ranges_text
+from capi_assets.coverage.links import partition_ranges_text
 from capi_assets.coverage.missing_orders import MissingOrders
 from capi_assets.coverage.outcomes import STAGES
 from capi_assets.delivery.backfill_plan import OUTLOOK_NAMES
@@ -166,15 +166,16 @@ def incidents_table(incidents: Sequence[Incident], now: datetime) -> Table:
 
 
 def missing_orders_table(orders: MissingOrders) -> Table:
-    """The first missing orders by id, a row each."""
+    """The first missing orders by id, a row each; their datasets and events only if they differ."""
+    kinds = {(row["dataset_id"], row["event_name"]) for row in orders.first}
+    named = ["dataset", "event"] if len(kinds) > 1 else []
     return Table(
-        ["hour", "order", "dataset", "event", "stage", "reason", "value", "until"],
+        ["order", "hour", *named, "stage", "reason", "value", "until"],
         [
             [
-                hour_key(row["hour"]),
                 row["order_id"] or "no valid order_id",
-                row["dataset_id"],
-                row["event_name"],
+                hour_key(row["hour"]),
+                *([row["dataset_id"], row["event_name"]] if named else []),
                 row["stage"].replace("_", " "),
                 row["reason"],
                 amount(row["currency"], row["value"]) if row["currency"] else "–",
@@ -217,13 +218,11 @@ def _hours_cell(hours: Sequence[datetime]) -> str:
     return f"{count(len(hours), 'hour')} from {hour_key(min(hours))} to {hour_key(max(hours))}"
 
 
-def remedies_table(gaps: Sequence[Gap], now: datetime, backfill_url: str | None = None) -> Table:
-    """What to do: a row per cause, with the partitions of its gaps, and a link to their backfill
-    where `backfill_url` is known."""
+def remedies_table(gaps: Sequence[Gap], now: datetime) -> Table:
+    """What to do: a row per cause, with the partitions of its gaps."""
     by_cause: dict[str, list[Gap]] = defaultdict(list)
     for gap in sorted(gaps, key=_urgency):
         by_cause[gap.headline].append(gap)
-    links = ["backfill"] if backfill_url else []
     rows: list[list[Cell]] = []
     for headline, group in by_cause.items():
         texts = dict.fromkeys(visits_text(gap, now) for gap in group)
@@ -231,16 +230,14 @@ def remedies_table(gaps: Sequence[Gap], now: datetime, backfill_url: str | None 
         visits = next(iter(texts)) if len(texts) == 1 else _VISITS_DELETED
         final = group[0].cause is Cause.TOO_LATE
         ranges = [] if final else [gap.partition_range for gap in group]
-        link = backfill_link(backfill_url, [g.partition_range for g in group if not g.as_stored])
         rows.append(
             [
                 f"{headline[0].upper()}{headline[1:]}",
                 f"{group[0].remedy} {visits}".rstrip(),
                 partition_ranges_text(ranges),
-                *([None if final else link] if links else []),
             ]
         )
-    return Table(["cause", "remedy", "partitions", *links], rows)
+    return Table(["cause", "remedy", "partitions"], rows)
 
 
 _VISITS_DELETED = (

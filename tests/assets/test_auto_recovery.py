@@ -82,7 +82,7 @@ def test_what_recovery_does_is_told(world: AssetHarness, told: Receiver) -> None
     assert [each["kind"] for each in told] == ["opened", "recovery_launched", "recovered"]
     assert len({each["gap_id"] for each in told}) == 1
     assert told[0]["link"] == (
-        f"http://127.0.0.1:3000/guess/deliver_hour?default_range={hour_key(hour)}"
+        f"http://127.0.0.1:3000/guess/deliver_hour/partitions?default_range={hour_key(hour)}"
     )
     assert told[2]["automatic"] is True
     assert "materialized again automatically" in told[2]["text"]

@@ -160,7 +160,7 @@ def test_notes_links_and_recovery_name_their_own_shop(
     }
     notes = [event for event in events if isinstance(event, dg.AssetObservation)]
     links = {note.metadata["backfill"].value for note in notes if "backfill" in note.metadata}
-    page = "http://127.0.0.1:3000/guess/shops__paris__deliver_hour"
+    page = "http://127.0.0.1:3000/guess/shops__paris__deliver_hour/partitions"
     assert f"{page}?default_range={hour_key(hour)}" in links
     requests = [request for result in results for request in result.run_requests or []]
     assert "shops__paris__deliver_hour" in {request.job_name for request in requests}

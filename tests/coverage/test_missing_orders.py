@@ -65,7 +65,7 @@ def test_the_query_lists_exactly_the_missing_orders_of_flagged_hours(lake: Lake)
         ((row["order_id"], row["stage"]) for row in orders.first), key=str
     )
     assert {row["order_id"] for row in orders.first} >= {"o3", "o7", "broken"}
-    assert "no valid order_id" in {row[1] for row in missing_orders_table(orders).rows}
+    assert "no valid order_id" in {row[0] for row in missing_orders_table(orders).rows}
 
 
 def test_the_first_are_named_and_the_others_counted_by_the_query(lake: Lake) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pytest
+from playwright.sync_api import Browser
 
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.delivery_results import DeliveryResults
@@ -24,14 +25,61 @@ from capi_assets.coverage.outcomes import QUARANTINED_ORDERS
 from capi_assets.coverage.waterfall import waterfall
 from capi_assets.hours import HOUR, hour_key
 from capi_assets.lake import Lake
+from tests.helpers.browser import chromium, open_page
 
 pytestmark = pytest.mark.e2e
 CAPI = Path(sys.executable).parent / "capi-assets"
 FIRST = datetime(2026, 11, 20, 12, tzinfo=UTC)
 NOW = FIRST + timedelta(hours=30)
-_FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+WIDTHS = (360, 768, 1280, 1920)
+PAPER = 703  # of A4 within the page's margins, in CSS pixels
+
+# Boxes that reach out of the page, texts that reach out of their box, and cells without a box.
+_UNREACHABLE = """() => {
+  const width = document.documentElement.clientWidth, found = [];
+  for (const element of document.querySelectorAll("main *")) {
+    const box = element.getBoundingClientRect();
+    const name = `${element.tagName} ${element.textContent.trim().slice(0, 40)}`;
+    if (box.width && (box.right > width + 1 || box.left < -1)) found.push(`outside: ${name}`);
+    if (element.clientWidth && element.scrollWidth > element.clientWidth + 1)
+      found.push(`overflowing: ${name}`);
+    if (element.matches("td") && !box.width && !element.matches(".track"))
+      found.push(`hidden: ${name}`);
+  }
+  return found;
+}"""
+
+# Texts whose contrast with what is behind them is below 4.5 (WCAG AA).
+_FAINT = """() => {
+  const parts = (colour) => colour.match(/[0-9.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((c) => c / 255).map((c) =>
+    c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const ground = parts(getComputedStyle(at).backgroundColor);
+      if (ground.length < 4 || ground[3]) return ground;
+    }
+    return [255, 255, 255];
+  };
+  const found = [];
+  for (const element of document.querySelectorAll("main *")) {
+    const text = [...element.childNodes].filter((node) => node.nodeType === 3);
+    if (!text.some((node) => node.data.trim())) continue;
+    const svg = element.closest("svg"), style = getComputedStyle(element);
+    if (svg && element.tagName !== "text") continue;
+    const colour = parts(svg ? style.fill : style.color);
+    const [low, high] = [light(colour), light(behind(element))].sort((a, b) => a - b);
+    if ((high + 0.05) / (low + 0.05) < 4.5) found.push(element.textContent.trim().slice(0, 40));
+  }
+  return found;
+}"""
+
+
+_OUTCOMES = (
+    ("delivered", None), ("withheld", "no_consent"), ("pending", "token_expired"),
+    ("unknown", "no_response"), ("rejected", "invalid_parameter_value"), ("expired", "too_old"),
+    ("future_dated", None),
 )  # fmt: skip
 
 
@@ -69,23 +117,29 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     lake = Lake(tmp_path_factory.mktemp("lake"))
     for n in (0, 1, 2, 3, 4, 5, 6, 7, 9):
         hour = FIRST + n * HOUR
-        events, results = (list(part) for part in zip(*_hour(n), strict=True))
-        tables = [
-            pa.Table.from_pylist(events, schema=arrow_schema(MatchedEvents)),
-            pa.Table.from_pylist(results, schema=arrow_schema(DeliveryResults)),
-        ]
-        visits = pa.table(
-            {"hour": pa.array([hour], pa.timestamp("us", tz="UTC")), "visits": [400],
-             "with_click_id": [90]}
-        )  # fmt: skip
-        health = waterfall([hour], *tables, QUARANTINED_ORDERS.empty_table(), visits)
-        lake.write("matched_events", hour, tables[0])
-        lake.write("delivery_results", hour, tables[1])
-        lake.write("quarantined_orders", hour, arrow_schema(Quarantine).empty_table())
-        lake.write("attribution_health", hour, health)
+        _write_hour(lake, hour, _hour(n))
         theirs = [_counted(hour, n, 7 if n in (4, 5) else 10)]
         lake.write("meta_stats", hour, pa.Table.from_pylist(theirs, arrow_schema(MetaStats)))
     return lake
+
+
+def _write_hour(
+    lake: Lake, hour: datetime, orders: Sequence[tuple[dict[str, Any], dict[str, Any]]]
+) -> None:
+    events, results = (list(part) for part in zip(*orders, strict=True))
+    tables = [
+        pa.Table.from_pylist(events, schema=arrow_schema(MatchedEvents)),
+        pa.Table.from_pylist(results, schema=arrow_schema(DeliveryResults)),
+    ]
+    visits = pa.table(
+        {"hour": pa.array([hour], pa.timestamp("us", tz="UTC")), "visits": [400],
+         "with_click_id": [90]}
+    )  # fmt: skip
+    health = waterfall([hour], *tables, QUARANTINED_ORDERS.empty_table(), visits)
+    lake.write("matched_events", hour, tables[0])
+    lake.write("delivery_results", hour, tables[1])
+    lake.write("quarantined_orders", hour, arrow_schema(Quarantine).empty_table())
+    lake.write("attribution_health", hour, health)
 
 
 def _counted(hour: datetime, n: int, theirs: int) -> dict[str, Any]:
@@ -126,11 +180,32 @@ def written(lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def _chromium() -> str:
-    found = shutil.which("chromium")
-    if found is None:
-        pytest.skip("the browser test needs Debian's package chromium")
-    return found
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of an hour with two datasets, four currencies, long names and large values."""
+    lake = Lake(tmp_path_factory.mktemp("crowded"))
+    pairs = [
+        (
+            {**event, "dataset_id": dataset, "event_name": "A" * 50, "currency": currency,
+             "value": 1_234_567.89},
+            {**result, "dataset_id": dataset, "event_name": "A" * 50, "currency": currency,
+             "value": 1_234_567.89, "status": status, "reason": reason},
+        )
+        for dataset in ("1234567890123456", "9876543210987654")
+        for currency in ("EUR", "USD", "JPY", "HUF")
+        for (event, result), (status, reason) in zip(_hour(0), _OUTCOMES, strict=False)
+    ]  # fmt: skip
+    _write_hour(lake, FIRST, pairs)
+    out = tmp_path_factory.mktemp("out") / "crowded.html"
+    done = _report(lake, out, FIRST, FIRST)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
 
 
 def _text(html: str) -> str:
@@ -139,18 +214,16 @@ def _text(html: str) -> str:
 
 
 def test_the_page_in_a_browser_tells_the_figures_and_asks_for_nothing(
-    written: Path, tmp_path: Path
+    written: Path, browser: Browser
 ) -> None:
-    net, chromium = tmp_path / "net.json", _chromium()
-    done = subprocess.run(
-        [chromium, *_FLAGS, f"--user-data-dir={tmp_path / 'browser'}", f"--log-net-log={net}",
-         "--enable-logging=stderr", "--virtual-time-budget=3000", "--dump-dom", written.as_uri()],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    told = _text(done.stdout)
-    assert "CONSOLE" not in done.stderr
-    asked = re.findall(r'"url":"(https?:[^"]+)"', net.read_text(errors="replace"))
-    assert not [url for url in asked if "google" not in url], asked
+    page, asked, messages = open_page(browser), list[str](), list[str]()
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: messages.append(message.text))
+    page.goto(written.as_uri())
+    html = page.content()
+    told = _text(html)
+    assert messages == []
+    assert [url for url in asked if not url.startswith("data:")] == [written.as_uri()]
     # 9 hours of 11 eligible orders, of which 2 hours wait and 1 was late.
     assert (
         "77 of 99 eligible orders reached Meta (77.8 %), 11 of them recovered from 1 incident"
@@ -171,7 +244,7 @@ def test_the_page_in_a_browser_tells_the_figures_and_asks_for_nothing(
     assert "3 hours not compared: Meta's counts had not settled yet." in told
     for word in ("token_expired", "no_consent", "not_materialized", "client_ip"):
         assert word not in told
-    assert done.stdout.count('<svg xmlns="http://www.w3.org/2000/svg" class="chart"') == 6
+    assert html.count('<svg xmlns="http://www.w3.org/2000/svg" class="chart"') == 6
 
 
 def test_the_page_holds_no_address_and_no_script(written: Path) -> None:
@@ -183,15 +256,37 @@ def test_the_page_holds_no_address_and_no_script(written: Path) -> None:
     assert {u for u in re.findall(r"url\(([^)]*)\)", html) if not u.startswith("#hatch-")} == set()
 
 
-def test_the_page_prints(written: Path, tmp_path: Path) -> None:
-    paper = tmp_path / "page.pdf"
-    subprocess.run(
-        [_chromium(), *_FLAGS, f"--user-data-dir={tmp_path / 'browser'}",
-         f"--print-to-pdf={paper}", written.as_uri()],
-        capture_output=True, timeout=120, check=True,
-    )  # fmt: skip
-    pages = len(re.findall(rb"/Type\s*/Page\b", paper.read_bytes()))
-    assert 2 <= pages <= 7
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_column_is_shown_at_every_width(
+    written: Path, crowded: Path, browser: Browser, width: int
+) -> None:
+    page = open_page(browser, width)
+    for file in (written, crowded):
+        page.goto(file.as_uri())
+        assert page.evaluate(_UNREACHABLE) == []
+        assert page.locator("#totals td").last.is_visible()
+
+
+def test_the_page_prints_with_every_column(written: Path, crowded: Path, browser: Browser) -> None:
+    page = open_page(browser, PAPER)
+    for file in (crowded, written):
+        page.goto(file.as_uri())
+        page.emulate_media(media="print")
+        assert page.evaluate(_UNREACHABLE) == []
+    pages = re.findall(rb"/Type\s*/Page\b", page.pdf(prefer_css_page_size=True))
+    assert 2 <= len(pages) <= 7
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_can_be_read_by_day_and_by_night(
+    written: Path, browser: Browser, scheme: Literal["light", "dark"]
+) -> None:
+    page = open_page(browser)
+    page.emulate_media(color_scheme=scheme)
+    page.goto(written.as_uri())
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (ground == "rgb(17, 21, 28)") == (scheme == "dark")
+    assert page.evaluate(_FAINT) == []
 
 
 def test_an_hour_and_a_range_without_data_are_told_too(lake: Lake, tmp_path: Path) -> None:

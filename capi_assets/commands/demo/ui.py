@@ -9,13 +9,14 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import FrameType
 
 import requests
 from rich.console import Console
 
-from capi_assets.commands.demo.workspace import Workspace
+from capi_assets.commands.demo.workspace import UI_PORT, Workspace
 from capi_assets.hours import HOUR, floor_hour
 from capi_assets.web_addresses import open_session
 
@@ -23,10 +24,11 @@ _LAND_EVERY = timedelta(seconds=60)
 _START_TIMEOUT = timedelta(minutes=3)  # a first start on a slow machine takes more than one
 
 
-def run_ui(workspace: Workspace, console: Console, *, port: int = 3000) -> int:
+def run_ui(workspace: Workspace, console: Console, *, port: int = UI_PORT) -> int:
     """Runs until interrupted; returns the exit status of `dagster dev`.
 
     Each minute, new visits and orders of the shop land, so that schedules and sensors have work.
+    The workspace remembers `port`, so that links of alerts, checks and commands lead to this UI.
     """
     if _is_taken(port):
         console.print(
@@ -41,6 +43,8 @@ def run_ui(workspace: Workspace, console: Console, *, port: int = 3000) -> int:
             " `ui` of this folder: stop it, or run `capi-assets demo` again."
         )
         return 1
+    workspace = replace(workspace, ui_port=port)
+    workspace.save()
     stopping = False
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -60,12 +64,12 @@ def run_ui(workspace: Workspace, console: Console, *, port: int = 3000) -> int:
             env=workspace.environment(),
         )
         stack.callback(_end, dagster)
-        address = f"http://127.0.0.1:{port}"
         landed = _land(workspace, since=None)
-        if not _is_ready(address, dagster, lambda: stopping):
+        if not _is_ready(workspace.ui_url, dagster, lambda: stopping):
             return dagster.poll() or 1
         console.print(
-            f"\n[bold]Dagster  {address}[/bold]   (assets, checks, schedules, sensors: all on)"
+            f"\n[bold]Dagster  {workspace.ui_url}[/bold]"
+            "   (assets, checks, schedules, sensors: all on)"
             f"\n[bold]Sandbox  {sandbox.url}[/bold]   (events received, and faults to switch on)"
             "\nCtrl-C stops everything.\n"
         )

@@ -24,13 +24,16 @@ CURRENCY = "EUR"
 _DATASET_ID = "1234567890123456"
 _TOKEN = "sample-shop-token"
 _FILE = "stage.json"
+UI_PORT = 3000
+"""The port of Dagster's UI, where nobody chooses another."""
 
 
 @dataclass(frozen=True)
 class Workspace:
     """A folder `root` with the sample shop that opened at `first`, and its sandbox's port.
 
-    `outages` are what the shop's tracking loses.
+    `outages` are what the shop's tracking loses, `ui_port` is where Dagster's UI listens: links
+    in checks and alerts lead there.
     """
 
     root: Path
@@ -39,6 +42,12 @@ class Workspace:
     visits_per_day: int
     port: int
     outages: tuple[Outage, ...] = ()
+    ui_port: int = UI_PORT
+
+    @property
+    def ui_url(self) -> str:
+        """Address of the UI that `capi-assets ui` starts."""
+        return f"http://127.0.0.1:{self.ui_port}"
 
     def settings(self) -> Settings:
         """Settings of this workspace; the user's own environment and `.env` do not count."""
@@ -64,6 +73,7 @@ class Workspace:
             "CAPI_DATASET_ID": _DATASET_ID,
             "CAPI_ACCESS_TOKEN_FILE": str(root / "token"),
             "CAPI_GRAPH_URL": f"http://127.0.0.1:{self.port}",
+            "CAPI_UI_URL": self.ui_url,
             "CAPI_DEFAULT_COUNTRY": "US",
             "CAPI_AUTOSTART": "true",
             "DAGSTER_HOME": str(root / "dagster"),
@@ -120,6 +130,7 @@ class Workspace:
             "seed": self.seed,
             "visits_per_day": self.visits_per_day,
             "port": self.port,
+            "ui_port": self.ui_port,
             "outages": [[outage.kind, outage.start, outage.end] for outage in self.outages],
         }
         (self.root / _FILE).write_bytes(orjson.dumps(values))
@@ -148,6 +159,7 @@ def load_workspace(root: Path) -> Workspace | None:
             saved["visits_per_day"],
             saved["port"],
             tuple(outages),
+            saved.get("ui_port", UI_PORT),
         )
     except OSError:
         return None

@@ -59,6 +59,7 @@ class Report:
         meta_stats: Meta's counts compared with ours, as far as they are stored.
         deliveries: occurred_at, delivered_at, status and reason of every event.
         histories: the incidents, in time order.
+        backfill_url: where the hours of an incident are launched; None without `CAPI_UI_URL`.
     """
 
     hours: Sequence[datetime]
@@ -72,6 +73,7 @@ class Report:
     meta_stats: Sequence[Mapping[str, Any]]
     deliveries: pa.Table
     histories: Sequence[IncidentHistory]
+    backfill_url: str | None = None
 
 
 def gather(settings: Settings, hours: Sequence[datetime]) -> Report:
@@ -105,6 +107,7 @@ def gather(settings: Settings, hours: Sequence[datetime]) -> Report:
         histories=incident_histories(
             gap_histories(flags, late, late_causes(late, events, attempts))
         ),
+        backfill_url=settings.backfill_url,
         **tables,
     )
 

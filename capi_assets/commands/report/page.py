@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from capi_assets.commands.report import text
 from capi_assets.commands.report.facts import Report
 from capi_assets.commands.report.reconciliation import agreement
+from capi_assets.commands.report.table import Table
 from capi_assets.commands.report.waterfall import (
     BarRow,
     Bars,
@@ -61,6 +62,7 @@ def page(report: Report) -> str:
     """The page's HTML."""
     totals = waterfall_totals(report.health)
     header, rows = text.totals_table(report)
+    meta = agreement(report.meta_stats)
     first, end = report.hours[0], report.hours[-1] + HOUR
     shown = _largest(report.histories)
     return (
@@ -72,15 +74,14 @@ def page(report: Report) -> str:
             now=format_utc(report.now),
             headline=text.headline(report, totals),
             tiles=text.tiles(report, totals),
-            gaps=[text.gap_card(history, n, report.now) for n, history in shown],
+            gaps=[text.gap_card(h, n, report.now, report.backfill_url) for n, h in shown],
             gaps_left_out=len(report.histories) - len(shown),
             changed_since=text.changed_since(report),
-            agreement=agreement(report.meta_stats),
+            agreement=meta,
+            compared=meta and Table("compared", meta.header, meta.table, len(meta.header) - 5),
             figures=_figures(report, totals),
-            totals_header=header,
-            totals=rows,
-            text_columns=header.index("Currency") + 1,
-            reasons=text.reasons_table(report),
+            totals=Table("totals", header, rows, header.index("Currency") + 1),
+            reasons=Table("reasons", text.REASONS_HEADER, text.reasons_table(report), 2),
         )
     )
 

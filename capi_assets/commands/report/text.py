@@ -24,11 +24,13 @@ from capi_assets.coverage.gap_text import causes_text, during, orders_text, rang
 from capi_assets.coverage.gaps import Gap
 from capi_assets.coverage.incident_history import IncidentHistory
 from capi_assets.coverage.labels import LOST_FOR_GOOD, STAGE_LABELS, WAITING, reason_label
+from capi_assets.coverage.links import backfill_link
 from capi_assets.coverage.outcomes import STAGES
 from capi_assets.delivery.causes import Cause
 from capi_assets.hours import HOUR
 
 _MAX_REASONS = 40
+REASONS_HEADER = ("Status", "Reason", "Orders", "Value")
 
 
 def headline(report: Report, totals: WaterfallTotals) -> str:
@@ -80,7 +82,10 @@ def _missing_values(totals: WaterfallTotals) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class GapCard:
-    """An incident in the report: `facts` are (name, value), `mood` is good, warn or bad."""
+    """An incident in the report: `facts` are (name, value), `mood` is good, warn or bad.
+
+    `link` launches the backfill in Dagster's UI; None where there is none to launch.
+    """
 
     number: int
     when: str
@@ -89,9 +94,12 @@ class GapCard:
     sentence: str
     facts: list[tuple[str, str]]
     to_do: str
+    link: str | None
 
 
-def gap_card(history: IncidentHistory, number: int, now: datetime) -> GapCard:
+def gap_card(
+    history: IncidentHistory, number: int, now: datetime, backfill_url: str | None = None
+) -> GapCard:
     """The card of an incident, from its start to what can still be done."""
     gap = history.gap
     state, mood = _state(history)
@@ -116,8 +124,11 @@ def gap_card(history: IncidentHistory, number: int, now: datetime) -> GapCard:
     if gap.evidence and gap.cause is not Cause.NOT_MATERIALIZED:  # there it only repeats the cause
         facts.insert(4, ("Evidence", f"{gap.evidence[0].upper()}{gap.evidence[1:]}."))
     to_do = "" if history.is_over or is_past_help(gap) else _to_do(history, now)
+    link = None
+    if to_do and not gap.as_stored:  # the link matches again
+        link = backfill_link(backfill_url, history.incident.ranges)
     when, shown = during(gap.first_hour, gap.last_hour), [fact for fact in facts if fact[1]]
-    return GapCard(number, when, state, mood, _sentence(history, cause), shown, to_do)
+    return GapCard(number, when, state, mood, _sentence(history, cause), shown, to_do, link)
 
 
 def is_past_help(gap: Gap) -> bool:

@@ -12,12 +12,16 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from capi_assets.commands.report.table import characters_of
 from capi_assets.coverage.formatting import amount, count, join_names, percent
 from capi_assets.coverage.labels import LOST_FOR_GOOD, STAGE_LABELS, WAITING
 from capi_assets.coverage.outcomes import STAGES
 
 ALWAYS_SHOWN = ("orders", "withheld", "delivered")
 _MAX_CURRENCIES = 3
+_TRACK = 12
+"""Characters that a bar of the full length takes at least."""
+
 _MARKS = {
     "delivered": "main",
     **dict.fromkeys(LOST_FOR_GOOD, "lost"),
@@ -69,6 +73,12 @@ class Bars:
 
     rows: list[BarRow]
     header: list[str]
+
+    @property
+    def characters(self) -> int:
+        """How many characters wide it is, at least, with its bars."""
+        header = ["", *(self.header or [""] * len(self.rows[0].cells))]
+        return _TRACK + characters_of(header, [[row.label, *row.cells] for row in self.rows])
 
 
 def waterfall_totals(health: pa.Table) -> WaterfallTotals:

@@ -219,7 +219,7 @@ def open_gaps_check(
         "description": markdown_text(incidents_sentence(incidents, now)),
         "metadata": {
             **table_metadata("incidents", incidents_table(incidents, now)),
-            **table_metadata("remedies", remedies_table(gaps, now, backfill_url)),
+            **table_metadata("remedies", remedies_table(gaps, now)),
             **table_metadata("first_missing_orders", missing_orders_table(orders)),
             **({"all_missing_orders": orders.command} if orders.command else {}),
             **table_metadata("closed", incidents_table(closed, now)),
