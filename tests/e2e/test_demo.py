@@ -26,7 +26,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = own / "stage"
     done = subprocess.run(
         [CAPI, "demo", "--folder", folder, "--hours", "6", "--visits-per-day", "40000"],
-        cwd=own, env=clean_env(), capture_output=True, text=True, timeout=300, check=False,
+        cwd=own, env=clean_env(), capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return folder, done.stdout
