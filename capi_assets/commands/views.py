@@ -9,7 +9,8 @@ import duckdb
 import pyarrow as pa
 
 from capi_assets.coverage.outcomes import ORDER_OUTCOMES, OUTCOMES_INPUTS, OUTCOMES_VIEW
-from capi_assets.lake import Lake
+from capi_assets.lake import Lake, LakeError
+from capi_assets.object_store import is_object_store
 
 
 def build_views(lake: Lake, target: Path) -> list[str]:
@@ -31,7 +32,15 @@ def create_views(lake: Lake, connection: duckdb.DuckDBPyConnection) -> list[str]
     """Creates a view per table of the lake, and `order_outcomes`; returns their names.
 
     `order_outcomes` has one row per order with the stage it ended in, as the waterfall counts it.
+
+    Raises:
+        LakeError: the lake is in an object store.
     """
+    if is_object_store(lake.root):
+        raise LakeError(
+            f"{lake.root} is in an object store: `views` and `sql` read lakes on disk only."
+            " docs/object-storage.md has a query that DuckDB runs with its extension httpfs."
+        )
     names = lake.tables()
     root = lake.root.absolute().as_posix() if lake.is_local else str(lake.root).rstrip("/")
     for name in names:
