@@ -116,6 +116,8 @@ def driver_errors() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
+        if isinstance(error, ModuleNotFoundError):  # fsspec names its driver in an ImportError
+            raise
         raise LakeError(
             f"The driver of an object store is not installed ({error}). Install this package with"
             " its extra s3, gcs or azure."

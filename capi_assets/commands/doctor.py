@@ -114,6 +114,8 @@ def _verdict(check: Check | None, settings: Settings) -> Verdict:
     try:
         with driver_errors():
             return (check and check(settings)) or ("ok", "")
+    except ImportError as error:
+        return "error", f"its driver is not installed: {error}"
     except OSError as error:
         return "error", f"cannot be used: {reason_text(error) or type(error).__name__}"
     except LakeError as error:
