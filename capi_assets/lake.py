@@ -149,10 +149,10 @@ class Lake:
                 # One PUT is atomic on object storage: readers see the old object or the new one.
                 write_whole(target, content)
         except OSError as error:
-            remedy = "free space or correct permissions" if self.is_local else REACH_THE_STORE
+            remedy = "Free space or correct permissions" if self.is_local else REACH_THE_STORE
             raise LakeError(
-                f"Cannot write {target}: {reason_text(error)}. The hour's former file is untouched;"
-                f" {remedy[0].lower()}{remedy[1:]}, and materialize the hour again."
+                f"Cannot write {target}: {reason_text(error)}. The hour's former file is untouched."
+                f" {remedy}, and materialize the hour again."
             ) from error
 
     @staticmethod
@@ -250,7 +250,7 @@ class Lake:
         return pa.concat_tables(parts) if parts else schema.empty_table()
 
     @contextmanager
-    def _listing(self, table: str) -> Iterator[None]:
+    def _listing(self, table: str = "") -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -309,7 +309,9 @@ class Lake:
     def tables(self) -> list[str]:
         """The names of the tables that have at least one hour."""
         if is_object_store(self.root):
-            return [name for name, _ in names_in(self.root) if self.first_hour(name)]
+            with self._listing():
+                names = [name for name, _ in names_in(self.root)]
+            return [name for name in names if self.first_hour(name)]
         if not self.root.exists():
             return []
         return sorted(p.name for p in self.root.iterdir() if p.is_dir() and self.hours(p.name))

@@ -109,9 +109,19 @@ def driver_errors() -> Iterator[None]:
     """Makes the drivers' own errors `OSError`, whose text has neither address nor credentials.
 
     s3fs raises botocore's where no connection is made or no credentials are found.
+
+    Raises:
+        LakeError: the driver is not installed.
     """
     try:
         yield
+    except ImportError as error:
+        if isinstance(error, ModuleNotFoundError):  # fsspec names its driver in an ImportError
+            raise
+        raise LakeError(
+            f"The driver of an object store is not installed ({error}). Install this package with"
+            " its extra s3, gcs or azure."
+        ) from error
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in _DRIVERS:
             raise

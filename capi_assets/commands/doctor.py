@@ -78,7 +78,7 @@ def _verdict(check: Check | None, settings: Settings) -> Verdict:
     try:
         with driver_errors():
             return (check and check(settings)) or ("ok", "")
-    except ImportError as error:  # the driver of an object store
+    except ImportError as error:
         return "error", f"its driver is not installed: {error}"
     except OSError as error:
         return "error", f"cannot be used: {reason_text(error) or type(error).__name__}"

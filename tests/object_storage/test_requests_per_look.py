@@ -10,6 +10,8 @@ import dagster as dg
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.hours import floor_hour
 from capi_assets.lake import Lake
+from capi_assets.listing import files_below
+from capi_assets.object_store import folder_at
 from capi_assets.sandbox.run import SandboxServer
 from tests.helpers.asset_harness import TABLES, AssetHarness
 from tests.helpers.health_rows import health, row
@@ -61,9 +63,6 @@ def test_requests_per_look_are_bounded_and_as_documented(
 
 
 def test_what_landed_in_the_second_of_a_look_counts_as_later(store: ObjectStore) -> None:
-    from capi_assets.listing import files_below
-    from capi_assets.object_store import folder_at
-
     folder = folder_at(store.bucket("seconds"))
     looked_at = datetime.now(UTC)
     (folder / "2026-11-20" / "13" / "a.csv").write_bytes(b"order_id\n")
