@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
-_TIMEOUT_MS = 60_000  # a click waits for what it clicks on: the machine may be busy
+_TIMEOUT_MS = 120_000  # a click waits for what it clicks on: the machine may be busy
 
 
 @contextmanager
