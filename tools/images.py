@@ -75,7 +75,7 @@ def take_pictures(ui: OpenUI, folder: Path) -> None:
         page.goto(f"{ui.url}/guess/deliver_hour/partitions")
         page.get_by_role("button", name="Materialize…").click()
         dialog = page.get_by_role("dialog")
-        choose_failed(dialog, hour_key(gap.last_hour))
+        choose_failed(dialog, hour_key(gap.first_hour))
         _picture("launch-backfill", dialog)
 
 

@@ -21,9 +21,10 @@ OUTAGE = Outage("visits_missing", FIRST, FIRST + timedelta(hours=2))
 
 
 def test_a_workspace_is_read_as_it_was_created(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path / "demo", FIRST, 7, 100, 8026, (OUTAGE,))
+    workspace = Workspace(tmp_path / "demo", FIRST, 7, 100, 8026, (OUTAGE,), 3100)
     workspace.create()
     assert load_workspace(workspace.root) == workspace
+    assert workspace.settings().ui_url == "http://127.0.0.1:3100"
 
 
 def test_a_workspace_ignores_the_users_own_settings(

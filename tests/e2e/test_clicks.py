@@ -92,7 +92,7 @@ def test_links_open_the_backfill_with_the_hours_of_the_gap(
     [incident] = json.loads(_gaps(folder, "--json"))
     link = incident["link"]
     assert link.startswith(ui.url)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while f"New incident (error), {failed[0]:%Y-%m-%d %H:%M}" not in ui.log.read_text():
         assert time.monotonic() < deadline
         time.sleep(0.5)
@@ -159,20 +159,20 @@ def test_the_clicks_of_the_readme_close_the_gap(
     assert clicks[0] == "Jobs"
     for name in clicks:
         if name == "Failed and missing":
-            choose_failed(page.get_by_role("dialog"), hour_key(failed[-1]))
+            choose_failed(page.get_by_role("dialog"), hour_key(failed[0]))
             continue
         shown = re.compile(rf"(^|\W){re.escape(name)}$")
         button = page.get_by_role("button", name=shown)
         link = page.get_by_role("link", name=shown)
         tab = page.get_by_role("tab", name=shown)
         button.or_(link).or_(tab).last.click()
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 600
     while not (closed := _gaps(folder)).startswith("No gaps"):
         assert time.monotonic() < deadline, closed
     page.goto(f"{ui.url}/assets/delivery_results?view=partitions")
     expect(page.get_by_text("Failed (0)")).to_be_visible()
     _everything_is_on(ui)
-    assert "WARNING" not in ui.log.read_text()
+    assert "warning" not in ui.log.read_text().lower()
 
 
 def _numbers(ui: OpenUI) -> dict[str, dict[str, int]]:

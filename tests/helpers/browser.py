@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
-_TIMEOUT_MS = 60_000  # a click waits for what it clicks on: the machine may be busy
+_TIMEOUT_MS = 120_000  # a click waits for what it clicks on: the machine may be busy
 
 
 @contextmanager
@@ -37,8 +37,8 @@ def open_page(browser: Browser, width: int = 1280, height: int = 800) -> Page:
 
 
 def choose_failed(dialog: Locator, hour: str) -> None:
-    """Presses *Failed and missing* in Dagster's launch dialog until it has chosen `hour`, which
-    failed. Before Dagster has loaded the failed partitions it chooses the missing ones only, and
+    """Presses *Failed and missing* in Dagster's launch dialog until it has chosen `hour`, the first
+    that failed. Before Dagster has loaded the failed partitions it chooses the missing ones, and
     chooses again only after another choice."""
     deadline = time.monotonic() + _TIMEOUT_MS / 1000
     while hour not in dialog.locator("input[type=text]").input_value():

@@ -66,7 +66,7 @@ def open_ui(folder: Path, log: Path) -> Iterator[OpenUI]:
             cwd=folder.parent, env=clean_env(), stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:
-            deadline = time.monotonic() + 180
+            deadline = time.monotonic() + 600
             while "Ctrl-C stops everything" not in log.read_text():
                 assert process.poll() is None, log.read_text()[-3000:]
                 assert time.monotonic() < deadline, log.read_text()[-3000:]

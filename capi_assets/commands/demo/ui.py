@@ -55,10 +55,12 @@ def run_ui(workspace: Workspace, console: Console, *, port: int = UI_PORT) -> in
     signal.signal(signal.SIGINT, stop)
     with ExitStack() as stack:
         sandbox = stack.enter_context(workspace.sandbox())
+        # `dg dev` needs another package; its advertisement would be the first that a user reads.
+        silent = "ignore:Function `dev_command` is superseded"
         command = ["dagster", "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)]
         # In the workspace's folder: a dagster.yaml or .env of the user's is not the demo's.
         dagster = subprocess.Popen(
-            [sys.executable, "-m", *command],
+            [sys.executable, "-W", silent, "-m", *command],
             stdin=subprocess.DEVNULL,
             cwd=workspace.root,
             env=workspace.environment(),
