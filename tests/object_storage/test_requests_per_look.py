@@ -40,6 +40,10 @@ def fill(folder: Path, days: range) -> None:
             file.write_text("{}\n")
 
 
+def look(ticks: SensorTicks) -> None:
+    ticks.cursor = getattr(ticks.evaluate(NOW), "cursor", None)
+
+
 def test_requests_per_look_are_bounded_and_as_documented(
     store: ObjectStore, tmp_path: Path
 ) -> None:
@@ -53,10 +57,9 @@ def test_requests_per_look_are_bounded_and_as_documented(
             upload(tmp_path / str(new.stop), bucket)
             counts = []
             for name in SENSORS:
-                found = ticks[name].evaluate(NOW)  # reads what is new
-                ticks[name].cursor = getattr(found, "cursor", None)
+                look(ticks[name])  # reads what is new
                 before = len(store.requests())
-                ticks[name].evaluate(NOW)
+                look(ticks[name])
                 counts.append(len(store.requests()) - before)
             line = f"| {' | '.join(map(str, (new.stop, *counts)))} |"
             assert line in page, line
