@@ -30,6 +30,7 @@ def gaps(for_programs: bool) -> None:
     from capi_assets.coverage.alerting.alert_message import incident_document
     from capi_assets.coverage.gap_text import incidents_sentence
     from capi_assets.coverage.incidents import open_and_closed
+    from capi_assets.coverage.links import backfill_link
     from capi_assets.coverage.missing_orders import missing_orders
     from capi_assets.coverage.stored_health import find_gaps
     from capi_assets.coverage.tables import (
@@ -69,6 +70,9 @@ def gaps(for_programs: bool) -> None:
             console.print(f"{cause}: {remedy}", highlight=False)
             # Not wrapped: it is there to be copied.
             console.print(partitions, highlight=False, soft_wrap=True)
+        savable = [gap.partition_range for gap in gaps if gap.savable and not gap.as_stored]
+        if link := backfill_link(settings.backfill_url, savable):
+            console.print(f"In the UI: {link}", highlight=False, soft_wrap=True)
         orders = missing_orders(lake, gaps)
         if orders.command:
             title = "The first missing orders"

@@ -54,7 +54,12 @@ def waterfall_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     for row in rows:
         if row["orders"]:
             by_currency[row["currency"] or ""].append(row)
-    currencies = sorted(by_currency)
+    # Orders without a currency have a column only if they have money all the same.
+    currencies = [
+        currency
+        for currency in sorted(by_currency)
+        if currency or any(row["value_orders"] for row in by_currency[currency])
+    ]
     stages = [
         stage
         for stage in ("orders", *STAGES, "eligible")
@@ -74,7 +79,7 @@ def waterfall_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     body.append(["coverage", *shares])
     if without_browser := sum(row["without_browser"] or 0 for row in rows):
         body.append(["without browser", f"{without_browser:,}", *("" for _ in currencies)])
-    return Table(columns, body if currencies else [])
+    return Table(columns, body if by_currency else [])
 
 
 def _share(
