@@ -113,8 +113,8 @@ class Store:
 
     def invalidate_cache(self, _path: str) -> None: ...
 
-    def find(self, path: str, **_: object) -> dict[str, dict[str, object]]:
-        return {f"{path}/13/a.csv": {"type": "file", "size": 3, **self.info}}
+    def find(self, *_: str, **__: object) -> dict[str, dict[str, object]]:
+        return {f"{Folder.path}/13/a.csv": {"type": "file", "size": 3, **self.info}}
 
     def _strip_protocol(self, path: str) -> str:
         return path
@@ -122,10 +122,9 @@ class Store:
 
 class Folder:
     path = "bucket/orders/2026-11-20"
-    protocol = "sftp"
 
-    def __init__(self, fs: Store) -> None:
-        self.fs = fs
+    def __init__(self, fs: Store, protocol: str = "sftp") -> None:
+        self.fs, self.protocol = fs, protocol
 
 
 @pytest.mark.parametrize(
@@ -141,6 +140,17 @@ def test_every_stores_time_is_understood(info: dict[str, object]) -> None:
     (found,) = files_below(Folder(Store(**info)), depth=2)  # type: ignore[arg-type]
     assert found.parts == ("13", "a.csv")
     assert found.changed_at == READ
+
+
+def test_a_file_of_the_second_in_which_its_hour_was_read_is_late() -> None:
+    landed = READ.replace(microsecond=700_000)  # the store gives whole seconds
+    store = Store(LastModified=landed.replace(microsecond=0))
+    (found,) = files_below(Folder(store, "s3"), depth=2)  # type: ignore[arg-type]
+    assert found.changed_at
+    assert found.changed_at > landed
+    exact = Store(LastModified=landed)
+    (found,) = files_below(Folder(exact, "s3"), depth=2)  # type: ignore[arg-type]
+    assert found.changed_at == landed
 
 
 @pytest.mark.parametrize("info", [{}, {"mtime": None}, {"updated": "yesterday"}])

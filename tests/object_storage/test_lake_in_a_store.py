@@ -126,6 +126,17 @@ def test_a_store_that_was_down_for_seconds_costs_nothing(store: ObjectStore) -> 
     assert lake.read("visits", [H], SCHEMA).num_rows == 20_000
 
 
+def test_a_small_hour_is_read_once_per_version(store: ObjectStore) -> None:
+    lake = Lake(f"{store.bucket('versions')}/lake")
+    for version in ("a", "b", "c"):  # of one size, within one second
+        lake.write("visits", H, rows(version))
+        before = len(store.requests())
+        for _ in range(3):
+            assert lake.read("visits", [H], SCHEMA) == rows(version)
+        methods = [line.split("?")[0] for line in store.requests()[before:]]
+        assert sum("part.parquet" in method for method in methods) == 1
+
+
 def test_a_lake_in_a_store_is_queried(store: ObjectStore) -> None:
     lake = Lake(f"{store.bucket('queries')}/lake")
     lake.write("visits", H, rows("a"))

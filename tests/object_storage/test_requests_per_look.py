@@ -10,8 +10,6 @@ import dagster as dg
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.hours import floor_hour
 from capi_assets.lake import Lake
-from capi_assets.listing import files_below
-from capi_assets.object_store import folder_at
 from capi_assets.sandbox.run import SandboxServer
 from tests.helpers.asset_harness import TABLES, AssetHarness
 from tests.helpers.health_rows import health, row
@@ -63,12 +61,3 @@ def test_requests_per_look_are_bounded_and_as_documented(
                 counts.append(len(store.requests()) - before)
             line = f"| {' | '.join(map(str, (new.stop, *counts)))} |"
             assert line in page, line
-
-
-def test_what_landed_in_the_second_of_a_look_counts_as_later(store: ObjectStore) -> None:
-    folder = folder_at(store.bucket("seconds"))
-    looked_at = datetime.now(UTC)
-    (folder / "2026-11-20" / "13" / "a.csv").write_bytes(b"order_id\n")
-    (found,) = files_below(folder, depth=3)
-    assert found.changed_at
-    assert found.changed_at > looked_at
