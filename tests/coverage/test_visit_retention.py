@@ -127,8 +127,6 @@ def test_only_what_is_matched_again_needs_its_visits(reason: str, status: str, a
     alert = Alert("opened", late.id, incident([late]), (late.partition_range,))
     link = message(alert, OLDEST_GO, "http://ui").document["link"]
     assert (link is not None) is again, "the link would match what is stored again"
-    ((*_, backfill),) = remedies_table([late], OLDEST_GO, backfill_url="http://ui").rows
-    assert (backfill is not None) is again
 
 
 def test_what_can_no_longer_be_saved_needs_no_visits() -> None:

@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 
 from capi_assets.hours import hour_key
+from tests.assets.conftest import instance as instance
 from tests.assets.conftest import world as world
 from tests.helpers.asset_harness import DATASET, TOKEN, AssetHarness
 from tests.helpers.dg_project import load_project, write_project
