@@ -28,14 +28,14 @@ def requested(ticks: SensorTicks, at: datetime) -> list[str | None]:
 
 def test_new_orders_of_an_open_hour_are_delivered_once(world: AssetHarness) -> None:
     open_hour, settled = world.hour(0), world.hour(3)
-    ticks = SensorTicks(world, "landing_sensor")
+    ticks = SensorTicks(world, "landing_sensor", settle_minutes=55)  # open for long enough
     now = world.now + 10 * MINUTE  # materializations have the real clock's time
     assert requested(ticks, now) == []
 
     land(world, open_hour, "orders.jsonl", now - MINUTE)
     land(world, settled, "late.jsonl", now - MINUTE)  # late_files_sensor's work
     assert requested(ticks, now) == [hour_key(open_hour)]
-    world.run(open_hour)
+    world.run(open_hour, at=open_hour + 59 * MINUTE)  # its orders are not of the future
     assert world.received()["accepted"] == 2
     read = world.now + 20 * MINUTE
     land(world, open_hour, "orders.jsonl", world.now - MINUTE)  # before the run
