@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from capi_assets.commands.demo.runs import run_hours
-
 from capi_assets.commands.demo.workspace import Workspace, free_port
+from capi_assets.commands.runs import run_hours
 from capi_assets.hours import HOUR, floor_hour, hours_between
 
 CAPI = Path(sys.executable).parent / "capi-assets"
