@@ -175,7 +175,7 @@ def missing_orders_table(orders: MissingOrders) -> Table:
     kinds = {(row["dataset_id"], row["event_name"]) for row in orders.first}
     named = ["dataset", "event"] if len(kinds) > 1 else []
     return Table(
-        ["order", "hour", *named, "stage", "reason", "value", "until"],
+        ["order", "hour", *named, "stage", "reason", "value"],
         [
             [
                 row["order_id"] or "no valid order_id",
@@ -184,7 +184,6 @@ def missing_orders_table(orders: MissingOrders) -> Table:
                 row["stage"].replace("_", " "),
                 row["reason"],
                 amount(row["currency"], row["value"]) if row["currency"] else "–",
-                format_utc(row["deliver_until"]) if row["deliver_until"] else "–",
             ]
             for row in orders.first
         ],
