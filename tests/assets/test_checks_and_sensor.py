@@ -155,9 +155,9 @@ def test_a_gap_is_told_once_when_it_opens_and_once_when_it_is_over(world: AssetH
         assert noted == {hour_key(hour) for hour in hours}
 
         (listed,) = (e for e in first.asset_events if isinstance(e, dg.AssetCheckEvaluation))
-        rows = listed.metadata["first_missing_orders"].value.records
+        rows = listed.metadata["first_missing"].value.records
         assert len({row.data["order"] for row in rows}) == 12
-        assert "capi-assets sql" in str(listed.metadata["all_missing_orders"].value)
+        assert "capi-assets sql" in str(listed.metadata["all_missing"].value)
 
         second = _tick(world, first.cursor, hook, world.now + timedelta(minutes=1))
         assert len(texts) == 1

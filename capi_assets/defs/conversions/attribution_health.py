@@ -220,8 +220,8 @@ def open_gaps_check(
         "metadata": {
             **table_metadata("incidents", incidents_table(incidents, now)),
             **table_metadata("remedies", remedies_table(gaps, now)),
-            **table_metadata("first_missing_orders", missing_orders_table(orders)),
-            **({"all_missing_orders": orders.command} if orders.command else {}),
+            **table_metadata("first_missing", missing_orders_table(orders)),
+            **({"all_missing": orders.command} if orders.command else {}),
             **table_metadata("closed", incidents_table(closed, now)),
             **({"landing": policy.delays.text} if policy.delays.text else {}),
             **({"backfill": dg.MetadataValue.url(link)} if link else {}),
