@@ -171,18 +171,22 @@ def incidents_table(incidents: Sequence[Incident], now: datetime) -> Table:
 
 
 def missing_orders_table(orders: MissingOrders) -> Table:
-    """The first missing orders by id, a row each; their datasets and events only if they differ."""
-    kinds = {(row["dataset_id"], row["event_name"]) for row in orders.first}
-    named = ["dataset", "event"] if len(kinds) > 1 else []
+    """The first missing orders by id, a row each; their datasets and events only if they differ:
+    Dagster's page of a check has no room for more columns."""
+    columns = {"dataset": "dataset_id", "event": "event_name"}
+    differing = {
+        name: column
+        for name, column in columns.items()
+        if len({row[column] for row in orders.first}) > 1
+    }
     return Table(
-        ["order", "hour", *named, "stage", "reason", "value"],
+        ["order", "hour", *differing, "why", "value"],
         [
             [
                 row["order_id"] or "no valid order_id",
                 hour_key(row["hour"]),
-                *([row["dataset_id"], row["event_name"]] if named else []),
-                row["stage"].replace("_", " "),
-                row["reason"],
+                *(row[column] for column in differing.values()),
+                f"{row['stage'].replace('_', ' ')}: {row['reason']}",
                 amount(row["currency"], row["value"]) if row["currency"] else "–",
             ]
             for row in orders.first

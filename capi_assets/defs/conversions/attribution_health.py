@@ -221,11 +221,7 @@ def open_gaps_check(
             **table_metadata("incidents", incidents_table(incidents, now)),
             **table_metadata("remedies", remedies_table(gaps, now)),
             **table_metadata("first_missing", missing_orders_table(orders)),
-            **(
-                {"all_missing": dg.MetadataValue.md(f"`{orders.command}`")}
-                if orders.command
-                else {}
-            ),
+            **({"all_missing": orders.command} if orders.command else {}),
             **table_metadata("closed", incidents_table(closed, now)),
             **({"landing": policy.delays.text} if policy.delays.text else {}),
             **({"backfill": dg.MetadataValue.url(link)} if link else {}),
