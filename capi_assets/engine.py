@@ -7,7 +7,7 @@ Aggregations of coverage over tables in memory use `coverage/sql.py`.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -56,6 +56,24 @@ def _database(process: int) -> duckdb.DuckDBPyConnection:
     return open_duckdb()
 
 
+def use_driver(connection: duckdb.DuckDBPyConnection, folder: UPath) -> None:
+    """Has queries read the store of `folder` by fsspec's driver: DuckDB's own extension is not
+    loaded."""
+    if not connection.filesystem_is_registered(folder.protocol):
+        connection.register_filesystem(folder.fs)
+
+
+def columns_of(
+    schema: pa.Schema, stored: Collection[str], connection: duckdb.DuckDBPyConnection
+) -> str:
+    """SQL for the columns of `schema`; null in files that were written before it was there."""
+    typed = connection.from_arrow(schema.empty_table())
+    return ", ".join(
+        f'"{column}"' if column in stored else f'NULL::{kind} AS "{column}"'
+        for column, kind in zip(typed.columns, typed.types, strict=True)
+    )
+
+
 class DuckDBEngine:
     """DuckDB over Arrow tables and Parquet files, on a connection that the caller owns.
 
@@ -87,14 +105,9 @@ class DuckDBEngine:
             return
         files = [path.path for path in source] if is_local(source[0]) else self._copied(source)
         stored = self.connection.from_parquet(files, union_by_name=True, hive_partitioning=False)
-        typed = self.connection.from_arrow(schema.empty_table())
-        # Files that were written before a column was added do not have it.
-        columns = [
-            f'"{column}"' if column in stored.columns else f'NULL::{kind} AS "{column}"'
-            for column, kind in zip(typed.columns, typed.types, strict=True)
-        ]
+        columns = columns_of(schema, stored.columns, self.connection)
         self.connection.unregister(name)  # a table of that name would hide the view
-        stored.project(", ".join(columns)).create_view(name, replace=True)
+        stored.project(columns).create_view(name, replace=True)
 
     def _copied(self, source: Sequence[UPath]) -> list[str]:
         """Local copies of the files of a store, one request each.

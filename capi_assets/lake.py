@@ -71,6 +71,11 @@ class Lake:
         self.root = folder_at(root)
         self.is_local = is_local(self.root)
 
+    @property
+    def address(self) -> str:
+        """Its absolute path or its URL, as every process that reaches it names it."""
+        return self.root.absolute().as_posix() if self.is_local else str(self.root).rstrip("/")
+
     def path(self, table: str, hour: datetime) -> UPath:
         """Where an hour of a table lives, whether or not it exists."""
         hour = hour.astimezone(UTC)

@@ -41,8 +41,7 @@ def query_lake(lake: Lake, sql: str) -> pa.Table:
                 raise QueryError("Write one SELECT statement; nothing can be changed here.")
             if not create_views(lake, connection):
                 raise QueryError(f"No table is stored in {lake.root} yet: materialize some hours.")
-            root = lake.root.absolute() if lake.is_local else lake.root
-            allow_only(connection, [str(root)])
+            allow_only(connection, [lake.address])
             return connection.sql(sql).to_arrow_table()
         except duckdb.Error as error:
             raise QueryError(str(error)) from None

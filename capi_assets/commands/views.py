@@ -9,6 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from capi_assets.coverage.outcomes import ORDER_OUTCOMES, OUTCOMES_INPUTS, OUTCOMES_VIEW
+from capi_assets.engine import columns_of, use_driver
 from capi_assets.lake import Lake
 
 
@@ -32,13 +33,12 @@ def create_views(lake: Lake, connection: duckdb.DuckDBPyConnection) -> list[str]
 
     `order_outcomes` has one row per order with the stage it ended in, as the waterfall counts it.
     """
-    if not lake.is_local and not connection.filesystem_is_registered(lake.root.protocol):
-        # Its own extension for stores is not loaded; a file of views needs it where it is opened.
-        connection.register_filesystem(lake.root.fs)
+    if not lake.is_local:
+        # A file of views needs DuckDB's own extension for stores where it is opened.
+        use_driver(connection, lake.root)
     names = lake.tables()
-    root = lake.root.absolute().as_posix() if lake.is_local else str(lake.root).rstrip("/")
     for name in names:
-        files = f"{root}/{name}/date=*/hour=*/part.parquet".replace("'", "''")
+        files = f"{lake.address}/{name}/date=*/hour=*/part.parquet".replace("'", "''")
         quoted = name.replace('"', '""')
         connection.execute(
             f'CREATE VIEW "{quoted}" AS SELECT * FROM'
@@ -57,12 +57,7 @@ def create_views(lake: Lake, connection: duckdb.DuckDBPyConnection) -> list[str]
 def _typed(
     name: str, schema: pa.Schema, is_stored: bool, connection: duckdb.DuckDBPyConnection
 ) -> str:
-    """SQL for the columns of `schema`: null where the stored files were written before there was
-    such a column, no rows where the table is not stored."""
+    """SQL for the rows of a table with the columns of `schema`; none where it is not stored."""
     stored = connection.sql(f"SELECT * FROM main.{name}").columns if is_stored else []
-    typed = connection.from_arrow(schema.empty_table())
-    columns = ", ".join(
-        f'"{column}"' if column in stored else f'NULL::{kind} AS "{column}"'
-        for column, kind in zip(typed.columns, typed.types, strict=True)
-    )
+    columns = columns_of(schema, stored, connection)
     return f"SELECT {columns} FROM main.{name}" if is_stored else f"SELECT {columns} WHERE false"

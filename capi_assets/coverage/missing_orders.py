@@ -26,7 +26,7 @@ from capi_assets.coverage.outcomes import (
     outcomes,
 )
 from capi_assets.coverage.sql import query
-from capi_assets.hours import HOUR
+from capi_assets.hours import key_hour, key_ranges
 from capi_assets.lake import Lake
 
 NAMED = 20
@@ -36,7 +36,7 @@ MISSING = f"stage NOT IN ('{DELIVERED}', '{ON_PURPOSE}')"
 
 _FIRST = f"""
 SELECT hour, order_id, dataset_id, event_name, stage, reason, currency,
-    units::DOUBLE / {MONEY_UNITS} AS value, deliver_until
+    units::DOUBLE / {MONEY_UNITS} AS value
 FROM outcomes
 WHERE {MISSING}
 ORDER BY occurred_at NULLS LAST, order_id NULLS LAST, dataset_id, event_name, event_id
@@ -47,8 +47,8 @@ LIMIT $limit
 @dataclass(frozen=True, slots=True)
 class MissingOrders:
     """The first missing orders as rows of hour (UTC), order_id (None where a refused row has none
-    that is valid), dataset_id, event_name, stage, reason, currency, value and deliver_until; and
-    one SELECT for `capi-assets sql` that lists all of them, None where no order is missing."""
+    that is valid), dataset_id, event_name, stage, reason, currency and value; and one SELECT for
+    `capi-assets sql` that lists all of them, None where no order is missing."""
 
     first: Sequence[dict[str, Any]]
     query: str | None
@@ -85,14 +85,8 @@ def _first_of(lake: Lake, hour: datetime, limit: int) -> pa.Table:
 
 def query_for(hours: Sequence[datetime]) -> str:
     """One SELECT over the view `order_outcomes`: the missing orders of `hours`, in time order."""
-    spans: list[tuple[datetime, datetime]] = []
-    for hour in hours:
-        if spans and hour == spans[-1][1] + HOUR:
-            spans[-1] = spans[-1][0], hour
-        else:
-            spans.append((hour, hour))
     bounds = " OR ".join(
         f"hour BETWEEN '{first:%Y-%m-%d %H:%M}Z' AND '{last:%Y-%m-%d %H:%M}Z'"
-        for first, last in spans
+        for first, last in (map(key_hour, keys) for keys in key_ranges(hours))
     )
     return f"SELECT * FROM {ORDER_OUTCOMES} WHERE {MISSING} AND ({bounds}) ORDER BY hour, order_id"

@@ -19,7 +19,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 from upath import UPath
 
-from capi_assets.engine import open_duckdb
+from capi_assets.engine import open_duckdb, use_driver
 from capi_assets.hours import hour_range
 from capi_assets.ingest.column_map import PLAIN, ColumnMap
 from capi_assets.ingest.database_errors import database_error_text
@@ -199,8 +199,7 @@ def allow_only(connection: duckdb.DuckDBPyConnection, places: Iterable[str]) -> 
         fixed = re.split(r"[*?\[]", place)[0]
         if "://" in place:
             folder = UPath(fixed.rpartition("/")[0] if fixed != place else place)
-            if not connection.filesystem_is_registered(folder.protocol):
-                connection.register_filesystem(folder.fs)
+            use_driver(connection, folder)
             # As a model writes it, and as the driver lists it.
             folders += [str(folder), f"{folder.protocol}://{folder.path}"]
         elif fixed != place:

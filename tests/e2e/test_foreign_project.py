@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from capi_assets.sandbox.run import SandboxServer
 from tests.helpers.browser import chromium, open_page
 from tests.helpers.dg_project import write_project
 from tests.helpers.open_ui import clean_env
+from tests.helpers.processes import running
 
 pytestmark = pytest.mark.e2e
 SHOPS = {"berlin": "1234567890123456", "paris": "9876543210987654"}
@@ -107,24 +107,15 @@ def project(tmp_path: Path, meta: SandboxServer, hour: datetime) -> Path:
 def address(project: Path) -> Iterator[str]:
     """The team's webserver."""
     port, log = free_port(), project / "webserver.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port),
-             "-m", "team_in_browser.definitions", "-d", "src"],
-            cwd=project, stdout=output, stderr=subprocess.STDOUT,
-            env={**clean_env(), "DAGSTER_HOME": str(project / "home"), "META_TOKEN": "good",
-                 "PYTHONPATH": f"{project / 'src'}:{Path(__file__).parents[2]}"},
-        )  # fmt: skip
-        try:
-            deadline = time.monotonic() + 600
-            while "Serving dagster-webserver" not in log.read_text():
-                assert process.poll() is None, log.read_text()[-3000:]
-                assert time.monotonic() < deadline, log.read_text()[-3000:]
-                time.sleep(0.5)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            process.wait(timeout=60)
+    with running(
+        [sys.executable, "-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port),
+         "-m", "team_in_browser.definitions", "-d", "src"],
+        lambda: "Serving dagster-webserver" in log.read_text(), seconds=600, patience=60, log=log,
+        cwd=project,
+        env={**clean_env(), "DAGSTER_HOME": str(project / "home"), "META_TOKEN": "good",
+             "PYTHONPATH": f"{project / 'src'}:{Path(__file__).parents[2]}"},
+    ):  # fmt: skip
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture

@@ -6,13 +6,10 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,6 +23,7 @@ from capi_assets.hours import HOUR, floor_hour, hour_key
 from capi_assets.sandbox.reports import totals
 from capi_assets.sandbox.run import SandboxServer
 from tests.helpers.browser import chromium, open_page
+from tests.helpers.processes import running
 
 pytestmark = pytest.mark.e2e
 PROJECT = Path(__file__).parents[2]
@@ -103,35 +101,6 @@ class Hostile:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.port = self.server.server_port
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-
-@contextmanager
-def running(
-    command: list[Any], ready: Callable[[], bool], **options: Any
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A process for the `with` block, once `ready`."""
-    process = subprocess.Popen(command, **options)
-    try:
-        deadline = time.monotonic() + 180
-        while not _is(ready):
-            assert process.poll() is None, command
-            assert time.monotonic() < deadline, command
-            time.sleep(0.3)
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _is(ready: Callable[[], bool]) -> bool:
-    try:
-        return ready()
-    except requests.RequestException:
-        return False
 
 
 def graphql(url: str, query: str, **options: Any) -> Any:

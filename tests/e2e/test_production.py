@@ -30,7 +30,7 @@ from capi_assets.hours import HOUR, floor_hour, hour_key
 from capi_assets.sandbox.reports import totals
 from capi_assets.sandbox.run import SandboxServer
 from tests.delivery.conftest import postgres as postgres
-from tests.e2e.test_hostile_page import running
+from tests.helpers.processes import running
 
 pytestmark = pytest.mark.e2e
 EXAMPLE = Path(__file__).parents[2] / "examples" / "production"

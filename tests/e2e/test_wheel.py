@@ -11,13 +11,15 @@ import socket
 import subprocess
 import sys
 import sysconfig
-import time
 from importlib.metadata import Distribution, packages_distributions
 from pathlib import Path
 
 import pytest
 import requests
 from packaging.requirements import Requirement
+
+from tests.helpers.open_ui import UI_READY
+from tests.helpers.processes import running
 
 pytestmark = pytest.mark.e2e
 PROJECT = Path(__file__).parents[2]
@@ -160,29 +162,17 @@ def _ui_starts_and_stops(capi: str, folder: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with (folder / "ui.log").open("w") as log:
-        process = subprocess.Popen(
-            [capi, "ui", "--port", str(port)],
-            cwd=folder, env=_environment(), stdout=log, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        try:
-            deadline = time.monotonic() + 180
-            while "Ctrl-C stops everything" not in (folder / "ui.log").read_text():
-                assert process.poll() is None, (folder / "ui.log").read_text()[-3000:]
-                assert time.monotonic() < deadline, (folder / "ui.log").read_text()[-3000:]
-                time.sleep(0.5)
-            query = "{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }"
-            answer = requests.post(
-                f"http://127.0.0.1:{port}/graphql", json={"query": query}, timeout=30
-            )
-            nodes = answer.json()["data"]["repositoriesOrError"]["nodes"]
-            assert [node["name"] for node in nodes] == ["__repository__"]
-        finally:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(timeout=60)
-            except subprocess.TimeoutExpired:
-                process.kill()
+    log = folder / "ui.log"
+    with running(
+        [capi, "ui", "--port", str(port)], lambda: UI_READY in log.read_text(),
+        stop=signal.SIGINT, patience=60, log=log, cwd=folder, env=_environment(),
+    ) as process:  # fmt: skip
+        query = "{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }"
+        answer = requests.post(
+            f"http://127.0.0.1:{port}/graphql", json={"query": query}, timeout=30
+        )
+        nodes = answer.json()["data"]["repositoriesOrError"]["nodes"]
+        assert [node["name"] for node in nodes] == ["__repository__"]
     assert process.returncode == 0
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,9 +15,11 @@ from pathlib import Path
 from capi_assets.commands.demo.workspace import Workspace, free_port
 from capi_assets.commands.runs import run_hours
 from capi_assets.hours import HOUR, floor_hour, hours_between
+from tests.helpers.processes import running
 
 CAPI = Path(sys.executable).parent / "capi-assets"
 GOOD_HOURS, FAILED_HOURS = 3, 2
+UI_READY = "Ctrl-C stops everything"
 
 
 @dataclass(frozen=True)
@@ -59,23 +59,11 @@ def play_gap(folder: Path) -> list[datetime]:
 def open_ui(folder: Path, log: Path) -> Iterator[OpenUI]:
     """`capi-assets ui` over the workspace in `folder`, at a free port, until the block ends."""
     port = free_port()
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [CAPI, "ui", "--folder", folder, "--port", str(port)],
-            cwd=folder.parent, env=clean_env(), stdout=output, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        try:
-            deadline = time.monotonic() + 600
-            while "Ctrl-C stops everything" not in log.read_text():
-                assert process.poll() is None, log.read_text()[-3000:]
-                assert time.monotonic() < deadline, log.read_text()[-3000:]
-                time.sleep(0.5)
-            addresses = dict(re.findall(r"(Dagster|Sandbox)  (http://\S+)", log.read_text()))
-            yield OpenUI(addresses["Dagster"], addresses["Sandbox"], log)
-        finally:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(timeout=60)
-            except subprocess.TimeoutExpired:
-                process.kill()
+    command = [CAPI, "ui", "--folder", folder, "--port", str(port)]
+    with running(
+        command, lambda: UI_READY in log.read_text(), seconds=600, stop=signal.SIGINT, patience=60,
+        log=log, cwd=folder.parent, env=clean_env(),
+    ) as process:  # fmt: skip
+        addresses = dict(re.findall(r"(Dagster|Sandbox)  (http://\S+)", log.read_text()))
+        yield OpenUI(addresses["Dagster"], addresses["Sandbox"], log)
     assert process.returncode == 0

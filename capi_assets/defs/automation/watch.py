@@ -50,6 +50,4 @@ def watching(
 
 def _name(settings: Settings) -> str:
     """Of the lake, as every daemon that reaches it names it."""
-    lake = Lake(settings.lake)
-    root = lake.root.absolute() if lake.is_local else lake.root
-    return f"coverage {sha256(str(root).encode()).hexdigest()[:32]}"
+    return f"coverage {sha256(Lake(settings.lake).address.encode()).hexdigest()[:32]}"
