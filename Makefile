@@ -12,7 +12,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-e
 COMPILE_ARGS ?=
 PYTEST_ARGS ?=
 
-.PHONY: help install dev demo ui test lint types floors check bench audit images sbom licences constraints clean
+.PHONY: help install dev spark demo ui test lint types floors check bench audit images sbom licences constraints clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -26,6 +26,13 @@ $(STAMP): pyproject.toml constraints.txt
 
 $(DEV): $(STAMP) constraints-dev.txt
 	$(PIP) install --require-hashes --no-deps --no-build-isolation -r constraints-dev.txt
+	@touch $@
+
+spark: $(VENV)/spark/.installed ## a Spark for the tests of a cluster, 450 MB; needs Java 17
+
+# Beside the packages of the environment: tests/helpers/spark_cluster.py has the reason.
+$(VENV)/spark/.installed: $(DEV) constraints-spark.txt
+	$(PIP) install --require-hashes --no-deps --upgrade --target $(VENV)/spark -r constraints-spark.txt
 	@touch $@
 
 install: $(STAMP) ## the package, in .venv
@@ -74,6 +81,7 @@ licences: $(DEV) ## docs/licences.md: the licence of every package that `make in
 constraints: $(DEV) ## pin what pyproject.toml admits, with hashes; COMPILE_ARGS=--upgrade for the newest
 	$(COMPILE) $(COMPILE_ARGS) -o constraints.txt pyproject.toml
 	$(COMPILE) $(COMPILE_ARGS) -c constraints.txt --extra dev --extra bench -o constraints-dev.txt pyproject.toml
+	$(COMPILE) $(COMPILE_ARGS) -c constraints.txt -o constraints-spark.txt tests/spark/requirements.in
 
 clean: ## remove the virtual environment and the demo's state
 	rm -rf $(VENV) data/demo

@@ -29,7 +29,7 @@ from capi_assets.settings import PREFIX, SECRETS, Settings, SettingsError, read_
 
 _OWN_ATTRIBUTES = ("key_prefix", "group")
 # Addresses of databases may be written without a password: `sqlite:///data/berlin/ledger.db`.
-_URLS = ("ledger_url", "visits_url", "orders_url")
+_URLS = ("engine", "ledger_url", "visits_url", "orders_url")
 _TEMPLATES = jinja2.Environment(
     undefined=jinja2.StrictUndefined, finalize=lambda value: "" if value is None else value
 )

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
+from typing import Protocol
 
 import duckdb
 import pyarrow as pa
@@ -72,6 +73,20 @@ def columns_of(
         f'"{column}"' if column in stored else f'NULL::{kind} AS "{column}"'
         for column, kind in zip(typed.columns, typed.types, strict=True)
     )
+
+
+class Engine(Protocol):
+    """Where joins run: three verbs over portable SQL. `DuckDBEngine`, or `SparkEngine` on a
+    cluster (spark/engine.py)."""
+
+    def register(self, name: str, source: pa.Table | Sequence[UPath], schema: pa.Schema) -> None:
+        """Makes a table, or Parquet files, readable as `name` with the columns of `schema`."""
+
+    def materialize(self, name: str, sql: str) -> None:
+        """Runs `sql` once and keeps its result as `name`, for as long as the engine lives."""
+
+    def query(self, sql: str) -> pa.Table:
+        """The result of `sql` in Arrow."""
 
 
 class DuckDBEngine:

@@ -277,11 +277,11 @@ class Lake:
             with _opened(path, whole=True) as stored:
                 for number in range(stored.num_row_groups):
                     rows = stored.read_row_group(number, _present(stored, schema))
-                    yield _conformed(rows, schema)
+                    yield conformed(rows, schema)
 
     def _read_one(self, path: UPath, schema: pa.Schema, file: FoundFile | None = None) -> pa.Table:
         with _opened(path, whole=True, file=file) as stored:
-            return _conformed(stored.read(columns=_present(stored, schema)), schema)
+            return conformed(stored.read(columns=_present(stored, schema)), schema)
 
     def hours(self, table: str) -> list[datetime]:
         """Every stored hour of a table, in time order."""
@@ -447,7 +447,7 @@ def _present(stored: pq.ParquetFile, schema: pa.Schema) -> list[str]:
     return [name for name in names if name in known]
 
 
-def _conformed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+def conformed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """The rows with exactly this schema; a column they lack is null."""
     today = {former: name for name, former in FORMER_COLUMNS.items() if name in schema.names}
     rows = rows.rename_columns([today.get(name, name) for name in rows.column_names])

@@ -18,10 +18,10 @@ from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.matched_events import MATCHED_BY
 from capi_assets.contracts.orders import Orders
 from capi_assets.contracts.visits import Visits
-from capi_assets.engine import DuckDBEngine
+from capi_assets.engine import Engine
 from capi_assets.meta.match_keys.click_ids import fbc_column
 from capi_assets.meta.match_keys.page_urls import has_scheme, with_scheme
-from capi_assets.shared_ids import without_shared_ids
+from capi_assets.shared_ids import shared_ids, without_shared_ids
 
 # The visit's column that fills a missing value, by the order's column.
 VISIT_SUPPLIED_COLUMNS = {
@@ -161,7 +161,7 @@ def match(
     orders: pa.Table,
     visit_files: Sequence[UPath] | pa.Table,
     lookback: timedelta,
-    engine: DuckDBEngine,
+    engine: Engine,
 ) -> pa.Table:
     """`orders` in their order, each with the values that its best visit supplies.
 
@@ -175,7 +175,12 @@ def match(
         match(orders, lake.paths("visits", hours), timedelta(days=7), DuckDBEngine(connection))
     """
     numbered = _register(orders, visit_files, lookback, engine)
-    best = engine.query(best_sql())
+    return with_visits(numbered, engine.query(best_sql()))
+
+
+def with_visits(numbered: pa.Table, best: pa.Table) -> pa.Table:
+    """`MATCHED` of orders that have `row_number` and `shared_keys`, in their order; `best` is the
+    result of `best_sql` for them."""
     joined = numbered.join(best, "row_number", right_suffix="_matched").sort_by("row_number")
     return _with_visit_values(joined.combine_chunks())
 
@@ -184,7 +189,7 @@ def candidates(
     orders: pa.Table,
     visit_files: Sequence[UPath] | pa.Table,
     lookback: timedelta,
-    engine: DuckDBEngine,
+    engine: Engine,
 ) -> pa.Table:
     """All visits that share a key with an order; `explain` shows them. Arguments as of `match`.
 
@@ -215,26 +220,27 @@ def _register(
     orders: pa.Table,
     visit_files: Sequence[UPath] | pa.Table,
     lookback: timedelta,
-    engine: DuckDBEngine,
+    engine: Engine,
 ) -> pa.Table:
     """Registers `wanted` and `near` on the engine; returns the orders with their `row_number`."""
     numbered = orders.append_column("row_number", pa.array(range(orders.num_rows), pa.int64()))
-    wanted = _wanted(numbered, lookback)
-    engine.register("wanted", wanted, _wanted_schema())
+    wanted = wanted_of(numbered, lookback)
+    engine.register("wanted", wanted, wanted_schema())
     engine.register("visits", visit_files, arrow_schema(Visits))
     engine.materialize("near", candidate_visits_sql())
-    wanted, shared_keys = without_shared_ids(wanted, engine)
+    wanted, shared_keys = without_shared_ids(wanted, shared_ids(engine))
     if shared_keys.null_count < len(shared_keys):
-        engine.register("wanted", wanted, _wanted_schema())
+        engine.register("wanted", wanted, wanted_schema())
     return numbered.append_column("shared_keys", shared_keys)
 
 
-def _wanted(numbered: pa.Table, lookback: timedelta) -> pa.Table:
+def wanted_of(numbered: pa.Table, lookback: timedelta) -> pa.Table:
+    """The keys of orders that have `row_number`, as `wanted_schema`: what the SQL reads."""
     occurred = numbered.column("occurred_at")
     earliest = pc.subtract(occurred, pa.scalar(lookback, pa.duration("us")))
     columns = {
         name: numbered.column(name)
-        for name in _wanted_schema().names
+        for name in wanted_schema().names
         if name in numbered.column_names
     }
     columns |= {
@@ -242,10 +248,11 @@ def _wanted(numbered: pa.Table, lookback: timedelta) -> pa.Table:
         "em_first": pc.utf8_slice_codeunits(numbered.column("em"), 0, _DIGEST_CHARACTERS),
         "ph_first": pc.utf8_slice_codeunits(numbered.column("ph"), 0, _DIGEST_CHARACTERS),
     }
-    return pa.table({name: columns[name] for name in _wanted_schema().names})
+    return pa.table({name: columns[name] for name in wanted_schema().names})
 
 
-def _wanted_schema() -> pa.Schema:
+def wanted_schema() -> pa.Schema:
+    """The columns of `wanted`; `earliest` is the start of the order's lookback."""
     orders = arrow_schema(Orders)
     names = ("visit_id", "external_id", "fbclid", "fbp", "client_ip_address", "client_user_agent")
     return pa.schema(

@@ -45,6 +45,8 @@ from capi_assets.ingest.tombstones import Tombstones
 from capi_assets.lake import Lake
 from capi_assets.meta.graph.client import DatasetAccess
 from capi_assets.settings import Settings, environment, split, sql_parameters
+from capi_assets.stages.events import EventStage
+from capi_assets.stages.ingest import IngestStage
 
 
 def hash_policy(settings: Settings) -> HashPolicy:
@@ -197,6 +199,31 @@ T = TypeVar("T")
 
 def _without(entries: Mapping[str, T], names: Collection[str]) -> dict[str, T]:
     return {name: value for name, value in entries.items() if name not in names}
+
+
+def ingest_stage(settings: Settings, table: str, *, only_new: bool = False) -> IngestStage:
+    """The ingest of `visits` or `orders`; `only_new` leaves stored hours as they are.
+
+    Raises:
+        SettingsError: the table's column map is wrong.
+        LedgerError, TombstoneError: who was erased cannot be read.
+    """
+    return IngestStage(
+        table,
+        visits_source(settings) if table == "visits" else orders_source(settings),
+        Lake(settings.lake).address,
+        hash_policy(settings),
+        settings.dataset_id,
+        settings.consent_required,
+        stored_tombstones(settings),
+        only_new,
+    )
+
+
+def event_stage(settings: Settings, now: datetime) -> EventStage:
+    """The building of `matched_events` as of `now`."""
+    address = Lake(settings.lake).address
+    return EventStage(address, event_policy(settings), delivery_policy(settings), now)
 
 
 def visits_source(settings: Settings) -> Source:

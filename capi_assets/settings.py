@@ -90,6 +90,9 @@ class Settings(BaseSettings):
     name, comma-separated."""
     lake: str = "data/lake"
     """Folder or object-store URL of the hourly Parquet files."""
+    engine: SecretStr = SecretStr("duckdb")
+    """Where ranges are ingested, matched and built: duckdb, or a Spark cluster as
+    sc://host:15002."""
     ledger_url: SecretStr = SecretStr("sqlite:///data/ledger.db")
     """SQLAlchemy URL of the delivery ledger (SQLite or PostgreSQL)."""
     erasure_key_file: str = "data/erasure.key"
@@ -237,6 +240,14 @@ class Settings(BaseSettings):
             raise ValueError(problem)
         return value
 
+    @field_validator("engine")
+    @classmethod
+    def _engine(cls, value: SecretStr) -> SecretStr:
+        url = value.get_secret_value()
+        if url != "duckdb" and not re.fullmatch(r"sc://[^\s/;@]+(/.*)?", url):
+            raise ValueError(f"must be duckdb or sc://host:15002 ({len(url)} characters)")
+        return value
+
     @field_validator("start_date", "now")
     @classmethod
     def _utc(cls, value: datetime | None) -> datetime | None:
@@ -294,6 +305,12 @@ class Settings(BaseSettings):
         return self
 
     _env_prefix: str = PREFIX
+
+    @property
+    def spark_url(self) -> str | None:
+        """The address of the Spark cluster, with its token if there is one; None for DuckDB."""
+        url = self.engine.get_secret_value()
+        return None if url == "duckdb" else url
 
     @property
     def sql_parameter_prefix(self) -> str:

@@ -11,14 +11,14 @@ materialized nor on how many are materialized together. Portable SQL, as in `mat
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from capi_assets.engine import DuckDBEngine
+from capi_assets.engine import Engine
 from capi_assets.hours import HOUR, floor_hour
 
 MOST_CONTACTS = 10
@@ -90,23 +90,31 @@ GROUP BY t.{column}, often.hour
 HAVING {too_many}""".strip()
 
 
-def without_shared_ids(wanted: pa.Table, engine: DuckDBEngine) -> tuple[pa.Table, pa.Array]:
-    """`wanted` with null for each shared id, and the match keys that each row lost by it.
+SharedIds = Mapping[tuple[str, str], Sequence[tuple[datetime, bool]]]
+"""Match key and id, to the hours in which too many people share it, each with whether these are
+orders (else visits)."""
 
-    `engine` has `wanted` and `near`, as of `matching`; the second result is text separated by
-    spaces, or null. An id is shared for an order if it is in the order's own hour, or among the
-    visits of any hour that the order looks back to.
-    """
-    nothing_lost = pa.nulls(wanted.num_rows, pa.string())
+
+def shared_ids(engine: Engine) -> SharedIds:
+    """The ids that too many people share, of `wanted` and `near` as of `matching`."""
+    hours: dict[tuple[str, str], list[tuple[datetime, bool]]] = defaultdict(list)
     frequent = engine.query(frequent_ids_sql())
     if not frequent.num_rows:
-        return wanted, nothing_lost
+        return hours
     places = [(row["source"], row["match_key"]) for row in frequent.to_pylist()]
-    hours: dict[tuple[str, str], list[tuple[datetime, bool]]] = defaultdict(list)
     for row in engine.query(shared_ids_sql(places)).to_pylist():
         hours[row["match_key"], row["shared_id"]].append((row["hour"], row["of_orders"]))
+    return hours
+
+
+def without_shared_ids(wanted: pa.Table, hours: SharedIds) -> tuple[pa.Table, pa.Array]:
+    """`wanted` with null for each shared id, and the match keys that each row lost by it.
+
+    The second result is text separated by spaces, or null. An id is shared for an order if it is in
+    the order's own hour, or among the visits of any hour that the order looks back to.
+    """
     if not hours:
-        return wanted, nothing_lost
+        return wanted, pa.nulls(wanted.num_rows, pa.string())
     lost: list[list[str]] = [[] for _ in range(wanted.num_rows)]
     for match_key, column in _COLUMNS.items():
         shared = pa.array([value for key, value in hours if key == match_key], pa.string())

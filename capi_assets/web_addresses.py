@@ -124,6 +124,14 @@ def database_label(url: str) -> str:
     return f"{shown}?…" if parsed.query else shown
 
 
+def spark_label(url: str) -> str:
+    """An address of Spark Connect without its parameters, which may have a token, for people.
+
+    spark_label("sc://host:443/;token=abc;use_ssl=true")  # sc://host:443
+    """
+    return "/".join(url.split("/")[:3])
+
+
 def without_passwords(text: str, url: URL) -> str:
     """`text`, such as a driver's message, without the password and query values of `url`."""
     for value in (url.password, *url.normalized_query.get("password", ())):

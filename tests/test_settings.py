@@ -16,6 +16,7 @@ from capi_assets.settings import (
     sql_parameters,
     variable,
 )
+from capi_assets.web_addresses import spark_label
 
 
 def test_without_any_variable_every_setting_has_its_default() -> None:
@@ -117,3 +118,21 @@ def test_the_environment_wins_over_dotenv(tmp_path: Path, monkeypatch: pytest.Mo
 def test_parameters_of_sql_models_are_their_own_family() -> None:
     env = {"CAPI_SQL_SHIFT_TO": "now", "CAPI_ORDERS_SQL": "orders.sql", "OTHER": "x"}
     assert sql_parameters(env) == {"shift_to": "now"}
+
+
+@pytest.mark.parametrize(
+    "given", ["spark://host:7077", "sc://", "sc://user:pw@host", "sc://host ;x", "DuckDB"]
+)
+def test_an_engine_that_is_none_is_refused_without_its_address(given: str) -> None:
+    with pytest.raises(SettingsError, match=r"CAPI_ENGINE.*duckdb or sc://host:15002") as raised:
+        read_settings({"CAPI_ENGINE": given})
+    assert "pw" not in str(raised.value)
+
+
+def test_the_address_of_a_cluster_is_shown_without_its_token() -> None:
+    url = "sc://dbc.example:443/;token=dapi123;x-databricks-cluster-id=7"
+    settings = read_settings({"CAPI_ENGINE": url})
+    assert settings.spark_url == url
+    assert "dapi123" not in f"{settings!r}{spark_label(url)}"
+    assert spark_label(url) == "sc://dbc.example:443"
+    assert read_settings({}).spark_url is None

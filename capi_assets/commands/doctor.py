@@ -30,7 +30,7 @@ from capi_assets.settings import (
     read_settings,
     variable,
 )
-from capi_assets.web_addresses import database_label
+from capi_assets.web_addresses import database_label, spark_label
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,8 @@ def examine_stage(env: Mapping[str, str]) -> list[Finding]:
 
 def _masked(name: str, value: Any) -> str:
     if isinstance(value, SecretStr):
+        if name == "engine":
+            return spark_label(value.get_secret_value())
         if name in _DATABASES:
             return database_label(value.get_secret_value())
         return f"set ({len(value.get_secret_value())} characters)"

@@ -187,6 +187,18 @@ def _mail(s: Settings) -> Verdict | None:
     return "ok", "connects; nothing was sent"
 
 
+def _engine(s: Settings) -> Verdict | None:
+    if s.spark_url is None:
+        return None
+    from capi_assets.spark.session import SparkError, open_session
+
+    try:
+        with open_session(s.spark_url) as session:
+            return "ok", f"reached, Spark {session.version}"
+    except SparkError as error:
+        return "error", str(error)
+
+
 def _start_date(s: Settings) -> Verdict | None:
     if s.start_date > _now(s):
         return "error", "in the future: no hour has a partition"
@@ -200,6 +212,7 @@ TRIALS: dict[str, Callable[[Settings], Verdict | None]] = {
     "visits_url": _warehouse("visits"),
     "orders_url": _warehouse("orders"),
     "lake": _lake,
+    "engine": _engine,
     "ledger_url": _ledger,
     "start_date": _start_date,
     "alert_webhook": lambda s: _web(secret(s.alert_webhook)),

@@ -25,7 +25,7 @@ from capi_assets.order_identity import CONSENT_WITHDRAWN, marks_of
 
 Micros = npt.NDArray[np.int64]
 
-_REFUSED = """
+REFUSED_VISITS = """
 SELECT visit_id, occurred_at, external_id, em, ph, fbp FROM visits WHERE consent = false
 """
 
@@ -49,9 +49,15 @@ def withhold_withdrawn(events: pa.Table, ledger: Ledger, lake: Lake, now: dateti
     if not pc.any(ready).as_py():
         return events
     since = pc.min(events["occurred_at"].filter(ready)).as_py()
-    withdrawn, refused = ledger.withdrawals(), _refused_visits(lake, since, now)
+    return withhold_known(events, ledger.withdrawals(), refused_visits(lake, since, now))
+
+
+def withhold_known(events: pa.Table, withdrawn: pa.Table, refused: pa.Table) -> pa.Table:
+    """`withhold_withdrawn` by `Ledger.withdrawals` and `refused_visits` that were read before; both
+    have the columns of `schema.WITHDRAWAL`, and may have more than these events need."""
     if not withdrawn.num_rows and not refused.num_rows:
         return events
+    ready = pc.equal(events["verdict"], "ready")
     marks = marks_of(events)
     row = marks["row"].to_numpy()
     ordered = _micros(events["occurred_at"])[row]
@@ -65,15 +71,19 @@ def withhold_withdrawn(events: pa.Table, ledger: Ledger, lake: Lake, now: dateti
     return withhold(events, pc.and_(ready, pa.array(withheld)), CONSENT_WITHDRAWN)
 
 
-def _refused_visits(lake: Lake, since: datetime, now: datetime) -> pa.Table:
-    """The marks of visits with consent false since an hour, with their times."""
+def refused_visits(lake: Lake, since: datetime, now: datetime) -> pa.Table:
+    """The marks of visits with consent false since an hour, with their times.
+
+    Raises:
+        LakeError: stored visits cannot be read.
+    """
     paths = lake.paths("visits", hours_between(floor_hour(since), floor_hour(now) + HOUR))
     if not paths:
         return WITHDRAWAL.empty_table()
     with open_duckdb() as connection:
         engine = DuckDBEngine(connection)
         engine.register("visits", paths, arrow_schema(Visits))
-        visits = engine.query(_REFUSED)
+        visits = engine.query(REFUSED_VISITS)
     if not visits.num_rows:
         return WITHDRAWAL.empty_table()
     marks = marks_of(visits)

@@ -41,6 +41,7 @@ PAGES = [
     PROJECT / "docs" / "privacy.md",
     PROJECT / "docs" / "production.md",
     PROJECT / "docs" / "object-storage.md",
+    PROJECT / "docs" / "spark.md",
     PROJECT / "docs" / "pixel.md",
     PROJECT / "docs" / "match-quality.md",
     PROJECT / "docs" / "faq.md",

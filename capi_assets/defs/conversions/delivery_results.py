@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from capi_assets.contracts.base import arrow_schema, conform
+from capi_assets.contracts.counts import sums_by_currency
 from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.coverage.formatting import count
@@ -168,8 +169,8 @@ def _metadata(rows: pa.Table, summary: DeliverySummary) -> dict[str, Any]:
         "dagster/row_count": rows.num_rows,
         **{name: statuses[name] for name in ("delivered", "pending", "unknown", "rejected")},
         "expired": statuses["expired"],
-        **money_metadata(delivered, "delivered"),
-        **money_metadata(missing, "open"),
+        **money_metadata(sums_by_currency(delivered), "delivered"),
+        **money_metadata(sums_by_currency(missing), "open"),
         "requests_of_the_run": summary.requests,
     }
     by_reason = [[*key, count] for key, count in _reasons(rows).most_common()]

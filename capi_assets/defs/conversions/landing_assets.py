@@ -7,13 +7,10 @@ from datetime import datetime
 from typing import Any
 
 import dagster as dg
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from capi_assets.contracts.base import Contract, arrow_schema
-from capi_assets.contracts.orders import Orders
+from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.quarantine import Quarantine
-from capi_assets.contracts.visits import Visits
 from capi_assets.coverage.formatting import count
 from capi_assets.coverage.tables import Table
 from capi_assets.defs.hourly_reporting import (
@@ -23,20 +20,17 @@ from capi_assets.defs.hourly_reporting import (
     report_hours,
 )
 from capi_assets.defs.metadata import table_metadata
+from capi_assets.defs.resources import duckdb_of
 from capi_assets.hours import hour_key
-from capi_assets.ingest.hours import Ingested, IngestedHour, keep_stored
 from capi_assets.ingest.landing_folder import LandingFolder, ignored_text, misplaced_text
-from capi_assets.ingest.orders import ORDER_KEY, keep_former_ids
-from capi_assets.ingest.visits import VISIT_KEY
 from capi_assets.lake import Lake
 from capi_assets.meta.events.event_names import meant_names
 from capi_assets.meta.match_keys.key_problems import Problem
-from capi_assets.policies import orders_source, visits_source
+from capi_assets.policies import ingest_stage, orders_source, visits_source
 from capi_assets.printable import printable
 from capi_assets.settings import Settings
+from capi_assets.stages.ingest import CONTRACTS, Stored, StoredHour, quarantine_of
 
-_CONTRACTS: dict[str, type[Contract]] = {"visits": Visits, "orders": Orders}
-_KEYS = {"visits": VISIT_KEY, "orders": ORDER_KEY}
 _KEPT = "stored_rows_kept"
 _HASHED = "ids_hashed"
 _LEFT_OUT = "left_out"
@@ -45,32 +39,28 @@ _MAX_NAMES_SHOWN = 20  # an export has a hundred columns of its own
 _MAX_LINES_SHOWN = 5  # of a file's sum lines: an export has one, or one per currency
 
 
-def quarantine_of(table: str) -> str:
-    """The lake's name for a table's quarantine."""
-    return f"quarantined_{table}"
+def ingest_hours(
+    context: dg.AssetExecutionContext,
+    settings: Settings,
+    table: str,
+    hours: Sequence[datetime],
+    *,
+    only_new: bool = False,
+) -> Stored:
+    """Replaces each hour and its quarantine as a whole; `IngestStage` has the errors.
 
-
-def report_landed(
-    context: dg.AssetExecutionContext, table: str, lake: Lake, ingested: Ingested
-) -> Iterator[Any]:
-    """Replaces each hour and its quarantine as a whole and reports both; yield from it last.
-
-    Stored rows of hours whose source is absent or cannot be read are kept: see `keep_stored`.
+    Logs what belongs to no single hour.
     """
-    ingested = store_landed(context, table, lake, ingested)
-    metadata = {hour.hour: landed_metadata(hour) for hour in ingested.hours}
-    yield from report_hours(context, metadata, _unreadable(ingested))
+    stage = ingest_stage(settings, table, only_new=only_new)
+    if settings.spark_url and isinstance(stage.source, LandingFolder):
+        from capi_assets.spark import ingest, session
 
-
-def store_landed(
-    context: dg.AssetExecutionContext, table: str, lake: Lake, ingested: Ingested
-) -> Ingested:
-    """Replaces each hour and its quarantine as a whole; returns the hours as stored.
-
-    Logs what belongs to no single hour. The only way in which landed rows enter the lake.
-    """
-    hours = [_store(table, lake, hour) for hour in ingested.hours]
-    if kept := [hour for hour in hours if hour.kept]:
+        with session.open_session(settings.spark_url) as cluster:
+            stored = ingest.ingest_hours(cluster, stage, hours)
+    else:
+        with duckdb_of(context, settings).get_connection() as connection:
+            stored = stage.run(hours, connection)
+    if kept := [hour for hour in stored.hours if hour.kept]:
         context.log.warning(
             "%s %s to %s: %s",
             table,
@@ -78,34 +68,24 @@ def store_landed(
             hour_key(kept[-1].hour),
             _kept_text(sum(hour.kept for hour in kept)),
         )
-    if ingested.misplaced:
-        context.log.warning(misplaced_text(ingested.misplaced))
-    if ingested.ignored:
-        context.log.info("CAPI_IGNORE_FILES: %s", ignored_text(ingested.ignored))
-    if names := [printable(name) for name in ingested.unknown_columns]:
+    if stored.misplaced:
+        context.log.warning(misplaced_text(stored.misplaced))
+    if stored.ignored:
+        context.log.info("CAPI_IGNORE_FILES: %s", ignored_text(stored.ignored))
+    if names := [printable(name) for name in stored.unknown_columns]:
         more = f" and {len(names) - _MAX_NAMES_SHOWN} more" if len(names) > _MAX_NAMES_SHOWN else ""
         shown = ", ".join(names[:_MAX_NAMES_SHOWN])
         context.log.warning("Landed %s have unknown columns, not read: %s%s", table, shown, more)
-    suggested = {name: std for hour in hours for name, std in _suggested(hour).items()}
+    suggested = meant_names(sorted({name for hour in stored.hours for name in hour.event_names}))
     for name, standard in suggested.items():
         context.log.warning("Event %r is a custom event to Meta; did you mean %r?", name, standard)
-    return replace(ingested, hours=hours)
+    return stored
 
 
-def _store(table: str, lake: Lake, hour: IngestedHour) -> IngestedHour:
-    """Writes an hour and returns it as stored."""
-    quarantine = quarantine_of(table)
-    if hour.is_absent or hour.file_problems:
-        stored = lake.read(table, [hour.hour], arrow_schema(_CONTRACTS[table]))
-        quarantined = lake.read(quarantine, [hour.hour], arrow_schema(Quarantine))
-        hour = keep_stored(hour, stored, quarantined, _KEYS[table])
-    if table == "orders" and _ids_hashed(hour):
-        stored = lake.read(table, [hour.hour], arrow_schema(Orders))
-        hour = keep_former_ids(hour, stored)
-    lake.write(table, hour.hour, hour.rows)
-    if hour.quarantine.num_rows or lake.path(quarantine, hour.hour).exists():
-        lake.write(quarantine, hour.hour, hour.quarantine)
-    return hour
+def report_landed(context: dg.AssetExecutionContext, table: str, stored: Stored) -> Iterator[Any]:
+    """Reports each hour that was stored; yield from it last."""
+    metadata = {hour.hour: landed_metadata(hour) for hour in stored.hours}
+    yield from report_hours(context, metadata, _unreadable(stored))
 
 
 def _kept_text(rows: int) -> str:
@@ -116,37 +96,30 @@ def _kept_text(rows: int) -> str:
     )
 
 
-def landed_metadata(hour: IngestedHour) -> dict[str, Any]:
+def landed_metadata(hour: StoredHour) -> dict[str, Any]:
     """What the UI shows of a stored hour."""
-    drops = _counts(hour.rows.column("dropped_fields"))
-    quarantined = _counts(hour.quarantine.column("reasons"))
     metadata: dict[str, Any] = {
-        "dagster/row_count": hour.rows.num_rows,
+        "dagster/row_count": hour.rows,
         "files": hour.files,
-        "quarantined": hour.quarantine.num_rows,
+        "quarantined": hour.quarantined,
         "repeated": hour.repeats,
-        "fields_dropped": sum(drops.values()),
+        "fields_dropped": sum(hour.dropped.values()),
         **({_KEPT: hour.kept} if hour.kept else {}),
-        **({_HASHED: _ids_hashed(hour)} if _ids_hashed(hour) else {}),
+        **({_HASHED: hour.ids_hashed} if hour.ids_hashed else {}),
         **_left_out(hour),
+        **money_metadata(hour.value, "value"),
     }
-    if "value" in hour.rows.column_names:
-        metadata |= money_metadata(hour.rows, "value")
-    if suggested := _suggested(hour):
+    if suggested := meant_names(hour.event_names):
         metadata["custom_events_to_check"] = ", ".join(
             f"{name} (custom to Meta; did you mean {standard}?)"
             for name, standard in suggested.items()
         )
-    metadata |= table_metadata("quarantined_by_reason", _reason_table(quarantined, "rows"))
-    return metadata | table_metadata("dropped_by_reason", _reason_table(drops, "fields"))
+    reasons = _reason_table(hour.quarantine_reasons, "rows")
+    metadata |= table_metadata("quarantined_by_reason", reasons)
+    return metadata | table_metadata("dropped_by_reason", _reason_table(hour.dropped, "fields"))
 
 
-def _ids_hashed(hour: IngestedHour) -> int:
-    drops = _counts(hour.rows.column("dropped_fields"))
-    return sum(n for drop, n in drops.items() if drop.endswith(f":{Problem.CONTACT_HASHED.code}"))
-
-
-def _left_out(hour: IngestedHour) -> dict[str, Any]:
+def _left_out(hour: StoredHour) -> dict[str, Any]:
     """Lines that are no orders of their own, counted, and where they are."""
     if not hour.left_out:
         return {}
@@ -162,26 +135,15 @@ def _left_out(hour: IngestedHour) -> dict[str, Any]:
     return {"sum_lines": sums, "further_lines": further, _LEFT_OUT: ", ".join(texts)}
 
 
-def _suggested(hour: IngestedHour) -> dict[str, str]:
-    if "event_name" not in hour.rows.column_names:
-        return {}
-    return meant_names(hour.rows.column("event_name").unique().to_pylist())
+def money_metadata(value: Mapping[str, float], prefix: str) -> dict[str, float]:
+    """Sums by currency as numbers to plot: `value_eur`."""
+    return {f"{prefix}_{currency.lower()}": total for currency, total in value.items()}
 
 
-def money_metadata(rows: pa.Table, prefix: str) -> dict[str, float]:
-    """The sum of `value` per currency, as numbers to plot: `value_eur`."""
-    sums = rows.group_by("currency").aggregate([("value", "sum")]).to_pylist()
-    return {
-        f"{prefix}_{row['currency'].lower()}": round(row["value_sum"], 2)
-        for row in sorted(sums, key=lambda row: row["currency"] or "")
-        if row["currency"] and row["value_sum"] is not None
-    }
-
-
-def _unreadable(ingested: Ingested) -> list[UnfinishedHour]:
+def _unreadable(stored: Stored) -> list[UnfinishedHour]:
     """Hours with files that could not be read: they stay unfinished until the file is fixed."""
     unfinished = []
-    for hour in ingested.hours:
+    for hour in stored.hours:
         if hour.file_problems:
             first, *more = hour.file_problems
             files = "1 more file" if len(more) == 1 else f"{len(more)} more files"
@@ -243,7 +205,7 @@ def _verdicts(
     lake: Lake, table: str, hours: Sequence[datetime]
 ) -> Mapping[datetime, HourCheckResult]:
     quarantined = lake.read(quarantine_of(table), hours, arrow_schema(Quarantine))
-    stored = lake.read(table, hours, arrow_schema(_CONTRACTS[table]), ["occurred_at"])
+    stored = lake.read(table, hours, arrow_schema(CONTRACTS[table]), ["occurred_at"])
     floors = Counter(pc.floor_temporal(stored.column("occurred_at"), unit="hour").to_pylist())
     by_hour: dict[datetime, list[dict[str, Any]]] = {}
     for row in quarantined.to_pylist():
@@ -277,12 +239,8 @@ def _verdict(table: str, stored: int, rows: list[dict[str, Any]]) -> HourCheckRe
     )
 
 
-def _counts(entries: pa.ChunkedArray) -> Counter[str]:
-    return Counter(entry for text in entries.drop_null().to_pylist() for entry in text.split())
-
-
-def _reason_table(counts: Counter[str], unit: str) -> Table:
-    return Table(["column:reason", unit], counts.most_common(_MAX_REASONS_SHOWN))
+def _reason_table(counts: Mapping[str, int], unit: str) -> Table:
+    return Table(["column:reason", unit], Counter(counts).most_common(_MAX_REASONS_SHOWN))
 
 
 def _quarantine_table(refused: list[dict[str, Any]]) -> Table:

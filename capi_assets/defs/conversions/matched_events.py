@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
-from upath import UPath
 
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.matched_events import MatchedEvents
@@ -28,49 +28,45 @@ from capi_assets.defs.hourly_reporting import (
     report_hours,
 )
 from capi_assets.defs.metadata import table_metadata
-from capi_assets.defs.resources import clock_of, duckdb_of
-from capi_assets.delivery.consent import withhold_withdrawn
+from capi_assets.defs.resources import clock_of
 from capi_assets.delivery.ledger.ledger import LedgerError
-from capi_assets.delivery.sent_payloads import keep_sent_payloads
-from capi_assets.eligibility import matched_events_of
 from capi_assets.engine import DuckDBEngine, open_duckdb
 from capi_assets.hours import floor_hour, hour_range, hours_between
 from capi_assets.lake import Lake, in_batches, rows_of
 from capi_assets.matching import MATCHED, match
 from capi_assets.meta.events.refusals import REFUSAL_TEXTS
 from capi_assets.meta.match_keys.hashed_keys import HASHED_KEYS
-from capi_assets.policies import delivery_policy, event_policy, open_ledger
+from capi_assets.policies import event_stage, open_ledger
 from capi_assets.settings import Settings
+from capi_assets.stages.events import EventHour, known_of, known_of_range
 
+_NEW_PAYLOADS = "Events that Meta may have get new payloads: %s"
 PLOTTED_KEYS = (*HASHED_KEYS, "fbc", "fbp", "client_ip_address", "client_user_agent")
 
 
-def _metadata(rows: pa.Table) -> dict[str, Any]:
-    verdicts = Counter(rows.column("verdict").to_pylist())
-    ready = rows.filter(pc.equal(rows.column("verdict"), "ready"))
+def _metadata(hour: EventHour) -> dict[str, Any]:
+    ready = hour.verdicts.get("ready", 0)
     metadata: dict[str, Any] = {
-        "dagster/row_count": rows.num_rows,
-        "ready": verdicts["ready"],
-        "withheld": verdicts["withheld"],
-        "invalid": verdicts["invalid"],
-        "matched": rows.num_rows - rows.column("matched_by").null_count,
-        "without_browser": pc.sum(rows.column("without_browser")).as_py() or 0,
-        **money_metadata(ready, "ready_value"),
+        "dagster/row_count": hour.rows,
+        "ready": ready,
+        "withheld": hour.verdicts.get("withheld", 0),
+        "invalid": hour.verdicts.get("invalid", 0),
+        "matched": sum(hour.matched_by.values()),
+        "without_browser": hour.without_browser,
+        **money_metadata(hour.ready_value, "ready_value"),
     }
-    if rows.num_rows:
-        metadata["share_without_browser"] = round(metadata["without_browser"] / rows.num_rows, 4)
-    if ready.num_rows:
-        keys = ready.column("match_keys").to_pylist()
-        carried = Counter(key for entry in keys for key in (entry or "").split())
+    if hour.rows:
+        metadata["share_without_browser"] = round(hour.without_browser / hour.rows, 4)
+    if ready:
         for key in PLOTTED_KEYS:
-            metadata[f"share_{key}"] = round(carried[key] / ready.num_rows, 4)
-    shared = Counter(
-        key for entry in rows.column("shared_keys").to_pylist() for key in (entry or "").split()
-    )
-    if shared:
-        metadata["orders_with_shared_ids"] = ", ".join(f"{key}: {n}" for key, n in shared.items())
-    by_key = Counter(rows.column("matched_by").to_pylist())
-    counts = [[key or "no visit found", count] for key, count in by_key.most_common()]
+            metadata[f"share_{key}"] = round(hour.match_keys.get(key, 0) / ready, 4)
+    if hour.shared_keys:
+        listed = (f"{key}: {n}" for key, n in hour.shared_keys.items())
+        metadata["orders_with_shared_ids"] = ", ".join(listed)
+    by_key = Counter(hour.matched_by)
+    if unmatched := hour.rows - by_key.total():
+        by_key["no visit found"] = unmatched
+    counts: list[list[str | int]] = [[key, orders] for key, orders in by_key.most_common()]
     return metadata | table_metadata("matched_by", Table(["matched by", "orders"], counts))
 
 
@@ -134,11 +130,62 @@ def _doubled_text(anomaly: Anomaly) -> str:
     )
 
 
-def _matched(orders: pa.Table, visit_files: list[UPath], settings: Settings) -> pa.Table:
-    if not orders.num_rows:
-        return MATCHED.empty_table()
-    with open_duckdb() as connection:
-        return match(orders, visit_files, settings.lookback, DuckDBEngine(connection))
+def _note_withdrawals(context: dg.AssetExecutionContext, settings: Settings, now: datetime) -> None:
+    try:
+        with open_ledger(settings) as ledger:
+            note_landed_withdrawals(context, settings, ledger, now)
+    except LedgerError as error:
+        context.log.warning("Withdrawals of consent wait for delivery: %s", error)
+
+
+def _store_on_cluster(
+    url: str,
+    context: dg.AssetExecutionContext,
+    settings: Settings,
+    hours: Sequence[datetime],
+    visit_hours: Sequence[datetime],
+    now: datetime,
+) -> list[EventHour]:
+    """Replaces each hour, on a Spark cluster."""
+    from capi_assets.spark import events, session
+
+    _note_withdrawals(context, settings, now)
+    stage, known = event_stage(settings, now), None
+    try:
+        with open_ledger(settings) as ledger:
+            known = known_of_range(ledger, now, stage.delivery)
+    except LedgerError as error:
+        context.log.warning(_NEW_PAYLOADS, error)
+    work = events.EventWork(stage, hours, visit_hours, settings.lookback, known)
+    with session.open_session(url) as cluster:
+        return work.run(cluster)
+
+
+def _store_events(
+    context: dg.AssetExecutionContext,
+    settings: Settings,
+    hours: Sequence[datetime],
+    visit_hours: Sequence[datetime],
+    now: datetime,
+) -> Iterator[EventHour]:
+    """Replaces each hour; one query for all of them."""
+    lake, stage = Lake(settings.lake), event_stage(settings, now)
+    orders = lake.read("orders", hours, arrow_schema(Orders))
+    matched = MATCHED.empty_table()
+    if orders.num_rows:
+        _note_withdrawals(context, settings, now)
+        with open_duckdb() as connection:
+            files = [lake.path("visits", hour) for hour in visit_hours]
+            matched = match(orders, files, settings.lookback, DuckDBEngine(connection))
+    for batch, orders_of_batch in in_batches((hour, rows_of(matched, hour)) for hour in hours):
+        events, known = stage.built(orders_of_batch), None
+        try:
+            if events.num_rows:
+                with open_ledger(settings) as ledger:
+                    known = known_of(events, batch, lake, ledger, now)
+        except LedgerError as error:
+            context.log.warning(_NEW_PAYLOADS, error)
+        yield from stage.store(events, batch, known)
 
 
 def build_matched_events(
@@ -146,15 +193,6 @@ def build_matched_events(
 ) -> dg.Definitions:
     """The asset `matched_events` and its check."""
     lake = Lake(settings.lake)
-
-    def _as_of(events: pa.Table, hours: Sequence[datetime], now: datetime) -> pa.Table:
-        """With the bytes that Meta may have, and without those who withdrew consent."""
-        stored = lake.read("matched_events", hours, arrow_schema(MatchedEvents))
-        with open_ledger(settings) as ledger:
-            if stored.num_rows:
-                state = ledger.state_of(stored)
-                events = keep_sent_payloads(events, stored, state, now, delivery_policy(settings))
-            return withhold_withdrawn(events, ledger, lake, now)
 
     @hourly_asset(
         MatchedEvents,
@@ -184,36 +222,19 @@ def build_matched_events(
         """
         hours, clock = hours_of(context), clock_of(context, settings)
         start, end = hour_range(hours)
-        orders = lake.read("orders", hours, arrow_schema(Orders))
-        if orders.num_rows:
-            try:
-                with open_ledger(settings) as ledger:
-                    note_landed_withdrawals(context, settings, ledger, clock.now())
-            except LedgerError as error:
-                context.log.warning("Withdrawals of consent wait for delivery: %s", error)
         searched = hours_between(floor_hour(start - settings.lookback), end)
         stored = set(lake.stored("visits", searched))
         kept_since = floor_hour(clock.now() - timedelta(days=settings.retention_days))
         oldest = max(settings.start_date, kept_since)
         missing = [hour for hour in searched if hour >= oldest and hour not in stored]
-        with duckdb_of(context, settings).get_connection() as connection:
-            added = ingest_missing_visits(context, settings, missing, connection)
-        files = [lake.path("visits", hour) for hour in sorted({*stored, *added})]
-        matched = _matched(orders, files, settings)
+        added = ingest_missing_visits(context, settings, missing)
+        visit_hours = sorted({*stored, *added})
         metadata = {}
-        for batch, orders_of_batch in in_batches((hour, rows_of(matched, hour)) for hour in hours):
-            events = matched_events_of(orders_of_batch, event_policy(settings))
-            try:
-                if events.num_rows:
-                    events = _as_of(events, batch, clock.now())
-            except LedgerError as error:
-                context.log.warning("Events that Meta may have get new payloads: %s", error)
-            for hour in batch:
-                rows = rows_of(events, hour)
-                lake.write("matched_events", hour, rows)
-                metadata[hour] = _metadata(rows)
-                if added:
-                    metadata[hour]["visit_hours_ingested_first"] = len(added)
+        store = partial(_store_on_cluster, url) if (url := settings.spark_url) else _store_events
+        for hour in store(context, settings, hours, visit_hours, clock.now()):
+            metadata[hour.hour] = _metadata(hour)
+            if added:
+                metadata[hour.hour]["visit_hours_ingested_first"] = len(added)
         yield from report_hours(context, metadata)
 
     events_pass_meta_validation = hourly_check(

@@ -1,28 +1,18 @@
 """`orders`: the advertiser's conversions, hashed when they are read, and the contract check."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import dagster as dg
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from capi_assets.contracts.orders import Orders
-from capi_assets.defs.conversions.landing_assets import contract_check, report_landed
+from capi_assets.defs.conversions.landing_assets import (
+    contract_check,
+    ingest_hours,
+    report_landed,
+)
 from capi_assets.defs.hourly_reporting import Upstream, hourly_asset, hours_of
-from capi_assets.defs.resources import duckdb_of
-from capi_assets.eligibility import withheld_reason, without_match_data
-from capi_assets.ingest.orders import ingest_orders
-from capi_assets.lake import Lake
-from capi_assets.policies import hash_policy, orders_source, stored_tombstones
 from capi_assets.settings import Settings
-
-
-def _as_needed(orders: pa.Table, consent_required: bool) -> pa.Table:
-    """Withheld orders without match data: if they land again as confirmed, it lands with them."""
-    withheld = pc.is_valid(withheld_reason(orders, consent_required))
-    return without_match_data(orders, withheld)
 
 
 def build_orders(
@@ -58,19 +48,8 @@ def build_orders(
             LedgerError, TombstoneError: who was erased cannot be read; nothing is stored.
             dagster.Failure: files of some hours cannot be read; the others are stored.
         """
-        with duckdb_of(context, settings).get_connection() as connection:
-            ingested = ingest_orders(
-                orders_source(settings),
-                hours_of(context),
-                hash_policy(settings),
-                settings.dataset_id,
-                connection,
-                stored_tombstones(settings),
-            )
-        required = settings.consent_required
-        hours = [replace(hour, rows=_as_needed(hour.rows, required)) for hour in ingested.hours]
-        ingested = replace(ingested, hours=hours)
-        yield from report_landed(context, "orders", Lake(settings.lake), ingested)
+        stored = ingest_hours(context, settings, "orders", hours_of(context))
+        yield from report_landed(context, "orders", stored)
 
     return dg.Definitions(
         assets=[orders], asset_checks=[contract_check("orders", settings, hourly)]

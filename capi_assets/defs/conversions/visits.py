@@ -1,30 +1,25 @@
 """`visits`: landings with their match keys, hashed when they are read, and the contract check."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import dagster as dg
-import duckdb
 
 from capi_assets.contracts.visits import Visits
 from capi_assets.coverage.formatting import count
 from capi_assets.defs.conversions.landing_assets import (
     contract_check,
+    ingest_hours,
     landed_metadata,
     report_landed,
-    store_landed,
 )
 from capi_assets.defs.hourly_reporting import Upstream, hourly_asset, hours_of
 from capi_assets.defs.names import asset_key
-from capi_assets.defs.resources import duckdb_of
 from capi_assets.hours import HOUR, hour_key, hours_between, key_hour, key_ranges
 from capi_assets.ingest.landing_folder import LandingFolder
 from capi_assets.ingest.sources import SourceError
-from capi_assets.ingest.visits import ingest_visits
-from capi_assets.lake import Lake
-from capi_assets.policies import hash_policy, stored_tombstones, visits_source
+from capi_assets.policies import visits_source
 from capi_assets.settings import Settings
 
 BATCH_HOURS = 24
@@ -63,15 +58,8 @@ def build_visits(
             LedgerError, TombstoneError: who was erased cannot be read; nothing is stored.
             dagster.Failure: files of some hours cannot be read; the others are stored.
         """
-        with duckdb_of(context, settings).get_connection() as connection:
-            ingested = ingest_visits(
-                visits_source(settings),
-                hours_of(context),
-                hash_policy(settings),
-                connection,
-                stored_tombstones(settings),
-            )
-        yield from report_landed(context, "visits", Lake(settings.lake), ingested)
+        stored = ingest_hours(context, settings, "visits", hours_of(context))
+        yield from report_landed(context, "visits", stored)
 
     return dg.Definitions(
         assets=[visits], asset_checks=[contract_check("visits", settings, hourly)]
@@ -79,10 +67,7 @@ def build_visits(
 
 
 def ingest_missing_visits(
-    context: dg.AssetExecutionContext,
-    settings: Settings,
-    hours: Sequence[datetime],
-    connection: duckdb.DuckDBPyConnection,
+    context: dg.AssetExecutionContext, settings: Settings, hours: Sequence[datetime]
 ) -> list[datetime]:
     """Stores those of `hours` (none is stored) that the source has; returns them.
 
@@ -95,7 +80,7 @@ def ingest_missing_visits(
     """
     if not hours:
         return []
-    source, lake = visits_source(settings), Lake(settings.lake)
+    source = visits_source(settings)
     if isinstance(source, LandingFolder):
         landing = source.listing(hours)
         for name, error in dict(landing.errors.values()).items():
@@ -105,17 +90,11 @@ def ingest_missing_visits(
     done: list[datetime] = []
     for batch in _consecutive(hours):
         try:
-            ingested = ingest_visits(
-                source, batch, hash_policy(settings), connection, stored_tombstones(settings)
-            )
+            stored = ingest_hours(context, settings, "visits", batch, only_new=True)
         except SourceError as error:
             context.log.warning("Matched without the visits of earlier hours: %s", error)
             break
-        # Two runs may read the same hour: each writes the whole file, and the lake replaces it at
-        # once. What the other has stored by now is not older than what was read here.
-        stored_since = set(lake.stored("visits", batch))
-        new = [hour for hour in ingested.hours if hour.hour not in stored_since]
-        for hour in store_landed(context, "visits", lake, replace(ingested, hours=new)).hours:
+        for hour in stored.hours:
             if not hour.file_problems:
                 context.log_event(
                     dg.AssetMaterialization(

@@ -311,6 +311,12 @@ class Ledger:
                 ]
             )
 
+    def unknown_since(self, moment: datetime) -> pa.Table:
+        """The rows of all events whose outcome is unknown since `moment` or later, as
+        `schema.STATE`. Reads the whole table: for a large range."""
+        with self._reading() as connection:
+            return rows.unknown_since(connection, moment)
+
     def last_accepted_at(self, dataset_id: str) -> datetime | None:
         """When the latest request of the dataset left of which Meta accepted the events."""
         with self._reading() as connection:

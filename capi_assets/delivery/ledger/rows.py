@@ -25,6 +25,7 @@ from capi_assets.delivery.ledger.schema import (
     MAYBE_AT_META,
     PENDING,
     STATE,
+    UNKNOWN,
 )
 from capi_assets.delivery.ledger.sets import as_json, insert_numbered, keys, numbers
 
@@ -126,6 +127,13 @@ def last_accepted_at(connection: Connection, dataset_id: str) -> datetime | None
     )
     started = connection.scalar(of_dataset.order_by(ATTEMPTS.c.attempt.desc()).limit(1))
     return None if started is None else _EPOCH + timedelta(microseconds=started)
+
+
+def unknown_since(connection: Connection, moment: datetime) -> pa.Table:
+    """The ledger's rows of events whose outcome is unknown since `moment` or later."""
+    since = (moment - _EPOCH) // timedelta(microseconds=1)
+    late = select(EVENTS).where(EVENTS.c.state == UNKNOWN, EVENTS.c.unknown_since >= since)
+    return fetch(connection, late, STATE)
 
 
 def fetch(connection: Connection, statement: Select[Any], schema: pa.Schema) -> pa.Table:
