@@ -57,4 +57,5 @@ def test_any_other_error_names_its_place_and_no_value(
         _reported(fail)
     assert "ana" not in str(raised.value)
     log = capsys.readouterr().err
-    assert "ValueError" in log and "ana" not in log
+    assert "ValueError" in log
+    assert "ana" not in log
