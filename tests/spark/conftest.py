@@ -26,7 +26,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 class SparkHarness(AssetHarness):
     """The world of asset tests whose ranges are computed on a cluster."""
 
-    url = ""
+    url = "duckdb"
 
     def settings(self, **changed: Any) -> Settings:
         return super().settings(**{"engine": self.url, **changed})

@@ -68,7 +68,7 @@ def test_a_real_log_by_sql_models_gets_the_same_bytes(
         "orders_sql": str(WEBLOG / "orders.sql"),
         "default_country": "US",
     }
-    assert_same(world, "weblog", end - 36 * HOUR, end - HOUR)
+    assert_same(world, "weblog", end - 24 * HOUR, end - HOUR)
 
 
 def test_shared_ids_and_refusals_are_found_on_the_cluster_too(world: SparkHarness) -> None:
