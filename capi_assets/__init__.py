@@ -6,6 +6,7 @@ are plain functions over tables, in the packages next to it. Imports run one way
 down to `settings`.
 """
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from capi_assets.definitions import (
         build_conversions_definitions as build_conversions_definitions,
     )
+
+# pandera imports Spark's pandas wherever the client is installed, and we use nothing of it.
+warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
 
 # Imported when they are first used: commands such as `capi-assets gaps` do not load Dagster.
 _EXPORTS = {

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from capi_assets.commands.runs import range_tags
-from capi_assets.defs.names import asset_key
 from capi_assets.hours import HOUR, floor_hour
 from capi_assets.sandbox.shop.files import write_landing
 from capi_assets.sandbox.shop.shop import Shop
@@ -18,22 +16,13 @@ from tests.spark.conftest import SparkHarness
 
 WEBLOG = Path(__file__).parents[2] / "examples" / "weblog"
 SEEDS = range(10)
-STAGES = ("visits", "orders", "matched_events")
 
 
 def stored_by(
     world: SparkHarness, engine: str, lake: str, first: datetime, last: datetime
 ) -> dict[str, bytes]:
     """Every file that the two stages store for these hours in the folder `lake`."""
-    settings = {"engine": engine, "lake": str(world.root / lake)}
-    result = world.job("deliver_hour", **settings).execute_in_process(
-        instance=world.instance,
-        tags=range_tags(first, last),
-        asset_selection=[asset_key(world.settings(), name) for name in STAGES],
-        run_config=world.at(),
-        raise_on_error=False,
-    )
-    assert result.success
+    world.materialize_stages(engine, world.root / lake, first, last)
     folder = world.root / lake
     return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*.parquet")}
 
