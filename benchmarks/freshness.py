@@ -1,4 +1,4 @@
-"""`python -m benchmarks freshness`: from the landing of an order to its receipt.
+"""`python -m benchmarks.freshness [MINUTES PAUSE]`: from the landing of an order to its receipt.
 
 Dagster's daemon runs our definitions with the default settings; one file of orders, and before it
 one of their visits, lands about every `pause` seconds (Poisson). The receipt is the sandbox's. CPU
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from benchmarks.measure import table
+from benchmarks.measure import cpu_of, table
 from capi_assets.commands.demo.workspace import free_port
 from capi_assets.hours import floor_hour
 from capi_assets.sandbox.reports import events
@@ -165,26 +165,10 @@ def _cores(
     pids: list[int], work: Callable[[], dict[str, datetime]]
 ) -> tuple[float, dict[str, datetime]]:
     """CPU seconds per second of the processes and their children while `work` runs; its result."""
-    before, began = sum(map(_cpu, pids)), time.monotonic()
+    before, began = cpu_of(pids), time.monotonic()
     result = work()
-    return (sum(map(_cpu, pids)) - before) / (time.monotonic() - began), result
+    return (cpu_of(pids) - before) / (time.monotonic() - began), result
 
 
-def _cpu(pid: int) -> float:
-    """CPU seconds of a process, its living children, and those it has waited for."""
-    total = 0.0
-    for process in _family(pid):
-        try:
-            fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        total += sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
-    return total
-
-
-def _family(pid: int) -> list[int]:
-    family = [pid]
-    for process in family:
-        for thread in Path(f"/proc/{process}/task").glob("*/children"):
-            family += map(int, thread.read_text().split())
-    return family
+if __name__ == "__main__":
+    print(report(float(sys.argv[1]), float(sys.argv[2])) if len(sys.argv) > 2 else report(10, 12))

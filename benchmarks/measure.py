@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 Result = dict[str, Any]
@@ -76,6 +77,20 @@ def peak_mb() -> float:
 def tell(result: Result) -> None:
     """Hands the result, with this process's peak memory, to the parent."""
     print(json.dumps({**result, "peak_mb": peak_mb()}))
+
+
+def cpu_of(processes: Iterable[int]) -> float:
+    """CPU seconds so far of processes, their living children, and those they have waited for."""
+    family, total = [*processes], 0.0
+    for process in family:
+        try:
+            for thread in Path(f"/proc/{process}/task").glob("*/children"):
+                family += map(int, thread.read_text().split())
+            fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it has just ended
+            continue
+        total += sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    return total
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -21,10 +21,11 @@ _JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 @dataclass(frozen=True)
 class Cluster:
-    """The address of the Connect server, and the process ids of the workers."""
+    """The address of the Connect server, and process ids: of the workers, and of all."""
 
     url: str
     workers: list[int]
+    processes: list[int]
 
 
 # Beside the environment, for pandera imports Spark's client wherever it finds it: 0.4 s of each of
@@ -73,6 +74,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
     master = f"spark://127.0.0.1:{port}"
     run = str(spark / "bin" / "spark-class")
     deploy = "org.apache.spark.deploy"
+    processes: list[int] = []
     with ExitStack() as stack:
 
         def start(name: str, command: list[str], ready: str) -> int:
@@ -80,6 +82,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
             process = stack.enter_context(
                 running(command, lambda: ready in log.read_text(), log=log, **options)
             )
+            processes.append(process.pid)
             return process.pid
 
         command = [run, f"{deploy}.master.Master", "--host", "127.0.0.1", "--port", str(port)]
@@ -111,4 +114,4 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         service = "org.apache.spark.sql.connect.service.SparkConnectServer"
         command += ["--class", service, "spark-internal"]
         start("connect", command, "Spark Connect server started at")
-        yield Cluster(f"sc://127.0.0.1:{connect}", workers)
+        yield Cluster(f"sc://127.0.0.1:{connect}", workers, processes)

@@ -1,0 +1,143 @@
+"""`python -m benchmarks.spark`: ingest, matching and event building of a day, here and on Spark.
+
+The cluster has a master, a Connect server and two workers of one core each on this machine; DuckDB
+and Arrow have both cores too. CPU time is of all processes of a contender. It needs `make spark`.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks import landing
+from benchmarks.measure import cpu_of, in_child, table, tell
+
+FIRST = datetime(2026, 11, 20, tzinfo=UTC)
+HOURS = 24
+SIZES = (1_000, 10_000, 50_000, 200_000)
+"""Visits of an hour; every fiftieth orders."""
+
+
+def report(sizes: tuple[int, ...] = SIZES) -> str:
+    """A line for each size."""
+    from tests.helpers.spark_cluster import cluster
+
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "cluster").mkdir()
+        with cluster(folder / "cluster") as spark:
+            # A cluster that has just been started compiles its own code first.
+            _land(folder / "first", sizes[0])
+            in_child("benchmarks.spark", folder / "first", spark.url)
+            for visits in sizes:
+                _land(folder / str(visits), visits)
+                here = in_child("benchmarks.spark", folder / str(visits), "duckdb")
+                before = cpu_of(spark.processes)
+                there = in_child("benchmarks.spark", folder / str(visits), spark.url)
+                on_cluster = cpu_of(spark.processes) - before
+                assert here["events"] == there["events"]
+                rows.append(
+                    [
+                        f"{visits * HOURS / 1e6:.2f}",
+                        f"{here['cpu']:.1f}",
+                        f"{here['seconds']:.1f}",
+                        f"{here['peak_mb']:.0f}",
+                        f"{there['cpu'] + on_cluster:.1f}",
+                        f"{there['seconds']:.1f}",
+                        f"{there['peak_mb']:.0f}",
+                        f"{(there['cpu'] + on_cluster) / here['cpu']:.1f} x",
+                    ]
+                )
+    heads = ["million visits", "CPU s", "s", "MB", "Spark: CPU s", "s", "MB", "ratio of CPU"]
+    return table(heads, rows)
+
+
+def _land(folder: Path, visits: int) -> None:
+    hours = hours_of_the_day()
+    landing.write(folder / "landing", hours, visits // 50, visits)
+
+
+def hours_of_the_day() -> list[datetime]:
+    """The hours of the range."""
+    from capi_assets.hours import HOUR
+
+    return [FIRST + number * HOUR for number in range(HOURS)]
+
+
+def one(folder: str, engine: str) -> None:
+    """One contender, in this process: the three stages, without Dagster."""
+    from capi_assets.settings import Settings
+
+    name = "here" if engine == "duckdb" else "there"
+    settings = Settings(
+        lake=f"{folder}/lake-{name}",
+        landing=f"{folder}/landing",
+        ledger_url=f"sqlite:///{folder}/{name}.db",
+        dataset_id="1234567890123456",
+        engine=engine,
+    )
+    work: Callable[[Settings], int] = _here
+    if engine != "duckdb":
+        from tests.helpers.spark_cluster import add_client
+
+        add_client()
+        work = _there
+    began = time.monotonic(), time.process_time()
+    events = work(settings)
+    seconds, cpu = time.monotonic() - began[0], time.process_time() - began[1]
+    tell({"seconds": seconds, "cpu": cpu, "events": events})
+
+
+def _here(settings) -> int:
+    from capi_assets.contracts.base import arrow_schema
+    from capi_assets.contracts.orders import Orders
+    from capi_assets.engine import DuckDBEngine, open_cursor
+    from capi_assets.lake import Lake, in_batches, rows_of
+    from capi_assets.matching import match
+    from capi_assets.policies import event_stage, ingest_stage, open_ledger
+    from capi_assets.stages.events import known_of
+
+    hours, lake, now = hours_of_the_day(), Lake(settings.lake), datetime.now(UTC)
+    stage, events = event_stage(settings, now), 0
+    with open_cursor() as connection, open_ledger(settings) as ledger:
+        for name in ("visits", "orders"):
+            ingest_stage(settings, name).run(hours, connection)
+        orders = lake.read("orders", hours, arrow_schema(Orders))
+        files = lake.paths("visits", hours)
+        matched = match(orders, files, settings.lookback, DuckDBEngine(connection))
+        for batch, rows in in_batches((hour, rows_of(matched, hour)) for hour in hours):
+            built = stage.built(rows)
+            stored = stage.store(built, batch, known_of(built, batch, lake, ledger, now))
+            events += sum(hour.verdicts.get("ready", 0) for hour in stored)
+    return events
+
+
+def _there(settings) -> int:
+    from capi_assets.policies import event_stage, ingest_stage, open_ledger
+    from capi_assets.spark.events import EventWork
+    from capi_assets.spark.ingest import ingest_hours
+    from capi_assets.spark.session import open_session
+    from capi_assets.stages.events import known_of_range
+
+    hours, now = hours_of_the_day(), datetime.now(UTC)
+    stage = event_stage(settings, now)
+    with open_session(settings.spark_url) as session:
+        for name in ("visits", "orders"):
+            ingest_hours(session, ingest_stage(settings, name), hours)
+        with open_ledger(settings) as ledger:
+            known = known_of_range(ledger, now, stage.delivery)
+        work = EventWork(stage, hours, hours, settings.lookback, known)
+        stored = work.run(session)
+    return sum(hour.verdicts.get("ready", 0) for hour in stored)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3:
+        one(*sys.argv[1:])
+    else:
+        print(report())
