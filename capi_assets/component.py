@@ -26,10 +26,11 @@ from pydantic import Field, SecretStr, create_model
 
 from capi_assets.definitions import build_conversions_definitions
 from capi_assets.settings import PREFIX, SECRETS, Settings, SettingsError, read_settings, variable
+from capi_assets.web_addresses import spark_label
 
 _OWN_ATTRIBUTES = ("key_prefix", "group")
 # Addresses of databases may be written without a password: `sqlite:///data/berlin/ledger.db`.
-_URLS = ("engine", "ledger_url", "visits_url", "orders_url")
+_URLS = ("ledger_url", "visits_url", "orders_url")
 _TEMPLATES = jinja2.Environment(
     undefined=jinja2.StrictUndefined, finalize=lambda value: "" if value is None else value
 )
@@ -82,6 +83,10 @@ def _rendered(context: dg.ResolutionContext, template: str) -> str:
 def _is_public(name: str, written: str) -> bool:
     if _FROM_ENVIRONMENT.fullmatch(written):
         return True
+    if name == "engine":
+        return written == "duckdb" or (
+            written.startswith("sc://") and written == spark_label(written)
+        )
     if name not in _URLS:
         return False
     try:

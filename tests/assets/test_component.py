@@ -128,3 +128,9 @@ def test_parameters_of_sql_models_have_the_prefix_of_their_shop(
         monkeypatch.setenv(name, shop)
     settings = read_settings(prefix="BERLIN_")
     assert sql_parameters(prefix=settings.sql_parameter_prefix) == {"shop": "berlin"}
+
+
+@pytest.mark.parametrize("address", ["duckdb", "sc://spark.internal:15002"])
+def test_a_cluster_without_a_token_may_be_written(address: str) -> None:
+    component = resolve({"settings": {"engine": address}})
+    assert component.settings["engine"].get_secret_value() == address
