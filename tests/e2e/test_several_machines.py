@@ -43,11 +43,14 @@ def test_a_killed_worker_and_a_killed_database_lose_and_double_nothing(tmp_path:
         several.meta.clear_faults()
 
         several.wait(several.is_idle, pause=1)
-        assert {several.statuses()[run] for run in lost} == {"FAILURE"}
+        failed = {run for run, status in several.statuses().items() if status == "FAILURE"}
+        assert lost <= failed
+        assert len(failed) <= 4, "a run failed that no kill hit: four were active at most"
         left = set(hours) - several.delivered_hours()
         assert not left & several.hours_of(lost), "a killed run did not start again"
+        several.wait(several.are_pages_up)
         for hour in left:  # "Failed and missing"
-            several.launch(hour)
+            several.server.launch(hour)
         several.wait(several.is_idle, pause=1)
 
         assert several.delivered_hours() == set(hours)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
@@ -38,7 +37,6 @@ GUIDE = PROJECT / "docs" / "production.md"
 LEDGER = "capi-ledger"
 """What sessions of the ledger call themselves in PostgreSQL."""
 _GRAPH = 8026
-_TASK = "dagster-celery/task_id"
 _PATIENCE = 240  # seconds; far longer than anything here takes
 
 
@@ -51,14 +49,11 @@ class Cluster:
     database: Engine
     workers: Sequence[Machine]
 
-    def tasks_of(self, worker: Machine) -> set[str]:
-        """The Celery tasks that the worker began."""
-        return set(re.findall(r"execute_job\[(.+?)\] received", self._log(worker)))
-
     def runs_of(self, worker: Machine) -> set[str]:
         """The runs that the worker began."""
-        found = self.rows("select run_id, value from run_tags where key = :key", key=_TASK)
-        return {run for run, task in found if task in self.tasks_of(worker)}
+        tasks = set(re.findall(r"execute_job\[(.+?)\] received", self._log(worker)))
+        found = self.rows("select run_id, value from run_tags where key = 'dagster-celery/task_id'")
+        return {run for run, task in found if task in tasks}
 
     def sending(self, worker: Machine) -> set[str]:
         """The worker's runs that have a request under way."""
@@ -106,13 +101,13 @@ class Cluster:
         session = self.wait(lambda: self.sessions(LEDGER, worker.address))
         os.kill(min(session), signal.SIGKILL)
 
-    def launch(self, hour: datetime) -> None:
-        """Launches the hour's run; once more where a page still had a connection that was cut."""
-        for _ in range(4):
-            with suppress(AssertionError):
-                self.server.launch(hour)
-                return
-        self.server.launch(hour)
+    def are_pages_up(self) -> bool:
+        """Whether the webserver has noticed which of its connections PostgreSQL has cut."""
+        run = "runId eventConnection(limit: 1) { cursor }"
+        query = f"{{ runsOrError(limit: 1) {{ ... on Runs {{ results {{ {run} }} }} }} }}"
+        with suppress(AssertionError):
+            return bool(self.server.ask(query, {})["runsOrError"]["results"])
+        return False
 
     def hours_of(self, runs: set[str]) -> set[datetime]:
         """The hours that these runs were launched for."""
@@ -185,19 +180,18 @@ def cluster(root: Path) -> Iterator[Cluster]:
             PYTHONPATH=str(PROJECT),
         )
         _poll_soon(root / "dagster" / "dagster.yaml")
-        enter(server.start("capi-code", lambda: _listens(server.ports["4000"])))
-        enter(server.start("capi-webserver", lambda: server.ask("{ version }", {}) != {}))
-        enter(server.start("capi-daemon", lambda: True))
-        engine = create_engine(database, poolclass=NullPool)
-        opened = Cluster(server, meta, engine, workers)
+        opened = Cluster(server, meta, create_engine(database, poolclass=NullPool), workers)
         for worker in workers:
             # Tokens are sent to Meta and to loopback only: Meta listens on loopback, too.
             listen = f"TCP-LISTEN:{_GRAPH},bind=127.0.0.1,fork,reuseaddr"
             to_meta = ["socat", listen, f"TCP:{meta.url.removeprefix('http://')}"]
             enter(running(worker.command(to_meta), lambda: True))
             more = ["--include", "tests.helpers.short_claims"]
-            ready = partial(opened.is_ready, worker)
-            enter(server.start("capi-worker", ready, on=worker, more=more))
+            enter(server.start("capi-worker", lambda: True, on=worker, more=more))
+        enter(server.start("capi-code", lambda: _listens(server.ports["4000"])))
+        enter(server.start("capi-daemon", lambda: True))
+        enter(server.start("capi-webserver", lambda: server.ask("{ version }", {}) != {}))
+        opened.wait(lambda: all(map(opened.is_ready, workers)))
         yield opened
 
 
