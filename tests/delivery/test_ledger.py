@@ -253,6 +253,16 @@ class TestIntentAndOutcome:
         assert states(any_ledger, events) == dict.fromkeys(ids(events), "pending")
         assert any_ledger.attempts_for(events).num_rows == 0
 
+    def test_an_intent_fails_once_the_claim_has_expired(
+        self, any_ledger: Ledger, clock: Clock
+    ) -> None:
+        order = [table([event("a", person="e1", **own)]) for own in ({}, {"event_id": "pixel-a"})]
+        claimed = any_ledger.claim(order[0], "stalled", clock(), LEASE)
+        clock.move(minutes=3)
+        attempt(any_ledger, order[1], clock, holder="next")
+        intent = Intent("stalled", "run-1", 1, LEASE)
+        assert any_ledger.mark_in_flight(order[0], claimed, intent, clock()) is None
+
     def test_a_run_that_lost_its_claims_can_only_report_a_delivery(
         self, any_ledger: Ledger, clock: Clock
     ) -> None:

@@ -63,7 +63,10 @@ class ClaimLostError(Exception):
 _IS_OWN = _E.claimed_by == bindparam("holder")
 _OF_REFS = update(EVENTS).where(_E.ref.in_(numbers("refs")))
 _CLAIM = _OF_REFS.values(claimed_by=bindparam("holder"), claimed_until=bindparam("until"))
-_MARK = _OF_REFS.where(_IS_OWN, _E.state != DELIVERED).values(
+# An expired claim is no claim, even if nobody took it over: the order may be claimed under another
+# event_id since.
+_IS_CLAIMED = _IS_OWN & (_E.claimed_until > bindparam("moment"))
+_MARK = _OF_REFS.where(_IS_CLAIMED, _E.state != DELIVERED).values(
     state=UNKNOWN,
     reason=IN_FLIGHT,
     attempts=_E.attempts + 1,
