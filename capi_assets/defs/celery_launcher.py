@@ -38,3 +38,16 @@ class WatchedCeleryRunLauncher(CeleryRunLauncher):
         if task not in answer[worker]:
             return CheckRunHealthResult(WorkerStatus.FAILED, f"worker {worker} was restarted")
         return CheckRunHealthResult(WorkerStatus.RUNNING)
+
+    def terminate(self, run_id: str) -> bool:
+        """Interrupts the run, which records what it has sent and ends as canceled.
+
+        Dagster's own launcher kills it, and its run would then look failed and start again.
+        """
+        run = self._instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            return False
+        self._instance.report_run_canceling(run)
+        task = self.celery.AsyncResult(run.tags[DAGSTER_CELERY_TASK_ID_TAG])
+        task.revoke(terminate=True, signal="SIGINT")
+        return True

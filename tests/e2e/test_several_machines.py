@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,11 +33,17 @@ def test_a_killed_worker_and_a_killed_database_lose_and_double_nothing(tmp_path:
         several.wait(lambda: several.finished_by(one) and several.finished_by(two))
 
         several.meta.set_fault("slow", latency_ms=6_000)  # so that a kill hits a request
+        time.sleep(1)  # requests before it are answered
         several.wait(lambda: several.sending(one))
         one.power_off()
         lost = several.sending(one)
         assert lost, "the kill hit no request"
-        several.wait(lambda: several.sending(two))
+
+        former = several.sending(two)
+        (stopped, *_) = several.wait(lambda: several.sending(two) - former)
+        several.server.terminate(stopped)
+        several.wait(lambda: several.statuses()[stopped] == "CANCELED")
+
         before = several.sessions()
         several.kill_session(two)
         several.wait(lambda: not before & several.sessions())  # PostgreSQL cuts all of them
@@ -48,6 +55,7 @@ def test_a_killed_worker_and_a_killed_database_lose_and_double_nothing(tmp_path:
         assert len(failed) <= 4, "a run failed that no kill hit: four were active at most"
         left = set(hours) - several.delivered_hours()
         assert not left & several.hours_of(lost), "a killed run did not start again"
+        assert several.hours_of({stopped}) <= left, "a terminated run started again"
         several.wait(several.are_pages_up)
         for hour in left:  # "Failed and missing"
             several.server.launch(hour)

@@ -30,6 +30,7 @@ TOKEN = "EAAproductionTokenOfATest"
 LAUNCH = """
 mutation ($p: ExecutionParams!) { launchRun(executionParams: $p) {
   __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+TERMINATE = "mutation ($r: String!) { terminateRun(runId: $r) { __typename } }"
 
 
 def command_of(unit: Path) -> str:
@@ -135,6 +136,11 @@ class Server:
         launched = self.ask(LAUNCH, {"p": params})["launchRun"]
         assert launched["__typename"] == "LaunchRunSuccess", launched
         return str(launched["run"]["runId"])
+
+    def terminate(self, run: str) -> None:
+        """Terminates a run in the UI's way."""
+        stopped = self.ask(TERMINATE, {"r": run})["terminateRun"]
+        assert stopped["__typename"] == "TerminateRunSuccess", stopped
 
     def deliver(self, hour: datetime) -> str:
         """Launches the hour's run; its last status."""
