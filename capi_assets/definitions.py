@@ -104,6 +104,20 @@ def _merged(
     )
 
 
+class NothingHandedOn(dg.IOManager):
+    """Assets hand nothing on: they read the lake.
+
+    Dagster's default would write wherever a launch says, and with its `mem_io_manager` no run can
+    be re-executed from its failed step.
+    """
+
+    def handle_output(self, context: dg.OutputContext, obj: object) -> None:
+        """Stores nothing."""
+
+    def load_input(self, context: dg.InputContext) -> None:
+        """Loads nothing."""
+
+
 def build_definitions(settings: Settings) -> dg.Definitions:
     """A code location with nothing else in it, whose other runs go as those of our jobs.
 
@@ -113,8 +127,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     return dg.Definitions.merge(
         build_conversions_definitions(settings),
         dg.Definitions(
-            # Assets hand nothing on. Dagster's default would write wherever a launch says.
-            resources={"io_manager": dg.mem_io_manager},
+            resources={"io_manager": NothingHandedOn()},
             executor=IN_ONE_PROCESS,
         ),
     )

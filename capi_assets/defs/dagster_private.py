@@ -12,6 +12,7 @@ try:
     )
     from dagster._core.definitions.reconstruct import ReconstructableJob
     from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
+    from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
     from dagster._core.remote_representation.external_data import RepositorySnap
     from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
     from dagster._core.storage.event_log import SqlEventLogStorage
@@ -37,11 +38,13 @@ __all__ = [
     "AssetCheckEvaluationTargetMaterializationData",
     "AssetCheckExecutionsTable",
     "AssetKeyTable",
+    "CheckRunHealthResult",
     "LocalComputeLogManager",
     "ReconstructableJob",
     "RepositorySnap",
     "SqlEventLogStorage",
     "SqlEventLogStorageTable",
     "SqliteEventLogStorage",
+    "WorkerStatus",
     "get_and_update_asset_status_cache_value",
 ]

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 
+from capi_assets.commands.runs import job_of
 from capi_assets.hours import hour_key
 from tests.helpers.asset_harness import TOKEN, AssetHarness
 
@@ -31,6 +32,28 @@ def test_every_hour_of_a_range_is_one_request_together(world: AssetHarness) -> N
         world.land_orders(world.hour(back), count=2)
     assert world.run(world.hour(7), world.hour(2))
     assert world.requests() == 1
+
+
+def test_a_run_is_executed_again_from_its_failed_step(world: AssetHarness) -> None:
+    hour = world.hour(3)
+    world.land_orders(hour)
+    world.meta.expire_token(TOKEN)
+    assert not world.run(hour)
+    world.meta.renew_token(TOKEN)
+    (failed,) = world.instance.get_runs(limit=1)
+    with dg.execute_job(
+        job_of(world.settings(), "deliver_hour"),
+        world.instance,
+        run_config=failed.run_config,
+        tags=dict(failed.tags),
+        reexecution_options=dg.ReexecutionOptions.from_failure(failed.run_id, world.instance),
+    ) as again:
+        assert again.success
+        steps = {event.step_key for event in again.get_step_success_events()}
+    assert "delivery_results" in steps
+    assert steps.isdisjoint({"visits", "orders", "matched_events"})
+    assert world.received()["accepted"] == 3
+    assert world.statuses("delivery_results") == ({hour}, set())
 
 
 def test_a_dead_token_leaves_its_hours_failed_and_only_those(world: AssetHarness) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
+from sqlalchemy.event import listen
 
 from capi_assets.delivery.ledger.ledger import Intent, Ledger
 from capi_assets.delivery.ledger.schema import ATTEMPT, STATE
@@ -151,6 +154,24 @@ class TestClaims:
         assert sum(len(share) for share in shares) == 400
         assert set().union(*shares) == set(ids(events))
 
+    def test_claims_of_one_order_under_two_event_ids_wait_for_each_other(
+        self, any_url: str
+    ) -> None:
+        order = [table([event("a", person="e1", **own)]) for own in ({}, {"event_id": "pixel-a"})]
+        first, second = Ledger(any_url), Ledger(any_url)
+        is_claimed = threading.Event()
+
+        def stand_still(_: object) -> None:
+            is_claimed.set()
+            time.sleep(0.3)  # longer than the other claim takes
+
+        with first, second, ThreadPoolExecutor(2) as pool:
+            listen(first.engine, "commit", stand_still)
+            claims = [pool.submit(first.claim, order[0], "run-1", NOW, LEASE)]
+            assert is_claimed.wait(60)
+            claims.append(pool.submit(second.claim, order[1], "run-2", NOW, LEASE))
+            assert [column(claim.result(), "won") for claim in claims] == [[True], [False]]
+
 
 class TestIntentAndOutcome:
     def test_between_intent_and_outcome_an_event_is_unknown(
@@ -231,6 +252,16 @@ class TestIntentAndOutcome:
         assert any_ledger.mark_in_flight(events, claimed, intent, clock()) is None
         assert states(any_ledger, events) == dict.fromkeys(ids(events), "pending")
         assert any_ledger.attempts_for(events).num_rows == 0
+
+    def test_an_intent_fails_once_the_claim_has_expired(
+        self, any_ledger: Ledger, clock: Clock
+    ) -> None:
+        order = [table([event("a", person="e1", **own)]) for own in ({}, {"event_id": "pixel-a"})]
+        claimed = any_ledger.claim(order[0], "stalled", clock(), LEASE)
+        clock.move(minutes=3)
+        attempt(any_ledger, order[1], clock, holder="next")
+        intent = Intent("stalled", "run-1", 1, LEASE)
+        assert any_ledger.mark_in_flight(order[0], claimed, intent, clock()) is None
 
     def test_a_run_that_lost_its_claims_can_only_report_a_delivery(
         self, any_ledger: Ledger, clock: Clock

@@ -23,8 +23,10 @@ def programs() -> Path | None:
 
 
 @contextmanager
-def postgres_server(bin_folder: Path) -> Iterator[str]:
+def postgres_server(bin_folder: Path, host: str = "127.0.0.1") -> Iterator[str]:
     """Starts it; the address to which the name of a database is added. It is gone afterwards.
+
+    Nobody needs a password: another `host` must be in a network namespace of the test.
 
     Raises:
         RuntimeError: it did not start.
@@ -35,7 +37,7 @@ def postgres_server(bin_folder: Path) -> Iterator[str]:
     if user:
         shutil.chown(folder, "postgres")
     data = folder / "data"
-    with socket.create_server(("127.0.0.1", 0)) as free:
+    with socket.create_server((host, 0)) as free:
         port = free.getsockname()[1]
     subprocess.run(
         [*user, bin_folder / "initdb", "-D", data, "-A", "trust", "-U", "capi", "-N"],
@@ -43,20 +45,22 @@ def postgres_server(bin_folder: Path) -> Iterator[str]:
         capture_output=True,
         cwd=folder,
     )
+    with (data / "pg_hba.conf").open("a") as access:
+        access.write(f"host all all {host}/24 trust\n")
     server = subprocess.Popen(
         [
             *(*user, bin_folder / "postgres", "-D", data, "-p", str(port), "-k", folder),
-            *("-h", "127.0.0.1", "-F", "-c", "max_connections=50"),
+            *("-h", host, "-F", "-c", "max_connections=50"),
         ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd=folder,
     )
     try:
-        ready = [bin_folder / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port), "-t", "1"]
+        ready = [bin_folder / "pg_isready", "-q", "-h", host, "-p", str(port), "-t", "1"]
         if not any(subprocess.run(ready, check=False).returncode == 0 for _ in _seconds(20)):
             raise RuntimeError("PostgreSQL did not start")
-        yield f"postgresql+psycopg2://capi@127.0.0.1:{port}/"
+        yield f"postgresql+psycopg2://capi@{host}:{port}/"
     finally:
         stop = [*user, bin_folder / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"]
         subprocess.run(stop, check=False, capture_output=True, cwd=folder)

@@ -15,7 +15,7 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Connection, Update, bindparam, case, func, insert, null, update
+from sqlalchemy import Connection, Update, bindparam, case, func, insert, null, text, update
 
 from capi_assets.contracts.base import UTC_MICROSECONDS
 from capi_assets.delivery.identity import (
@@ -63,7 +63,10 @@ class ClaimLostError(Exception):
 _IS_OWN = _E.claimed_by == bindparam("holder")
 _OF_REFS = update(EVENTS).where(_E.ref.in_(numbers("refs")))
 _CLAIM = _OF_REFS.values(claimed_by=bindparam("holder"), claimed_until=bindparam("until"))
-_MARK = _OF_REFS.where(_IS_OWN, _E.state != DELIVERED).values(
+# An expired claim is no claim, even if nobody took it over: the order may be claimed under another
+# event_id since.
+_IS_CLAIMED = _IS_OWN & (_E.claimed_until > bindparam("moment"))
+_MARK = _OF_REFS.where(_IS_CLAIMED, _E.state != DELIVERED).values(
     state=UNKNOWN,
     reason=IN_FLIGHT,
     attempts=_E.attempts + 1,
@@ -72,6 +75,10 @@ _MARK = _OF_REFS.where(_IS_OWN, _E.state != DELIVERED).values(
     unknown_since=func.coalesce(_E.unknown_since, bindparam("moment")),
     unknown_attempt=func.coalesce(_E.unknown_attempt, bindparam("number")),
     claimed_until=bindparam("until"),
+)
+_WAIT_FOR_CLAIMS = text(
+    "SELECT pg_advisory_xact_lock(hashtextextended('capi_assets claims ' || dataset, 0))"
+    " FROM json_array_elements_text(CAST(:datasets AS JSON)) AS listed (dataset)"
 )
 _RELEASE = _OF_REFS.where(_IS_OWN).values(claimed_by=None, claimed_until=None)
 _ANSWER: dict[str, Any] = {name: bindparam(f"new_{name}") for name in Outcome("unknown").answer()}
@@ -101,6 +108,7 @@ def claim(
     moment, until = pa.scalar(now, UTC_MICROSECONDS), pa.scalar(now + lease, UTC_MICROSECONDS)
     candidates = events.drop_columns([n for n in events.column_names if n == "payload"])
     candidates = candidates.filter(storable(events))
+    _wait_for_other_claims(connection, candidates)
     known = rows.find(connection, candidates, lock=True)
     new = rows.new_rows(candidates, known)
     state = pa.concat_tables([known, new])
@@ -131,6 +139,16 @@ def claim(
         claimed = aligned(claimed, to=events)
     is_won = pc.fill_null(claimed["won"], False)
     return claimed.set_column(claimed.schema.get_field_index("won"), "won", is_won)
+
+
+def _wait_for_other_claims(connection: Connection, events: pa.Table) -> None:
+    """Lets one transaction at a time claim events of these datasets.
+
+    Two that claim one order under two event_ids would not see each other's new row.
+    """
+    if connection.dialect.name == "postgresql":  # SQLite has one writer at a time
+        datasets = sorted(pc.unique(events["dataset_id"]).to_pylist())
+        connection.execute(_WAIT_FOR_CLAIMS, {"datasets": as_json(datasets)})
 
 
 def _under_another_id(
