@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from benchmarks import landing
@@ -98,7 +99,7 @@ def _here(settings) -> int:
     from capi_assets.contracts.orders import Orders
     from capi_assets.engine import DuckDBEngine, open_cursor
     from capi_assets.lake import Lake, in_batches, rows_of
-    from capi_assets.matching import match
+    from capi_assets.matching import best_visits
     from capi_assets.policies import event_stage, ingest_stage, open_ledger
     from capi_assets.stages.events import known_of
 
@@ -109,11 +110,15 @@ def _here(settings) -> int:
             ingest_stage(settings, name).run(hours, connection)
         orders = lake.read("orders", hours, arrow_schema(Orders))
         files = lake.paths("visits", hours)
-        matched = match(orders, files, settings.lookback, DuckDBEngine(connection))
-        for batch, rows in in_batches((hour, rows_of(matched, hour)) for hour in hours):
-            built = stage.built(rows)
-            stored = stage.store(built, batch, known_of(built, batch, lake, ledger, now))
+        best = best_visits(orders, files, settings.lookback, DuckDBEngine(connection))
+        start = 0
+        times = orders.select(["occurred_at"])
+        for batch, rows in in_batches((hour, rows_of(times, hour)) for hour in hours):
+            part, found = (table.slice(start, rows.num_rows) for table in (orders, best))
+            known = partial(known_of, hours=batch, lake=lake, ledger=ledger, now=now)
+            stored = stage.run(batch, part, found, known)
             events += sum(hour.verdicts.get("ready", 0) for hour in stored)
+            start += rows.num_rows
     return events
 
 

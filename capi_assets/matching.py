@@ -81,11 +81,10 @@ def candidate_visits_sql() -> str:
         f"{expression} IN (SELECT {key} FROM wanted WHERE {key} IS NOT NULL)"
         for key, expression in _NEAR_KEYS.items()
     ]
+    # One lookup of both together: most user agents are those of some order.
     shared.append(
-        "(client_ip_address IN (SELECT client_ip_address FROM wanted"
-        " WHERE client_ip_address IS NOT NULL)"
-        " AND client_user_agent IN (SELECT client_user_agent FROM wanted"
-        " WHERE client_user_agent IS NOT NULL))"
+        "EXISTS (SELECT 1 FROM wanted o WHERE o.client_ip_address = visits.client_ip_address"
+        " AND o.client_user_agent = visits.client_user_agent)"
     )
     return f"""
 SELECT visit_id, occurred_at, page_url, referrer_url, fbclid, fbc, fbp, client_ip_address,
@@ -174,14 +173,32 @@ def match(
 
         match(orders, lake.paths("visits", hours), timedelta(days=7), DuckDBEngine(connection))
     """
+    return with_visits(orders, best_visits(orders, visit_files, lookback, engine))
+
+
+def best_visits(
+    orders: pa.Table,
+    visit_files: Sequence[UPath] | pa.Table,
+    lookback: timedelta,
+    engine: Engine,
+) -> pa.Table:
+    """What `with_visits` needs of each order's best visit: one row per row of `orders`, in their
+    order. Arguments as of `match`. Of a busy hour it is far smaller than the result of `match`."""
     numbered = _register(orders, visit_files, lookback, engine)
-    return with_visits(numbered, engine.query(best_sql()))
+    return in_order(numbered, engine.query(best_sql()))
 
 
-def with_visits(numbered: pa.Table, best: pa.Table) -> pa.Table:
-    """`MATCHED` of orders that have `row_number` and `shared_keys`, in their order; `best` is the
-    result of `best_sql` for them."""
-    joined = numbered.join(best, "row_number", right_suffix="_matched").sort_by("row_number")
+def in_order(numbered: pa.Table, best: pa.Table) -> pa.Table:
+    """`best_visits` of orders with `row_number` and `shared_keys`, of a result of `best_sql`."""
+    place = pc.index_in(numbered["row_number"], value_set=best["row_number"].combine_chunks())
+    found = best.drop_columns("row_number").take(place)
+    return found.append_column("shared_keys", numbered["shared_keys"])
+
+
+def with_visits(orders: pa.Table, best: pa.Table) -> pa.Table:
+    """The result of `match` for some rows of the orders and the same rows of `best_visits`."""
+    names = [f"{name}_matched" if name == "visit_id" else name for name in best.column_names]
+    joined = pa.table([*orders.columns, *best.columns], [*orders.column_names, *names])
     return _with_visit_values(joined.combine_chunks())
 
 

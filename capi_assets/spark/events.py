@@ -24,12 +24,11 @@ from capi_assets.delivery.ledger.schema import WITHDRAWAL
 from capi_assets.hours import HOUR, floor_hour, hours_between
 from capi_assets.lake import Lake
 from capi_assets.matching import (
-    MATCHED,
     best_sql,
     candidate_visits_sql,
+    in_order,
     wanted_of,
     wanted_schema,
-    with_visits,
 )
 from capi_assets.order_identity import marks_of
 from capi_assets.shared_ids import SharedIds, shared_ids, without_shared_ids
@@ -159,25 +158,26 @@ class EventWork:
         """On a worker: an hour's events, stored; its report."""
 
         def work(hour: datetime) -> bytes:
-            events, known = self.stage.built(self._matched(place, rows)), self.known
+            orders, known = self._orders(place), self.known
             if known is not None and "mark" in rows.column_names:
                 refused = rows.filter(pc.is_valid(rows["mark"])).select(WITHDRAWAL.names)
                 known = replace(known, refused=refused.cast(WITHDRAWAL))
-            [stored] = self.stage.store(events, [hour], known)
+            best = _best_visits(orders, rows)
+            orders = orders.drop_columns("row_number")
+            [stored] = self.stage.run([hour], orders, best, lambda events: known)
             return _EVENT_HOUR.dump_json(stored)
 
         return pa.Table.from_batches([report_of(self.hours[place], work)])
 
-    def _matched(self, hour: int, rows: pa.Table) -> pa.Table:
-        orders = self._orders(hour)
-        if not orders.num_rows:
-            return MATCHED.empty_table()
-        lost = rows.filter(pc.is_valid(rows["shared_keys"]))
-        place = pc.index_in(orders["row_number"], value_set=lost["row_number"].combine_chunks())
-        orders = orders.append_column("shared_keys", lost["shared_keys"].take(place))
-        best = rows.filter(pc.is_valid(rows["match_rank"]))
-        others = {"id", "shared_keys", *_MARKS.names, *WITHDRAWAL.names} & {*best.column_names}
-        return with_visits(orders, best.drop_columns(sorted(others)))
+
+def _best_visits(orders: pa.Table, rows: pa.Table) -> pa.Table:
+    """`matching.best_visits` of the rows that the cluster found for an hour."""
+    lost = rows.filter(pc.is_valid(rows["shared_keys"]))
+    place = pc.index_in(orders["row_number"], value_set=lost["row_number"].combine_chunks())
+    numbered = orders.append_column("shared_keys", lost["shared_keys"].take(place))
+    found = rows.filter(pc.is_valid(rows["match_rank"]))
+    others = {"id", "shared_keys", *_MARKS.names, *WITHDRAWAL.names} & {*found.column_names}
+    return in_order(numbered, found.drop_columns(sorted(others)))
 
 
 def _clearing(shared: SharedIds) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:

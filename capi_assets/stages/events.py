@@ -6,10 +6,11 @@ pickled, on a worker of a cluster. What it returns has no rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -17,14 +18,18 @@ from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.counts import count_words, sums_by_currency
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.delivery.consent import refused_visits, withhold_known
-from capi_assets.delivery.identity import IDENTITY
 from capi_assets.delivery.ledger.ledger import Ledger
-from capi_assets.delivery.ledger.schema import STATE, WITHDRAWAL
+from capi_assets.delivery.ledger.schema import STATE, UNKNOWN, WITHDRAWAL
 from capi_assets.delivery.policy import Policy
 from capi_assets.delivery.sent_payloads import keep_sent_payloads
 from capi_assets.eligibility import EventPolicy, matched_events_of
 from capi_assets.ingest.tombstones import Tombstones
 from capi_assets.lake import Lake, rows_of
+from capi_assets.matching import MATCHED, with_visits
+
+PART_ROWS = 50_000
+"""Orders of an hour whose events are built together: of a busy hour, the events of a part are in
+memory, never all of them."""
 
 
 @dataclass(frozen=True)
@@ -47,22 +52,19 @@ class Known:
 def known_of(
     events: pa.Table, hours: Sequence[datetime], lake: Lake, ledger: Ledger, now: datetime
 ) -> Known:
-    """What is known of these events, which are all of `hours`.
+    """What is known of these events of `hours`.
 
     Raises:
         LakeError: the lake cannot be read.
         LedgerError: the ledger cannot be read.
         TombstoneError: people were erased, and the key of their tombstones is missing.
     """
-    names = [*IDENTITY, "order_id"]
-    stored = lake.read("matched_events", hours, arrow_schema(MatchedEvents), names)
-    since = pc.min(events["occurred_at"]).as_py()
-    return Known(
-        ledger.state_of(stored) if stored.num_rows else STATE.empty_table(),
-        ledger.withdrawals(),
-        refused_visits(lake, since, now),
-        ledger.tombstones(),
-    )
+    sent = STATE.empty_table()
+    if lake.stored("matched_events", hours):
+        state = ledger.state_of(events)
+        sent = state.filter(pc.equal(state["state"], UNKNOWN))
+    refused = refused_visits(lake, pc.min(events["occurred_at"]).as_py(), now)
+    return Known(sent, ledger.withdrawals(), refused, ledger.tombstones())
 
 
 def known_of_range(ledger: Ledger, now: datetime, policy: Policy) -> Known:
@@ -97,7 +99,8 @@ class EventStage:
     """Stores matched orders as events in `lake`, an address as of `Lake.address`; `now` is aware
     UTC.
 
-        EventStage(lake.address, EventPolicy(), Policy(), now).store(events, [hour], known)
+        stage = EventStage(lake.address, EventPolicy(), Policy(), now)
+        stage.run([hour], orders, best_visits(orders, ...), lambda events: known)
     """
 
     lake: str
@@ -105,40 +108,79 @@ class EventStage:
     delivery: Policy
     now: datetime
 
-    def built(self, matched: pa.Table) -> pa.Table:
-        """The events of `matched` (as of `matching.match`), whatever is known of them."""
-        return matched_events_of(matched, self.events)
-
-    def store(
-        self, events: pa.Table, hours: Sequence[datetime], known: Known | None
+    def run(
+        self,
+        hours: Sequence[datetime],
+        orders: pa.Table,
+        best: pa.Table,
+        known: Callable[[pa.Table], Known | None],
     ) -> list[EventHour]:
-        """Replaces `hours` by `events`, which are `built` from all of their orders.
+        """Replaces `hours`, whose orders these are; `best` is `matching.best_visits` of them.
 
         Events that Meta may have keep the bytes that they were sent with, and those of people who
-        withdrew consent are withheld; not without `known`.
+        withdrew consent are withheld: by what is `known` of events that are built; None if that
+        cannot be read. A busy hour is built in parts.
 
         Raises:
             LakeError: the lake cannot be read or written.
+            ContractError: an event breaks its contract, which is a bug.
         """
-        lake = Lake(self.lake)
-        if known is not None and events.num_rows:
-            if known.sent.num_rows:
-                stored = lake.read("matched_events", hours, arrow_schema(MatchedEvents))
-                events = keep_sent_payloads(events, stored, known.sent, self.now, self.delivery)
-            events = known.tombstones.without(events)
-            events = withhold_known(events, known.withdrawn, known.refused)
-        return [self._store(lake, hour, rows_of(events, hour)) for hour in hours]
+        lake, light = Lake(self.lake), list[pa.Table]()
 
-    def _store(self, lake: Lake, hour: datetime, rows: pa.Table) -> EventHour:
-        lake.write("matched_events", hour, rows)
-        ready = rows.filter(pc.equal(rows["verdict"], "ready"))
-        return EventHour(
-            hour=hour,
-            rows=rows.num_rows,
-            verdicts=count_words(rows["verdict"]),
-            matched_by=count_words(rows["matched_by"]),
-            without_browser=pc.sum(rows["without_browser"]).as_py() or 0,
-            ready_value=sums_by_currency(ready),
-            match_keys=count_words(ready["match_keys"]),
-            shared_keys=count_words(rows["shared_keys"]),
-        )
+        def parts() -> Iterator[pa.Table]:
+            for start, rows in _parts(orders["occurred_at"]):
+                matched = MATCHED.empty_table()
+                if rows:
+                    matched = with_visits(orders.slice(start, rows), best.slice(start, rows))
+                events = matched_events_of(matched, self.events)
+                if events.num_rows and (facts := known(events)):
+                    events = self._as_known(events, hours, facts)
+                light.append(events.drop_columns("payload"))
+                yield events
+
+        if len(hours) == 1:
+            lake.write("matched_events", hours[0], parts())
+        else:
+            events = pa.concat_tables(parts())
+            for hour in hours:
+                lake.write("matched_events", hour, rows_of(events, hour))
+        stored = pa.concat_tables(light)
+        return [_in_numbers(hour, rows_of(stored, hour)) for hour in hours]
+
+    def _as_known(self, events: pa.Table, hours: Sequence[datetime], known: Known) -> pa.Table:
+        if known.sent.num_rows:
+            stored = Lake(self.lake).read("matched_events", hours, arrow_schema(MatchedEvents))
+            events = keep_sent_payloads(events, stored, known.sent, self.now, self.delivery)
+        events = known.tombstones.without(events)
+        return withhold_known(events, known.withdrawn, known.refused)
+
+
+def _parts(times: pa.ChunkedArray) -> Iterator[tuple[int, int]]:
+    """First row and number of rows of each part; orders of the same moment are in one, so that the
+    parts, sorted each, are the whole sorted."""
+    moments = times.cast(pa.int64()).to_numpy()
+    is_sorted = bool((moments[1:] >= moments[:-1]).all())
+    start = 0
+    while start < len(moments):
+        end = len(moments)
+        if is_sorted and start + PART_ROWS < end:
+            end = int(np.searchsorted(moments, moments[start + PART_ROWS], side="left"))
+            end = end if end > start else len(moments)
+        yield start, end - start
+        start = end
+    if not len(moments):
+        yield 0, 0
+
+
+def _in_numbers(hour: datetime, rows: pa.Table) -> EventHour:
+    ready = rows.filter(pc.equal(rows["verdict"], "ready"))
+    return EventHour(
+        hour=hour,
+        rows=rows.num_rows,
+        verdicts=count_words(rows["verdict"]),
+        matched_by=count_words(rows["matched_by"]),
+        without_browser=pc.sum(rows["without_browser"]).as_py() or 0,
+        ready_value=sums_by_currency(ready),
+        match_keys=count_words(ready["match_keys"]),
+        shared_keys=count_words(rows["shared_keys"]),
+    )

@@ -117,14 +117,17 @@ class IngestStage:
             SourceError: the source as a whole cannot be read.
             LakeError: the lake cannot be read or written.
         """
-        lake = Lake(self.lake)
+        return joined(self._stored(batch, connection) for batch in self.source.batches(hours))
+
+    def _stored(self, hours: Sequence[datetime], connection: duckdb.DuckDBPyConnection) -> Stored:
+        """Hours that are in memory together."""
+        lake, keys = Lake(self.lake), self.policy
         if self.table == "visits":
-            ingested = ingest_visits(self.source, hours, self.policy, connection, self.tombstones)
+            ingested = ingest_visits(self.source, hours, keys, connection, self.tombstones)
         else:
             ingested = ingest_orders(
-                self.source, hours, self.policy, self.default_dataset_id, connection,
-                self.tombstones,
-            )  # fmt: skip
+                self.source, hours, keys, self.default_dataset_id, connection, self.tombstones
+            )
         wanted = ingested.hours
         if self.only_new:
             # Two runs may read the same hour: each writes the whole file, and the lake replaces it

@@ -33,12 +33,12 @@ from capi_assets.delivery.ledger.ledger import LedgerError
 from capi_assets.engine import DuckDBEngine, open_duckdb
 from capi_assets.hours import floor_hour, hour_range, hours_between
 from capi_assets.lake import Lake, in_batches, rows_of
-from capi_assets.matching import MATCHED, match
+from capi_assets.matching import best_visits
 from capi_assets.meta.events.refusals import REFUSAL_TEXTS
 from capi_assets.meta.match_keys.hashed_keys import HASHED_KEYS
 from capi_assets.policies import event_stage, open_ledger
 from capi_assets.settings import Settings
-from capi_assets.stages.events import EventHour, known_of, known_of_range
+from capi_assets.stages.events import EventHour, Known, known_of, known_of_range
 
 _NEW_PAYLOADS = "Events that Meta may have get new payloads: %s"
 PLOTTED_KEYS = (*HASHED_KEYS, "fbc", "fbp", "client_ip_address", "client_user_agent")
@@ -171,21 +171,27 @@ def _store_events(
     """Replaces each hour; one query for all of them."""
     lake, stage = Lake(settings.lake), event_stage(settings, now)
     orders = lake.read("orders", hours, arrow_schema(Orders))
-    matched = MATCHED.empty_table()
+    best = orders.select([])  # of no order
     if orders.num_rows:
         _note_withdrawals(context, settings, now)
+        files = [lake.path("visits", hour) for hour in visit_hours]
         with open_duckdb() as connection:
-            files = [lake.path("visits", hour) for hour in visit_hours]
-            matched = match(orders, files, settings.lookback, DuckDBEngine(connection))
-    for batch, orders_of_batch in in_batches((hour, rows_of(matched, hour)) for hour in hours):
-        events, known = stage.built(orders_of_batch), None
+            best = best_visits(orders, files, settings.lookback, DuckDBEngine(connection))
+
+    def known(batch: Sequence[datetime], events: pa.Table) -> Known | None:
         try:
-            if events.num_rows:
-                with open_ledger(settings) as ledger:
-                    known = known_of(events, batch, lake, ledger, now)
+            with open_ledger(settings) as ledger:
+                return known_of(events, batch, lake, ledger, now)
         except LedgerError as error:
             context.log.warning(_NEW_PAYLOADS, error)
-        yield from stage.store(events, batch, known)
+            return None
+
+    times, start = orders.select(["occurred_at"]), 0
+    for batch, rows in in_batches((hour, rows_of(times, hour)) for hour in hours):
+        part, best_of_part = (table.slice(start, rows.num_rows) for table in (orders, best))
+        yield from stage.run(batch, part, best_of_part, partial(known, batch))
+        start += rows.num_rows
+    assert start == orders.num_rows, "an order outside its hour"
 
 
 def build_matched_events(
