@@ -93,7 +93,8 @@ class LedgerMachine(RuleBasedStateMachine):
             self.events(names), claimed, Intent(holder, holder, 1, LEASE), self.clock()
         )
         still_holds_all = all(
-            self.models[n].holder == holder and self.models[n].state != "delivered" for n in names
+            model.holder == holder and model.until > self.elapsed and model.state != "delivered"
+            for model in map(self.models.__getitem__, names)
         )
         assert (number is not None) == still_holds_all
         if number is None:

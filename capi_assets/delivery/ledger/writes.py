@@ -108,7 +108,6 @@ def claim(
     moment, until = pa.scalar(now, UTC_MICROSECONDS), pa.scalar(now + lease, UTC_MICROSECONDS)
     candidates = events.drop_columns([n for n in events.column_names if n == "payload"])
     candidates = candidates.filter(storable(events))
-    _wait_for_other_claims(connection, candidates)
     known = rows.find(connection, candidates, lock=True)
     new = rows.new_rows(candidates, known)
     state = pa.concat_tables([known, new])
@@ -141,16 +140,6 @@ def claim(
     return claimed.set_column(claimed.schema.get_field_index("won"), "won", is_won)
 
 
-def _wait_for_other_claims(connection: Connection, events: pa.Table) -> None:
-    """Lets one transaction at a time claim events of these datasets.
-
-    Two that claim one order under two event_ids would not see each other's new row.
-    """
-    if connection.dialect.name == "postgresql":  # SQLite has one writer at a time
-        datasets = sorted(pc.unique(events["dataset_id"]).to_pylist())
-        connection.execute(_WAIT_FOR_CLAIMS, {"datasets": as_json(datasets)})
-
-
 def _under_another_id(
     connection: Connection, events: pa.Table, state: pa.Table, moment: pa.Scalar
 ) -> tuple[list[int], pa.Table]:
@@ -159,6 +148,7 @@ def _under_another_id(
 
     Of two events of one order in this request the second waits for the first.
     """
+    _wait_for_other_claims(connection, events)
     others = rows.find_orders(connection, events, but=state)
     is_claimed = pc.fill_null(pc.greater(others["claimed_until"], moment), False)
     busy = others.filter(pc.or_(_maybe_at_meta(others), is_claimed))
@@ -182,6 +172,16 @@ def _under_another_id(
             found[row] = twin
     sent = pa.concat_tables([state, busy]).take(pa.array(found.values(), pa.int64()))
     return [*found], sent.filter(_maybe_at_meta(sent))
+
+
+def _wait_for_other_claims(connection: Connection, events: pa.Table) -> None:
+    """Waits until no other transaction is about to claim events of these datasets.
+
+    Two that claim one order under two event_ids would not see each other's row.
+    """
+    if connection.dialect.name == "postgresql":  # SQLite has one writer at a time
+        datasets = sorted(pc.unique(events["dataset_id"]).to_pylist())
+        connection.execute(_WAIT_FOR_CLAIMS, {"datasets": as_json(datasets)})
 
 
 def _maybe_at_meta(state: pa.Table) -> pa.ChunkedArray:
