@@ -1,7 +1,8 @@
 """The route of landed rows into hours: fetch, validate, normalise, keep the latest, split.
 
 `ingest_visits` and `ingest_orders` are its two entrances; what is special to a table is in their
-modules. Nothing here writes: the assets write each hour to the lake.
+modules. Nothing here writes: the assets write each hour to the lake. A long range comes in the
+source's batches, so that memory does not grow with it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ from capi_assets.ingest.quarantine import quarantined_conflicts
 from capi_assets.ingest.sources import FileProblem, Source
 from capi_assets.ingest.tombstones import NONE, Tombstones
 from capi_assets.ingest.validation import ValidatedRows, validate
+
+
+NORMALISED_ROWS = 100_000
+"""Rows that are normalised together: enough to spread the cost of a call over whole columns."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,8 @@ def ingest(
     is_same: Callable[[pa.Table, pa.Table], pa.ChunkedArray] | None = None,
     tombstones: Tombstones = NONE,
 ) -> Ingested:
-    """Reads `hours` from `source`; the rows of each hour as they are to be stored.
+    """Reads `hours` from `source` at once; the rows of each hour as they are to be stored. Hours
+    that may not fit into memory together come in `source.batches(hours)`.
 
     `landing` and `stored` are the contracts of what lands and of what is stored; `key` is unique in
     an hour, the row's own id last. `normalise` gets the validated rows of one UTC day with that
@@ -90,38 +96,46 @@ def ingest(
         SourceError: the source as a whole cannot be read.
     """
     ingested: list[IngestedHour] = []
-    unknown: set[str] = set()
-    misplaced: set[str] = set()
-    ignored: set[str] = set()
-    for batch in source.batches(hours):
-        fetched = source.fetch(batch)
-        misplaced |= set(fetched.misplaced)
-        ignored |= set(fetched.ignored)
-        landed = validate(fetched, landing, batch, key[-1], connection, source.columns)
-        unknown |= set(landed.unknown_columns)
-        for day, hours_of_day in groupby(batch, lambda hour: hour.astimezone(UTC).date()):
-            rows = normalise(landed.on(day), day)
-            rows = rows.select([*arrow_schema(stored).names, "hour", "position"])
-            rows = tombstones.without(rows)
-            rows, others = _without_conflicts(rows, key, is_same)
-            conflicts = quarantined_conflicts(landed.landed, others, key[-1])
-            refused = tombstones.without(pa.concat_tables([landed.quarantine, conflicts]))
-            rows, repeats = _latest(rows, key)
-            for hour in hours_of_day:
-                start = pa.scalar(hour, UTC_MICROSECONDS)
-                of_hour = pc.equal(refused.column("hour"), start)
-                ingested.append(
-                    IngestedHour(
-                        hour=hour,
-                        rows=conform(_of_hour(rows, hour), stored),
-                        quarantine=refused.filter(of_hour),
-                        files=fetched.files_per_hour.get(hour, 0),
-                        repeats=repeats.get(hour, 0),
-                        file_problems=[p for p in landed.file_problems if p.hour == hour],
-                        left_out=[x for x in landed.left_out if (x.hour or batch[0]) == hour],
-                    )
+    fetched = source.fetch(hours)
+    landed = validate(fetched, landing, hours, key[-1], connection, source.columns)
+    for day, hours_of_day in groupby(hours, lambda hour: hour.astimezone(UTC).date()):
+        rows = _normalised(landed.on(day), day, normalise, stored)
+        rows = tombstones.without(rows)
+        rows, others = _without_conflicts(rows, key, is_same)
+        conflicts = quarantined_conflicts(landed.landed, others, key[-1])
+        refused = tombstones.without(pa.concat_tables([landed.quarantine, conflicts]))
+        rows, repeats = _latest(rows, key)
+        for hour in hours_of_day:
+            start = pa.scalar(hour, UTC_MICROSECONDS)
+            of_hour = pc.equal(refused.column("hour"), start)
+            ingested.append(
+                IngestedHour(
+                    hour=hour,
+                    rows=conform(_of_hour(rows, hour), stored),
+                    quarantine=refused.filter(of_hour),
+                    files=fetched.files_per_hour.get(hour, 0),
+                    repeats=repeats.get(hour, 0),
+                    file_problems=[p for p in landed.file_problems if p.hour == hour],
+                    left_out=[x for x in landed.left_out if (x.hour or hours[0]) == hour],
                 )
-    return Ingested(ingested, sorted(unknown), sorted(misplaced), sorted(ignored))
+            )
+    return Ingested(
+        ingested, landed.unknown_columns, sorted(fetched.misplaced), sorted(fetched.ignored)
+    )
+
+
+def _normalised(
+    landed: ValidatedRows,
+    day: date,
+    normalise: Callable[[ValidatedRows, date], pa.Table],
+    stored: type[Contract],
+) -> pa.Table:
+    """The rows as `normalise` returns them, a part at a time: raw and normalised values of all of a
+    busy hour's rows would be several times its size."""
+    names = [*arrow_schema(stored).names, "hour", "position"]
+    starts = range(0, max(landed.rows.num_rows, 1), NORMALISED_ROWS)
+    parts = [normalise(landed.part(start, NORMALISED_ROWS), day).select(names) for start in starts]
+    return pa.concat_tables(parts)
 
 
 def _without_conflicts(

@@ -73,6 +73,10 @@ class ValidatedRows:
         on_day = pc.equal(self.rows.column("hour").cast(pa.date32()), day)
         return replace(self, rows=self.rows.filter(on_day), drops=self.drops.filter(on_day))
 
+    def part(self, start: int, rows: int) -> ValidatedRows:
+        """The same with so many rows from `start` on."""
+        return replace(self, rows=self.rows.slice(start, rows), drops=self.drops.slice(start, rows))
+
 
 def validate(
     fetched: Fetched,

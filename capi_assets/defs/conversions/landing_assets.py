@@ -1,8 +1,8 @@
 """What `visits` and `orders` report about landed rows: metadata for the UI, and their checks."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +27,7 @@ from capi_assets.hours import hour_key
 from capi_assets.ingest.hours import Ingested, IngestedHour, keep_stored
 from capi_assets.ingest.landing_folder import LandingFolder, ignored_text, misplaced_text
 from capi_assets.ingest.orders import ORDER_KEY, keep_former_ids
+from capi_assets.ingest.sources import FileProblem
 from capi_assets.ingest.visits import VISIT_KEY
 from capi_assets.lake import Lake
 from capi_assets.meta.events.event_names import meant_names
@@ -50,26 +51,44 @@ def quarantine_of(table: str) -> str:
     return f"quarantined_{table}"
 
 
+@dataclass(frozen=True)
+class StoredHour:
+    """An hour that landed and is in the lake, without its rows: what Dagster is told of it."""
+
+    hour: datetime
+    metadata: dict[str, Any]
+    kept: int
+    file_problems: list[FileProblem]
+    suggested: dict[str, str]
+
+
 def report_landed(
-    context: dg.AssetExecutionContext, table: str, lake: Lake, ingested: Ingested
+    context: dg.AssetExecutionContext, table: str, lake: Lake, batches: Iterable[Ingested]
 ) -> Iterator[Any]:
     """Replaces each hour and its quarantine as a whole and reports both; yield from it last.
 
-    Stored rows of hours whose source is absent or cannot be read are kept: see `keep_stored`.
+    `batches` are ingested when their turn comes. Stored rows of hours whose source is absent or
+    cannot be read are kept: see `keep_stored`.
     """
-    ingested = store_landed(context, table, lake, ingested)
-    metadata = {hour.hour: landed_metadata(hour) for hour in ingested.hours}
-    yield from report_hours(context, metadata, _unreadable(ingested))
+    stored = store_landed(context, table, lake, batches)
+    metadata = {hour.hour: hour.metadata for hour in stored}
+    yield from report_hours(context, metadata, _unreadable(stored))
 
 
 def store_landed(
-    context: dg.AssetExecutionContext, table: str, lake: Lake, ingested: Ingested
-) -> Ingested:
-    """Replaces each hour and its quarantine as a whole; returns the hours as stored.
+    context: dg.AssetExecutionContext, table: str, lake: Lake, batches: Iterable[Ingested]
+) -> list[StoredHour]:
+    """Replaces each hour and its quarantine as a whole, a batch in memory at a time.
 
     Logs what belongs to no single hour. The only way in which landed rows enter the lake.
     """
-    hours = [_store(table, lake, hour) for hour in ingested.hours]
+    hours: list[StoredHour] = []
+    misplaced, ignored, unknown = set[str](), set[str](), set[str]()
+    for ingested in batches:
+        hours += [_store(table, lake, hour) for hour in ingested.hours]
+        misplaced |= set(ingested.misplaced)
+        ignored |= set(ingested.ignored)
+        unknown |= set(ingested.unknown_columns)
     if kept := [hour for hour in hours if hour.kept]:
         context.log.warning(
             "%s %s to %s: %s",
@@ -78,22 +97,21 @@ def store_landed(
             hour_key(kept[-1].hour),
             _kept_text(sum(hour.kept for hour in kept)),
         )
-    if ingested.misplaced:
-        context.log.warning(misplaced_text(ingested.misplaced))
-    if ingested.ignored:
-        context.log.info("CAPI_IGNORE_FILES: %s", ignored_text(ingested.ignored))
-    if names := [printable(name) for name in ingested.unknown_columns]:
+    if misplaced:
+        context.log.warning(misplaced_text(sorted(misplaced)))
+    if ignored:
+        context.log.info("CAPI_IGNORE_FILES: %s", ignored_text(sorted(ignored)))
+    if names := [printable(name) for name in sorted(unknown)]:
         more = f" and {len(names) - _MAX_NAMES_SHOWN} more" if len(names) > _MAX_NAMES_SHOWN else ""
         shown = ", ".join(names[:_MAX_NAMES_SHOWN])
         context.log.warning("Landed %s have unknown columns, not read: %s%s", table, shown, more)
-    suggested = {name: std for hour in hours for name, std in _suggested(hour).items()}
+    suggested = {name: std for hour in hours for name, std in hour.suggested.items()}
     for name, standard in suggested.items():
         context.log.warning("Event %r is a custom event to Meta; did you mean %r?", name, standard)
-    return replace(ingested, hours=hours)
+    return hours
 
 
-def _store(table: str, lake: Lake, hour: IngestedHour) -> IngestedHour:
-    """Writes an hour and returns it as stored."""
+def _store(table: str, lake: Lake, hour: IngestedHour) -> StoredHour:
     quarantine = quarantine_of(table)
     if hour.is_absent or hour.file_problems:
         stored = lake.read(table, [hour.hour], arrow_schema(_CONTRACTS[table]))
@@ -105,7 +123,9 @@ def _store(table: str, lake: Lake, hour: IngestedHour) -> IngestedHour:
     lake.write(table, hour.hour, hour.rows)
     if hour.quarantine.num_rows or lake.path(quarantine, hour.hour).exists():
         lake.write(quarantine, hour.hour, hour.quarantine)
-    return hour
+    return StoredHour(
+        hour.hour, _landed_metadata(hour), hour.kept, hour.file_problems, _suggested(hour)
+    )
 
 
 def _kept_text(rows: int) -> str:
@@ -116,7 +136,7 @@ def _kept_text(rows: int) -> str:
     )
 
 
-def landed_metadata(hour: IngestedHour) -> dict[str, Any]:
+def _landed_metadata(hour: IngestedHour) -> dict[str, Any]:
     """What the UI shows of a stored hour."""
     drops = _counts(hour.rows.column("dropped_fields"))
     quarantined = _counts(hour.quarantine.column("reasons"))
@@ -178,10 +198,10 @@ def money_metadata(rows: pa.Table, prefix: str) -> dict[str, float]:
     }
 
 
-def _unreadable(ingested: Ingested) -> list[UnfinishedHour]:
+def _unreadable(stored: Sequence[StoredHour]) -> list[UnfinishedHour]:
     """Hours with files that could not be read: they stay unfinished until the file is fixed."""
     unfinished = []
-    for hour in ingested.hours:
+    for hour in stored:
         if hour.file_problems:
             first, *more = hour.file_problems
             files = "1 more file" if len(more) == 1 else f"{len(more)} more files"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
@@ -13,6 +14,7 @@ from capi_assets.defs.conversions.landing_assets import contract_check, report_l
 from capi_assets.defs.hourly_reporting import Upstream, hourly_asset, hours_of
 from capi_assets.defs.resources import duckdb_of
 from capi_assets.eligibility import withheld_reason, without_match_data
+from capi_assets.ingest.hours import Ingested
 from capi_assets.ingest.orders import ingest_orders
 from capi_assets.lake import Lake
 from capi_assets.policies import hash_policy, orders_source, stored_tombstones
@@ -58,19 +60,20 @@ def build_orders(
             LedgerError, TombstoneError: who was erased cannot be read; nothing is stored.
             dagster.Failure: files of some hours cannot be read; the others are stored.
         """
+        source, policy = orders_source(settings), hash_policy(settings)
+        tombstones = stored_tombstones(settings)
         with duckdb_of(context, settings).get_connection() as connection:
-            ingested = ingest_orders(
-                orders_source(settings),
-                hours_of(context),
-                hash_policy(settings),
-                settings.dataset_id,
-                connection,
-                stored_tombstones(settings),
-            )
-        required = settings.consent_required
-        hours = [replace(hour, rows=_as_needed(hour.rows, required)) for hour in ingested.hours]
-        ingested = replace(ingested, hours=hours)
-        yield from report_landed(context, "orders", Lake(settings.lake), ingested)
+
+            def ingested(batch: Sequence[datetime]) -> Ingested:
+                whole = ingest_orders(
+                    source, batch, policy, settings.dataset_id, connection, tombstones
+                )
+                required = settings.consent_required
+                hours = [replace(h, rows=_as_needed(h.rows, required)) for h in whole.hours]
+                return replace(whole, hours=hours)
+
+            batches = map(ingested, source.batches(hours_of(context)))
+            yield from report_landed(context, "orders", Lake(settings.lake), batches)
 
     return dg.Definitions(
         assets=[orders], asset_checks=[contract_check("orders", settings, hourly)]

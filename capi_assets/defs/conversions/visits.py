@@ -12,7 +12,6 @@ from capi_assets.contracts.visits import Visits
 from capi_assets.coverage.formatting import count
 from capi_assets.defs.conversions.landing_assets import (
     contract_check,
-    landed_metadata,
     report_landed,
     store_landed,
 )
@@ -63,15 +62,14 @@ def build_visits(
             LedgerError, TombstoneError: who was erased cannot be read; nothing is stored.
             dagster.Failure: files of some hours cannot be read; the others are stored.
         """
+        source, policy = visits_source(settings), hash_policy(settings)
+        tombstones = stored_tombstones(settings)
         with duckdb_of(context, settings).get_connection() as connection:
-            ingested = ingest_visits(
-                visits_source(settings),
-                hours_of(context),
-                hash_policy(settings),
-                connection,
-                stored_tombstones(settings),
+            ingested = (
+                ingest_visits(source, batch, policy, connection, tombstones)
+                for batch in source.batches(hours_of(context))
             )
-        yield from report_landed(context, "visits", Lake(settings.lake), ingested)
+            yield from report_landed(context, "visits", Lake(settings.lake), ingested)
 
     return dg.Definitions(
         assets=[visits], asset_checks=[contract_check("visits", settings, hourly)]
@@ -103,7 +101,7 @@ def ingest_missing_visits(
             context.log.warning("Visits in %s cannot be listed: %s", name, why)
         hours = [h for h in hours if landing.files[h] and h not in landing.errors]
     done: list[datetime] = []
-    for batch in _consecutive(hours):
+    for batch in (part for span in _consecutive(hours) for part in source.batches(span)):
         try:
             ingested = ingest_visits(
                 source, batch, hash_policy(settings), connection, stored_tombstones(settings)
@@ -115,14 +113,14 @@ def ingest_missing_visits(
         # once. What the other has stored by now is not older than what was read here.
         stored_since = set(lake.stored("visits", batch))
         new = [hour for hour in ingested.hours if hour.hour not in stored_since]
-        for hour in store_landed(context, "visits", lake, replace(ingested, hours=new)).hours:
+        for hour in store_landed(context, "visits", lake, [replace(ingested, hours=new)]):
             if not hour.file_problems:
                 context.log_event(
                     dg.AssetMaterialization(
                         asset_key(settings, "visits"),
                         description="Ingested for the orders of later hours.",
                         partition=hour_key(hour.hour),
-                        metadata=landed_metadata(hour),
+                        metadata=hour.metadata,
                     )
                 )
         done += batch
