@@ -23,6 +23,7 @@ from benchmarks.measure import Result, peak_mb, stay_on_one_core, tell
 
 LOOKBACK = 168  # hours, the default of CAPI_LOOKBACK_HOURS
 DATASET = "1234567890123456"
+TOKEN = "EAAbenchmarkToken"
 
 
 def _settings(folder: str, url: str = "http://127.0.0.1:9") -> Any:
@@ -37,7 +38,7 @@ def _settings(folder: str, url: str = "http://127.0.0.1:9") -> Any:
         start_date=datetime(2025, 1, 1, tzinfo=UTC),
         time_budget_seconds=24 * 3_600,
         dataset_id=DATASET,
-        access_token="none is needed",
+        access_token=TOKEN,
         graph_url=url,
     )
 
@@ -59,7 +60,7 @@ def fill(
         Path(settings.landing), every, int(orders), int(visits), LOOKBACK, int(datasets)
     )
     if int(datasets) > 1:
-        Path(f"{folder}/token").write_text("none is needed")
+        Path(f"{folder}/token").write_text(TOKEN)
         names = [f'  - {{id: "{n}", token_file: {folder}/token}}' for n in range(int(datasets))]
         Path(f"{folder}/datasets.yaml").write_text("\n".join(["datasets:", *names]))
     lake = Lake(settings.lake)
@@ -123,45 +124,54 @@ def plain(folder: str, url: str, first: str, last: str) -> Result:
     settings, lake = _settings(folder, url), Lake(f"{folder}/lake")
     start, end = datetime.fromisoformat(first), datetime.fromisoformat(last) + HOUR
     hours, policy = hours_between(start, end), delivery_policy(settings)
-    loaded, peaks = time.process_time(), dict[str, float]()
+    loaded, peaks, seconds = time.process_time(), dict[str, float](), dict[str, float]()
     with open_cursor() as connection, open_ledger(settings) as ledger:
-        with _peak("ingest visits", peaks):
+        with _peak("ingest visits", peaks, seconds):
             source, keys = visits_source(settings), hash_policy(settings)
-            for hour in ingest_visits(source, hours, keys, connection).hours:
-                lake.write("visits", hour.hour, hour.rows)
-        with _peak("ingest orders", peaks):
+            for batch in source.batches(hours):
+                for hour in ingest_visits(source, batch, keys, connection).hours:
+                    lake.write("visits", hour.hour, hour.rows)
+        with _peak("ingest orders", peaks, seconds):
             source = orders_source(settings)
-            for hour in ingest_orders(source, hours, keys, DATASET, connection).hours:
-                lake.write("orders", hour.hour, hour.rows)
-        with _peak("match", peaks):
+            for batch in source.batches(hours):
+                for hour in ingest_orders(source, batch, keys, DATASET, connection).hours:
+                    lake.write("orders", hour.hour, hour.rows)
+        with _peak("match", peaks, seconds):
             files = lake.paths("visits", hours_between(start - settings.lookback, end))
             orders = lake.read("orders", hours, arrow_schema(Orders))
             matched = match(orders, files, settings.lookback, DuckDBEngine(connection))
-        with _peak("build", peaks):
+        with _peak("build", peaks, seconds):
             for batch, rows in in_batches((hour, rows_of(matched, hour)) for hour in hours):
                 events = matched_events_of(rows, event_policy(settings))
                 for hour in batch:
                     lake.write("matched_events", hour, rows_of(events, hour))
         del orders, matched, rows, events
-        with _peak("deliver", peaks):
+        with _peak("deliver", peaks, seconds):
             backlog = plan_hours(lake, ledger, hours, datetime.now(UTC), policy)
             with clients_for(datasets_of(settings).accesses.values(), policy) as clients:
-                deliver(
+                done = deliver(
                     backlog.tables(lake), ledger, clients, lambda: datetime.now(UTC), policy,
                     run_id="plain",
                 )  # fmt: skip
-        with _peak("results", peaks):
+        with _peak("results", peaks, seconds):
             for batch, folded in results_of(lake, ledger, hours, datetime.now(UTC), policy):
                 results = conform(folded, DeliveryResults)
                 for hour in batch:
                     lake.write("delivery_results", hour, rows_of(results, hour))
-        with _peak("health", peaks):
+        with _peak("health", peaks, seconds):
             for batch, events in batches(lake, hours):
                 results = lake.read("delivery_results", batch, arrow_schema(DeliveryResults))
-                visits = lake.read("visits", batch, arrow_schema(Visits), ["occurred_at"])
+                visits = lake.read(
+                    "visits", batch, arrow_schema(Visits), ["occurred_at", "fbc", "fbclid"]
+                )
+                floors = pc.floor_temporal(visits["occurred_at"], unit="hour")
+                clicked = pc.or_(pc.is_valid(visits["fbc"]), pc.is_valid(visits["fbclid"]))
+                counted = pa.table({"hour": floors.cast(UTC_MICROSECONDS), "clicked": clicked.cast(pa.int64())})
+                per_hour = counted.group_by("hour").aggregate([([], "count_all"), ("clicked", "sum")])
+                per_hour = per_hour.rename_columns(["hour", "visits", "with_click_id"])
                 refused = lake.read("quarantined_orders", batch, arrow_schema(Quarantine))
                 health = conform(
-                    waterfall(batch, events, results, refused, visits.slice(0, 0)),
+                    waterfall(batch, events, results, refused, per_hour),
                     AttributionHealth,
                 )
                 for hour in batch:
@@ -169,16 +179,19 @@ def plain(folder: str, url: str, first: str, last: str) -> Result:
                         pc.equal(health["hour"], pa.scalar(hour, UTC_MICROSECONDS))
                     )
                     lake.write("attribution_health", hour, rows)
-    return {"loading": loaded, "peaks": peaks}
+    assert done.delivered == backlog.sends.num_rows, done
+    return {"loading": loaded, "peaks": peaks, "seconds_by_stage": seconds}
 
 
 @contextmanager
-def _peak(stage: str, peaks: dict[str, float]) -> Iterator[None]:
-    """Notes the peak memory of a stage, in MB; 0 where the system cannot tell."""
+def _peak(stage: str, peaks: dict[str, float], seconds: dict[str, float]) -> Iterator[None]:
+    """Notes the peak memory of a stage, in MB (0 where the system cannot tell), and its CPU time."""
     clear = Path("/proc/self/clear_refs")
     if clear.exists():
         clear.write_text("5")  # the peak so far is forgotten
+    began = time.process_time()
     yield
+    seconds[stage] = time.process_time() - began
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []
     peaks[stage] = sum(int(line.split()[1]) for line in lines if line[:6] == "VmHWM:") / 1024

@@ -81,11 +81,10 @@ def candidate_visits_sql() -> str:
         f"{expression} IN (SELECT {key} FROM wanted WHERE {key} IS NOT NULL)"
         for key, expression in _NEAR_KEYS.items()
     ]
+    # One lookup of both together: most user agents are those of some order.
     shared.append(
-        "(client_ip_address IN (SELECT client_ip_address FROM wanted"
-        " WHERE client_ip_address IS NOT NULL)"
-        " AND client_user_agent IN (SELECT client_user_agent FROM wanted"
-        " WHERE client_user_agent IS NOT NULL))"
+        "EXISTS (SELECT 1 FROM wanted o WHERE o.client_ip_address = visits.client_ip_address"
+        " AND o.client_user_agent = visits.client_user_agent)"
     )
     return f"""
 SELECT visit_id, occurred_at, page_url, referrer_url, fbclid, fbc, fbp, client_ip_address,
