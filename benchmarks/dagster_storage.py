@@ -1,4 +1,5 @@
-"""`python -m benchmarks.dagster_storage`: what runs leave in Dagster's storage, and what its size costs.
+"""`python -m benchmarks.dagster_storage`: what runs leave in Dagster's storage, and its
+cost.
 
 A real run of one hour is materialized, and one of 72; their rows are counted. Then the rows of the
 hour are copied, as SQL, for so many further hours, and what our sensors, checks and the UI ask is
@@ -69,8 +70,9 @@ def _rows_of_runs(folder: Path) -> str:
             assert done.success
         counted = _counts(home)
         index, run = counted.pop("index"), counted.pop("run")
-        rows.append((f"{hours} h", f"{spent:.1f}", str(run), str(index),
-                     str(counted["asset_check_executions"]), f"{(_bytes(home) - before) / 2**10:,.0f}"))  # fmt: skip
+        kib = f"{(_bytes(home) - before) / 2**10:,.0f}"
+        executions = str(counted["asset_check_executions"])
+        rows.append((f"{hours} h", f"{spent:.1f}", str(run), str(index), executions, kib))
     heads = ("a run of", "CPU s", "events", "of assets and checks", "check executions", "KiB")
     return table(heads, rows)
 
@@ -108,7 +110,9 @@ def _timed(hours: int, whole: bool) -> Iterator[tuple[str, float]]:
         start = now - (hours + 3) * HOUR if hours < 200_000 else datetime(1950, 1, 1, tzinfo=UTC)
         partitions = Partitions.since(start.replace(minute=0, second=0, microsecond=0)).hourly
         settings = Settings(start_date=start.replace(minute=0, second=0, microsecond=0))
-        watched = [now.replace(minute=0, second=0, microsecond=0) - n * HOUR for n in range(WATCHED)]
+        watched = [
+            now.replace(minute=0, second=0, microsecond=0) - n * HOUR for n in range(WATCHED)
+        ]
         check = dg.AssetCheckKey(ASSET, "coverage_above_threshold")
         with dg.DagsterInstance.local_temp(str(home)) as instance:
             calls: dict[str, Callable[[], Any]] = {
@@ -146,7 +150,7 @@ def _partitions(instance: dg.DagsterInstance, partitions: Any, *, cold: bool) ->
     )
 
     if cold:
-        instance.wipe_asset_cached_status(ASSET)
+        instance.wipe_asset_cached_status([ASSET])
     return get_and_update_asset_status_cache_value(instance, ASSET, partitions)
 
 

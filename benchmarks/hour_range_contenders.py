@@ -1,9 +1,9 @@
 """One contender of `hour_range.py`, a process of its own.
 
-`python -m benchmarks.hour_range_contenders fill FOLDER FIRST HOURS ORDERS VISITS DATASETS` lands the
-hours and the visits of the week before, which it ingests. `dagster FOLDER URL FIRST LAST` materializes the
-hours from FIRST to LAST in one run of `deliver_hour`; `plain` calls what the assets call, without
-Dagster, and says where memory peaks; `pieces` is `capi-assets backfill`.
+`python -m benchmarks.hour_range_contenders fill FOLDER FIRST HOURS ORDERS VISITS DATASETS` lands
+the hours and the visits of the week before, which it ingests. `dagster FOLDER URL FIRST LAST`
+materializes the hours from FIRST to LAST in one run of `deliver_hour`; `plain` calls what the
+assets call, without Dagster, and says where memory peaks; `pieces` is `capi-assets backfill`.
 """
 
 from __future__ import annotations
@@ -56,9 +56,7 @@ def fill(
 
     settings, start = _settings(folder), datetime.fromisoformat(first)
     every = [start + n * HOUR for n in range(-LOOKBACK, int(hours))]
-    landing.write(
-        Path(settings.landing), every, int(orders), int(visits), LOOKBACK, int(datasets)
-    )
+    landing.write(Path(settings.landing), every, int(orders), int(visits), LOOKBACK, int(datasets))
     if int(datasets) > 1:
         Path(f"{folder}/token").write_text(TOKEN)
         names = [f'  - {{id: "{n}", token_file: {folder}/token}}' for n in range(int(datasets))]
@@ -96,6 +94,9 @@ def dagster(folder: str, url: str, first: str, last: str) -> Result:
 
 def plain(folder: str, url: str, first: str, last: str) -> Result:
     """What the five assets call, without Dagster and without the checks."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     from capi_assets.contracts.attribution_health import AttributionHealth
     from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema, conform
     from capi_assets.contracts.delivery_results import DeliveryResults
@@ -114,12 +115,14 @@ def plain(folder: str, url: str, first: str, last: str) -> Result:
     from capi_assets.lake import Lake, in_batches, rows_of
     from capi_assets.matching import match
     from capi_assets.policies import (
-        datasets_of, delivery_policy, event_policy, hash_policy, open_ledger, orders_source,
+        datasets_of,
+        delivery_policy,
+        event_policy,
+        hash_policy,
+        open_ledger,
+        orders_source,
         visits_source,
     )  # fmt: skip
-
-    import pyarrow as pa
-    import pyarrow.compute as pc
 
     settings, lake = _settings(folder, url), Lake(f"{folder}/lake")
     start, end = datetime.fromisoformat(first), datetime.fromisoformat(last) + HOUR
@@ -166,8 +169,12 @@ def plain(folder: str, url: str, first: str, last: str) -> Result:
                 )
                 floors = pc.floor_temporal(visits["occurred_at"], unit="hour")
                 clicked = pc.or_(pc.is_valid(visits["fbc"]), pc.is_valid(visits["fbclid"]))
-                counted = pa.table({"hour": floors.cast(UTC_MICROSECONDS), "clicked": clicked.cast(pa.int64())})
-                per_hour = counted.group_by("hour").aggregate([([], "count_all"), ("clicked", "sum")])
+                counted = pa.table(
+                    {"hour": floors.cast(UTC_MICROSECONDS), "clicked": clicked.cast(pa.int64())}
+                )
+                per_hour = counted.group_by("hour").aggregate(
+                    [([], "count_all"), ("clicked", "sum")]
+                )
                 per_hour = per_hour.rename_columns(["hour", "visits", "with_click_id"])
                 refused = lake.read("quarantined_orders", batch, arrow_schema(Quarantine))
                 health = conform(
@@ -185,7 +192,7 @@ def plain(folder: str, url: str, first: str, last: str) -> Result:
 
 @contextmanager
 def _peak(stage: str, peaks: dict[str, float], seconds: dict[str, float]) -> Iterator[None]:
-    """Notes the peak memory of a stage, in MB (0 where the system cannot tell), and its CPU time."""
+    """Notes a stage's peak memory, in MB (0 where the system cannot tell), and its CPU time."""
     clear = Path("/proc/self/clear_refs")
     if clear.exists():
         clear.write_text("5")  # the peak so far is forgotten

@@ -1,7 +1,7 @@
 """`python -m benchmarks.slopes`: what one more visit, order, hour and dataset cost.
 
-The job `deliver_hour` over ranges that differ in one thing only, each in a process of its own on one
-core; a slope is the difference of two. Bytes are those of the lake and of the SQLite ledger.
+The job `deliver_hour` over ranges that differ in one thing only, each in a process of its own on
+one core; a slope is the difference of two. Bytes are those of the lake and of the SQLite ledger.
 docs/scale.md has the figures.
 """
 
@@ -22,15 +22,15 @@ class Load:
     """What a run is given: numbers of orders and visits are those of an hour."""
 
     hours: int = 4
-    orders: int = 2_000
-    visits: int = 20_000
+    orders: int = 1_000
+    visits: int = 1_000
     datasets: int = 1
 
 
 BASE = Load()
 OTHERS = {
-    "a million orders": replace(BASE, orders=12_000),
-    "a million visits, and the week before": replace(BASE, visits=60_000),
+    "a million orders": replace(BASE, orders=11_000),
+    "a million visits, and the week before": replace(BASE, visits=11_000),
     "an hour": replace(BASE, hours=28, orders=0, visits=0),
     "a dataset in an hour": replace(BASE, datasets=401),
 }

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from threading import Lock
 
@@ -77,13 +77,18 @@ class Lake:
         return self.root / table / f"date={hour:%Y-%m-%d}" / f"hour={hour:%H}" / "part.parquet"
 
     def write(
-        self, table: str, hour: datetime, rows: pa.Table, rows_per_group: int = ROWS_PER_GROUP
+        self,
+        table: str,
+        hour: datetime,
+        rows: pa.Table | Iterable[pa.Table],
+        rows_per_group: int = ROWS_PER_GROUP,
     ) -> UPath:
         """Replaces an hour of a table; returns its file.
 
-        The assets call it once per hour of their run. The same rows give the same bytes and leave
-        the file as it is, so that its modification time is when the hour last changed. Readers see
-        the old file or the new one, never a part.
+        The assets call it once per hour of their run. Rows of a busy hour may come in parts, of
+        which one is in memory at a time; the file is the same. The same rows give the same bytes
+        and leave the file as it is, so that its modification time is when the hour last changed.
+        Readers see the old file or the new one, never a part.
 
         Raises:
             LakeError: the file cannot be written; what was there before is untouched.
@@ -139,7 +144,7 @@ class Lake:
                 fcntl.flock(lock, kind)
             yield
 
-    def _put(self, target: UPath, content: bytes, changed_ns: int | None = None) -> None:
+    def _put(self, target: UPath, content: memoryview, changed_ns: int | None = None) -> None:
         if self._has_content(target, content):
             return
         try:
@@ -147,7 +152,7 @@ class Lake:
                 _replace(Path(target.path), content, changed_ns)
             else:
                 # One PUT is atomic on object storage: readers see the old object or the new one.
-                write_whole(target, content)
+                write_whole(target, bytes(content))
         except OSError as error:
             remedy = "Free space or correct permissions" if self.is_local else REACH_THE_STORE
             raise LakeError(
@@ -156,7 +161,7 @@ class Lake:
             ) from error
 
     @staticmethod
-    def _has_content(path: UPath, content: bytes) -> bool:
+    def _has_content(path: UPath, content: memoryview) -> bool:
         try:
             if is_object_store(path):
                 sizes = [file.size for file in files_below(path.parent, depth=1)]
@@ -464,18 +469,31 @@ def _conformed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.table(arrays, schema=schema)
 
 
-def _parquet(rows: pa.Table, rows_per_group: int) -> bytes:
+def _parquet(rows: pa.Table | Iterable[pa.Table], rows_per_group: int) -> memoryview:
     buffer = io.BytesIO()
-    pq.write_table(
-        rows.replace_schema_metadata(None),
-        buffer,
-        compression="zstd",
-        row_group_size=rows_per_group,
-    )
-    return buffer.getvalue()
+    parts = iter([rows] if isinstance(rows, pa.Table) else rows)
+    first = next(parts).replace_schema_metadata(None)
+    with pq.ParquetWriter(buffer, first.schema, compression="zstd") as writer:
+        for group in _groups(chain([first], parts), rows_per_group):
+            writer.write_table(group, row_group_size=rows_per_group)
+    return buffer.getbuffer()
 
 
-def _replace(target: Path, data: bytes, changed_ns: int | None = None) -> None:
+def _groups(parts: Iterable[pa.Table], rows_per_group: int) -> Iterator[pa.Table]:
+    """The same rows in tables of whole row groups, but for the last."""
+    rest, is_any = None, False
+    for part in parts:
+        part = part.replace_schema_metadata(None)
+        rest = part if rest is None or not rest.num_rows else pa.concat_tables([rest, part])
+        whole = rest.num_rows - rest.num_rows % rows_per_group
+        if whole:
+            yield rest.slice(0, whole)
+            rest, is_any = rest.slice(whole), True
+    if rest is not None and (rest.num_rows or not is_any):
+        yield rest
+
+
+def _replace(target: Path, data: memoryview, changed_ns: int | None = None) -> None:
     """Writes a local file under another name, flushes it to disk, and renames it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{uuid.uuid4().hex}.tmp")

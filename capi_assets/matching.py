@@ -173,9 +173,27 @@ def match(
 
         match(orders, lake.paths("visits", hours), timedelta(days=7), DuckDBEngine(connection))
     """
+    return with_visits(orders, best_visits(orders, visit_files, lookback, engine))
+
+
+def best_visits(
+    orders: pa.Table,
+    visit_files: Sequence[UPath] | pa.Table,
+    lookback: timedelta,
+    engine: DuckDBEngine,
+) -> pa.Table:
+    """What `with_visits` needs of each order's best visit: one row per row of `orders`, in their
+    order. Arguments as of `match`. Of a busy hour it is far smaller than the result of `match`."""
     numbered = _register(orders, visit_files, lookback, engine)
-    best = engine.query(best_sql())
-    joined = numbered.join(best, "row_number", right_suffix="_matched").sort_by("row_number")
+    lost = numbered.select(["row_number", "shared_keys"])
+    best = lost.join(engine.query(best_sql()), "row_number").sort_by("row_number")
+    return best.drop_columns("row_number")
+
+
+def with_visits(orders: pa.Table, best: pa.Table) -> pa.Table:
+    """The result of `match` for some rows of the orders and the same rows of `best_visits`."""
+    names = [f"{n}_matched" if n == "visit_id" else n for n in best.column_names]
+    joined = pa.table([*orders.columns, *best.columns], [*orders.column_names, *names])
     return _with_visit_values(joined.combine_chunks())
 
 

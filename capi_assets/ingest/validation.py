@@ -71,6 +71,8 @@ class ValidatedRows:
     def on(self, day: date) -> ValidatedRows:
         """The same with the rows of one UTC day only."""
         on_day = pc.equal(self.rows.column("hour").cast(pa.date32()), day)
+        if pc.all(on_day, min_count=0).as_py():  # a copy of a busy hour is large
+            return self
         return replace(self, rows=self.rows.filter(on_day), drops=self.drops.filter(on_day))
 
     def part(self, start: int, rows: int) -> ValidatedRows:
@@ -124,8 +126,8 @@ def validate(
     rows = rows.append_column("position", pa.array(np.arange(rows.num_rows)))
     problems = [*fetched.problems, *refused]
     return ValidatedRows(
-        rows.filter(pa.array(is_valid)),
-        drops.filter(pa.array(is_valid)),
+        rows if is_valid.all() else rows.filter(pa.array(is_valid)),
+        drops if is_valid.all() else drops.filter(pa.array(is_valid)),
         quarantine(landed, usable, refusals, problems, id_column, hours),
         problems,
         unknown,

@@ -77,9 +77,7 @@ def land(root: Path, hours: list[datetime]) -> None:
         (folder / "orders.jsonl").write_text(json.dumps(order))
 
 
-def run_backfill(
-    root: Path, url: str, hours: list[datetime], kill_point: KillPoint | None
-) -> None:
+def run_backfill(root: Path, url: str, hours: list[datetime], kill_point: KillPoint | None) -> None:
     """In a process of its own, which says in a file what it said to the user."""
     if kill_point is not None:
         arm(kill_point)

@@ -1,7 +1,7 @@
 """`attribution_health`: what became of each hour's orders, and the checks on it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import dagster as dg

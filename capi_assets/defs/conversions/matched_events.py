@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from upath import UPath
@@ -31,12 +32,13 @@ from capi_assets.defs.metadata import table_metadata
 from capi_assets.defs.resources import clock_of, duckdb_of
 from capi_assets.delivery.consent import withhold_withdrawn
 from capi_assets.delivery.ledger.ledger import LedgerError
+from capi_assets.delivery.ledger.schema import UNKNOWN
 from capi_assets.delivery.sent_payloads import keep_sent_payloads
 from capi_assets.eligibility import matched_events_of
 from capi_assets.engine import DuckDBEngine, open_duckdb
 from capi_assets.hours import floor_hour, hour_range, hours_between
 from capi_assets.lake import Lake, in_batches, rows_of
-from capi_assets.matching import MATCHED, match
+from capi_assets.matching import best_visits, with_visits
 from capi_assets.meta.events.refusals import REFUSAL_TEXTS
 from capi_assets.meta.match_keys.hashed_keys import HASHED_KEYS
 from capi_assets.policies import delivery_policy, event_policy, open_ledger
@@ -134,11 +136,31 @@ def _doubled_text(anomaly: Anomaly) -> str:
     )
 
 
-def _matched(orders: pa.Table, visit_files: list[UPath], settings: Settings) -> pa.Table:
-    if not orders.num_rows:
-        return MATCHED.empty_table()
+_PART_ROWS = 50_000
+"""Orders of an hour whose events are built together: of a busy hour, the orders and the events of a
+part are in memory, never all of its events."""
+
+
+def _best_visits(orders: pa.Table, visit_files: list[UPath], settings: Settings) -> pa.Table:
     with open_duckdb() as connection:
-        return match(orders, visit_files, settings.lookback, DuckDBEngine(connection))
+        engine = DuckDBEngine(connection)
+        return best_visits(
+            orders, visit_files if orders.num_rows else [], settings.lookback, engine
+        )
+
+
+def _parts(orders: pa.Table) -> Iterator[tuple[int, int]]:
+    """First row and number of rows of each part; orders of the same moment are in one."""
+    times = orders["occurred_at"].cast(pa.int64()).to_numpy()
+    is_sorted = bool((times[1:] >= times[:-1]).all())
+    start = 0
+    while start < len(times):
+        end = len(times)
+        if is_sorted and start + _PART_ROWS < end:
+            end = int(np.searchsorted(times, times[start + _PART_ROWS], side="left"))
+            end = end if end > start else len(times)
+        yield start, end - start
+        start = end
 
 
 def build_matched_events(
@@ -149,9 +171,11 @@ def build_matched_events(
 
     def _as_of(events: pa.Table, hours: Sequence[datetime], now: datetime) -> pa.Table:
         """With the bytes that Meta may have, and without those who withdrew consent."""
-        stored = lake.read("matched_events", hours, arrow_schema(MatchedEvents))
+        schema = arrow_schema(MatchedEvents)
         with open_ledger(settings) as ledger:
-            if stored.num_rows:
+            is_stored = bool(lake.stored("matched_events", hours))
+            if is_stored and UNKNOWN in ledger.state_of(events)["state"].unique().to_pylist():
+                stored = lake.read("matched_events", hours, schema)
                 state = ledger.state_of(stored)
                 events = keep_sent_payloads(events, stored, state, now, delivery_policy(settings))
             return withhold_withdrawn(events, ledger, lake, now)
@@ -185,6 +209,7 @@ def build_matched_events(
         hours, clock = hours_of(context), clock_of(context, settings)
         start, end = hour_range(hours)
         orders = lake.read("orders", hours, arrow_schema(Orders))
+        moments = orders.select(["occurred_at"])
         if orders.num_rows:
             try:
                 with open_ledger(settings) as ledger:
@@ -199,19 +224,38 @@ def build_matched_events(
         with duckdb_of(context, settings).get_connection() as connection:
             added = ingest_missing_visits(context, settings, missing, connection)
         files = [lake.path("visits", hour) for hour in sorted({*stored, *added})]
-        matched = _matched(orders, files, settings)
-        metadata = {}
-        for batch, orders_of_batch in in_batches((hour, rows_of(matched, hour)) for hour in hours):
-            events = matched_events_of(orders_of_batch, event_policy(settings))
-            try:
-                if events.num_rows:
-                    events = _as_of(events, batch, clock.now())
-            except LedgerError as error:
-                context.log.warning("Events that Meta may have get new payloads: %s", error)
+        visits = _best_visits(orders, files, settings)
+        metadata, light = {}, list[pa.Table]()
+
+        def events_of(batch: Sequence[datetime], start: int, rows: int) -> Iterator[pa.Table]:
+            """The events of the orders from row `start` on, a part at a time."""
+            for first, size in _parts(orders.slice(start, rows)) if rows else [(0, 0)]:
+                part = (table.slice(start + first, size) for table in (orders, visits))
+                events = matched_events_of(with_visits(*part), event_policy(settings))
+                try:
+                    if events.num_rows:
+                        events = _as_of(events, batch, clock.now())
+                except LedgerError as error:
+                    context.log.warning("Events that Meta may have get new payloads: %s", error)
+                light.append(events.drop_columns("payload"))
+                yield events
+
+        batches = [(b, t.num_rows) for b, t in in_batches((h, rows_of(moments, h)) for h in hours)]
+        assert sum(rows for _, rows in batches) == orders.num_rows, "an order outside its hour"
+        start = 0
+        for batch, rows in batches:
+            parts = events_of(batch, start, rows)
+            start += rows
+            if len(batch) > 1:
+                events = pa.concat_tables(parts)
+                for hour in batch:
+                    lake.write("matched_events", hour, rows_of(events, hour))
+            else:
+                lake.write("matched_events", batch[0], parts)
+            built = pa.concat_tables(light)
+            light.clear()
             for hour in batch:
-                rows = rows_of(events, hour)
-                lake.write("matched_events", hour, rows)
-                metadata[hour] = _metadata(rows)
+                metadata[hour] = _metadata(rows_of(built, hour))
                 if added:
                     metadata[hour]["visit_hours_ingested_first"] = len(added)
         yield from report_hours(context, metadata)
