@@ -64,8 +64,8 @@ class PendingEvents:
         """The events (`queue.COLUMNS`) in the order in which `sender.deliver` sends them.
 
         Each table has at most `chunk_rows` rows, more only if an hour has ten times as many. An
-        hour that was materialized again since it was
-        planned gives its present rows; the sender plans every event again before it is sent.
+        hour that was materialized again since it was planned gives its present rows; the sender
+        plans every event again before it is sent.
 
         Raises:
             LakeError: an hour cannot be read.

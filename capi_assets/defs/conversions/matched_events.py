@@ -242,10 +242,10 @@ def build_matched_events(
 
         batches = [(b, t.num_rows) for b, t in in_batches((h, rows_of(moments, h)) for h in hours)]
         assert sum(rows for _, rows in batches) == orders.num_rows, "an order outside its hour"
-        start = 0
+        first_row = 0
         for batch, rows in batches:
-            parts = events_of(batch, start, rows)
-            start += rows
+            parts = events_of(batch, first_row, rows)
+            first_row += rows
             if len(batch) > 1:
                 events = pa.concat_tables(parts)
                 for hour in batch:
