@@ -28,7 +28,7 @@ _CHECKS = {"matched_events": 2, "attribution_health": 2}
 """Checks by asset where it has more than one."""
 
 
-def _ours(folder: Path) -> dg.JobDefinition:
+def ours(folder: Path) -> dg.JobDefinition:
     from capi_assets.definitions import build_definitions
     from capi_assets.settings import Settings
 
@@ -69,8 +69,8 @@ def _dagster_alone(folder: Path) -> dg.JobDefinition:
     ).resolve_job_def("hour")
 
 
-_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-CONTENDERS = {"capi_assets": _ours, "Dagster alone": _dagster_alone}
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+CONTENDERS = {"capi_assets": ours, "Dagster alone": _dagster_alone}
 
 
 def measure(contender: str) -> None:
@@ -86,7 +86,7 @@ def measure(contender: str) -> None:
                 hour = datetime.now(UTC) - timedelta(hours=back)
                 with watch:
                     key = f"{hour:%Y-%m-%d-%H}:00"
-                    run = job.execute_in_process(_QUIET, instance, partition_key=key)
+                    run = job.execute_in_process(QUIET, instance, partition_key=key)
                     runs.append(run)
         assert all(run.success for run in runs)
     first, further = (watch.seconds for watch in hours)

@@ -56,17 +56,17 @@ def hours() -> list[datetime]:
     return [START + timedelta(hours=number) for number in range(HOURS)]
 
 
-def visits(count: int, rng: np.random.Generator) -> pa.Table:
-    """So many visits in order of time."""
-    began = int(START.timestamp()) * 1_000_000
-    at = np.sort(rng.integers(began, began + HOURS * _HOUR_US, count))
-    person = rng.integers(0, max(1, count // VISITS_PER_PERSON), count)
-    people = int(person.max()) + 1
-    click = _hex(rng, count, 40)
+def visits(hour: int, count: int, people: int, rng: np.random.Generator) -> pa.Table:
+    """So many visits of the `hour`-th hour, in order of time, by some of `people`."""
+    began = int(START.timestamp()) * 1_000_000 + hour * _HOUR_US
+    at = np.sort(rng.integers(began, began + _HOUR_US, count))
+    person = rng.integers(0, people, count)
+    has = {name: rng.random(count) < share for name, share in PRESENT.items()}
+    click = _digits(np.arange(count) + hour * 10**8, has["fbclid"], 40, salt=1)
     ms = pa.array(at // 1_000).cast(pa.string())
     browsers = pa.array([f"Mozilla/5.0 (X11; Linux {n}) Gecko/20100101" for n in range(300)])
     address = [pa.array(rng.integers(1, 255, count)).cast(pa.string()) for _ in range(3)]
-    number = pc.utf8_lpad(pa.array(np.arange(count)).cast(pa.string()), 9, "0")
+    number = pc.utf8_lpad(pa.array(np.arange(count) + hour * count).cast(pa.string()), 9, "0")
     columns = {
         "visit_id": pc.binary_join_element_wise("v-", number, ""),
         "occurred_at": pa.array(at, _TIME),
@@ -74,18 +74,16 @@ def visits(count: int, rng: np.random.Generator) -> pa.Table:
         "referrer_url": pa.repeat(pa.scalar("https://www.facebook.com/"), count),
         "fbclid": click,
         "fbc": pc.binary_join_element_wise("fb", "1", ms, click, "."),
-        "fbp": _of_person(rng, people, person, 20),
+        "fbp": _digits(person, has["fbp"], 24, salt=2),
         "client_ip_address": pc.binary_join_element_wise("203", *address, "."),
         "client_user_agent": browsers.take(pa.array(person % 300)),
-        "external_id": _of_person(rng, people, person, 64),
-        "em": _of_person(rng, people, person, 64),
-        "ph": _of_person(rng, people, person, 64),
+        "external_id": _digits(person, has["external_id"], 64, salt=3),
+        "em": _digits(person, has["em"], 64, salt=4),
+        "ph": _digits(person, has["ph"], 64, salt=5),
         "consent": pa.array(rng.random(count) < 0.9),
     }
-    for name, share in PRESENT.items():
-        kept = pa.array(rng.random(count) < share)
-        for column in ("fbclid", "fbc") if name == "fbclid" else (name,):
-            columns[column] = pc.if_else(kept, columns[column], pa.scalar(None, pa.string()))
+    for name in ("referrer_url", "client_ip_address"):
+        columns[name] = pc.if_else(pa.array(has[name]), columns[name], pa.scalar(None, pa.string()))
     schema = arrow_schema(Visits)
     full = {
         name: columns.get(name, pa.nulls(count, schema.field(name).type)) for name in schema.names
@@ -93,9 +91,9 @@ def visits(count: int, rng: np.random.Generator) -> pa.Table:
     return pa.table(full, schema=schema)
 
 
-def orders(count: int, came: pa.Table, rng: np.random.Generator) -> pa.Table:
-    """So many orders, each up to a day after one of the visits that came."""
-    origin = came.take(pa.array(rng.integers(0, came.num_rows, count)))
+def orders(origin: pa.Table, rng: np.random.Generator) -> pa.Table:
+    """An order for each visit of `origin`, up to a day after it."""
+    count = origin.num_rows
     waited = rng.integers(60, 86_400, count) * 1_000_000
     at = origin.column("occurred_at").cast(pa.int64()).to_numpy() + waited
     number = pc.utf8_lpad(pa.array(np.arange(count)).cast(pa.string()), 8, "0")
@@ -123,28 +121,34 @@ def orders(count: int, came: pa.Table, rng: np.random.Generator) -> pa.Table:
     return pa.table(full, schema=schema)
 
 
-def _of_person(rng: np.random.Generator, people: int, person: np.ndarray, length: int) -> pa.Array:
-    return _hex(rng, people, length).take(pa.array(person))
-
-
-def _hex(rng: np.random.Generator, count: int, length: int) -> pa.Array:
-    """Random lower-case hexadecimal texts of one length."""
-    data = pa.py_buffer(rng.bytes(count * length // 2).hex().encode())
-    offsets = pa.py_buffer(np.arange(0, (count + 1) * length, length, dtype=np.int32))
-    return pa.Array.from_buffers(pa.string(), count, [None, offsets, data])
+def _digits(numbers: np.ndarray, present: np.ndarray, length: int, salt: int) -> pa.Array:
+    """For each number a text of `length` hexadecimal digits, the same each time; null where it is
+    not present. Made of the number, so that no table of all people is in memory."""
+    chosen = numbers[present].astype(np.uint64)[:, None]
+    word = np.arange(length // 8, dtype=np.uint64) + np.uint64(salt * 8)
+    mixed = (chosen * np.uint64(64) + word + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    words = (mixed >> np.uint64(32)).astype(np.uint32)
+    ends = np.concatenate([[0], np.cumsum(present * length)]).astype(np.int32)
+    text, offsets = pa.py_buffer(words.tobytes().hex().encode()), pa.py_buffer(ends)
+    bits = pa.array(present).buffers()[1]
+    return pa.Array.from_buffers(pa.string(), len(numbers), [bits, offsets, text])
 
 
 def write(folder: Path, visit_count: int, order_count: int) -> None:
-    """Writes the lake and `orders.parquet` into the folder."""
+    """Writes the lake and `orders.parquet` into the folder, an hour in memory at a time."""
     rng = np.random.default_rng(11)
-    came = visits(visit_count, rng)
-    pq.write_table(orders(order_count, came, rng), folder / "orders.parquet")
-    lake = Lake(folder / "lake")
-    at = came.column("occurred_at").cast(pa.int64()).to_numpy()
-    first = int(START.timestamp()) * 1_000_000
-    bounds = np.searchsorted(at, [first + number * _HOUR_US for number in range(HOURS + 1)])
-    for hour, start, end in zip(hours(), bounds[:-1], bounds[1:], strict=True):
-        lake.write("visits", hour, came.slice(start, end - start))
+    lake, people = Lake(folder / "lake"), max(1, visit_count // VISITS_PER_PERSON)
+    shares = np.diff(np.arange(HOURS + 1) * order_count // HOURS)
+    origins = []
+    for number, hour in enumerate(hours()):
+        came = visits(number, visit_count // HOURS, people, rng)
+        origins.append(came.take(pa.array(rng.integers(0, came.num_rows, shares[number]))))
+        lake.write("visits", hour, came)
+    placed = orders(pa.concat_tables(origins), rng)
+    placed = placed.take(pa.array(rng.permutation(placed.num_rows)))  # any part is of all hours
+    pq.write_table(placed, folder / "orders.parquet")
 
 
 if __name__ == "__main__":

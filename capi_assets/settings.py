@@ -173,6 +173,9 @@ class Settings(BaseSettings):
     """redundant: the Pixel also reports every order, so no server event is sent after 48 h."""
     time_budget_seconds: int = Field(900, ge=1)
     """How long one run may deliver; remaining events stay pending."""
+    hours_per_run: int | None = Field(None, ge=1)
+    """Most hours of one run of a backfill. When absent, the UI's backfill is one run of any length,
+    and `capi-assets backfill` makes runs of 168 hours."""
     coverage_threshold: float = Field(0.95, gt=0, le=1)
     """An hour is flagged if its share of delivered orders is below this."""
     settle_minutes: int = Field(5, ge=0, le=55)

@@ -185,3 +185,14 @@ def test_near_keeps_only_visits_that_share_a_key(matcher: Matcher) -> None:
 
 def test_every_column_that_a_visit_may_lend_is_a_column_of_visits() -> None:
     assert set(VISIT_SUPPLIED_COLUMNS.values()) <= set(arrow_schema(Visits).names)
+
+
+def test_near_has_no_visit_with_the_address_of_one_order_and_the_browser_of_another(
+    matcher: Matcher,
+) -> None:
+    def browser(address: str, agent: str) -> Row:
+        return {"client_ip_address": address, "client_user_agent": agent}
+
+    placed = orders(browser("85.1.2.3", "A"), browser("85.1.2.4", "B"))
+    match(placed, visits(browser("85.1.2.3", "B")), LOOKBACK, matcher.engine)
+    assert matcher.engine.query("SELECT visit_id FROM near").num_rows == 0

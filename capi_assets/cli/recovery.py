@@ -140,14 +140,24 @@ def _show_plan(hours: list[datetime], for_programs: bool) -> None:
 @click.argument("hours", metavar="[RANGE]", required=False, callback=hours_or_none)
 @click.option("--last", metavar="SPAN", help="Instead of RANGE, the hours up to now: 72h or 3d.")
 @click.option("--dry-run", is_flag=True, help="Only show the plan, as `capi-assets plan` does.")
+@click.option(
+    "--from-start", is_flag=True,
+    help="Repeat also the runs that an earlier backfill of the same hours finished.",
+)  # fmt: skip
 @json_option
 def backfill(
-    hours: list[datetime] | None, last: str | None, dry_run: bool, for_programs: bool
+    hours: list[datetime] | None,
+    last: str | None,
+    dry_run: bool,
+    from_start: bool,
+    for_programs: bool,
 ) -> None:
     """Materialize a range of hours, as the UI's backfill does, and show each hour's outcome.
 
     The run is stored in the instance of DAGSTER_HOME or of this folder's dagster.yaml, where the UI
-    shows it. Events that Meta has are not sent again. Exits with 1 if an hour is not finished.
+    shows it; more than a week of hours are several runs (CAPI_HOURS_PER_RUN). After a kill or
+    Ctrl-C the same command continues at the first run that is not finished. Events that Meta has
+    are not sent again. Exits with 1 if an hour is not finished.
     """
     from capi_assets.commands import backfill as command
     from capi_assets.commands.rich_table import rich_table
@@ -173,8 +183,9 @@ def backfill(
     stopped = "Interrupted. What was sent is in the ledger; the same command continues."
     with instance, ending_cleanly(stopped):
         outcomes = command.backfill(
-            settings, instance, partitions, lambda a, b: click.echo(f"{a}...{b} runs", err=True)
-        )
+            settings, instance, partitions, lambda text: click.echo(text, err=True),
+            from_start=from_start,
+        )  # fmt: skip
     if for_programs:
         click.echo(json.dumps(command.as_json(outcomes), indent=2))
     else:

@@ -83,7 +83,11 @@ def read_meta(
 
 
 def deliver_hours(
-    instance: dg.DagsterInstance, settings: Settings, first: datetime, last: datetime
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    first: datetime,
+    last: datetime,
+    tags: Mapping[str, str] | None = None,
 ) -> set[datetime]:
     """As `run_hours`; returns the hours that every asset finished.
 
@@ -91,7 +95,8 @@ def deliver_hours(
         KeyboardInterrupt: the run was interrupted.
     """
     finished: dict[str, set[str]] = {}
-    with _executed(instance, settings, "deliver_hour", _hours(first, last)) as result:
+    tags = {**_hours(first, last), **(tags or {})}
+    with _executed(instance, settings, "deliver_hour", tags) as result:
         for event in result.all_events:
             if event.is_step_materialization and event.asset_key and event.partition:
                 name = event.asset_key.path[-1]

@@ -14,6 +14,7 @@ import dagster as dg
 
 from capi_assets.contracts.base import Contract, columns
 from capi_assets.coverage.tables import Table
+from capi_assets.defs.automation.active_runs import materialized
 from capi_assets.defs.dagster_private import (
     SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION,
     AssetCheckEvaluationTargetMaterializationData,
@@ -83,7 +84,12 @@ def hourly_asset(
         key_prefix=settings.prefix_parts or None,
         required_resource_keys={resource_key(settings, name) for name in resources},
         partitions_def=hourly,
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        # `dagster asset materialize --partition-range` needs a single run.
+        backfill_policy=(
+            dg.BackfillPolicy.multi_run(settings.hours_per_run)
+            if settings.hours_per_run
+            else dg.BackfillPolicy.single_run()
+        ),
         freshness_policy=freshness,
         deps=[*(asset_key(settings, name) for name in deps), *upstream],
         group_name=group_name(settings, group),
@@ -245,8 +251,10 @@ def hourly_check(
         required_resource_keys={resource_key(settings, "clock")},
     )
     def check(context: dg.AssetCheckExecutionContext) -> Any:
-        for hour, verdict in judge(hours_of(context), clock_of(context, settings).now()).items():
-            record = _latest_record(context.instance, key, hour_key(hour))
+        verdicts = judge(hours_of(context), clock_of(context, settings).now())
+        latest = materialized(context.instance, key, list(verdicts))
+        for hour, verdict in verdicts.items():
+            record = latest.get(hour)
             if amend and record and record.asset_materialization:
                 verdict = amend(verdict, record.asset_materialization.metadata)
             yield dg.AssetCheckEvaluation(
@@ -265,26 +273,15 @@ def hourly_check(
 
 
 def latest_materialization(
-    instance: dg.DagsterInstance,
-    asset: dg.AssetKey,
-    hour: datetime | None = None,
-    *,
-    partition: str | None = None,
+    instance: dg.DagsterInstance, asset: dg.AssetKey, partition: str | None = None
 ) -> AssetCheckEvaluationTargetMaterializationData | None:
     """The materialization that a check of an asset, or of one of its partitions, is about; None
     before the first."""
-    key = hour_key(hour) if hour is not None else partition
-    return _target(_latest_record(instance, asset, key))
-
-
-def _latest_record(
-    instance: dg.DagsterInstance, asset: dg.AssetKey, key: str | None
-) -> dg.EventLogRecord | None:
-    keys = [key] if key is not None else None
+    keys = [partition] if partition is not None else None
     records = instance.fetch_materializations(
         dg.AssetRecordsFilter(asset_key=asset, asset_partitions=keys), limit=1
     ).records
-    return records[0] if records else None
+    return _target(records[0] if records else None)
 
 
 def _target(

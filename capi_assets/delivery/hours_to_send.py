@@ -37,6 +37,7 @@ _SCHEMA = arrow_schema(MatchedEvents)
 _LIGHT = [name for name in _SCHEMA.names if name != "payload"]
 
 PAYLOAD_CHUNK_ROWS = 20_000  # about 30 MB of payloads, and five times what is in flight at most
+_MOST_CHUNK_ROWS = 100_000  # of a busy hour, whose file is read once for each chunk
 
 _SENDS = pa.schema(
     [
@@ -62,12 +63,15 @@ class PendingEvents:
     def tables(self, lake: Lake, chunk_rows: int = PAYLOAD_CHUNK_ROWS) -> Iterator[pa.Table]:
         """The events (`queue.COLUMNS`) in the order in which `sender.deliver` sends them.
 
-        Each table has at most `chunk_rows` rows. An hour that was materialized again since it was
-        planned gives its present rows; the sender plans every event again before it is sent.
+        Each table has at most `chunk_rows` rows, more only if an hour has ten times as many. An
+        hour that was materialized again since it was planned gives its present rows; the sender
+        plans every event again before it is sent.
 
         Raises:
             LakeError: an hour cannot be read.
         """
+        busiest = pc.max(pc.value_counts(self.sends["hour"]).field("counts")).as_py() or 0
+        chunk_rows = max(chunk_rows, min(busiest // 10, _MOST_CHUNK_ROWS))
         for start in range(0, self.sends.num_rows, chunk_rows):
             chunk = self.sends.slice(start, chunk_rows)
             rows = [

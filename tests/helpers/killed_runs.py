@@ -133,7 +133,7 @@ class KilledRuns:
 
     def finished(self) -> set[datetime]:
         """The hours that Dagster shows as materialized."""
-        with _dagster(self.root) as instance:
+        with open_dagster(self.root) as instance:
             return {
                 key_hour(key)
                 for key in instance.get_materialized_partitions(dg.AssetKey("delivery_results"))
@@ -216,7 +216,7 @@ def _deliver_or_fail(
     root: Path, graph_url: str, hours: list[datetime], at: datetime, kill_point: KillPoint | None
 ) -> None:
     if kill_point is not None:
-        _arm(kill_point)
+        arm(kill_point)
     if not materialize(root, graph_url, hours, at, "delivery_results"):
         raise SystemExit(1)
 
@@ -234,7 +234,7 @@ def materialize(
         graph_url=graph_url,
     )
     with (
-        _dagster(root) as instance,
+        open_dagster(root) as instance,
         dg.execute_job(
             job_of(settings, "deliver_hour"),
             instance=instance,
@@ -250,7 +250,7 @@ def materialize(
 
 
 @contextmanager
-def _dagster(root: Path) -> Iterator[dg.DagsterInstance]:
+def open_dagster(root: Path) -> Iterator[dg.DagsterInstance]:
     """The Dagster instance of all runs; it outlives them."""
     storage = root / "dagster"
     storage.mkdir(exist_ok=True)
@@ -269,7 +269,7 @@ class _Killer:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _arm(kill_point: KillPoint) -> None:
+def arm(kill_point: KillPoint) -> None:
     """Arms the kill point; this process is the run's own."""
     kill_self = _Killer(kill_point.nth)
     if kill_point.place == ANY_STATEMENT:

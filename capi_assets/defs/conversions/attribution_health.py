@@ -1,7 +1,7 @@
 """`attribution_health`: what became of each hour's orders, and the checks on it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
@@ -32,12 +32,12 @@ from capi_assets.coverage.tables import (
     waterfall_table,
 )
 from capi_assets.coverage.waterfall import unbalanced_rows, waterfall
+from capi_assets.defs.automation.active_runs import done_at
 from capi_assets.defs.hourly_reporting import (
     HourCheckResult,
     hourly_asset,
     hourly_check,
     hours_of,
-    latest_materialization,
     report_hours,
 )
 from capi_assets.defs.metadata import markdown_text, table_metadata
@@ -83,12 +83,10 @@ def _visits_rebuilt_since(
     (start, end), lookback = hour_range(hours), settings.lookback
     matched_events = asset_key(settings, "matched_events")
     changed = store.changed_at("visits", hours_between(floor_hour(start - lookback), end))
-    rebuilt = {}
-    for hour in hours:
-        matched = latest_materialization(instance, matched_events, hour)
-        since = datetime.fromtimestamp(matched.timestamp, UTC) if matched else None
+    matched, rebuilt = done_at(instance, matched_events, hours), dict.fromkeys(hours, 0)
+    for hour, (since, _) in matched.items():
         reach = hours_between(floor_hour(hour - lookback), hour + HOUR)
-        rebuilt[hour] = sum(h in changed and changed[h] > since for h in reach) if since else 0
+        rebuilt[hour] = sum(h in changed and changed[h] > since for h in reach)
     return rebuilt
 
 
