@@ -14,10 +14,10 @@ import pytest
 
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.contracts.matched_events import MatchedEvents
-from capi_assets.defs.conversions import visits
 from capi_assets.hours import hour_key
 from capi_assets.ingest.hours import Ingested
 from capi_assets.lake import Lake
+from capi_assets.stages import ingest
 from tests.helpers.asset_harness import AssetHarness
 from tests.helpers.sensor_ticks import SensorTicks, hours_of
 
@@ -153,7 +153,7 @@ def test_an_hour_that_another_run_stores_meanwhile_stays_as_that_run_stored_it(
     earlier, hour = world.hour(4), world.hour(3)
     for each in (earlier, hour):
         world.land_orders(each)
-    read = visits.ingest_visits
+    read = ingest.ingest_visits
 
     def read_while_another_run_stores(source: Any, hours: list[datetime], *others: Any) -> Ingested:
         ingested = read(source, hours, *others)
@@ -162,7 +162,7 @@ def test_an_hour_that_another_run_stores_meanwhile_stays_as_that_run_stored_it(
             world.lake.write("visits", earlier, read(source, hours, *others).hours[0].rows)
         return ingested
 
-    monkeypatch.setattr(visits, "ingest_visits", read_while_another_run_stores)
+    monkeypatch.setattr(ingest, "ingest_visits", read_while_another_run_stores)
     assert world.run(hour)
     assert len(world.read("visits", [earlier])) == 6
     assert world.statuses("visits") == ({hour}, set())

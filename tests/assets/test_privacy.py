@@ -67,11 +67,12 @@ def test_no_secret_is_in_what_dagster_is_told_of_the_definitions() -> None:
         smtp_url=f"smtps://me:{TOKEN}8@mail.example",
         alert_email_to=f"{TOKEN}10@shop.example",
         alert_email_from=f"{TOKEN}11@shop.example",
+        engine=f"sc://spark.example:443/;token={TOKEN}12",
         start_date="2026-10-03",
     )
     secrets = [name for name, value in settings if isinstance(value, SecretStr)]
-    assert sum(TOKEN in getattr(settings, name).get_secret_value() for name in secrets) == 11
-    assert len(secrets) == 11, "a new secret belongs in this test"
+    assert sum(TOKEN in getattr(settings, name).get_secret_value() for name in secrets) == 12
+    assert len(secrets) == 12, "a new secret belongs in this test"
     repository = build_definitions(settings).get_repository_def()
     told = serialize_value(RepositorySnap.from_def(repository))
     assert "2026-10-03" in told or str(int(settings.start_date.timestamp())) in told
