@@ -136,7 +136,7 @@ def _doubled_text(anomaly: Anomaly) -> str:
     )
 
 
-_PART_ROWS = 50_000
+_PART_ROWS = 25_000
 """Orders of an hour whose events are built together: of a busy hour, the orders and the events of a
 part are in memory, never all of its events."""
 
