@@ -3,7 +3,7 @@ cost.
 
 A real run of one hour is materialized, and one of 72; their rows are counted. Then the rows of the
 hour are copied, as SQL, for so many further hours, and what our sensors, checks and the UI ask is
-timed. SQLite, on one core. A million hours get the materializations of one asset only.
+timed. SQLite, on one core. The most hours get the materializations of one asset only.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def _timed(hours: int, whole: bool) -> Iterator[tuple[str, float]]:
         _fill(home, key, hours, whole)
         start = now - (hours + 3) * HOUR if hours < 200_000 else datetime(1950, 1, 1, tzinfo=UTC)
         partitions = Partitions.since(start.replace(minute=0, second=0, microsecond=0)).hourly
-        settings = Settings(start_date=start.replace(minute=0, second=0, microsecond=0))
+        settings = Settings()
         watched = [
             now.replace(minute=0, second=0, microsecond=0) - n * HOUR for n in range(WATCHED)
         ]
@@ -202,4 +202,4 @@ def _copy(database: sqlite3.Connection, name: str, where: str, key: str, hours: 
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 250_000)

@@ -34,7 +34,7 @@ from tests.helpers.killed_runs import (
 )
 
 pytestmark = pytest.mark.e2e
-HOURS, PER_RUN = 24, 6
+HOURS, PER_RUN = 12, 3
 
 
 @pytest.fixture(scope="module")
@@ -134,9 +134,9 @@ def test_a_killed_backfill_continues_at_the_first_unfinished_run(
 
 
 def test_runs_are_of_consecutive_hours_and_bounded(hours: list[datetime]) -> None:
-    pieces = in_pieces([*hours[:7], *hours[9:]], PER_RUN)
-    assert [len(piece) for piece in pieces] == [6, 1, 6, 6, 3]
-    assert [hour for piece in pieces for hour in piece] == [*hours[:7], *hours[9:]]
+    pieces = in_pieces([*hours[:4], *hours[6:]], PER_RUN)
+    assert [len(piece) for piece in pieces] == [3, 1, 3, 3]
+    assert [hour for piece in pieces for hour in piece] == [*hours[:4], *hours[6:]]
 
 
 def test_the_ui_launches_runs_of_as_many_hours(tmp_path: Path) -> None:
