@@ -27,7 +27,7 @@ from capi_assets.ingest.tombstones import Tombstones
 from capi_assets.lake import Lake, rows_of
 from capi_assets.matching import MATCHED, with_visits
 
-PART_ROWS = 50_000
+PART_ROWS = 25_000
 """Orders of an hour whose events are built together: of a busy hour, the events of a part are in
 memory, never all of them."""
 
