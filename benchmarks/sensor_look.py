@@ -31,9 +31,7 @@ def main(count: int) -> None:
     watch = Stopwatch()
     with watch:
         found = watched_gaps(health, START + shop.hours * HOUR + timedelta(minutes=30))
-    tell(
-        {"streams": count, "rows": health.num_rows, "gaps": len(found), "seconds": watch.seconds}
-    )
+    tell({"streams": count, "rows": health.num_rows, "gaps": len(found), "seconds": watch.seconds})
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ PAGES = [
     PROJECT / "docs" / "privacy.md",
     PROJECT / "docs" / "production.md",
     PROJECT / "docs" / "object-storage.md",
+    PROJECT / "docs" / "scale.md",
     PROJECT / "docs" / "pixel.md",
     PROJECT / "docs" / "match-quality.md",
     PROJECT / "docs" / "faq.md",
