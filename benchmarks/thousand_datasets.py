@@ -21,12 +21,12 @@ class Slopes:
     visit_cpu: float = 17e-6  # read, hashed, stored
     lookback_visit_cpu: float = 0.53e-6  # a visit of the lookback, read once per run
     order_cpu: float = 285e-6  # read, matched, built, delivered, folded
-    stream_look_cpu: float = 0.40  # a dataset and event name, at each look of coverage_sensor
+    stream_look_cpu: float = 0.4  # a dataset and event name, at each look of coverage_sensor
     visit_bytes: float = 41  # in the lake
     order_bytes: float = 525  # orders, events and results in the lake
     event_ledger_bytes: float = 515
     run_dagster_bytes: float = 364 * 1_024  # of SQLite, per run of one hour
-    order_peak_bytes: float = 3_400  # of the largest hour's orders, in memory
+    order_peak_bytes: float = 2_600  # of the largest hour's orders, in memory
 
 
 SLOPES = Slopes()
