@@ -1,7 +1,9 @@
-"""`python -m benchmarks.sensor_look [STREAMS]`: one evaluation of the coverage sensor, its time and memory.
+"""`python -m benchmarks.sensor_look [STREAMS]`: one evaluation of the coverage sensor, its time and
+memory.
 
-Eight days of 20 streams (of a dataset and event name) and the five weeks before them, as `stored_health.find_gaps` reads them:
-in a process of its own, since peak memory never falls. Reading the files is not part of it.
+Eight days of 20 streams (of a dataset and an event name) and the five weeks before them, as
+`stored_health.find_gaps` reads them: in a process of its own, since peak memory never falls.
+Reading the files is not part of it.
 """
 
 from __future__ import annotations
@@ -31,9 +33,7 @@ def main(count: int) -> None:
     watch = Stopwatch()
     with watch:
         found = watched_gaps(health, START + shop.hours * HOUR + timedelta(minutes=30))
-    tell(
-        {"streams": count, "rows": health.num_rows, "gaps": len(found), "seconds": watch.seconds}
-    )
+    tell({"streams": count, "rows": health.num_rows, "gaps": len(found), "seconds": watch.seconds})
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ class Load:
 BASE = Load()
 OTHERS = {
     "a million orders": replace(BASE, orders=11_000),
-    "a million visits, and the week before": replace(BASE, visits=11_000),
+    "a million visits, of which the week before has 42": replace(BASE, visits=11_000),
     "an hour": replace(BASE, hours=28, orders=0, visits=0),
     "a dataset in an hour": replace(BASE, datasets=401),
 }

@@ -15,18 +15,18 @@ from benchmarks.measure import table
 class Slopes:
     """CPU seconds, bytes and rows of one more of each."""
 
-    run_cpu: float = 6.0  # a run in a process of its own, loading included
-    hour_cpu: float = 0.38  # of a range of 72 hours: what Dagster stores of each
-    dataset_cpu: float = 0.013  # a dataset with orders in an hour: its request, its rows of health
+    run_cpu: float = 5.6  # a run in a process of its own, loading included
+    hour_cpu: float = 0.28  # of a range of 72 hours: what Dagster stores of each
+    dataset_cpu: float = 0.005  # a dataset with orders in an hour: its request, its rows of health
     visit_cpu: float = 17e-6  # read, hashed, stored
     lookback_visit_cpu: float = 0.53e-6  # a visit of the lookback, read once per run
-    order_cpu: float = 210e-6  # read, matched, built, delivered, folded
-    stream_look_cpu: float = 0.40  # a dataset and event name, at each look of coverage_sensor
-    visit_bytes: float = 55  # in the lake
-    order_bytes: float = 1_130  # orders, events and results in the lake
-    event_ledger_bytes: float = 420
+    order_cpu: float = 285e-6  # read, matched, built, delivered, folded
+    stream_look_cpu: float = 0.4  # a dataset and event name, at each look of coverage_sensor
+    visit_bytes: float = 41  # in the lake
+    order_bytes: float = 525  # orders, events and results in the lake
+    event_ledger_bytes: float = 515
     run_dagster_bytes: float = 364 * 1_024  # of SQLite, per run of one hour
-    order_peak_bytes: float = 3_400  # of the largest hour's orders, in memory
+    order_peak_bytes: float = 2_600  # of the largest hour's orders, in memory
 
 
 SLOPES = Slopes()

@@ -42,6 +42,7 @@ PAGES = [
     PROJECT / "docs" / "production.md",
     PROJECT / "docs" / "object-storage.md",
     PROJECT / "docs" / "spark.md",
+    PROJECT / "docs" / "scale.md",
     PROJECT / "docs" / "pixel.md",
     PROJECT / "docs" / "match-quality.md",
     PROJECT / "docs" / "faq.md",
