@@ -97,31 +97,23 @@ def plain(folder: str, url: str, first: str, last: str) -> Result:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    from benchmarks.plain_stages import build, ingest
     from capi_assets.contracts.attribution_health import AttributionHealth
     from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema, conform
     from capi_assets.contracts.delivery_results import DeliveryResults
-    from capi_assets.contracts.orders import Orders
     from capi_assets.contracts.quarantine import Quarantine
     from capi_assets.contracts.visits import Visits
     from capi_assets.coverage.waterfall import waterfall
     from capi_assets.delivery.hours_to_send import batches, plan_hours, results_of
     from capi_assets.delivery.sending.access import clients_for
     from capi_assets.delivery.sending.sender import deliver
-    from capi_assets.eligibility import matched_events_of
-    from capi_assets.engine import DuckDBEngine, open_cursor
+    from capi_assets.engine import open_cursor
     from capi_assets.hours import HOUR, hours_between
-    from capi_assets.ingest.orders import ingest_orders
-    from capi_assets.ingest.visits import ingest_visits
-    from capi_assets.lake import Lake, in_batches, rows_of
-    from capi_assets.matching import match
+    from capi_assets.lake import Lake, rows_of
     from capi_assets.policies import (
         datasets_of,
         delivery_policy,
-        event_policy,
-        hash_policy,
         open_ledger,
-        orders_source,
-        visits_source,
     )  # fmt: skip
 
     settings, lake = _settings(folder, url), Lake(f"{folder}/lake")
@@ -129,26 +121,11 @@ def plain(folder: str, url: str, first: str, last: str) -> Result:
     hours, policy = hours_between(start, end), delivery_policy(settings)
     loaded, peaks, seconds = time.process_time(), dict[str, float](), dict[str, float]()
     with open_cursor() as connection, open_ledger(settings) as ledger:
-        with _peak("ingest visits", peaks, seconds):
-            source, keys = visits_source(settings), hash_policy(settings)
-            for batch in source.batches(hours):
-                for hour in ingest_visits(source, batch, keys, connection).hours:
-                    lake.write("visits", hour.hour, hour.rows)
-        with _peak("ingest orders", peaks, seconds):
-            source = orders_source(settings)
-            for batch in source.batches(hours):
-                for hour in ingest_orders(source, batch, keys, DATASET, connection).hours:
-                    lake.write("orders", hour.hour, hour.rows)
-        with _peak("match", peaks, seconds):
-            files = lake.paths("visits", hours_between(start - settings.lookback, end))
-            orders = lake.read("orders", hours, arrow_schema(Orders))
-            matched = match(orders, files, settings.lookback, DuckDBEngine(connection))
-        with _peak("build", peaks, seconds):
-            for batch, rows in in_batches((hour, rows_of(matched, hour)) for hour in hours):
-                events = matched_events_of(rows, event_policy(settings))
-                for hour in batch:
-                    lake.write("matched_events", hour, rows_of(events, hour))
-        del orders, matched, rows, events
+        for table in ("visits", "orders"):
+            with _peak(f"ingest {table}", peaks, seconds):
+                ingest(settings, table, hours, connection)
+        with _peak("match and build", peaks, seconds):
+            build(settings, hours, connection, ledger, datetime.now(UTC))
         with _peak("deliver", peaks, seconds):
             backlog = plan_hours(lake, ledger, hours, datetime.now(UTC), policy)
             with clients_for(datasets_of(settings).accesses.values(), policy) as clients:

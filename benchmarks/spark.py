@@ -11,15 +11,15 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 from benchmarks import landing
 from benchmarks.measure import cpu_of, in_child, table, tell
+from capi_assets.settings import Settings
 
 FIRST = datetime(2026, 11, 20, tzinfo=UTC)
 HOURS = 24
-SIZES = (1_000, 10_000, 100_000)
+SIZES = (1_000, 10_000, 50_000)
 """Visits of an hour; every fiftieth orders."""
 
 
@@ -72,8 +72,6 @@ def hours_of_the_day() -> list[datetime]:
 
 def one(folder: str, engine: str) -> None:
     """One contender, in this process: the three stages, without Dagster."""
-    from capi_assets.settings import Settings
-
     name = "here" if engine == "duckdb" else "there"
     settings = Settings(
         lake=f"{folder}/lake-{name}",
@@ -94,35 +92,20 @@ def one(folder: str, engine: str) -> None:
     tell({"seconds": seconds, "cpu": cpu, "events": events})
 
 
-def _here(settings) -> int:
-    from capi_assets.contracts.base import arrow_schema
-    from capi_assets.contracts.orders import Orders
-    from capi_assets.engine import DuckDBEngine, open_cursor
-    from capi_assets.lake import Lake, in_batches, rows_of
-    from capi_assets.matching import best_visits
-    from capi_assets.policies import event_stage, ingest_stage, open_ledger
-    from capi_assets.stages.events import known_of
+def _here(settings: Settings) -> int:
+    from benchmarks.plain_stages import build, ingest
+    from capi_assets.engine import open_duckdb
+    from capi_assets.policies import open_ledger
 
-    hours, lake, now = hours_of_the_day(), Lake(settings.lake), datetime.now(UTC)
-    stage, events = event_stage(settings, now), 0
-    with open_cursor() as connection, open_ledger(settings) as ledger:
+    hours = hours_of_the_day()
+    with open_duckdb() as duck, open_ledger(settings) as ledger:
         for name in ("visits", "orders"):
-            ingest_stage(settings, name).run(hours, connection)
-        orders = lake.read("orders", hours, arrow_schema(Orders))
-        files = lake.paths("visits", hours)
-        best = best_visits(orders, files, settings.lookback, DuckDBEngine(connection))
-        start = 0
-        times = orders.select(["occurred_at"])
-        for batch, rows in in_batches((hour, rows_of(times, hour)) for hour in hours):
-            part, found = (table.slice(start, rows.num_rows) for table in (orders, best))
-            known = partial(known_of, hours=batch, lake=lake, ledger=ledger, now=now)
-            stored = stage.run(batch, part, found, known)
-            events += sum(hour.verdicts.get("ready", 0) for hour in stored)
-            start += rows.num_rows
-    return events
+            ingest(settings, name, hours, duck)
+        stored = build(settings, hours, duck, ledger, datetime.now(UTC))
+    return sum(hour.verdicts.get("ready", 0) for hour in stored)
 
 
-def _there(settings) -> int:
+def _there(settings: Settings) -> int:
     from capi_assets.policies import event_stage, ingest_stage, open_ledger
     from capi_assets.spark.events import EventWork
     from capi_assets.spark.ingest import ingest_hours
