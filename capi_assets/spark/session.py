@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from capi_assets.web_addresses import spark_label
 
@@ -20,6 +21,12 @@ _OPTIONS = {
     # The text of an error has the values of rows in it otherwise, and the code of our functions.
     "spark.sql.connect.serverStacktrace.enabled": "false",
 }
+
+
+_TRIES = 5  # with growing pauses, together a quarter of a minute
+
+# One for all steps of a process: the workers load our functions once for each session.
+_sessions: dict[str, SparkSession] = {}
 
 
 class SparkError(RuntimeError):
@@ -36,6 +43,7 @@ def open_session(url: str) -> Iterator[SparkSession]:
     try:
         from pyspark.errors import PySparkException
         from pyspark.sql import SparkSession
+        from pyspark.sql.connect.client.retries import DefaultPolicy
     except ImportError:
         raise SparkError(
             "CAPI_ENGINE names a Spark cluster, and its client is not installed. Install it with:"
@@ -44,26 +52,35 @@ def open_session(url: str) -> Iterator[SparkSession]:
     label = spark_label(url)
     _reach(label)
     try:
-        # One for all steps of this process: the workers load our functions once for each session.
-        session = SparkSession.builder.remote(url).getOrCreate()
-        try:
+        if url not in _sessions:
+            _sessions[url] = SparkSession.builder.remote(url).create()
+            # By default it would look for a server that died for ten minutes, twice.
+            _sessions[url].client.set_retry_policies([DefaultPolicy(max_retries=_TRIES)])
             for name, value in _OPTIONS.items():
-                session.conf.set(name, value)
-            yield session
-        except BaseException:
-            with suppress(Exception):  # the first error is the one to see
-                session.stop()
-            raise
+                _sessions[url].conf.set(name, value)
+        yield _sessions[url]
     except PySparkException as error:
+        close_sessions()
         raise SparkError(_text(label, error)) from None
     except Exception as error:
+        close_sessions()
         if type(error).__module__.startswith(("grpc", "pyspark")):
             raise SparkError(_text(label, error)) from None
         raise
 
 
+def close_sessions() -> None:
+    """Ends the sessions of this process; the next step opens a new one."""
+    while _sessions:
+        _, session = _sessions.popitem()
+        with suppress(Exception):  # the first error is the one to see
+            session.stop()
+
+
 def _reach(label: str) -> None:
-    """The client itself would try for ten minutes."""
+    """The client itself would try for ten minutes. Through a proxy only it can try."""
+    if getproxies().keys() & {"grpc", "https", "http", "all"}:
+        return
     address = urlsplit(label)
     try:
         socket.create_connection((address.hostname or "", address.port or 15002), 10).close()

@@ -43,14 +43,6 @@ def add_client() -> None:
         sys.path.append(str(PACKAGES))
 
 
-def close_session() -> None:
-    """Ends the session of this process, which would look for its cluster for minutes."""
-    from pyspark.sql import SparkSession
-
-    if session := SparkSession.getActiveSession():
-        session.stop()
-
-
 @contextmanager
 def cluster(folder: Path) -> Iterator[Cluster]:
     """A cluster on 127.0.0.1 whose files and logs are in `folder`, until the block ends."""

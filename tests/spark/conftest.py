@@ -13,11 +13,12 @@ import pytest
 from capi_assets.commands.runs import range_tags
 from capi_assets.defs.names import asset_key
 from capi_assets.settings import Settings
+from capi_assets.spark.session import close_sessions
 from tests.assets.conftest import instance as instance
 from tests.assets.conftest import world as plain_world
 from tests.helpers.asset_harness import AssetHarness
 from tests.helpers.object_store import driver_with, missing
-from tests.helpers.spark_cluster import Cluster, close_session, cluster
+from tests.helpers.spark_cluster import Cluster, cluster
 from tests.object_storage.conftest import _server as _server
 
 __all__ = ["plain_world"]
@@ -34,7 +35,7 @@ def spark(
         with driver_with(**store) if store else nullcontext():
             running = stack.enter_context(cluster(tmp_path_factory.mktemp("spark")))
         yield running
-        close_session()
+        close_sessions()
 
 
 class SparkHarness(AssetHarness):

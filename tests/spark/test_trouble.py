@@ -14,8 +14,8 @@ from capi_assets.commands.demo.workspace import free_port
 from capi_assets.hours import HOUR
 from capi_assets.sandbox.shop.files import write_landing
 from capi_assets.sandbox.shop.shop import Shop
-from capi_assets.spark.session import SparkError, open_session
-from tests.helpers.spark_cluster import add_client, close_session, cluster
+from capi_assets.spark.session import SparkError, close_sessions, open_session
+from tests.helpers.spark_cluster import add_client, cluster
 from tests.spark.conftest import SparkHarness
 from tests.spark.test_same_events import stored_by
 
@@ -52,7 +52,7 @@ def test_a_worker_that_is_killed_in_the_middle_costs_nothing(
         thread.start()
         stored = stored_by(world, spark.url, "there", first, last)
         thread.join(10)
-        close_session()
+        close_sessions()
     assert 0 < stored_by_then[0] < 12, "it was killed after its work"
     assert stored == expected
 
