@@ -24,7 +24,7 @@ from tests.helpers.processes import running
 pytestmark = pytest.mark.e2e
 PROJECT = Path(__file__).parents[2]
 # What the extras `postgres` and `celery` install.
-_OPTIONAL = {"dagster_celery", "dagster_postgres", "psycopg2"}
+_OPTIONAL = {"dagster_celery", "dagster_postgres", "psycopg2", "pyspark"}
 _OF_PYDANTIC = {"pydantic_core"}  # pydantic requires exactly the version that fits it
 
 
