@@ -145,9 +145,7 @@ def _timed(hours: int, whole: bool) -> Iterator[tuple[str, float]]:
 
 
 def _partitions(instance: dg.DagsterInstance, partitions: Any, *, cold: bool) -> Any:
-    from dagster._core.storage.partition_status_cache import (
-        get_and_update_asset_status_cache_value,
-    )
+    from capi_assets.defs.dagster_private import get_and_update_asset_status_cache_value
 
     if cold:
         instance.wipe_asset_cached_status([ASSET])
