@@ -25,7 +25,7 @@ __all__ = ["plain_world"]
 STAGES = ("visits", "orders", "matched_events")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def spark(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Cluster]:
