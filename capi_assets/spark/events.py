@@ -64,10 +64,21 @@ class EventWork:
     def run(self, session: SparkSession) -> list[EventHour]:
         """Replaces each hour; what was stored, in time order.
 
+        If the cluster fails, all of it is done once more: with its workers it may have lost what it
+        had kept of earlier steps, which Spark cannot compute again.
+
         Raises:
             LakeError: the lake cannot be read or written.
             SparkError: the cluster failed.
         """
+        from pyspark.errors import PySparkException
+
+        try:
+            return self._run(session)
+        except PySparkException:
+            return self._run(session)
+
+    def _run(self, session: SparkSession) -> list[EventHour]:
         lake, engine = Lake(self.stage.lake), SparkEngine(session)
         files = [lake.path("visits", hour) for hour in self.visit_hours]
         engine.register("visits", files, arrow_schema(Visits))
