@@ -58,7 +58,8 @@ def open_session(url: str) -> Iterator[SparkSession]:
             _sessions[url].client.set_retry_policies([DefaultPolicy(max_retries=_TRIES)])
             for name, value in _OPTIONS.items():
                 _sessions[url].conf.set(name, value)
-        yield _sessions[url]
+        with _active(_sessions[url]) as session:
+            yield session
     except PySparkException as error:
         close_sessions()
         raise SparkError(_text(label, error)) from None
@@ -67,6 +68,19 @@ def open_session(url: str) -> Iterator[SparkSession]:
         if type(error).__module__.startswith(("grpc", "pyspark")):
             raise SparkError(_text(label, error)) from None
         raise
+
+
+@contextmanager
+def _active(session: SparkSession) -> Iterator[SparkSession]:
+    """Pyspark 4.2 takes the result of a checkpoint for one of the thread's active session, and a
+    new session becomes it only where there is none: a team may have one of its own."""
+    thread = type(session)._active_session
+    former = getattr(thread, "session", None)
+    thread.session = session
+    try:
+        yield session
+    finally:
+        thread.session = former
 
 
 def close_sessions() -> None:

@@ -14,8 +14,9 @@ from capi_assets.commands.demo.workspace import free_port
 from capi_assets.hours import HOUR
 from capi_assets.sandbox.shop.files import write_landing
 from capi_assets.sandbox.shop.shop import Shop
+from capi_assets.spark.engine import SparkEngine
 from capi_assets.spark.session import SparkError, close_sessions, open_session
-from tests.helpers.spark_cluster import add_client, cluster
+from tests.helpers.spark_cluster import Cluster, add_client, cluster
 from tests.spark.conftest import SparkHarness
 from tests.spark.test_same_events import stored_by
 
@@ -67,6 +68,22 @@ def test_a_file_that_cannot_be_read_leaves_its_hour_unfinished(world: SparkHarne
     done, failed = world.statuses("orders")
     assert (good in done, bad in failed) == (True, True)
     assert world.received()["accepted"] == 4
+
+
+def test_a_session_of_the_teams_own_is_not_disturbed_and_does_not_disturb(spark: Cluster) -> None:
+    from pyspark.sql import SparkSession
+
+    close_sessions()
+    own = SparkSession.builder.remote(spark.url).create()
+    try:
+        with open_session(spark.url) as session:
+            engine = SparkEngine(session)
+            engine.materialize("numbers", "SELECT id FROM range(3)")
+            assert engine.query("SELECT count(*) AS n FROM numbers").to_pylist() == [{"n": 3}]
+        assert SparkSession.getActiveSession() is own
+        assert not own.catalog.tableExists("numbers")
+    finally:
+        own.stop()
 
 
 def test_a_cluster_that_does_not_answer_is_named_without_its_token() -> None:
