@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -79,13 +80,21 @@ def tell(result: Result) -> None:
     print(json.dumps({**result, "peak_mb": peak_mb()}))
 
 
+def family_of(processes: Iterable[int]) -> list[int]:
+    """Processes with their living children and the children of these."""
+    family = [*processes]
+    for process in family:
+        for thread in Path(f"/proc/{process}/task").glob("*/children"):
+            with suppress(OSError):  # it has just ended
+                family += map(int, thread.read_text().split())
+    return family
+
+
 def cpu_of(processes: Iterable[int]) -> float:
     """CPU seconds so far of processes, their living children, and those they have waited for."""
-    family, total = [*processes], 0.0
-    for process in family:
+    total = 0.0
+    for process in family_of(processes):
         try:
-            for thread in Path(f"/proc/{process}/task").glob("*/children"):
-                family += map(int, thread.read_text().split())
             fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
         except OSError:  # it has just ended
             continue

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from functools import partial
 
 import duckdb
 
@@ -13,7 +12,7 @@ from capi_assets.contracts.orders import Orders
 from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.engine import DuckDBEngine
 from capi_assets.hours import HOUR, floor_hour, hours_between
-from capi_assets.lake import Lake, in_batches, rows_of
+from capi_assets.lake import Lake
 from capi_assets.matching import best_visits
 from capi_assets.policies import event_stage, ingest_stage
 from capi_assets.settings import Settings
@@ -40,10 +39,8 @@ def build(
     searched = hours_between(floor_hour(hours[0] - settings.lookback), hours[-1] + HOUR)
     files = lake.paths("visits", searched)
     best = best_visits(orders, files, settings.lookback, DuckDBEngine(duck))
-    times, start, stored = orders.select(["occurred_at"]), 0, list[EventHour]()
-    for batch, rows in in_batches((hour, rows_of(times, hour)) for hour in hours):
-        part, found = (table.slice(start, rows.num_rows) for table in (orders, best))
-        known = partial(known_of, hours=batch, lake=lake, ledger=ledger, now=now)
-        stored += stage.run(batch, part, found, known)
-        start += rows.num_rows
-    return stored
+    return [
+        *stage.run_range(
+            hours, orders, best, lambda batch, events: known_of(events, batch, lake, ledger, now)
+        )
+    ]

@@ -15,10 +15,11 @@ from pathlib import Path
 
 from benchmarks import landing
 from benchmarks.measure import cpu_of, in_child, table, tell
+from capi_assets.hours import HOUR, hours_between
 from capi_assets.settings import Settings
 
-FIRST = datetime(2026, 11, 20, tzinfo=UTC)
-HOURS = 24
+_FIRST = datetime(2026, 11, 20, tzinfo=UTC)
+HOURS = hours_between(_FIRST, _FIRST + 24 * HOUR)
 SIZES = (1_000, 10_000, 50_000)
 """Visits of an hour; every fiftieth orders."""
 
@@ -44,7 +45,7 @@ def report(sizes: tuple[int, ...] = SIZES) -> str:
                 assert here["events"] == there["events"]
                 rows.append(
                     [
-                        f"{visits * HOURS / 1e6:.2f}",
+                        f"{visits * len(HOURS) / 1e6:.2f}",
                         f"{here['cpu']:.1f}",
                         f"{here['seconds']:.1f}",
                         f"{here['peak_mb']:.0f}",
@@ -59,15 +60,7 @@ def report(sizes: tuple[int, ...] = SIZES) -> str:
 
 
 def _land(folder: Path, visits: int) -> None:
-    hours = hours_of_the_day()
-    landing.write(folder / "landing", hours, visits // 50, visits)
-
-
-def hours_of_the_day() -> list[datetime]:
-    """The hours of the range."""
-    from capi_assets.hours import HOUR
-
-    return [FIRST + number * HOUR for number in range(HOURS)]
+    landing.write(folder / "landing", HOURS, visits // 50, visits)
 
 
 def one(folder: str, engine: str) -> None:
@@ -97,11 +90,10 @@ def _here(settings: Settings) -> int:
     from capi_assets.engine import open_duckdb
     from capi_assets.policies import open_ledger
 
-    hours = hours_of_the_day()
     with open_duckdb() as duck, open_ledger(settings) as ledger:
         for name in ("visits", "orders"):
-            ingest(settings, name, hours, duck)
-        stored = build(settings, hours, duck, ledger, datetime.now(UTC))
+            ingest(settings, name, HOURS, duck)
+        stored = build(settings, HOURS, duck, ledger, datetime.now(UTC))
     return sum(hour.verdicts.get("ready", 0) for hour in stored)
 
 
@@ -112,14 +104,14 @@ def _there(settings: Settings) -> int:
     from capi_assets.spark.session import open_session
     from capi_assets.stages.events import known_of_range
 
-    hours, now = hours_of_the_day(), datetime.now(UTC)
+    now = datetime.now(UTC)
     stage = event_stage(settings, now)
     with open_session(settings.spark_url) as session:
         for name in ("visits", "orders"):
-            ingest_hours(session, ingest_stage(settings, name), hours)
+            ingest_hours(session, ingest_stage(settings, name), HOURS)
         with open_ledger(settings) as ledger:
             known = known_of_range(ledger, now, stage.delivery)
-        work = EventWork(stage, hours, hours, settings.lookback, known)
+        work = EventWork(stage, HOURS, HOURS, settings.lookback, known)
         stored = work.run(session)
     return sum(hour.verdicts.get("ready", 0) for hour in stored)
 

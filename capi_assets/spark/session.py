@@ -22,7 +22,6 @@ _OPTIONS = {
     "spark.sql.connect.serverStacktrace.enabled": "false",
 }
 
-
 _TRIES = 5  # with growing pauses, together a quarter of a minute
 
 # One for all steps of a process: the workers load our functions once for each session.
@@ -41,7 +40,6 @@ def open_session(url: str) -> Iterator[SparkSession]:
         SparkError: the client is not installed, the cluster cannot be reached, or work fails in it.
     """
     try:
-        from pyspark.errors import PySparkException
         from pyspark.sql import SparkSession
         from pyspark.sql.connect.client.retries import DefaultPolicy
     except ImportError:
@@ -60,9 +58,6 @@ def open_session(url: str) -> Iterator[SparkSession]:
                 _sessions[url].conf.set(name, value)
         with _active(_sessions[url]) as session:
             yield session
-    except PySparkException as error:
-        close_sessions()
-        raise SparkError(_text(label, error)) from None
     except Exception as error:
         close_sessions()
         if type(error).__module__.startswith(("grpc", "pyspark")):

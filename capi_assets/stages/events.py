@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +25,7 @@ from capi_assets.delivery.policy import Policy
 from capi_assets.delivery.sent_payloads import keep_sent_payloads
 from capi_assets.eligibility import EventPolicy, matched_events_of
 from capi_assets.ingest.tombstones import Tombstones
-from capi_assets.lake import Lake, rows_of
+from capi_assets.lake import Lake, in_batches, rows_of
 from capi_assets.matching import MATCHED, with_visits
 
 PART_ROWS = 25_000
@@ -107,6 +108,21 @@ class EventStage:
     events: EventPolicy
     delivery: Policy
     now: datetime
+
+    def run_range(
+        self,
+        hours: Sequence[datetime],
+        orders: pa.Table,
+        best: pa.Table,
+        known: Callable[[Sequence[datetime], pa.Table], Known | None],
+    ) -> Iterator[EventHour]:
+        """`run` of many hours, a batch in memory at a time; `known` is also given the batch."""
+        times, start = orders.select(["occurred_at"]), 0
+        for batch, rows in in_batches((hour, rows_of(times, hour)) for hour in hours):
+            part, best_of_part = (table.slice(start, rows.num_rows) for table in (orders, best))
+            yield from self.run(batch, part, best_of_part, partial(known, batch))
+            start += rows.num_rows
+        assert start == orders.num_rows, "an order outside its hour"
 
     def run(
         self,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.measure import family_of
 from capi_assets.commands.demo.workspace import free_port
 from capi_assets.hours import HOUR
 from capi_assets.sandbox.shop.files import write_landing
@@ -19,14 +20,6 @@ from capi_assets.spark.session import SparkError, close_sessions, open_session
 from tests.helpers.spark_cluster import Cluster, add_client, cluster
 from tests.spark.conftest import SparkHarness
 from tests.spark.test_same_events import stored_by
-
-
-def _descendants(pid: int) -> list[int]:
-    family = [pid]
-    for process in family:
-        for children in Path(f"/proc/{process}/task").glob("*/children"):
-            family += map(int, children.read_text().split())
-    return family
 
 
 def test_a_worker_that_is_killed_in_the_middle_costs_nothing(
@@ -45,7 +38,7 @@ def test_a_worker_that_is_killed_in_the_middle_costs_nothing(
             there = world.root / "there"
             while not (files := len([*there.glob("orders/**/part.parquet")])):
                 time.sleep(0.02)
-            for process in reversed(_descendants(spark.workers[0])):
+            for process in reversed(family_of([spark.workers[0]])):
                 os.kill(process, signal.SIGKILL)
             stored_by_then.append(files)
 

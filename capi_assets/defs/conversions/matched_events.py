@@ -32,7 +32,7 @@ from capi_assets.defs.resources import clock_of
 from capi_assets.delivery.ledger.ledger import LedgerError
 from capi_assets.engine import DuckDBEngine, open_duckdb
 from capi_assets.hours import floor_hour, hour_range, hours_between
-from capi_assets.lake import Lake, in_batches, rows_of
+from capi_assets.lake import Lake, rows_of
 from capi_assets.matching import best_visits
 from capi_assets.meta.events.refusals import REFUSAL_TEXTS
 from capi_assets.meta.match_keys.hashed_keys import HASHED_KEYS
@@ -186,12 +186,7 @@ def _store_events(
             context.log.warning(_NEW_PAYLOADS, error)
             return None
 
-    times, start = orders.select(["occurred_at"]), 0
-    for batch, rows in in_batches((hour, rows_of(times, hour)) for hour in hours):
-        part, best_of_part = (table.slice(start, rows.num_rows) for table in (orders, best))
-        yield from stage.run(batch, part, best_of_part, partial(known, batch))
-        start += rows.num_rows
-    assert start == orders.num_rows, "an order outside its hour"
+    yield from stage.run_range(hours, orders, best, known)
 
 
 def build_matched_events(
