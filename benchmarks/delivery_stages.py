@@ -26,7 +26,7 @@ from typing import Any
 from benchmarks.accepting_server import accepting_server
 from benchmarks.delivery_contenders import DATASET, matched
 from benchmarks.measure import Result, Stopwatch, in_child, table, tell
-from tests.helpers.postgres_server import postgres_server, programs
+from tests.helpers.postgres_server import database, postgres_server, programs
 
 MODULE = "benchmarks.delivery_stages"
 FLIGHTS = (1, 4, 8)
@@ -139,7 +139,7 @@ def report(events: int) -> str:
             for flights in FLIGHTS:
                 url = ledger.format(flights)
                 if name == "PostgreSQL":
-                    _create_database(ledger, flights)
+                    opened.enter_context(database(address, f"bench_{flights}"))
                 done = in_child(MODULE, "deliver", path, url, meta, flights)
                 rows.append((f"{name}, {flights} in flight", *_row(done, events)))
     heads = ("microseconds of CPU per event", *STAGES, "rest", "all", "events/s and core")
@@ -151,16 +151,6 @@ def _row(done: Result, events: int) -> tuple[str, ...]:
     spent += [done["cpu"] - sum(spent), done["cpu"]]
     each = (f"{seconds / events * 1e6:.1f}" for seconds in spent)
     return *each, f"{events / done['cpu']:,.0f}"
-
-
-def _create_database(ledger: str, flights: int) -> None:
-    from sqlalchemy import create_engine, make_url, text
-
-    url = make_url(ledger.format(flights))
-    admin = create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {url.database}"))
-    admin.dispose()
 
 
 def main() -> None:

@@ -13,13 +13,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.accepting_server import accepting_server
 from benchmarks.measure import Result, in_child, table
 from capi_assets.hours import HOUR, floor_hour
+from tests.helpers.postgres_server import database, postgres_server, programs
 
 MODULE = "benchmarks.hour_range_contenders"
 HOURS = 72
@@ -41,20 +43,33 @@ def against_plain(rounds: int, sizes: Sequence[tuple[int, int]] = SIZES) -> str:
 def _one_size(rounds: int, orders: int, visits: int) -> str:
     hours = hours_before_now(HOURS)
     first, last = hours[0].isoformat(), hours[-1].isoformat()
-    with _landed(hours, orders, visits) as landed, accepting_server() as url:
-        results: dict[str, list[Result]] = {"plain": [], "dagster": []}
+    with ExitStack() as opened:
+        url = opened.enter_context(accepting_server())
+        landed = opened.enter_context(_landed(hours, orders, visits))
+        server = None
+        if (bin_folder := programs()) and find_spec("dagster_postgres"):
+            server = opened.enter_context(postgres_server(bin_folder))
+
+        def run(contender: str, storage: str | None, start: str, end: str) -> Result:
+            with _copy(landed) as folder, ExitStack() as ends:
+                given = [str(folder), url, start, end]
+                if storage:
+                    given.append(ends.enter_context(database(storage, "dagster")))
+                return in_child(MODULE, contender, *given)
+
+        contenders = {"without Dagster": ("plain", None), "one run": ("dagster", None)}
+        if server is not None:
+            contenders["one run, Dagster's storage on PostgreSQL"] = ("dagster", server)
+        found = {name: list[Result]() for name in contenders}
         for _ in range(rounds):
-            for name, done in results.items():
-                with _copy(landed) as folder:
-                    done.append(in_child(MODULE, name, folder, url, first, last))
-        with _copy(landed) as folder:
-            step = HOURS // SINGLE_RUNS
-            singles = [
-                in_child(MODULE, "dagster", folder, url, hour.isoformat(), hour.isoformat())
-                for hour in hours[step // 2 :: step]
-            ]
-    plain, ours = (min(done, key=lambda one: one["cpu"]) for done in results.values())
-    single = {
+            for name, contender in contenders.items():
+                found[name].append(run(*contender, first, last))
+        step = HOURS // SINGLE_RUNS
+        middles = [hour.isoformat() for hour in hours[step // 2 :: step]]
+        singles = [run("dagster", None, hour, hour) for hour in middles]
+    best = {name: min(done, key=lambda one: one["cpu"]) for name, done in found.items()}
+    plain, ours = best["without Dagster"], best["one run"]
+    best[f"{HOURS} runs"] = {
         "cpu": sum(one["cpu"] for one in singles) * HOURS / len(singles),
         "loading": sum(one["loading"] for one in singles) * HOURS / len(singles),
         "whole": max(one["whole"] for one in singles),
@@ -63,9 +78,7 @@ def _one_size(rounds: int, orders: int, visits: int) -> str:
         (name, f"{one['cpu']:.1f}", f"{one['loading']:.1f}", f"{one['cpu'] - one['loading']:.1f}",
          f"{(one['cpu'] - one['loading']) / (plain['cpu'] - plain['loading']):.2f} x",
          f"{one['cpu'] / ours['cpu']:.2f} x", f"{one['whole']:,.0f}")
-        for name, one in (
-            ("without Dagster", plain), ("one run", ours), (f"{HOURS} runs", single),
-        )
+        for name, one in best.items()
     ]  # fmt: skip
     heads = ("contender", "CPU s", "of it loading", "work", "to without Dagster", "to one run",
              "peak MB")  # fmt: skip

@@ -2,8 +2,9 @@
 
 `python -m benchmarks.hour_range_contenders fill FOLDER FIRST HOURS ORDERS VISITS DATASETS` lands
 the hours and the visits of the week before, which it ingests. `dagster FOLDER URL FIRST LAST`
-materializes the hours from FIRST to LAST in one run of `deliver_hour`; `plain` calls what the
-assets call, without Dagster, and says where memory peaks; `pieces` is `capi-assets backfill`.
+materializes the hours from FIRST to LAST in one run of `deliver_hour`, with Dagster's storage on
+SQLite or, with a further argument, in that PostgreSQL; `plain` calls what the assets call, without
+Dagster, and says where memory peaks; `pieces` is `capi-assets backfill`.
 """
 
 from __future__ import annotations
@@ -73,18 +74,23 @@ def fill(
     return {}
 
 
-def dagster(folder: str, url: str, first: str, last: str) -> Result:
-    """One run of `deliver_hour`, with its checks, on a new instance of Dagster."""
+def dagster(folder: str, url: str, first: str, last: str, storage: str = "") -> Result:
+    """One run of `deliver_hour`, with its checks, on an instance of Dagster; on a new one, unless
+    its `storage` is in a PostgreSQL."""
     import dagster as dg
 
     from capi_assets.commands.runs import job_of, run_hours
 
     settings = _settings(folder, url)
     job_of(settings, "deliver_hour").get_definition()
+    given: dict[str, Any] = {"telemetry": {"enabled": False}}
+    if storage:
+        given["storage"] = {"postgres": {"postgres_url": storage}}
+        with dg.DagsterInstance.local_temp(overrides=given) as instance:
+            instance.get_runs(limit=1)  # opens the connections and migrates
     loaded = time.process_time()
-    off = {"telemetry": {"enabled": False}}
     Path(f"{folder}/dagster").mkdir(exist_ok=True)
-    with dg.DagsterInstance.local_temp(f"{folder}/dagster", overrides=off) as instance:
+    with dg.DagsterInstance.local_temp(f"{folder}/dagster", overrides=given) as instance:
         done = run_hours(instance, settings, *map(datetime.fromisoformat, (first, last)))
     assert done, "the run left hours unfinished"
     with sqlite3.connect(f"{folder}/ledger.db") as ledger:

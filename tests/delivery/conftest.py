@@ -9,13 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.sending.access import DatasetAccess, EventsClient, open_clients
 from capi_assets.sandbox.run import SandboxServer
 from tests.helpers.delivery_harness import DATASET, OTHER_DATASET, QUICK, TOKEN, Clock
-from tests.helpers.postgres_server import postgres_server, programs
+from tests.helpers.postgres_server import database, postgres_server, programs
 
 
 @pytest.fixture
@@ -71,13 +70,8 @@ def any_url(request: pytest.FixtureRequest) -> Iterator[str]:
         return
     server = request.getfixturevalue("postgres")
     name = f"ledger_{uuid.uuid4().hex[:12]}"
-    admin = create_engine(server + "postgres", isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield server + name
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    with database(server, name) as url:
+        yield url
 
 
 @pytest.fixture

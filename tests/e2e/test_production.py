@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from sqlalchemy import create_engine, text
 
 from capi_assets.hours import HOUR, floor_hour
 from capi_assets.sandbox.reports import totals
 from capi_assets.sandbox.run import SandboxServer
 from tests.delivery.conftest import postgres as postgres
+from tests.helpers.postgres_server import database
 from tests.helpers.production_server import DATASET, EXAMPLE, TOKEN, Server, command_of, land
 
 pytestmark = pytest.mark.e2e
@@ -30,16 +30,13 @@ UNITS = sorted((EXAMPLE / "systemd").glob("*.service"))
 def test_the_processes_of_the_guide_deliver_and_survive_a_kill(
     tmp_path: Path, postgres: str
 ) -> None:
-    admin = create_engine(postgres + "postgres", isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text("CREATE DATABASE production"))
-    admin.dispose()
     first, second = (floor_hour(datetime.now(UTC)) - n * HOUR for n in (3, 2))
     with (
         SandboxServer(tokens=[TOKEN], datasets={DATASET: "Shop"}) as meta,
+        database(postgres, "production") as url,
         ExitStack() as processes,
     ):
-        server = Server(tmp_path / "capi", postgres + "production", meta.url)
+        server = Server(tmp_path / "capi", url, meta.url)
         for hour in (first, second):
             land(server.root, hour)
         guide = (EXAMPLE.parents[1] / "docs" / "production.md").read_text(encoding="utf-8")

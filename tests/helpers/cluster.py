@@ -26,6 +26,7 @@ from capi_assets.hours import key_hour
 from capi_assets.sandbox.run import SandboxServer
 from tests.helpers.machines import Machine, machines
 from tests.helpers.machines import missing as machines_missing
+from tests.helpers.postgres_server import database as created_database
 from tests.helpers.postgres_server import postgres_server, programs
 from tests.helpers.processes import running
 from tests.helpers.production_server import DATASET, EXAMPLE, TOKEN, Server
@@ -167,7 +168,8 @@ def cluster(root: Path) -> Iterator[Cluster]:
         head, *workers = enter(machines("head", "worker-1", "worker-2"))
         enter(head.entered())
         meta = enter(SandboxServer(host=head.address, tokens=[TOKEN], datasets={DATASET: "Shop"}))
-        database = _created(enter(postgres_server(bin_folder, head.address)))
+        server = enter(postgres_server(bin_folder, head.address))
+        database = enter(created_database(server, "capi"))
         redis = enter(redis_server(head.address, 6379, root / "redis.log"))
         added = dotenv_values(stream=StringIO(guide_block("CELERY_BROKER_URL")))
         server = Server(
@@ -206,14 +208,6 @@ def missing() -> str | None:
         if find_spec(module) is None:
             reasons.append(f"{module} is not installed (extra: celery)")
     return "; ".join(filter(None, reasons)) or None
-
-
-def _created(server: str) -> str:
-    admin = create_engine(server + "postgres", isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text("CREATE DATABASE capi"))
-    admin.dispose()
-    return server + "capi"
 
 
 def _poll_soon(instance: Path) -> None:

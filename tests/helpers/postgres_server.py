@@ -9,8 +9,11 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
 
 
 def programs() -> Path | None:
@@ -66,6 +69,24 @@ def postgres_server(bin_folder: Path, host: str = "127.0.0.1") -> Iterator[str]:
         subprocess.run(stop, check=False, capture_output=True, cwd=folder)
         server.wait(20)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def database(server: str, name: str, timezone: str = "UTC") -> Iterator[str]:
+    """Creates a database on the server; its address. It is gone afterwards.
+
+    `server` is an address of `postgres_server`; `timezone` that of the database's sessions.
+    """
+    admin = create_engine(server + "postgres", isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+        connection.execute(text(f"ALTER DATABASE {name} SET timezone = '{timezone}'"))
+    try:
+        yield server + name
+    finally:
+        with suppress(OperationalError), admin.connect() as connection:  # a test may have killed it
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+        admin.dispose()
 
 
 def _seconds(count: int) -> Iterator[int]:

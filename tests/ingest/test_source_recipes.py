@@ -20,6 +20,7 @@ from capi_assets.ingest.landing_folder import LandingFolder
 from capi_assets.ingest.sources import SqlModel
 from tests.helpers.factories import HOUR, H, at, digest, land
 from tests.helpers.ingest_harness import IngestHarness
+from tests.helpers.postgres_server import database
 
 SOURCES = Path(__file__).parents[2] / "examples" / "sources"
 POLICY = HashPolicy(default_country="DE")
@@ -238,15 +239,8 @@ RECIPES = [
 @pytest.fixture
 def warehouse(postgres: str) -> Iterator[str]:
     """A database whose sessions are in New York, as a warehouse's may be."""
-    name = "recipes"
-    admin = sa.create_engine(postgres + "postgres", isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-        connection.execute(sa.text(f"ALTER DATABASE {name} SET timezone = 'America/New_York'"))
-    yield postgres + name
-    with admin.connect() as connection:
-        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    with database(postgres, "recipes", "America/New_York") as url:
+        yield url
 
 
 def load(url: str, table: str, file: Path) -> None:

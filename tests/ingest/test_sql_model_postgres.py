@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from capi_assets.ingest.sources import SourceError, SqlModel
 from tests.helpers.factories import DATASET, H, at, digest
 from tests.helpers.ingest_harness import IngestHarness
+from tests.helpers.postgres_server import database
 
 SECRET = "ana.silva@example.com"
 
@@ -22,32 +23,26 @@ SECRET = "ana.silva@example.com"
 @pytest.fixture(scope="module")
 def shop(postgres: str) -> Iterator[str]:
     """A shop's database in a session that is not in UTC."""
-    admin = sa.create_engine(postgres + "postgres", isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(sa.text("CREATE DATABASE shop"))
-        connection.execute(sa.text("ALTER DATABASE shop SET timezone = 'Asia/Kolkata'"))
-    engine = sa.create_engine(postgres + "shop")
-    with engine.begin() as connection:
-        connection.execute(
-            sa.text(
-                "CREATE TABLE orders (id uuid, made timestamptz, local timestamp,"
-                " total numeric(9, 2), items jsonb, skus text[], email text, agreed boolean,"
-                " born date, raw bytea)"
+    with database(postgres, "shop", "Asia/Kolkata") as url:
+        engine = sa.create_engine(url)
+        with engine.begin() as connection:
+            connection.execute(
+                sa.text(
+                    "CREATE TABLE orders (id uuid, made timestamptz, local timestamp,"
+                    " total numeric(9, 2), items jsonb, skus text[], email text, agreed boolean,"
+                    " born date, raw bytea)"
+                )
             )
-        )
-        connection.execute(
-            sa.text(
-                "INSERT INTO orders VALUES ('0c1f1c0e-0001-4000-8000-000000000001', :made,"
-                " :made AT TIME ZONE 'Europe/Berlin', 49.90, '[{\"id\": \"A\"}]', '{A,B}', :email,"
-                " true, '1990-05-04', 'x'::bytea)"
-            ),
-            {"made": at(5), "email": SECRET},
-        )
-    engine.dispose()
-    yield postgres + "shop"
-    with admin.connect() as connection:
-        connection.execute(sa.text("DROP DATABASE shop WITH (FORCE)"))
-    admin.dispose()
+            connection.execute(
+                sa.text(
+                    "INSERT INTO orders VALUES ('0c1f1c0e-0001-4000-8000-000000000001', :made,"
+                    " :made AT TIME ZONE 'Europe/Berlin', 49.90, '[{\"id\": \"A\"}]', '{A,B}',"
+                    " :email, true, '1990-05-04', 'x'::bytea)"
+                ),
+                {"made": at(5), "email": SECRET},
+            )
+        engine.dispose()
+        yield url
 
 
 @pytest.fixture
