@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
@@ -57,35 +57,44 @@ def _one_size(rounds: int, orders: int, visits: int) -> str:
                     given.append(ends.enter_context(database(storage, "dagster")))
                 return in_child(MODULE, contender, *given)
 
-        contenders = {"without Dagster": ("plain", None), "one run": ("dagster", None)}
-        if server is not None:
-            contenders["one run, Dagster's storage on PostgreSQL"] = ("dagster", server)
-        found = {name: list[Result]() for name in contenders}
-        for _ in range(rounds):
-            for name, contender in contenders.items():
-                found[name].append(run(*contender, first, last))
+        storages = {"SQLite": None} | ({"PostgreSQL": server} if server else {})
+        plain = _best(run("plain", None, first, last) for _ in range(rounds))
         step = HOURS // SINGLE_RUNS
-        middles = [hour.isoformat() for hour in hours[step // 2 :: step]]
-        singles = [run("dagster", None, hour, hour) for hour in middles]
-    best = {name: min(done, key=lambda one: one["cpu"]) for name, done in found.items()}
-    plain, ours = best["without Dagster"], best["one run"]
-    best[f"{HOURS} runs"] = {
-        "cpu": sum(one["cpu"] for one in singles) * HOURS / len(singles),
-        "loading": sum(one["loading"] for one in singles) * HOURS / len(singles),
-        "whole": max(one["whole"] for one in singles),
-    }
-    rows = [
-        (name, f"{one['cpu']:.1f}", f"{one['loading']:.1f}", f"{one['cpu'] - one['loading']:.1f}",
-         f"{(one['cpu'] - one['loading']) / (plain['cpu'] - plain['loading']):.2f} x",
-         f"{one['cpu'] / ours['cpu']:.2f} x", f"{one['whole']:,.0f}")
-        for name, one in best.items()
-    ]  # fmt: skip
-    heads = ("contender", "CPU s", "of it loading", "work", "to without Dagster", "to one run",
-             "peak MB")  # fmt: skip
+        rows = [("without Dagster", *_figures(plain, plain), "")]
+        for name, storage in storages.items():
+            ours = _best(run("dagster", storage, first, last) for _ in range(rounds))
+            hourly = [hour.isoformat() for hour in hours[step // 2 :: step]]
+            singles = [run("dagster", storage, hour, hour) for hour in hourly]
+            each = {
+                "cpu": sum(one["cpu"] for one in singles) * HOURS / len(singles),
+                "loading": sum(one["loading"] for one in singles) * HOURS / len(singles),
+                "whole": max(one["whole"] for one in singles),
+            }
+            rows += [
+                (f"one run, {name}", *_figures(ours, plain), "1.0 x"),
+                (
+                    f"{HOURS} runs, {name}",
+                    *_figures(each, plain),
+                    f"{each['cpu'] / ours['cpu']:.1f} x",
+                ),
+            ]
+    heads = ("contender, Dagster's storage", "CPU s", "of it loading", "work", "peak MB",
+             "work to without Dagster", "to one run")  # fmt: skip
     return (
         f"{HOURS} hours with {orders:,} orders and {visits:,} visits each"
-        f" ({len(singles)} runs of single hours measured)\n\n{table(heads, rows)}"
+        f" ({SINGLE_RUNS} runs of single hours measured)\n\n{table(heads, rows)}"
     )
+
+
+def _best(done: Iterable[Result]) -> Result:
+    return min(done, key=lambda one: one["cpu"])
+
+
+def _figures(one: Result, plain: Result) -> tuple[str, ...]:
+    work = one["cpu"] - one["loading"]
+    ratio = work / (plain["cpu"] - plain["loading"])
+    times = (f"{seconds:.1f}" for seconds in (one["cpu"], one["loading"], work))
+    return *times, f"{one['whole']:,.0f}", f"{ratio:.2f} x"
 
 
 def in_pieces(hours: int, orders: int = 20, visits: int = 200) -> str:
