@@ -92,15 +92,17 @@ class _Running:
     """Sums up to each hour, from which the sum of any window is one subtraction."""
 
     def __init__(self, streams: int, hours: int, *signals: int) -> None:
-        # The signals of an hour lie side by side, since windows are read with all of them.
-        self._by_hour = np.zeros((streams, hours, *signals))
-        self.sums = np.moveaxis(self._by_hour, 1, -1)
+        # All numbers of an hour are side by side, since windows are read with all of them.
+        self._by_hour = np.zeros((hours, streams, *signals))
+        self.sums = np.moveaxis(self._by_hour, 0, -1)
 
     def add(self, at: int, values: Floats) -> None:
         self.sums[..., at + 1] = self.sums[..., at] + values
 
-    def between(self, streams: Positions | int, first: Positions, end: Positions | int) -> Floats:
-        total: Floats = self._by_hour[streams, end] - self._by_hour[streams, first]
+    def between(
+        self, streams: Positions | int, first: Positions | int, end: Positions | int
+    ) -> Floats:
+        total: Floats = self._by_hour[end, streams] - self._by_hour[first, streams]
         return total
 
 
@@ -112,15 +114,17 @@ class Expectations:
     """
 
     def __init__(self, signals: HourSignals) -> None:
-        self.seen = signals.counts.copy()
+        self.seen = signals.counts.copy(order="K")
         # What is learned from: there an anomalous hour counts as it should have been.
-        self.usual = signals.counts.copy()
+        self.usual = signals.counts.copy(order="K")
         self.expected = np.full_like(self.seen, np.nan)
         streams, rows, hours = self.seen.shape
         self.learnable: Flags = np.zeros(hours, dtype=bool)
         self.weekday_known: Flags = np.zeros(hours, dtype=bool)
         self.compared: Positions = np.zeros(0, dtype=np.intp)
         self._streams = signals.streams
+        families = {stream.parent: n for n, stream in enumerate(signals.streams)}
+        self._family = np.array([families[stream.parent] for stream in signals.streams])
         self._tracked: Flags = np.ones(streams, dtype=bool)
         self._unassigned, self._above = signals.unassigned, signals.above
         self._since = np.zeros(streams, dtype=np.intp)  # totals before are of the shop as it was
@@ -196,6 +200,13 @@ class Expectations:
         enough: Flags = had >= MIN_STREAM_ORDERS
         return enough
 
+    def has_sibling(self, active: Flags) -> Flags:
+        """The streams whose parent has another active part; what there is to say about the others
+        is said of their parent."""
+        parts = self._family[1:][active[1:]]
+        several: Flags = np.bincount(parts, minlength=len(self._family))[self._family] >= 2
+        return several
+
     def totals(
         self, streams: Positions | int, ends: Positions | int, hours: Positions | int
     ) -> Totals:
@@ -244,11 +255,14 @@ class Expectations:
         return informative
 
     def count_overdispersion(self, stream: int, at: int, hours: int) -> float:
-        """How much the orders of such windows vary around the number that their visits suggest."""
+        """How much the orders of such windows vary around the number that their visits suggest.
+
+        From windows that ended before the day of `at`: whoever asks first, the answer is the same.
+        """
         of_day = at % DAY if hours <= _HOUR_OF_DAY_WINDOW else -1
         key = (stream, ORDERS, hours, at // DAY, of_day)
         if key not in self._overdispersion:
-            ends = self._past(stream, at, hours)
+            ends = self._past(stream, at - at % DAY, hours)
             seen, expected = self.totals(stream, ends, hours)
             mean = expected[:, ORDERS] * self.demand(stream, ends, hours, cautious=False)
             squares = (seen[:, ORDERS] - mean) ** 2
@@ -262,24 +276,27 @@ class Expectations:
         return self._overdispersion[key]
 
     def rates(
-        self, at: int, totals: Totals, streams: Positions | int, hits: Positions, trials: Positions
+        self, at: int, totals: Totals, hits: Positions, trials: Positions, stream: int | None = None
     ) -> tuple[Floats, Floats]:
         """The expected shares of `hits` in `trials` (rows), and how many orders they rest on.
 
         Shrunk towards the share of all hours: a handful of same hours has too few orders for a
-        share of its own. The axes are those of `totals`, with the pairs of rows as the last.
+        share of its own. The axes are those of `totals`, with the pairs of rows as the last; the
+        first are the streams from the first on, unless it is windows of one `stream`.
         """
         of = totals.expected[..., trials] * _EFFECTIVE_SAMPLES + _PRIOR_WEIGHT
-        overall = self._overall_rates(at, streams, hits, trials)
-        if totals.expected.ndim > overall.ndim:
-            overall = overall[:, None, :]
+        if stream is None:
+            streams = np.arange(len(totals.expected))
+            overall = self._overall_rates(at, streams, hits, trials)[:, None, :]
+        else:
+            overall = self._overall_rates(at, np.array([stream]), hits, trials)
         own = totals.expected[..., hits] * _EFFECTIVE_SAMPLES
         return np.minimum(own + overall * _PRIOR_WEIGHT, of - 0.5) / of, of
 
     def _overall_rates(
         self, at: int, streams: Positions | int, hits: Positions, trials: Positions
     ) -> Floats:
-        learned = self._learned.sums[streams, :, at] - self._learned.sums[streams, :, _since(at)]
+        learned = self._learned.between(streams, _since(at), at)
         return (learned[..., hits] + 0.5) / (learned[..., trials] + 1.0)
 
     def rate_overdispersion(
@@ -288,9 +305,10 @@ class Expectations:
         """How much the share of `hits` in `trials` varies between such windows."""
         key = (stream, hits, trials, hours, at // DAY)
         if key not in self._overdispersion:
-            past = self.totals(stream, self._past(stream, at, hours), hours)
+            day = at - at % DAY
+            past = self.totals(stream, self._past(stream, day, hours), hours)
             pair = np.array([hits]), np.array([trials])
-            rate = self.rates(at, past, np.array([stream]), *pair)[0][..., 0].ravel()
+            rate = self.rates(day, past, *pair, stream=stream)[0][..., 0].ravel()
             n = past.seen[:, trials]
             variance = n * rate * (1.0 - rate)
             use = variance >= _MIN_VARIANCE

@@ -10,7 +10,7 @@ from capi_assets.coverage.anomalies import count_models
 from capi_assets.coverage.anomalies.anomaly import Anomaly, Comparison
 from capi_assets.coverage.anomalies.count_models import DAY, Flags, Floats, Positions
 from capi_assets.coverage.anomalies.demand import ratio
-from capi_assets.coverage.anomalies.expectations import MIN_DISPERSION
+from capi_assets.coverage.anomalies.expectations import MIN_DISPERSION, Totals
 from capi_assets.coverage.anomalies.hour_signals import (
     CLICKS,
     KEYED,
@@ -221,9 +221,7 @@ def comparison(hour: HourWindows, share: _Share) -> Comparison:
 
 
 def _rates(hour: HourWindows, hits: Positions, trials: Positions) -> tuple[Floats, Floats]:
-    streams = np.arange(len(hour.seen))
-    totals = hour.model.totals(streams[:, None], hour.at + 1, np.array(WINDOWS)[None, :])
-    return hour.model.rates(hour.at, totals, streams, hits, trials)
+    return hour.model.rates(hour.at, Totals(hour.seen, hour.expected), hits, trials)
 
 
 def _click_share(hour: HourWindows) -> Floats:
@@ -248,27 +246,32 @@ def _suggested(hour: HourWindows, hits: Positions) -> Floats:
 
 
 def _dropped(hour: HourWindows, share: _Share, suggested: float) -> bool:
-    hours = WINDOWS[share.window]
-    expected = hour.expected[share.stream, share.window]
-    overdispersion = hour.model.count_overdispersion(share.stream, hour.at, hours)
-    trials = suggested * expected[share.trials] / max(expected[share.hits], 1e-9)
-    if (
-        _is_surge(share.of, trials, overdispersion)
-        and count_models.count_at_most(share.seen, suggested, overdispersion) > _SUBSET_SIGNIFICANCE
-    ):
-        return False
     significance = SIGNIFICANCE if share.name == "matched" else _KEY_SIGNIFICANCE
     significance *= hour.share_of_significance[share.stream]
-    return _p_value(hour, share) <= significance and not _recovered(hour, share)
+    if _p_value(hour, share, significance) > significance:
+        return False
+    expected = hour.expected[share.stream, share.window]
+    trials = suggested * expected[share.trials] / max(expected[share.hits], 1e-9)
+    if share.of > _SURGE_RATIO * trials:
+        hours = WINDOWS[share.window]
+        overdispersion = hour.model.count_overdispersion(share.stream, hour.at, hours)
+        as_usual = count_models.count_at_most(share.seen, suggested, overdispersion)
+        if as_usual > _SUBSET_SIGNIFICANCE and _is_surge(share.of, trials, overdispersion):
+            return False
+    return not _recovered(hour, share)
 
 
-def _p_value(hour: HourWindows, share: _Share) -> float:
-    """The probability that a good window has so few hits, or fewer."""
+def _p_value(hour: HourWindows, share: _Share, decisive: float = _EACH_SIGNIFICANCE) -> float:
+    """The probability that a good window has so few hits, or fewer.
+
+    More than `decisive` at the smallest dispersion is enough: a larger one, which takes time to
+    estimate, makes such a low number of hits more probable.
+    """
     # The rate is itself an estimate, from so many orders.
     uncertainty = 1.0 / share.basis
     smallest = MIN_DISPERSION["rate"] + uncertainty
     p_value = count_models.hits_at_most(share.seen, share.of, share.rate, smallest)
-    if p_value > _EACH_SIGNIFICANCE:
+    if p_value > decisive:
         return p_value
     dispersion = _dispersion(hour, share) + uncertainty
     return count_models.hits_at_most(share.seen, share.of, share.rate, dispersion)
