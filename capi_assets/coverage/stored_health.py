@@ -93,7 +93,7 @@ def find_gaps(lake: Lake, policy: CoveragePolicy, now: datetime) -> CoverageSnap
     # A look that Dagster no longer waits for goes on, and the next one uses what it found.
     with _LOCK:
         files = lake.versions("attribution_health", looked_at)
-        health = _watched(lake, files)
+        health = _WATCHED.of(lake, files)
         learned = (
             *(lake.address, looked_at[0], settled, policy.threshold),
             [(hour, version) for hour, version in files.items() if hour <= settled],
@@ -120,23 +120,6 @@ _HISTORY = Kept[pa.Table]()
 _UNUSUAL = Kept[UnusualHours]()
 _MOMENTS = Kept[list[datetime]]()
 _SNAPSHOT = Kept[CoverageSnapshot]()
-_WATCHED: dict[str, tuple[Mapping[datetime, object], pa.Table]] = {}
-
-
-def _watched(lake: Lake, files: Mapping[datetime, object]) -> pa.Table:
-    """The stored verdicts of `files` (see `Lake.versions`); only those that changed are read."""
-    known, rows = _WATCHED.pop(lake.address, ({}, None))
-    same = [hour for hour, version in files.items() if known.get(hour) == version]
-    if rows is None or len(same) < len(files) or len(same) < len(known):
-        changed = _verdicts(lake, sorted(files.keys() - set(same)))
-        if rows is None or not same:
-            rows = changed
-        else:
-            is_same = pc.is_in(rows["hour"], pa.array(same, rows.schema.field("hour").type))
-            rows = pa.concat_tables([rows.filter(is_same), changed]).sort_by("hour")
-    _WATCHED.clear()
-    _WATCHED[lake.address] = dict(files), rows
-    return rows
 
 
 def doubled_orders(lake: Lake, hours: Sequence[datetime]) -> dict[datetime, Anomaly]:
@@ -195,8 +178,40 @@ def _history(lake: Lake, before: datetime) -> pa.Table:
     Kept until the next hour: a thousand small files take a second to read. Old hours hardly change,
     and no verdict depends on a single one.
     """
-    hours = hours_between(before - TRAINING_WINDOW, before)
-    return _HISTORY.of((lake.address, before), lambda: _verdicts(lake, hours, HISTORY))
+
+    def read() -> pa.Table:
+        files = lake.versions("attribution_health", hours_between(before - TRAINING_WINDOW, before))
+        return _LEARNED.of(lake, files)
+
+    return _HISTORY.of((lake.address, before), read)
+
+
+class _Rows:
+    """The verdicts that were read last: what has not changed since is not read again."""
+
+    def __init__(self, columns: Sequence[str] | None = None) -> None:
+        self._columns = columns
+        self._lake = ""
+        self._files: Mapping[datetime, object] = {}
+        self._rows: pa.Table | None = None
+
+    def of(self, lake: Lake, files: Mapping[datetime, object]) -> pa.Table:
+        """The rows of `files` (see `Lake.versions`) in time order."""
+        rows = self._rows if self._lake == lake.address else None
+        known = self._files if rows is not None else {}
+        same = [hour for hour, version in files.items() if known.get(hour) == version]
+        if rows is None or not len(same) == len(files) == len(known):
+            self._rows = None  # what cannot be read is not known either
+            changed = _verdicts(lake, sorted(files.keys() - set(same)), self._columns)
+            if rows is not None and same:
+                is_same = pc.is_in(rows["hour"], pa.array(same, rows.schema.field("hour").type))
+                changed = pa.concat_tables([rows.filter(is_same), changed]).sort_by("hour")
+            rows = changed
+        self._lake, self._files, self._rows = lake.address, dict(files), rows
+        return rows
+
+
+_WATCHED, _LEARNED = _Rows(), _Rows(HISTORY)
 
 
 def _verdicts(

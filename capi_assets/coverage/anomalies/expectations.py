@@ -15,7 +15,8 @@ seeds below its SEED.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -135,6 +136,7 @@ class Expectations:
         self._learned = _Running(streams, hours + 1, rows)
         self._sold, self._promised, self._surged = (_Running(streams, hours + 1) for _ in range(3))
         self._overdispersion: dict[tuple[int, ...], float] = {}
+        self._asked: dict[tuple[int, ...], tuple[int, Flags]] = {}
 
     def expect(self, at: int) -> bool:
         """Computes what hour `at` should hold; False if there is too little to learn from."""
@@ -182,6 +184,7 @@ class Expectations:
         learned = np.nan_to_num(self.usual[stream]) * self.learnable
         self._learned.sums[stream, :, 1:] = np.cumsum(learned, axis=1)
         self._overdispersion = {k: g for k, g in self._overdispersion.items() if k[0] != stream}
+        self._asked = {k: hour for k, hour in self._asked.items() if k[0] != stream}
 
     def _follow_visits(self, at: int) -> Flags:
         """The streams whose orders come from visits: those of the website, and where orders match
@@ -224,6 +227,7 @@ class Expectations:
         hours: Positions | int,
         *,
         cautious: bool = True,
+        tracked: Flags | None = None,
     ) -> Floats:
         """The share of the usual orders that the windows' visits suggest, see `demand`."""
         seen, expected = self.totals(streams, ends, hours)
@@ -245,35 +249,49 @@ class Expectations:
             whole.seen[..., ORDERS] - seen[..., ORDERS],
             whole.expected[..., ORDERS] - expected[..., ORDERS],
         )
-        informative = self.informative(streams, expected)
+        informative = self.informative(streams, expected, tracked)
         return demand(seen, expected, level, surge, rest, informative, cautious=cautious)
 
-    def informative(self, streams: Positions | int, expected: Floats) -> Flags:
-        """Whether the visits of windows say something about the orders of their streams."""
-        tracked = self._tracked[streams]
-        informative: Flags = visits_are_informative(expected) & tracked
+    def informative(
+        self, streams: Positions | int, expected: Floats, tracked: Flags | None = None
+    ) -> Flags:
+        """Whether the visits of windows say something about the orders of their streams; `tracked`:
+        those whose orders come from visits, if it is not as of now."""
+        follows = (self._tracked if tracked is None else tracked)[streams]
+        informative: Flags = visits_are_informative(expected) & follows
         return informative
 
-    def count_overdispersion(self, stream: int, at: int, hours: int) -> float:
+    def count_overdispersion(self, stream: int, at: int, hours: int) -> Callable[[], float]:
         """How much the orders of such windows vary around the number that their visits suggest.
 
-        From windows that ended before the day of `at`: whoever asks first, the answer is the same.
+        Once a day, as of the hour that first asks; it takes time, and only when it is called.
         """
         of_day = at % DAY if hours <= _HOUR_OF_DAY_WINDOW else -1
         key = (stream, ORDERS, hours, at // DAY, of_day)
+        self._asked.setdefault(key, (at, self._tracked))
+        return partial(self._learned_once, key, self._count_overdispersion)
+
+    def _learned_once(
+        self, key: tuple[int, ...], learn: Callable[[tuple[int, ...], int, Flags], float]
+    ) -> float:
         if key not in self._overdispersion:
-            ends = self._past(stream, at - at % DAY, hours)
-            seen, expected = self.totals(stream, ends, hours)
-            mean = expected[:, ORDERS] * self.demand(stream, ends, hours, cautious=False)
-            squares = (seen[:, ORDERS] - mean) ** 2
-            use = mean >= _MIN_MEAN_COUNT
-            found = _fit("count", _MIN_RESIDUALS, squares[use], mean[use], (mean**2)[use])
-            same = use & ((ends - 1) % DAY == of_day)
-            if same.sum() >= _MIN_SAME_HOURS:
-                own = _fit("count", _MIN_SAME_HOURS, squares[same], mean[same], (mean**2)[same])
-                found = max(found, own)
-            self._overdispersion[key] = found
+            self._overdispersion[key] = learn(key, *self._asked[key])
         return self._overdispersion[key]
+
+    def _count_overdispersion(self, key: tuple[int, ...], at: int, tracked: Flags) -> float:
+        stream, _, hours, _, of_day = key
+        ends = self._past(stream, at, hours)
+        seen, expected = self.totals(stream, ends, hours)
+        demand = self.demand(stream, ends, hours, cautious=False, tracked=tracked)
+        mean = expected[:, ORDERS] * demand
+        squares = (seen[:, ORDERS] - mean) ** 2
+        use = mean >= _MIN_MEAN_COUNT
+        found = _fit("count", _MIN_RESIDUALS, squares[use], mean[use], (mean**2)[use])
+        same = use & ((ends - 1) % DAY == of_day)
+        if same.sum() >= _MIN_SAME_HOURS:
+            own = _fit("count", _MIN_SAME_HOURS, squares[same], mean[same], (mean**2)[same])
+            found = max(found, own)
+        return found
 
     def rates(
         self, at: int, totals: Totals, hits: Positions, trials: Positions, stream: int | None = None
@@ -301,23 +319,23 @@ class Expectations:
 
     def rate_overdispersion(
         self, stream: int, at: int, hours: int, hits: int, trials: int
-    ) -> float:
-        """How much the share of `hits` in `trials` varies between such windows."""
+    ) -> Callable[[], float]:
+        """How much the share of `hits` in `trials` varies between such windows; likewise."""
         key = (stream, hits, trials, hours, at // DAY)
-        if key not in self._overdispersion:
-            day = at - at % DAY
-            past = self.totals(stream, self._past(stream, day, hours), hours)
-            pair = np.array([hits]), np.array([trials])
-            rate = self.rates(day, past, *pair, stream=stream)[0][..., 0].ravel()
-            n = past.seen[:, trials]
-            variance = n * rate * (1.0 - rate)
-            use = variance >= _MIN_VARIANCE
-            squares = (past.seen[:, hits] - n * rate) ** 2
-            quadratic = variance * (n - 1.0)
-            self._overdispersion[key] = _fit(
-                "rate", _MIN_RESIDUALS, squares[use], variance[use], quadratic[use]
-            )
-        return self._overdispersion[key]
+        self._asked.setdefault(key, (at, self._tracked))
+        return partial(self._learned_once, key, self._rate_overdispersion)
+
+    def _rate_overdispersion(self, key: tuple[int, ...], at: int, tracked: Flags) -> float:
+        stream, hits, trials, hours, _ = key
+        past = self.totals(stream, self._past(stream, at, hours), hours)
+        pair = np.array([hits]), np.array([trials])
+        rate = self.rates(at, past, *pair, stream=stream)[0][..., 0].ravel()
+        n = past.seen[:, trials]
+        variance = n * rate * (1.0 - rate)
+        use = variance >= _MIN_VARIANCE
+        squares = (past.seen[:, hits] - n * rate) ** 2
+        quadratic = variance * (n - 1.0)
+        return _fit("rate", _MIN_RESIDUALS, squares[use], variance[use], quadratic[use])
 
     def _past(self, stream: int, at: int, hours: int) -> Positions:
         """The ends of all windows of `hours` hours that ended with a good hour."""

@@ -96,6 +96,7 @@ def _is_anomalous(
         if mean < MIN_ORDERS:
             return False
     significance = SIGNIFICANCE * hour.share_of_significance[stream]
+    overdispersion = hour.model.count_overdispersion(stream, hour.at, hours)
 
     def p_value(dispersion: float) -> float:
         if stopped:
@@ -105,7 +106,7 @@ def _is_anomalous(
 
     if p_value(MIN_DISPERSION["count"]) > significance:
         return False  # as most windows, before their own dispersion is estimated
-    if p_value(hour.model.count_overdispersion(stream, hour.at, hours)) > significance:
+    if p_value(overdispersion()) > significance:
         return False
     return not _recovered(hour, stream, hours, mean)
 
@@ -152,7 +153,7 @@ def _anomaly(hour: HourWindows, stream: int, window: int, stopped: bool) -> Anom
     hours, seen = WINDOWS[window], hour.seen[stream, window]
     expected = hour.expected[stream, window]
     low, high = count_models.count_interval(
-        expected[ORDERS], hour.model.count_overdispersion(stream, hour.at, hours)
+        expected[ORDERS], hour.model.count_overdispersion(stream, hour.at, hours)()
     )
     evidence = (
         f"{seen[ORDERS]:,.0f} orders{window_text(hours)} (expected {expected[ORDERS]:,.0f},"
