@@ -141,13 +141,13 @@ class Findings:
         baseline = self.baselines.of(stream) if self.baselines else None
         if baseline:
             more = baseline.is_more(
-                hour, refused, totals.of(*streams).eligible, 1.0 - self.policy.threshold
+                hour, refused, totals.eligible(*streams), 1.0 - self.policy.threshold
             )
             if more is not None:
                 return more
         least = 1.0 - self.policy.threshold
         enough = cost >= self.policy.min_missing_data
-        return (enough and is_no_chance(cost, totals.of(*streams).eligible, least)) or (
+        return (enough and is_no_chance(cost, totals.eligible(*streams), least)) or (
             self._day_is_bad(hour, streams, None)
         )
 
@@ -183,7 +183,7 @@ class Findings:
         )
         if lost < self.policy.min_missing_data:
             return False
-        eligible = sum(t.of(*streams).eligible for t in day)
+        eligible = sum(t.eligible(*streams) for t in day)
         least = 1.0 - self.policy.threshold
         if cause is None or cause.cured_by_data:
             return is_no_chance(lost, eligible, least)

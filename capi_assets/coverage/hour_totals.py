@@ -126,6 +126,10 @@ class HourTotals:
                     costs[cause] += part.missing
         return costs
 
+    def eligible(self, *streams: Stream) -> int:
+        """Orders of some streams, or of all, that should be delivered."""
+        return sum(part.eligible for causes in self._of(streams) for part in causes.values())
+
     def _of(self, streams: Collection[Stream]) -> Iterable[dict[Cause | None, Totals]]:
         if not streams:
             return self.parts.values()

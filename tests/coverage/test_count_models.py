@@ -20,6 +20,7 @@ from capi_assets.coverage.anomalies.count_models import (
     hits_at_most,
     location,
     median,
+    median_where,
     overdispersion,
     same_hours,
 )
@@ -89,6 +90,14 @@ def test_nothing_expected_and_nothing_seen_is_certain() -> None:
 def test_the_median_is_that_of_numpy(rows: list[list[float]]) -> None:
     samples = np.array(rows)
     np.testing.assert_array_equal(median(samples), np.median(samples, axis=-1))
+
+
+@given(st.lists(st.lists(st.floats(0.0, 50.0), min_size=5, max_size=5), min_size=1), st.data())
+def test_the_median_of_some_is_that_of_numpy(rows: list[list[float]], data: st.DataObject) -> None:
+    samples = np.array(rows)
+    used = np.array([data.draw(st.lists(st.booleans(), min_size=5, max_size=5)) for _ in rows])
+    expected = [np.median(row[of]) if of.any() else np.nan for row, of in zip(samples, used, strict=True)]
+    np.testing.assert_array_equal(median_where(samples, used), expected)
 
 
 @settings(max_examples=500)

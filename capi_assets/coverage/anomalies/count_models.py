@@ -74,6 +74,16 @@ def median(samples: Floats) -> Floats:
     return middle if size % 2 else (columns[size // 2 - 1] + middle) / 2.0
 
 
+def median_where(samples: Floats, used: Flags) -> Floats:
+    """The median along the last axis of the samples that are `used`; NaN where none is."""
+    count = used.sum(axis=-1, keepdims=True)
+    ordered = np.sort(np.where(used, samples, np.inf), axis=-1)
+    low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, samples.shape[-1] - 1)
+    both = (np.take_along_axis(ordered, place, axis=-1) for place in (low, high))
+    middle: Floats = np.where(count > 0, sum(both) / 2.0, np.nan)[..., 0]
+    return middle
+
+
 def same_hours(at: int, learnable: Flags) -> Positions:
     """Positions of the earlier hours that hour `at` is compared with; empty if there are too few.
 

@@ -75,6 +75,9 @@ _PRIOR_WEIGHT = 60.0
 hour the own rate rests on six orders alone and could not be told from chance."""
 
 
+_DEMAND = slice(max(VISITS, ORDERS) + 1)
+"""The signals that tell of demand, which is asked for many windows."""
+
 _MIN_MATCHED = 0.1
 """Share of a stream's orders with a visit: with fewer its orders come another way, such as from
 stores, and visits say nothing about them."""
@@ -101,9 +104,14 @@ class _Running:
         self.sums[..., at + 1] = self.sums[..., at] + values
 
     def between(
-        self, streams: Positions | int, first: Positions | int, end: Positions | int
+        self,
+        streams: Positions | int,
+        first: Positions | int,
+        end: Positions | int,
+        signals: slice = slice(None),
     ) -> Floats:
-        total: Floats = self._by_hour[end, streams] - self._by_hour[first, streams]
+        by_hour = self._by_hour[..., signals] if self._by_hour.ndim > 2 else self._by_hour
+        total: Floats = by_hour[end, streams] - by_hour[first, streams]
         return total
 
 
@@ -211,13 +219,18 @@ class Expectations:
         return several
 
     def totals(
-        self, streams: Positions | int, ends: Positions | int, hours: Positions | int
+        self,
+        streams: Positions | int,
+        ends: Positions | int,
+        hours: Positions | int,
+        signals: slice = slice(None),
     ) -> Totals:
         """The windows' totals, as far as their hours have an expectation."""
         firsts = np.minimum(np.maximum(ends - hours, self._since[streams]), ends)
         firsts = np.maximum(firsts, 0)
         return Totals(
-            self._seen.between(streams, firsts, ends), self._expected.between(streams, firsts, ends)
+            self._seen.between(streams, firsts, ends, signals),
+            self._expected.between(streams, firsts, ends, signals),
         )
 
     def demand(
@@ -230,9 +243,9 @@ class Expectations:
         tracked: Flags | None = None,
     ) -> Floats:
         """The share of the usual orders that the windows' visits suggest, see `demand`."""
-        seen, expected = self.totals(streams, ends, hours)
+        seen, expected = self.totals(streams, ends, hours, _DEMAND)
         starts = np.maximum(ends - hours, 0)
-        before = self.totals(streams, starts, 3 * DAY)
+        before = self.totals(streams, starts, 3 * DAY, _DEMAND)
         level = np.where(
             visits_are_informative(before.expected),
             ratio(before.seen[..., VISITS], before.expected[..., VISITS]),
@@ -244,7 +257,7 @@ class Expectations:
             self._promised.between(streams, day, starts),
             self._surged.between(streams, day, starts),
         )
-        whole = self.totals(0, ends, hours)
+        whole = self.totals(0, ends, hours, _DEMAND)
         rest = (
             whole.seen[..., ORDERS] - seen[..., ORDERS],
             whole.expected[..., ORDERS] - expected[..., ORDERS],
@@ -281,7 +294,7 @@ class Expectations:
     def _count_overdispersion(self, key: tuple[int, ...], at: int, tracked: Flags) -> float:
         stream, _, hours, _, of_day = key
         ends = self._past(stream, at, hours)
-        seen, expected = self.totals(stream, ends, hours)
+        seen, expected = self.totals(stream, ends, hours, _DEMAND)
         demand = self.demand(stream, ends, hours, cautious=False, tracked=tracked)
         mean = expected[:, ORDERS] * demand
         squares = (seen[:, ORDERS] - mean) ** 2
