@@ -96,7 +96,8 @@ def test_the_median_is_that_of_numpy(rows: list[list[float]]) -> None:
 def test_the_median_of_some_is_that_of_numpy(rows: list[list[float]], data: st.DataObject) -> None:
     samples = np.array(rows)
     used = np.array([data.draw(st.lists(st.booleans(), min_size=5, max_size=5)) for _ in rows])
-    expected = [np.median(row[of]) if of.any() else np.nan for row, of in zip(samples, used, strict=True)]
+    pairs = zip(samples, used, strict=True)
+    expected = [np.median(row[of]) if of.any() else np.nan for row, of in pairs]
     np.testing.assert_array_equal(median_where(samples, used), expected)
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +18,7 @@ from hypothesis import strategies as st
 from capi_assets.contracts.attribution_health import AttributionHealth
 from capi_assets.contracts.base import arrow_schema
 from capi_assets.coverage import stored_health
+from capi_assets.coverage.anomalies.unusual_hours import unusual_hours
 from capi_assets.coverage.flags import FLAGS, flag_hours, moments_of_change
 from capi_assets.coverage.gaps import Gap, gaps
 from capi_assets.coverage.landing_delays import LandingDelays
@@ -102,7 +106,7 @@ class Shop:
             self.write(at)
         elif what == "remove":
             self.lake.remove("attribution_health", [at])
-        elif what == "damage" and back:
+        elif what == "damage" and self.lake.stored("attribution_health", [at]):
             self.lake.path("attribution_health", at).write_bytes(b"no Parquet")
         return what
 
@@ -138,6 +142,27 @@ def test_a_look_at_which_nothing_has_changed_computes_and_reads_nothing(
         # The open hour is none that is judged against others.
         patched.setattr(stored_health, "unusual_hours", lambda *_: 1 / 0)
         assert find_gaps(shop.lake, POLICIES[0], shop.now + MINUTE) is not first
+
+
+def test_a_look_that_begins_while_another_computes_waits_and_computes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, begun, calls = Shop(tmp_path, seed=3), Event(), []
+
+    def slow(*given: Any) -> Any:
+        calls.append(given)
+        begun.set()
+        time.sleep(0.3)
+        return unusual_hours(*given)
+
+    monkeypatch.setattr(stored_health, "unusual_hours", slow)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(find_gaps, shop.lake, POLICIES[0], shop.now)
+        assert begun.wait(60)
+        # Dagster has given up the first, whose thread goes on.
+        second = pool.submit(find_gaps, shop.lake, POLICIES[0], shop.now + MINUTE)
+        assert second.result() is first.result()
+    assert len(calls) == 1
 
 
 def test_two_lakes_are_told_apart(tmp_path: Path) -> None:
