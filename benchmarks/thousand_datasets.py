@@ -23,8 +23,9 @@ class Slopes:
     order_cpu: float = 285e-6  # read, matched, built, delivered, folded
     # A dataset and event name, at a look of coverage_sensor: after the open hour was evaluated, and
     # once an hour, when another one is judged.
-    stream_open_cpu: float = 0.010
-    stream_judged_cpu: float = 0.052
+    stream_open_cpu: float = 0.012
+    stream_judged_cpu: float = 0.05
+    idle_look_cpu: float = 0.02  # of coverage_sensor where nothing changed
     visit_bytes: float = 41  # in the lake
     order_bytes: float = 525  # orders, events and results in the lake
     event_ledger_bytes: float = 515
@@ -34,6 +35,7 @@ class Slopes:
 
 SLOPES = Slopes()
 LOOKBACK = 168
+LOOKS_AN_HOUR = 60
 RUNS_AN_HOUR = 7  # every ten minutes, and the hour once more when it is complete
 EVENTS_PER_REQUEST = 1_000
 GIB = 2**30
@@ -72,6 +74,7 @@ def needs(group: Group, *, together: bool) -> list[str]:
         + RUNS_AN_HOUR * LOOKBACK * visits * slopes.lookback_visit_cpu
     )
     looks = one * (RUNS_AN_HOUR * slopes.stream_open_cpu + slopes.stream_judged_cpu)
+    looks += LOOKS_AN_HOUR * definitions * slopes.idle_look_cpu
     requests = one * max(RUNS_AN_HOUR, -(-group.orders // EVENTS_PER_REQUEST))
     peak = 0.3 + PEAK * orders / definitions * slopes.order_peak_bytes / GIB
     lake = 24 * (visits * slopes.visit_bytes + orders * slopes.order_bytes) / GIB
@@ -82,7 +85,7 @@ def needs(group: Group, *, together: bool) -> list[str]:
         "one" if together else f"{definitions:,}",
         f"{orders:,}",
         f"{cpu / 3_600:.1f}",
-        f"{looks / 3_600:.3f}",
+        f"{looks / 3_600:.2f}",
         f"{peak:.1f}",
         f"{lake:.1f}",
         f"{ledger:.1f}",
