@@ -19,8 +19,6 @@ from capi_assets.delivery.causes import Cause
 from capi_assets.meta.events.refusals import FORMER_REASONS
 from capi_assets.meta.limits import DELIVERY_MARGIN, WINDOW
 
-_COUNTS = ("orders", "eligible", "delivered", "matched", "recoverable", "correctable")
-
 
 @dataclass(slots=True)
 class Totals:
@@ -197,17 +195,23 @@ def _rows(table: pa.Table) -> Iterator[Mapping[str, Any]]:
 
 
 def _totals(row: Mapping[str, Any]) -> Totals:
-    deadline = row["first_deadline"]
-    return Totals(
-        **{name: row[name] for name in _COUNTS},
-        missing_money={row["currency"]: row["missing_value"]},
-        recoverable_money={row["currency"]: row["recoverable_value"]},
-        correctable_money={row["currency"]: row["correctable_value"]},
+    deadline, currency, reason = row["first_deadline"], row["currency"], row["reason"]
+    recoverable, correctable = row["recoverable_value"], row["correctable_value"]
+    totals = Totals(
+        orders=row["orders"],
+        eligible=row["eligible"],
+        delivered=row["delivered"],
+        matched=row["matched"],
+        recoverable=row["recoverable"],
+        correctable=row["correctable"],
         first_deadline=deadline.astimezone(UTC) if deadline else None,
-        reasons=Counter(
-            {row["reason"]: row["eligible"] - row["delivered"]} if row["reason"] else {}
-        ),
+        missing_money={currency: row["missing_value"]},
+        recoverable_money={currency: recoverable} if recoverable else {},
+        correctable_money={currency: correctable} if correctable else {},
     )
+    if reason:
+        totals.reasons[reason] = totals.missing
+    return totals
 
 
 def _known(kind: str | None) -> Cause:
