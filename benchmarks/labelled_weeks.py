@@ -711,7 +711,7 @@ def _look_text() -> str:
     look = in_child("benchmarks.sensor_look")
     return (
         f"A look of the sensor over eight days of {look['streams']:.0f} streams:"
-        f" {look['seconds']:.1f} s (target 10), peak {look['peak_mb']:.0f} MB (target 500)."
+        f" {look['cpu']['first']:.1f} s (target 10), peak {look['peak_mb']:.0f} MB (target 500)."
     )
 
 

@@ -21,7 +21,11 @@ class Slopes:
     visit_cpu: float = 17e-6  # read, hashed, stored
     lookback_visit_cpu: float = 0.53e-6  # a visit of the lookback, read once per run
     order_cpu: float = 285e-6  # read, matched, built, delivered, folded
-    stream_look_cpu: float = 0.4  # a dataset and event name, at each look of coverage_sensor
+    # A dataset and event name, at a look of coverage_sensor: after the open hour was evaluated, and
+    # once an hour, when another one is judged.
+    stream_open_cpu: float = 0.012
+    stream_judged_cpu: float = 0.05
+    idle_look_cpu: float = 0.02  # of coverage_sensor where nothing changed
     visit_bytes: float = 41  # in the lake
     order_bytes: float = 525  # orders, events and results in the lake
     event_ledger_bytes: float = 515
@@ -31,8 +35,8 @@ class Slopes:
 
 SLOPES = Slopes()
 LOOKBACK = 168
-RUNS_AN_HOUR = 7  # every ten minutes, and the hour once more when it is complete
 LOOKS_AN_HOUR = 60
+RUNS_AN_HOUR = 7  # every ten minutes, and the hour once more when it is complete
 EVENTS_PER_REQUEST = 1_000
 GIB = 2**30
 
@@ -69,7 +73,8 @@ def needs(group: Group, *, together: bool) -> list[str]:
         + again * (visits * slopes.visit_cpu + orders * slopes.order_cpu)
         + RUNS_AN_HOUR * LOOKBACK * visits * slopes.lookback_visit_cpu
     )
-    looks = LOOKS_AN_HOUR * one * slopes.stream_look_cpu
+    looks = one * (RUNS_AN_HOUR * slopes.stream_open_cpu + slopes.stream_judged_cpu)
+    looks += LOOKS_AN_HOUR * definitions * slopes.idle_look_cpu
     requests = one * max(RUNS_AN_HOUR, -(-group.orders // EVENTS_PER_REQUEST))
     peak = 0.3 + PEAK * orders / definitions * slopes.order_peak_bytes / GIB
     lake = 24 * (visits * slopes.visit_bytes + orders * slopes.order_bytes) / GIB
@@ -80,7 +85,7 @@ def needs(group: Group, *, together: bool) -> list[str]:
         "one" if together else f"{definitions:,}",
         f"{orders:,}",
         f"{cpu / 3_600:.1f}",
-        f"{looks / 3_600:.1f}",
+        f"{looks / 3_600:.2f}",
         f"{peak:.1f}",
         f"{lake:.1f}",
         f"{ledger:.1f}",

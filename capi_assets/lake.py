@@ -188,6 +188,20 @@ class Lake:
         files = self._files(table, hours)
         return {hour: file.changed_at for hour, file in files.items() if file.changed_at}
 
+    def versions(self, table: str, hours: Iterable[datetime]) -> dict[datetime, object]:
+        """A value per stored hour of `hours`, another one once its content has changed; equal to no
+        other where the store cannot tell. Takes the listings of `changed_at`.
+
+        Raises:
+            LakeError: a folder cannot be listed.
+        """
+        with self._listing(table):
+            files = self._files(table, hours)
+        return {
+            hour: (file.version, file.changed_at, file.size) if file.version else object()
+            for hour, file in files.items()
+        }
+
     def _files(self, table: str, hours: Iterable[datetime]) -> dict[datetime, FoundFile]:
         """Those of `hours` that are stored, in time order, each with its file."""
         wanted = {hour.astimezone(UTC) for hour in hours}
@@ -305,13 +319,15 @@ class Lake:
         return sorted(found)
 
     def first_hour(self, table: str) -> datetime | None:
-        """The earliest stored hour of a table; of an object store by two requests."""
-        if not is_object_store(self.root):
-            return next(iter(self.hours(table)), None)
+        """The earliest stored hour of a table; by two listings."""
+        folder = self.root / table
         with self._listing(table):
-            for day, _ in names_in(self.root / table):
-                files = files_below(self.root / table, depth=3, prefix=f"{day}/")
-                hours = (_hour_of("/".join(file.parts)) for file in files)
+            for day, _ in names_in(folder):
+                if is_object_store(self.root):
+                    files = files_below(folder, depth=3, prefix=f"{day}/")
+                else:
+                    files = files_below(folder / day, depth=2)
+                hours = (_hour_of("/".join((day, *file.parts[-2:]))) for file in files)
                 if first := min((hour for hour in hours if hour), default=None):
                     return first
         return None

@@ -20,7 +20,8 @@ _TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "crea
 @dataclass(frozen=True, slots=True)
 class FoundFile:
     """A file; `parts` is its path below the folder, `changed_at` None if the store has no times.
-    `version` is an object store's ETag, which changes with the content."""
+    `version` changes with the content: an object store's ETag; of a local file its number and the
+    time of its last change, which nobody can set. None if the store has neither."""
 
     parts: tuple[str, ...]
     size: int
@@ -128,7 +129,9 @@ def _local_files(
                 yield from _local_files(entry.path, path, depth - 1, on_error)
         elif entry.is_file():
             about = entry.stat()
-            yield FoundFile(path, about.st_size, datetime.fromtimestamp(about.st_mtime, UTC))
+            changed_at = datetime.fromtimestamp(about.st_mtime, UTC)
+            version = f"{about.st_ino}-{about.st_ctime_ns}"
+            yield FoundFile(path, about.st_size, changed_at, version)
 
 
 def _parts(path: str) -> tuple[str, ...]:

@@ -294,3 +294,23 @@ def test_a_file_that_goes_while_it_is_expired_is_no_error(
 def test_any_parquet_reader_reads_an_hour(tmp_path: Path) -> None:
     path = Lake(UPath(tmp_path)).write("visits", H, rows(1, 2))
     assert pq.read_table(Path(path.path), partitioning=None).num_rows == 2
+
+
+def test_a_version_is_another_one_once_the_content_is(tmp_path: Path) -> None:
+    lake, rows = Lake(tmp_path), pa.table({"n": [1]})
+    lake.write("orders", H, rows)
+    before, file = lake.versions("orders", [H, H + HOUR]), lake.path("orders", H)
+    assert list(before) == [H]
+    lake.write("orders", H, rows)
+    assert lake.versions("orders", [H]) == before
+    times, size = file.stat().st_mtime_ns, file.stat().st_size
+    # As `Lake.edit` and a restored backup leave it: of the same size and time.
+    lake.edit("orders", H, rows.schema, lambda _: pa.table({"n": [2]}))
+    assert (file.stat().st_mtime_ns, file.stat().st_size) == (times, size)
+    assert lake.versions("orders", [H]) != before
+
+
+def test_a_store_that_cannot_tell_versions_has_no_two_that_are_equal() -> None:
+    lake = Lake(UPath("memory://versions"))
+    lake.write("orders", H, pa.table({"n": [1]}))
+    assert lake.versions("orders", [H]) != lake.versions("orders", [H])

@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 
 from capi_assets.contracts.base import UTC_MICROSECONDS
 from capi_assets.coverage.anomalies.anomaly import Anomaly, Stream
-from capi_assets.coverage.anomalies.hour_signals import HourSignals
-from capi_assets.coverage.anomalies.refusal_rate import RefusalBaseline, is_no_chance
+from capi_assets.coverage.anomalies.refusal_rate import RefusalBaselines, is_no_chance
 from capi_assets.coverage.hour_totals import HourTotals, Totals, window_end
 from capi_assets.coverage.outcomes import UNREADABLE_FILE
 from capi_assets.coverage.policy import ERROR, WARN, CoveragePolicy
@@ -73,12 +71,12 @@ class Findings:
     Attributes:
         hours: the totals of all hours at hand.
         anomalies: what detection found, per hour.
-        signals: to learn the usual share of refused orders from; None without any hour.
+        baselines: the usual shares of refused orders; None without any hour.
     """
 
     hours: Mapping[datetime, HourTotals]
     anomalies: Mapping[datetime, Sequence[Anomaly]]
-    signals: HourSignals | None
+    baselines: RefusalBaselines | None
     policy: CoveragePolicy
     now: datetime
 
@@ -120,7 +118,11 @@ class Findings:
             if self._is_low(whole) and self._is_enough(hour, cause, cost, ()):
                 found[cause] = ()
                 continue
-            low = tuple(s for s in self._parts(hour) if self._lost_of_stream(hour, s, cause))
+            low = tuple(
+                stream
+                for stream in self._parts(hour)
+                if cause in totals.parts[stream] and self._lost_of_stream(hour, stream, cause)
+            )
             if low:
                 found[cause] = low
         return found
@@ -135,23 +137,25 @@ class Findings:
             return cost >= self.policy.min_missing
         totals = self.hours[hour]
         refused = sum(n for why, n in totals.costs(*streams).items() if why.cured_by_data)
-        baseline = self._baselines.get(streams[0] if streams else Stream())
+        stream = streams[0] if streams else Stream()
+        baseline = self.baselines.of(stream) if self.baselines else None
         if baseline:
             more = baseline.is_more(
-                hour, refused, totals.of(*streams).eligible, 1.0 - self.policy.threshold
+                hour, refused, totals.eligible(*streams), 1.0 - self.policy.threshold
             )
             if more is not None:
                 return more
         least = 1.0 - self.policy.threshold
         enough = cost >= self.policy.min_missing_data
-        return (enough and is_no_chance(cost, totals.of(*streams).eligible, least)) or (
+        return (enough and is_no_chance(cost, totals.eligible(*streams), least)) or (
             self._day_is_bad(hour, streams, None)
         )
 
     def _parts(self, hour: datetime) -> list[Stream]:
         """The event names of the hour, if the day up to it has more than one."""
-        day = {s for t in self._day(hour) for s in t.streams}
-        return sorted(self.hours[hour].streams) if len(day) > 1 else []
+        streams = self.hours[hour].streams
+        several = any(t.streams - streams or len(streams) > 1 for t in self._day(hour))
+        return sorted(streams) if several else []
 
     def _day(self, hour: datetime) -> list[HourTotals]:
         return [t for i in range(_DAY) if (t := self.hours.get(hour - i * HOUR))]
@@ -179,21 +183,11 @@ class Findings:
         )
         if lost < self.policy.min_missing_data:
             return False
-        eligible = sum(t.of(*streams).eligible for t in day)
+        eligible = sum(t.eligible(*streams) for t in day)
         least = 1.0 - self.policy.threshold
         if cause is None or cause.cured_by_data:
             return is_no_chance(lost, eligible, least)
         return lost > least * eligible
-
-    @cached_property
-    def _baselines(self) -> Mapping[Stream, RefusalBaseline]:
-        if self.signals is None:
-            return {}
-        return {
-            stream: RefusalBaseline.learn(self.signals, place)
-            for place, stream in enumerate(self.signals.streams)
-            if not stream.action_source
-        }
 
     def _matters(self, anomaly: Anomaly, lost: Mapping[Cause, Collection[Stream]]) -> bool:
         if anomaly.cause not in _QUALITY:

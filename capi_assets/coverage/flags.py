@@ -7,19 +7,19 @@ gaps.py joins consecutive findings into gaps; waterfall.py computes an hour's nu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from capi_assets.contracts.base import UTC_MICROSECONDS
 from capi_assets.coverage.anomalies import hour_signals
 from capi_assets.coverage.anomalies.anomaly import Anomaly
-from capi_assets.coverage.anomalies.detect import detect_anomalies
 from capi_assets.coverage.anomalies.missing_visits import HourOfVisits, missing_visits
 from capi_assets.coverage.anomalies.stream_hours import STREAM_HISTORY
-from capi_assets.coverage.anomalies.unusual_shares import unusual_orders
+from capi_assets.coverage.anomalies.unusual_hours import UnusualHours, unusual_hours
 from capi_assets.coverage.findings import FINDING, MONEY, Findings, not_materialized
 from capi_assets.coverage.hour_totals import HourTotals, Totals, hour_totals, window_end
 from capi_assets.coverage.policy import ERROR, WARN, CoveragePolicy
@@ -87,19 +87,34 @@ def flag_hours(
     Example:
         `flag_hours(lake.read("attribution_health", hours, schema), CoveragePolicy(), now)`
     """
-    settled = now - HOUR - policy.wait()
     tables = [health] if history is None else [history, health]
-    signals = hour_signals.hour_signals(tables, settled)
+    unusual = unusual_hours(tables, last_settled(policy, now), policy.threshold)
+    return flags_beside(unusual, health, policy, now, expected_hours)
+
+
+def last_settled(policy: CoveragePolicy, now: datetime) -> datetime:
+    """The last hour that anomalies are looked for in: its visits and orders have usually landed."""
+    return floor_hour(now - HOUR - policy.wait())
+
+
+def flags_beside(
+    unusual: UnusualHours,
+    health: pa.Table,
+    policy: CoveragePolicy,
+    now: datetime,
+    expected_hours: Iterable[datetime] = (),
+) -> pa.Table:
+    """As `flag_hours`, given what is unusual until `last_settled`, which takes most of the time and
+    does not depend on `now`."""
     hours = hour_totals(health, now)
-    anomalies = _silent(hours)
-    anomalies = {h: a for h, a in anomalies.items() if policy.visits_are_due(h, now)}
-    if signals:
-        known_from = signals.start + timedelta(weeks=1)
-        anomalies = {h: a for h, a in anomalies.items() if h < known_from}
-        anomalies |= detect_anomalies(signals, policy.threshold)
-    for hour, unusual in unusual_orders(tables, settled, policy.threshold).items():
-        anomalies[hour] = [*anomalies.get(hour, ()), *unusual]
-    findings = Findings(hours, anomalies, signals, policy, now)
+    silent = {h: a for h, a in _silent(hours).items() if policy.visits_are_due(h, now)}
+    if unusual.start:
+        known_from = unusual.start + timedelta(weeks=1)
+        silent = {h: a for h, a in silent.items() if h < known_from}
+    anomalies: dict[datetime, Sequence[Anomaly]] = {**silent, **unusual.anomalies}
+    for hour, more in unusual.orders.items():
+        anomalies[hour] = [*anomalies.get(hour, ()), *more]
+    findings = Findings(hours, anomalies, unusual.baselines, policy, now)
     rows = []
     for hour, totals in hours.items():
         found = findings.of_hour(hour)
@@ -111,6 +126,23 @@ def flag_hours(
         row = {"hour": hour, "judged": bool(found), **_verdict(found)}
         rows.append({**row, "first_deadline": deadline if now < deadline else None})
     return pa.Table.from_pylist(sorted(rows, key=lambda row: row["hour"]), schema=FLAGS)
+
+
+def moments_of_change(
+    health: pa.Table, policy: CoveragePolicy, expected_hours: Iterable[datetime] = ()
+) -> list[datetime]:
+    """The moments, in order, from which on `flag_hours` may give something else for the same
+    arguments but `now`. Whatever is compared with `now` must be among them."""
+    stored, deadlines = (
+        [at.astimezone(UTC) for at in pc.unique(health[name].drop_null()).to_pylist()]
+        for name in ("hour", "first_deadline")
+    )
+    ends = {floor_hour(hour) for hour in expected_hours}.union(stored)
+    moments = {window_end(hour) for hour in ends}.union(deadlines)
+    moments |= {at for hour in ends for at in policy.visits_deleted(hour)}
+    moments |= {at - policy.error_within for at in moments}
+    moments |= {hour + HOUR + wait for hour in ends for wait in policy.waits}
+    return sorted(moments)
 
 
 def _row(

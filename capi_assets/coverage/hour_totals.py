@@ -5,9 +5,10 @@ why, and what can still be delivered at a given time.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -17,9 +18,6 @@ from capi_assets.coverage.sql import duckdb_with, query
 from capi_assets.delivery.causes import Cause
 from capi_assets.meta.events.refusals import FORMER_REASONS
 from capi_assets.meta.limits import DELIVERY_MARGIN, WINDOW
-
-_COUNTS = ("orders", "eligible", "delivered", "matched", "recoverable", "correctable")
-_MONEY = ("missing", "recoverable", "correctable")
 
 
 @dataclass(slots=True)
@@ -51,15 +49,25 @@ class Totals:
 
     def add(self, other: Totals) -> None:
         """Adds `other` to these totals."""
-        for name in _COUNTS:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        for name in _MONEY:
-            money = getattr(self, f"{name}_money")
-            for currency, value in getattr(other, f"{name}_money").items():
+        self.orders += other.orders
+        self.eligible += other.eligible
+        self.delivered += other.delivered
+        self.matched += other.matched
+        self.recoverable += other.recoverable
+        self.correctable += other.correctable
+        for money, more in (
+            (self.missing_money, other.missing_money),
+            (self.recoverable_money, other.recoverable_money),
+            (self.correctable_money, other.correctable_money),
+        ):
+            for currency, value in more.items():
                 money[currency] = money.get(currency, 0.0) + value
-        deadlines = [d for d in (self.first_deadline, other.first_deadline) if d]
-        self.first_deadline = min(deadlines, default=None)
-        self.reasons.update(other.reasons)
+        if other.first_deadline and (
+            self.first_deadline is None or other.first_deadline < self.first_deadline
+        ):
+            self.first_deadline = other.first_deadline
+        if other.reasons:
+            self.reasons.update(other.reasons)
 
 
 def total(parts: Iterable[Totals]) -> Totals:
@@ -70,50 +78,70 @@ def total(parts: Iterable[Totals]) -> Totals:
     return whole
 
 
-@dataclass(slots=True)
+@dataclass
 class HourTotals:
     """One hour: its visits, and its orders by event name and by the cause of what is missing.
 
-    All missing orders of a row of `attribution_health` count for its main reason.
+    All missing orders of a row of `attribution_health` count for its main reason. Parts may move
+    from cause to cause; none may be added once `whole` or `streams` was read.
     """
 
     visits: int = 0
-    parts: dict[tuple[Stream, Cause | None], Totals] = field(default_factory=dict)
+    parts: dict[Stream, dict[Cause | None, Totals]] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def whole(self) -> Totals:
-        return total(self.parts.values())
+        return self.of()
 
-    @property
-    def streams(self) -> set[Stream]:
+    @cached_property
+    def streams(self) -> frozenset[Stream]:
         """Datasets with their event names, of orders whose names could be read."""
-        return {stream for stream, _ in self.parts if stream.dataset_id and stream.event_name}
+        return frozenset(s for s in self.parts if s.dataset_id and s.event_name)
+
+    def add(self, stream: Stream, cause: Cause | None, part: Totals) -> None:
+        """Adds orders of an event name that a cause costs; None: nothing of them is missing."""
+        causes = self.parts.setdefault(stream, {})
+        if cause in causes:
+            causes[cause].add(part)
+        else:
+            causes[cause] = part
 
     def of(self, *streams: Stream, cause: Cause | None = None) -> Totals:
         """The totals of some streams (all if none is given), or of what a cause costs them."""
         return total(
             part
-            for (stream, why), part in self.parts.items()
-            if (not streams or stream in streams) and (cause is None or why is cause)
+            for causes in self._of(streams)
+            for why, part in causes.items()
+            if cause is None or why is cause
         )
 
     def costs(self, *streams: Stream) -> Counter[Cause]:
         """Missing orders per cause, of some streams or of all."""
         costs: Counter[Cause] = Counter()
-        for (stream, cause), part in self.parts.items():
-            if cause is not None and part.missing and (not streams or stream in streams):
-                costs[cause] += part.missing
+        for causes in self._of(streams):
+            for cause, part in causes.items():
+                if cause is not None and part.missing:
+                    costs[cause] += part.missing
         return costs
+
+    def eligible(self, *streams: Stream) -> int:
+        """Orders of some streams, or of all, that should be delivered."""
+        return sum(part.eligible for causes in self._of(streams) for part in causes.values())
+
+    def _of(self, streams: Collection[Stream]) -> Iterable[dict[Cause | None, Totals]]:
+        if not streams:
+            return self.parts.values()
+        return [self.parts[stream] for stream in dict.fromkeys(streams) if stream in self.parts]
 
     def blame_visits(self) -> None:
         """Counts orders refused for data that their visits would have supplied as missing visits:
         weak match keys, and in hours that a former version wrote the browser's data."""
-        for (stream, cause), part in list(self.parts.items()):
-            former = cause is Cause.PAYLOAD and all(r in FORMER_REASONS for r in part.reasons)
-            if part.missing and (cause is Cause.MATCH_KEYS_LOST or former):
-                del self.parts[stream, cause]
-                key = (stream, Cause.VISITS_MISSING)
-                self.parts[key] = total([part, self.parts.get(key, Totals())])
+        for stream, causes in self.parts.items():
+            for cause, part in list(causes.items()):
+                former = cause is Cause.PAYLOAD and all(r in FORMER_REASONS for r in part.reasons)
+                if part.missing and (cause is Cause.MATCH_KEYS_LOST or former):
+                    del causes[cause]
+                    self.add(stream, Cause.VISITS_MISSING, part)
 
 
 def window_end(hour: datetime) -> datetime:
@@ -156,9 +184,8 @@ def hour_totals(health: pa.Table, now: datetime) -> dict[datetime, HourTotals]:
     for row in _rows(rows):
         hour = hours[row["hour"].astimezone(UTC)]
         hour.visits = max(hour.visits, row["visits"])
-        stream = Stream(row["dataset_id"], row["event_name"])
-        key = (stream, _known(row["kind"]) if row["is_missing"] else None)
-        hour.parts.setdefault(key, Totals()).add(_totals(row))
+        cause = _known(row["kind"]) if row["is_missing"] else None
+        hour.add(Stream(row["dataset_id"], row["event_name"]), cause, _totals(row))
     return dict(hours)
 
 
@@ -168,17 +195,23 @@ def _rows(table: pa.Table) -> Iterator[Mapping[str, Any]]:
 
 
 def _totals(row: Mapping[str, Any]) -> Totals:
-    deadline = row["first_deadline"]
-    return Totals(
-        **{name: row[name] for name in _COUNTS},
-        missing_money={row["currency"]: row["missing_value"]},
-        recoverable_money={row["currency"]: row["recoverable_value"]},
-        correctable_money={row["currency"]: row["correctable_value"]},
+    deadline, currency, reason = row["first_deadline"], row["currency"], row["reason"]
+    recoverable, correctable = row["recoverable_value"], row["correctable_value"]
+    totals = Totals(
+        orders=row["orders"],
+        eligible=row["eligible"],
+        delivered=row["delivered"],
+        matched=row["matched"],
+        recoverable=row["recoverable"],
+        correctable=row["correctable"],
         first_deadline=deadline.astimezone(UTC) if deadline else None,
-        reasons=Counter(
-            {row["reason"]: row["eligible"] - row["delivered"]} if row["reason"] else {}
-        ),
+        missing_money={currency: row["missing_value"]},
+        recoverable_money={currency: recoverable} if recoverable else {},
+        correctable_money={currency: correctable} if correctable else {},
     )
+    if reason:
+        totals.reasons[reason] = totals.missing
+    return totals
 
 
 def _known(kind: str | None) -> Cause:

@@ -50,6 +50,21 @@ class CoveragePolicy:
             return self.settle + self.grace + self.delays.longest
         return self.settle
 
+    @property
+    def waits(self) -> tuple[timedelta, ...]:
+        """All times after the end of an hour at which something about it begins to be judged."""
+        return (
+            self.settle,
+            self.settle + self.grace,
+            self.settle + self.delays.visits,
+            self.wait(),
+        )
+
+    def visits_deleted(self, hour: datetime) -> tuple[datetime, ...]:
+        """When visits are deleted that orders of `hour` may have come from."""
+        visits = self.visits
+        return (visits.complete_until(hour), visits.deleted_at(hour)) if visits else ()
+
     def delays_text(self, hour: datetime, now: datetime) -> str:
         """From when on an hour is judged whose files usually land later; empty once it is."""
         due = hour + HOUR + self.wait()

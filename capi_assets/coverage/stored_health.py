@@ -3,9 +3,11 @@ the checks, the sensor and the CLI."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from threading import Lock
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,9 +18,17 @@ from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.coverage.anomalies.anomaly import Anomaly
 from capi_assets.coverage.anomalies.stream_hours import STREAM_HISTORY
+from capi_assets.coverage.anomalies.unusual_hours import UnusualHours, unusual_hours
 from capi_assets.coverage.anomalies.unusual_shares import unusual_orders
-from capi_assets.coverage.flags import HISTORY, flag_hours
+from capi_assets.coverage.flags import (
+    HISTORY,
+    flag_hours,
+    flags_beside,
+    last_settled,
+    moments_of_change,
+)
 from capi_assets.coverage.gaps import Gap, gaps
+from capi_assets.coverage.last_look import Kept
 from capi_assets.coverage.outcomes import EVENT_COLUMNS, QUARANTINED_ORDERS
 from capi_assets.coverage.policy import CoveragePolicy
 from capi_assets.coverage.waterfall import waterfall
@@ -66,7 +76,8 @@ def find_gaps(lake: Lake, policy: CoveragePolicy, now: datetime) -> CoverageSnap
     """All gaps of the watched hours: the last eight days until now.
 
     The coverage sensor, the check `open_gaps` and `capi-assets gaps` call it. Hours are expected
-    from the first that was ever materialized.
+    from the first that was ever materialized. Where no stored hour changed since the last call of
+    this process, and no deadline has passed, the result is that of the last call.
 
     Raises:
         LakeError: the store does not answer. A damaged file raises nothing: its hour is flagged.
@@ -78,12 +89,37 @@ def find_gaps(lake: Lake, policy: CoveragePolicy, now: datetime) -> CoverageSnap
     start = floor_hour(now - WATCH_WINDOW)
     expected = hours_between(max(start, first), floor_hour(now) + HOUR) if first else []
     looked_at = hours_between(start - NEIGHBOURS, floor_hour(now) + HOUR)
-    health = _verdicts(lake, looked_at)
-    flags = flag_hours(
-        health, policy, now, expected_hours=expected, history=_history(lake, looked_at[0])
-    )
-    recent = [gap for gap in gaps(flags) if gap.last_hour >= start]
-    return CoverageSnapshot(start, flags, recent, health)
+    settled = last_settled(policy, now)
+    # A look that Dagster no longer waits for goes on, and the next one uses what it found.
+    with _LOCK:
+        files = lake.versions("attribution_health", looked_at)
+        health = _WATCHED.of(lake, files)
+        learned = (
+            *(lake.address, looked_at[0], settled, policy.threshold),
+            [(hour, version) for hour, version in files.items() if hour <= settled],
+        )
+        unusual = _UNUSUAL.of(
+            learned,
+            lambda: unusual_hours(
+                [_history(lake, looked_at[0]), health], settled, policy.threshold
+            ),
+        )
+        inputs = learned, files, expected, policy
+        moments = _MOMENTS.of(inputs, lambda: moments_of_change(health, policy, expected))
+
+        def snapshot() -> CoverageSnapshot:
+            flags = flags_beside(unusual, health, policy, now, expected)
+            recent = [gap for gap in gaps(flags) if gap.last_hour >= start]
+            return CoverageSnapshot(start, flags, recent, health)
+
+        return _SNAPSHOT.of((inputs, start, bisect_right(moments, now)), snapshot)
+
+
+_LOCK = Lock()
+_HISTORY = Kept[pa.Table]()
+_UNUSUAL = Kept[UnusualHours]()
+_MOMENTS = Kept[list[datetime]]()
+_SNAPSHOT = Kept[CoverageSnapshot]()
 
 
 def doubled_orders(lake: Lake, hours: Sequence[datetime]) -> dict[datetime, Anomaly]:
@@ -136,20 +172,46 @@ def older_than_results(
     }
 
 
-# The sensor runs every minute, and a thousand small files take a second to read: the history is
-# kept until the next hour. Old hours hardly change, and no verdict depends on a single one.
-_LAST_READ: dict[tuple[str, datetime], pa.Table] = {}
-
-
 def _history(lake: Lake, before: datetime) -> pa.Table:
-    """The hours to learn from: five weeks that end at `before`, only the columns `HISTORY`."""
-    key = (str(lake.root), before)
-    rows = _LAST_READ.get(key)
-    if rows is None:
-        rows = _verdicts(lake, hours_between(before - TRAINING_WINDOW, before), HISTORY)
-        _LAST_READ.clear()
-        _LAST_READ[key] = rows
-    return rows
+    """The hours to learn from: five weeks that end at `before`, only the columns `HISTORY`.
+
+    Kept until the next hour: a thousand small files take a second to read. Old hours hardly change,
+    and no verdict depends on a single one.
+    """
+
+    def read() -> pa.Table:
+        files = lake.versions("attribution_health", hours_between(before - TRAINING_WINDOW, before))
+        return _LEARNED.of(lake, files)
+
+    return _HISTORY.of((lake.address, before), read)
+
+
+class _Rows:
+    """The verdicts that were read last: what has not changed since is not read again."""
+
+    def __init__(self, columns: Sequence[str] | None = None) -> None:
+        self._columns = columns
+        self._lake = ""
+        self._files: Mapping[datetime, object] = {}
+        self._rows: pa.Table | None = None
+
+    def of(self, lake: Lake, files: Mapping[datetime, object]) -> pa.Table:
+        """The rows of `files` (see `Lake.versions`) in time order."""
+        rows = self._rows if self._lake == lake.address else None
+        known = self._files if rows is not None else {}
+        same = [hour for hour, version in files.items() if known.get(hour) == version]
+        if rows is None or not len(same) == len(files) == len(known):
+            self._rows = None  # what cannot be read is not known either
+            changed = _verdicts(lake, sorted(files.keys() - set(same)), self._columns)
+            if rows is not None and same:
+                is_same = pc.is_in(rows["hour"], pa.array(same, rows.schema.field("hour").type))
+                changed = pa.concat_tables([rows.filter(is_same), changed]).sort_by("hour")
+            rows = changed
+        self._lake, self._files, self._rows = lake.address, dict(files), rows
+        return rows
+
+
+_WATCHED, _LEARNED = _Rows(), _Rows(HISTORY)
 
 
 def _verdicts(

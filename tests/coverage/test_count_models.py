@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capi_assets.coverage.anomalies.count_models import (
@@ -19,6 +19,8 @@ from capi_assets.coverage.anomalies.count_models import (
     hits_at_least,
     hits_at_most,
     location,
+    median,
+    median_where,
     overdispersion,
     same_hours,
 )
@@ -74,6 +76,44 @@ def test_nothing_expected_and_nothing_seen_is_certain() -> None:
     assert count_at_most(0, 0.0, 0.1) == 1.0
     assert (count_at_least(0, 0.0, 0.1), count_at_least(1, 0.0, 0.1)) == (1.0, 0.0)
     assert (hits_at_most(0, 0, 0.5, 0.1), hits_at_most(3, 9, 0.0, 0.1)) == (1.0, 1.0)
+
+
+@given(
+    st.integers(1, 12).flatmap(
+        lambda size: st.lists(
+            st.lists(st.floats(0.0, 50.0) | st.just(np.nan), min_size=size, max_size=size),
+            min_size=1,
+            max_size=5,
+        )
+    )
+)
+def test_the_median_is_that_of_numpy(rows: list[list[float]]) -> None:
+    samples = np.array(rows)
+    np.testing.assert_array_equal(median(samples), np.median(samples, axis=-1))
+
+
+@given(st.lists(st.lists(st.floats(0.0, 50.0), min_size=5, max_size=5), min_size=1), st.data())
+def test_the_median_of_some_is_that_of_numpy(rows: list[list[float]], data: st.DataObject) -> None:
+    samples = np.array(rows)
+    used = np.array([data.draw(st.lists(st.booleans(), min_size=5, max_size=5)) for _ in rows])
+    pairs = zip(samples, used, strict=True)
+    expected = [np.median(row[of]) if of.any() else np.nan for row, of in pairs]
+    np.testing.assert_array_equal(median_where(samples, used), expected)
+
+
+@settings(max_examples=500)
+@given(
+    st.integers(3, 3_000), st.floats(0.01, 0.995), st.floats(0.005, 0.3), st.floats(1.0, 100.0),
+    st.floats(0.0, 1.0), st.sampled_from([1e-4, 1e-5, 1e-6, 1e-9]),
+)  # fmt: skip
+def test_few_hits_that_are_no_proof_at_a_small_dispersion_are_none_at_a_larger_one(
+    trials: int, rate: float, small: float, factor: float, place: float, decisive: float
+) -> None:
+    spread = math.sqrt(trials * rate * (1 - rate) * (1 + (trials - 1) * small))
+    most = min(trials * rate - 2.5 * spread, 0.8 * trials * rate, trials * rate - 3)
+    hits = int(place * max(most, 0.0))
+    if most >= 0.0 and hits_at_most(hits, trials, rate, small) > decisive:
+        assert hits_at_most(hits, trials, rate, min(factor * small, 0.99)) > decisive
 
 
 def test_a_sale_or_an_unseen_outage_hardly_moves_the_average() -> None:

@@ -18,5 +18,6 @@ def test_the_slopes_are_those_of_the_page() -> None:
     assert f"| hour without orders, in a range | {SLOPES.hour_cpu} |" in PAGE
     assert f"| dataset with orders, in an hour | {SLOPES.dataset_cpu} |" in PAGE
     assert f"{SLOPES.lookback_visit_cpu * 1e6:.2f} CPU s per million of the lookback" in PAGE
-    assert f"{SLOPES.stream_look_cpu} CPU s at each look" in PAGE
+    assert f"{SLOPES.stream_judged_cpu} CPU s at a look that judges another hour" in PAGE
+    assert f"{SLOPES.stream_open_cpu} at one after the open hour" in PAGE
     assert f"| {SLOPES.run_dagster_bytes / 1024:.0f} |" in PAGE

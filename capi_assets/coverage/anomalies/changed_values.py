@@ -11,7 +11,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from capi_assets.coverage.anomalies.anomaly import Anomaly, Comparison, Interval, Stream
-from capi_assets.coverage.anomalies.count_models import DAY, WEEK, Flags, Floats, Positions
+from capi_assets.coverage.anomalies.count_models import (
+    DAY,
+    WEEK,
+    Flags,
+    Floats,
+    Positions,
+    median_where,
+)
 from capi_assets.coverage.anomalies.raised_shares import (
     MEMORY,
     MIN_HOURS,
@@ -102,10 +109,11 @@ def _usual(logs: Floats, orders: Floats, good: Flags, first: int) -> tuple[Float
     past = slice(max(first - MEMORY, 0), first)
     enough = np.where(good[:, past], orders[:, past], 0.0).sum(axis=1) >= MIN_ORDERS
     usual, scatter = np.full(len(logs), np.nan), np.full(len(logs), np.nan)
-    for row in np.flatnonzero(enough & (first >= MIN_HOURS)):
-        values, of = logs[row, past][good[row, past]], orders[row, past][good[row, past]]
-        usual[row] = np.median(values)
-        scatter[row] = 1.4826 * np.median(np.abs(values - usual[row]) * np.sqrt(of))
+    rows = np.flatnonzero(enough & (first >= MIN_HOURS))
+    values, learned = logs[rows, past], good[rows, past]
+    usual[rows] = median_where(values, learned)
+    off_by = np.abs(values - usual[rows, None]) * np.sqrt(orders[rows, past])
+    scatter[rows] = 1.4826 * median_where(off_by, learned)
     return usual, scatter
 
 

@@ -43,13 +43,45 @@ def location(samples: Floats) -> Floats:
     The mean, because the median of small counts is often zero. Clipped at two spreads (scaled MAD,
     never below that of a Poisson count), so that one sale or one unnoticed outage moves it little.
     """
-    median = np.median(samples, axis=-1, keepdims=True)
-    deviation = np.median(np.abs(samples - median), axis=-1, keepdims=True)
+    middle = median(samples)[..., None]
+    deviation = median(np.abs(samples - middle))[..., None]
     # 1.4826 times it estimates the standard deviation of a normal sample.
-    spread = np.maximum(1.4826 * deviation, np.sqrt(median + 1.0))
-    clipped = np.clip(samples, median - 2.0 * spread, median + 2.0 * spread)
+    spread = np.maximum(1.4826 * deviation, np.sqrt(middle + 1.0))
+    clipped = np.clip(samples, middle - 2.0 * spread, middle + 2.0 * spread)
     average: Floats = clipped.mean(axis=-1)
     return average
+
+
+_FEW = 7
+"""Samples up to which comparing them by pairs, each pair for all rows at once, is faster than
+sorting each row."""
+
+
+def median(samples: Floats) -> Floats:
+    """As `np.median` along the last axis; in a fifth of the time where rows are many and short."""
+    size = samples.shape[-1]
+    if size <= _FEW:
+        columns = [samples[..., place] for place in range(size)]
+        for turn in range(size):
+            for left in range(turn % 2, size - 1, 2):
+                pair = columns[left], columns[left + 1]
+                columns[left], columns[left + 1] = np.minimum(*pair), np.maximum(*pair)
+    else:
+        ordered = np.sort(samples, axis=-1)  # NaN last
+        ordered[np.isnan(ordered[..., -1])] = np.nan
+        columns = [ordered[..., place] for place in range(size)]
+    middle: Floats = columns[size // 2]
+    return middle if size % 2 else (columns[size // 2 - 1] + middle) / 2.0
+
+
+def median_where(samples: Floats, used: Flags) -> Floats:
+    """The median along the last axis of the samples that are `used`; NaN where none is."""
+    count = used.sum(axis=-1, keepdims=True)
+    ordered = np.sort(np.where(used, samples, np.inf), axis=-1)
+    low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, samples.shape[-1] - 1)
+    both = (np.take_along_axis(ordered, place, axis=-1) for place in (low, high))
+    middle: Floats = np.where(count > 0, sum(both) / 2.0, np.nan)[..., 0]
+    return middle
 
 
 def same_hours(at: int, learnable: Flags) -> Positions:

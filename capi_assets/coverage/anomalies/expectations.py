@@ -15,7 +15,8 @@ seeds below its SEED.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -74,6 +75,9 @@ _PRIOR_WEIGHT = 60.0
 hour the own rate rests on six orders alone and could not be told from chance."""
 
 
+_DEMAND = slice(max(VISITS, ORDERS) + 1)
+"""The signals that tell of demand, which is asked for many windows."""
+
 _MIN_MATCHED = 0.1
 """Share of a stream's orders with a visit: with fewer its orders come another way, such as from
 stores, and visits say nothing about them."""
@@ -92,15 +96,22 @@ class _Running:
     """Sums up to each hour, from which the sum of any window is one subtraction."""
 
     def __init__(self, streams: int, hours: int, *signals: int) -> None:
-        # The signals of an hour lie side by side, since windows are read with all of them.
-        self._by_hour = np.zeros((streams, hours, *signals))
-        self.sums = np.moveaxis(self._by_hour, 1, -1)
+        # All numbers of an hour are side by side, since windows are read with all of them.
+        self._by_hour = np.zeros((hours, streams, *signals))
+        self.sums = np.moveaxis(self._by_hour, 0, -1)
 
     def add(self, at: int, values: Floats) -> None:
         self.sums[..., at + 1] = self.sums[..., at] + values
 
-    def between(self, streams: Positions | int, first: Positions, end: Positions | int) -> Floats:
-        total: Floats = self._by_hour[streams, end] - self._by_hour[streams, first]
+    def between(
+        self,
+        streams: Positions | int,
+        first: Positions | int,
+        end: Positions | int,
+        signals: slice = slice(None),
+    ) -> Floats:
+        by_hour = self._by_hour[..., signals] if self._by_hour.ndim > 2 else self._by_hour
+        total: Floats = by_hour[end, streams] - by_hour[first, streams]
         return total
 
 
@@ -112,15 +123,17 @@ class Expectations:
     """
 
     def __init__(self, signals: HourSignals) -> None:
-        self.seen = signals.counts.copy()
+        self.seen = signals.counts.copy(order="K")
         # What is learned from: there an anomalous hour counts as it should have been.
-        self.usual = signals.counts.copy()
+        self.usual = signals.counts.copy(order="K")
         self.expected = np.full_like(self.seen, np.nan)
         streams, rows, hours = self.seen.shape
         self.learnable: Flags = np.zeros(hours, dtype=bool)
         self.weekday_known: Flags = np.zeros(hours, dtype=bool)
         self.compared: Positions = np.zeros(0, dtype=np.intp)
         self._streams = signals.streams
+        families = {stream.parent: n for n, stream in enumerate(signals.streams)}
+        self._family = np.array([families[stream.parent] for stream in signals.streams])
         self._tracked: Flags = np.ones(streams, dtype=bool)
         self._unassigned, self._above = signals.unassigned, signals.above
         self._since = np.zeros(streams, dtype=np.intp)  # totals before are of the shop as it was
@@ -131,6 +144,7 @@ class Expectations:
         self._learned = _Running(streams, hours + 1, rows)
         self._sold, self._promised, self._surged = (_Running(streams, hours + 1) for _ in range(3))
         self._overdispersion: dict[tuple[int, ...], float] = {}
+        self._asked: dict[tuple[int, ...], tuple[int, Flags]] = {}
 
     def expect(self, at: int) -> bool:
         """Computes what hour `at` should hold; False if there is too little to learn from."""
@@ -178,6 +192,7 @@ class Expectations:
         learned = np.nan_to_num(self.usual[stream]) * self.learnable
         self._learned.sums[stream, :, 1:] = np.cumsum(learned, axis=1)
         self._overdispersion = {k: g for k, g in self._overdispersion.items() if k[0] != stream}
+        self._asked = {k: hour for k, hour in self._asked.items() if k[0] != stream}
 
     def _follow_visits(self, at: int) -> Flags:
         """The streams whose orders come from visits: those of the website, and where orders match
@@ -196,14 +211,26 @@ class Expectations:
         enough: Flags = had >= MIN_STREAM_ORDERS
         return enough
 
+    def has_sibling(self, active: Flags) -> Flags:
+        """The streams whose parent has another active part; what there is to say about the others
+        is said of their parent."""
+        parts = self._family[1:][active[1:]]
+        several: Flags = np.bincount(parts, minlength=len(self._family))[self._family] >= 2
+        return several
+
     def totals(
-        self, streams: Positions | int, ends: Positions | int, hours: Positions | int
+        self,
+        streams: Positions | int,
+        ends: Positions | int,
+        hours: Positions | int,
+        signals: slice = slice(None),
     ) -> Totals:
         """The windows' totals, as far as their hours have an expectation."""
         firsts = np.minimum(np.maximum(ends - hours, self._since[streams]), ends)
         firsts = np.maximum(firsts, 0)
         return Totals(
-            self._seen.between(streams, firsts, ends), self._expected.between(streams, firsts, ends)
+            self._seen.between(streams, firsts, ends, signals),
+            self._expected.between(streams, firsts, ends, signals),
         )
 
     def demand(
@@ -213,11 +240,12 @@ class Expectations:
         hours: Positions | int,
         *,
         cautious: bool = True,
+        tracked: Flags | None = None,
     ) -> Floats:
         """The share of the usual orders that the windows' visits suggest, see `demand`."""
-        seen, expected = self.totals(streams, ends, hours)
+        seen, expected = self.totals(streams, ends, hours, _DEMAND)
         starts = np.maximum(ends - hours, 0)
-        before = self.totals(streams, starts, 3 * DAY)
+        before = self.totals(streams, starts, 3 * DAY, _DEMAND)
         level = np.where(
             visits_are_informative(before.expected),
             ratio(before.seen[..., VISITS], before.expected[..., VISITS]),
@@ -229,77 +257,98 @@ class Expectations:
             self._promised.between(streams, day, starts),
             self._surged.between(streams, day, starts),
         )
-        whole = self.totals(0, ends, hours)
+        whole = self.totals(0, ends, hours, _DEMAND)
         rest = (
             whole.seen[..., ORDERS] - seen[..., ORDERS],
             whole.expected[..., ORDERS] - expected[..., ORDERS],
         )
-        informative = self.informative(streams, expected)
+        informative = self.informative(streams, expected, tracked)
         return demand(seen, expected, level, surge, rest, informative, cautious=cautious)
 
-    def informative(self, streams: Positions | int, expected: Floats) -> Flags:
-        """Whether the visits of windows say something about the orders of their streams."""
-        tracked = self._tracked[streams]
-        informative: Flags = visits_are_informative(expected) & tracked
+    def informative(
+        self, streams: Positions | int, expected: Floats, tracked: Flags | None = None
+    ) -> Flags:
+        """Whether the visits of windows say something about the orders of their streams; `tracked`:
+        those whose orders come from visits, if it is not as of now."""
+        follows = (self._tracked if tracked is None else tracked)[streams]
+        informative: Flags = visits_are_informative(expected) & follows
         return informative
 
-    def count_overdispersion(self, stream: int, at: int, hours: int) -> float:
-        """How much the orders of such windows vary around the number that their visits suggest."""
+    def count_overdispersion(self, stream: int, at: int, hours: int) -> Callable[[], float]:
+        """How much the orders of such windows vary around the number that their visits suggest.
+
+        Once a day, as of the hour that first asks; it takes time, and only when it is called.
+        """
         of_day = at % DAY if hours <= _HOUR_OF_DAY_WINDOW else -1
         key = (stream, ORDERS, hours, at // DAY, of_day)
+        self._asked.setdefault(key, (at, self._tracked))
+        return partial(self._learned_once, key, self._count_overdispersion)
+
+    def _learned_once(
+        self, key: tuple[int, ...], learn: Callable[[tuple[int, ...], int, Flags], float]
+    ) -> float:
         if key not in self._overdispersion:
-            ends = self._past(stream, at, hours)
-            seen, expected = self.totals(stream, ends, hours)
-            mean = expected[:, ORDERS] * self.demand(stream, ends, hours, cautious=False)
-            squares = (seen[:, ORDERS] - mean) ** 2
-            use = mean >= _MIN_MEAN_COUNT
-            found = _fit("count", _MIN_RESIDUALS, squares[use], mean[use], (mean**2)[use])
-            same = use & ((ends - 1) % DAY == of_day)
-            if same.sum() >= _MIN_SAME_HOURS:
-                own = _fit("count", _MIN_SAME_HOURS, squares[same], mean[same], (mean**2)[same])
-                found = max(found, own)
-            self._overdispersion[key] = found
+            self._overdispersion[key] = learn(key, *self._asked[key])
         return self._overdispersion[key]
 
+    def _count_overdispersion(self, key: tuple[int, ...], at: int, tracked: Flags) -> float:
+        stream, _, hours, _, of_day = key
+        ends = self._past(stream, at, hours)
+        seen, expected = self.totals(stream, ends, hours, _DEMAND)
+        demand = self.demand(stream, ends, hours, cautious=False, tracked=tracked)
+        mean = expected[:, ORDERS] * demand
+        squares = (seen[:, ORDERS] - mean) ** 2
+        use = mean >= _MIN_MEAN_COUNT
+        found = _fit("count", _MIN_RESIDUALS, squares[use], mean[use], (mean**2)[use])
+        same = use & ((ends - 1) % DAY == of_day)
+        if same.sum() >= _MIN_SAME_HOURS:
+            own = _fit("count", _MIN_SAME_HOURS, squares[same], mean[same], (mean**2)[same])
+            found = max(found, own)
+        return found
+
     def rates(
-        self, at: int, totals: Totals, streams: Positions | int, hits: Positions, trials: Positions
+        self, at: int, totals: Totals, hits: Positions, trials: Positions, stream: int | None = None
     ) -> tuple[Floats, Floats]:
         """The expected shares of `hits` in `trials` (rows), and how many orders they rest on.
 
         Shrunk towards the share of all hours: a handful of same hours has too few orders for a
-        share of its own. The axes are those of `totals`, with the pairs of rows as the last.
+        share of its own. The axes are those of `totals`, with the pairs of rows as the last; the
+        first are the streams from the first on, unless it is windows of one `stream`.
         """
         of = totals.expected[..., trials] * _EFFECTIVE_SAMPLES + _PRIOR_WEIGHT
-        overall = self._overall_rates(at, streams, hits, trials)
-        if totals.expected.ndim > overall.ndim:
-            overall = overall[:, None, :]
+        if stream is None:
+            streams = np.arange(len(totals.expected))
+            overall = self._overall_rates(at, streams, hits, trials)[:, None, :]
+        else:
+            overall = self._overall_rates(at, np.array([stream]), hits, trials)
         own = totals.expected[..., hits] * _EFFECTIVE_SAMPLES
         return np.minimum(own + overall * _PRIOR_WEIGHT, of - 0.5) / of, of
 
     def _overall_rates(
         self, at: int, streams: Positions | int, hits: Positions, trials: Positions
     ) -> Floats:
-        learned = self._learned.sums[streams, :, at] - self._learned.sums[streams, :, _since(at)]
+        learned = self._learned.between(streams, _since(at), at)
         return (learned[..., hits] + 0.5) / (learned[..., trials] + 1.0)
 
     def rate_overdispersion(
         self, stream: int, at: int, hours: int, hits: int, trials: int
-    ) -> float:
-        """How much the share of `hits` in `trials` varies between such windows."""
+    ) -> Callable[[], float]:
+        """How much the share of `hits` in `trials` varies between such windows; likewise."""
         key = (stream, hits, trials, hours, at // DAY)
-        if key not in self._overdispersion:
-            past = self.totals(stream, self._past(stream, at, hours), hours)
-            pair = np.array([hits]), np.array([trials])
-            rate = self.rates(at, past, np.array([stream]), *pair)[0][..., 0].ravel()
-            n = past.seen[:, trials]
-            variance = n * rate * (1.0 - rate)
-            use = variance >= _MIN_VARIANCE
-            squares = (past.seen[:, hits] - n * rate) ** 2
-            quadratic = variance * (n - 1.0)
-            self._overdispersion[key] = _fit(
-                "rate", _MIN_RESIDUALS, squares[use], variance[use], quadratic[use]
-            )
-        return self._overdispersion[key]
+        self._asked.setdefault(key, (at, self._tracked))
+        return partial(self._learned_once, key, self._rate_overdispersion)
+
+    def _rate_overdispersion(self, key: tuple[int, ...], at: int, tracked: Flags) -> float:
+        stream, hits, trials, hours, _ = key
+        past = self.totals(stream, self._past(stream, at, hours), hours)
+        pair = np.array([hits]), np.array([trials])
+        rate = self.rates(at, past, *pair, stream=stream)[0][..., 0].ravel()
+        n = past.seen[:, trials]
+        variance = n * rate * (1.0 - rate)
+        use = variance >= _MIN_VARIANCE
+        squares = (past.seen[:, hits] - n * rate) ** 2
+        quadratic = variance * (n - 1.0)
+        return _fit("rate", _MIN_RESIDUALS, squares[use], variance[use], quadratic[use])
 
     def _past(self, stream: int, at: int, hours: int) -> Positions:
         """The ends of all windows of `hours` hours that ended with a good hour."""

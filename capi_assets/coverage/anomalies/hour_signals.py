@@ -9,16 +9,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
-from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow.json import read_json
 
 from capi_assets.coverage.anomalies.anomaly import Stream
 from capi_assets.coverage.anomalies.count_models import Flags, Floats, Positions
+from capi_assets.coverage.anomalies.distinct import distinct
 from capi_assets.hours import HOUR
 
 HISTORY = (
@@ -109,13 +108,7 @@ class _Grid:
         hours = health["hour"].cast(pa.int64()).to_numpy()
         self.at = (hours - hours.min()) // 3_600_000_000
         self.size = int(self.at.max()) + 1
-        names = pa.table({"d": health["dataset_id"], "e": health["event_name"]})
-        pairs = names.group_by(["d", "e"]).aggregate([]).to_pylist()
-        self.names = sorted((pair["d"], pair["e"]) for pair in pairs)
-        places = {pair: place for place, pair in enumerate(self.names)}
-        self.place = np.array(
-            [places[p] for p in zip(names["d"].to_pylist(), names["e"].to_pylist(), strict=True)]
-        )
+        self.names, self.place = distinct(health["dataset_id"], health["event_name"])
         self.health = health
         self.known = np.zeros(self.size, dtype=bool)
         self.known[self.at] = True
@@ -127,9 +120,10 @@ class _Grid:
 
     def sums(self, values: Floats) -> Floats:
         """Per (dataset, event name) and hour."""
-        totals = np.zeros((len(self.names), self.size))
-        np.add.at(totals, (self.place, self.at), values)
-        return totals
+        shape = len(self.names), self.size
+        at = self.place * self.size + self.at
+        totals = np.bincount(at, weights=values, minlength=shape[0] * shape[1])
+        return totals.reshape(shape).astype(np.float64, copy=False)
 
     def of_hours(self, name: str) -> Floats:
         """A number that all rows of an hour repeat; NaN where the hour is not known."""
@@ -145,14 +139,20 @@ class _Grid:
 
     def counted(self, name: str) -> dict[str, Floats]:
         """A column of `{"word": count}` as sums per word."""
-        found: defaultdict[str, Floats] = defaultdict(
-            lambda: np.zeros((len(self.names), self.size))
-        )
-        rows = zip(self.health[name].to_pylist(), self.place, self.at, strict=True)
-        for text, place, at in rows:
-            for word, number in _parsed(text or "{}").items():
-                found[word][place, at] += number
-        return {word: found[word] for word in sorted(found)}
+        texts = self.health[name].combine_chunks().dictionary_encode()
+        rows = texts.indices.to_numpy(zero_copy_only=False)
+        # Texts repeat, so that each is read once.
+        lines = "\n".join(text or "{}" for text in texts.dictionary.to_pylist())
+        if not lines.strip("{}\n"):
+            return {}
+        counts = read_json(pa.BufferReader(lines.encode()))
+        numbers = {
+            word: counts[word].cast(pa.float64()).fill_null(0.0).to_numpy()
+            for word in sorted(counts.column_names)
+        }
+        has_text = ~np.isnan(rows)
+        at = np.where(has_text, rows, 0).astype(np.intp)
+        return {word: self.sums(np.where(has_text, of[at], 0.0)) for word, of in numbers.items()}
 
     def signals(self) -> HourSignals:
         sent = self.column("eligible") - self.column("quarantined")
@@ -168,7 +168,8 @@ class _Grid:
         keys = self.counted("match_keys")
         money = self.column("value_orders") - self.column("value_withheld")
         currencies = self.health["currency"].fill_null("").to_numpy(zero_copy_only=False)
-        streams = self._streams()
+        sources = self.counted("action_sources")
+        streams = self._streams(sources)
         counts = [
             np.broadcast_to(self.of_hours("visits"), (len(streams), self.size)),
             np.broadcast_to(self.of_hours("visits_with_click_id"), (len(streams), self.size)),
@@ -182,19 +183,24 @@ class _Grid:
         unassigned = np.tile(orders[nameless].sum(axis=0), (len(streams), 1))
         unassigned[0] = 0.0
         above = np.zeros(len(streams), dtype=np.intp)
-        sources = self.counted("action_sources")
         quarantined = self.sums(self.column("quarantined"))
+        places = {stream: place for place, stream in enumerate(streams)}
+        pairs = {pair: place for place, pair in enumerate(self.names)}
         for place, stream in enumerate(streams):
             if stream.action_source:
-                pair = self.names.index((stream.dataset_id, stream.event_name))
+                pair = pairs[stream.dataset_id, stream.event_name]
                 of_source = sources[stream.action_source][pair]
                 counts[ORDERS][place] = np.where(self.known, of_source, np.nan)
                 unassigned[place] += quarantined[pair]
-                above[place] = streams.index(stream.parent)
+                above[place] = places[stream.parent]
+        # All numbers of an hour are side by side in memory: hours are read one after the other.
+        by_hour = np.empty((self.size, len(streams), len(counts)))
+        for row, values in enumerate(counts):
+            by_hour[:, :, row] = values.T
         return HourSignals(
             self.start,
             tuple(streams),
-            np.stack(counts, axis=1),
+            np.moveaxis(by_hour, 0, -1),
             keys={key: FIRST_KEY + n for n, key in enumerate(keys)},
             eligible=self._rows(streams, self.sums(self.column("eligible"))),
             delivered=self._rows(streams, self.sums(self.column("delivered"))),
@@ -207,32 +213,28 @@ class _Grid:
             above=above,
         )
 
-    def _streams(self) -> list[Stream]:
+    def _streams(self, sources: Mapping[str, Floats]) -> list[Stream]:
         named = [Stream(d, e) for d, e in self.names if d and e]
         streams = {Stream(), *named, *(stream.parent for stream in named)}
-        for source, orders in self.counted("action_sources").items():
+        of_pair: defaultdict[Stream, list[Stream]] = defaultdict(list)
+        for source, orders in sources.items():
             for place in np.flatnonzero(orders.any(axis=1)):
                 dataset, event = self.names[place]
-                if dataset and event:
-                    streams.add(Stream(dataset, event, source))
-        return sorted(streams)
+                stream = Stream(dataset, event, source)
+                of_pair[stream.parent].append(stream)
+        # Of a single action source there is nothing to say that its event name does not say.
+        parts = (of_pair[stream] for stream in named if len(of_pair[stream]) > 1)
+        return sorted(streams.union(*parts))
 
     def _rows(self, streams: list[Stream], base: Floats) -> Floats:
         """Sums of the streams, from those per (dataset, event name); NaN for action sources."""
         rows = np.full((len(streams), self.size), np.nan)
         base = np.where(self.known, base, np.nan)
-        for place, stream in enumerate(streams):
-            if not stream.action_source:
-                parts = [
-                    (not stream.dataset_id or stream.dataset_id == dataset)
-                    and (not stream.event_name or stream.event_name == event)
-                    for dataset, event in self.names
-                ]
-                rows[place] = base[parts].sum(axis=0)
+        places = {stream: place for place, stream in enumerate(streams)}
+        rows[[place for place, stream in enumerate(streams) if not stream.action_source]] = 0.0
+        rows[0] = base.sum(axis=0)
+        for values, (dataset, event) in zip(base, self.names, strict=True):
+            for stream in {Stream(dataset), Stream(dataset, event)} - {Stream()}:
+                if stream in places:
+                    rows[places[stream]] += values
         return rows
-
-
-@lru_cache(maxsize=1 << 14)
-def _parsed(text: str) -> Mapping[str, Any]:
-    parsed: Mapping[str, Any] = orjson.loads(text)
-    return parsed

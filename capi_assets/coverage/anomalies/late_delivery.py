@@ -38,11 +38,14 @@ def late_deliveries(hours: StreamHours, threshold: float) -> Iterator[tuple[int,
     counted = hours.known & (delivered > 0) & ~np.isnan(minutes)
     counted &= delivered >= threshold * columns["eligible"]
     good = counted.copy()
+    # No usual delay is below the least, and nothing is late that is not an hour later.
+    least = np.where(counted, minutes, np.inf).min(axis=1, keepdims=True, initial=np.inf)
+    perhaps_late = counted & (minutes > least + _LEAST_MINUTES)
     for day in range(len(hours.known) // DAY):
         first = day * DAY
         accept_lasting(good, hours.known, counted, first, WEEK)
         past = slice(max(first - MEMORY, 0), first)
-        for row in range(len(minutes)):
+        for row in map(int, np.flatnonzero(perhaps_late[:, first : first + DAY].any(axis=1))):
             learned = np.flatnonzero(good[row, past]) + past.start
             if first < MIN_HOURS or delivered[row, learned].sum() < MIN_ORDERS:
                 continue

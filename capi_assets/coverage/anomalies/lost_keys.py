@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from capi_assets.coverage.anomalies import count_models
 from capi_assets.coverage.anomalies.anomaly import Anomaly, Comparison
 from capi_assets.coverage.anomalies.count_models import DAY, Flags, Floats, Positions
 from capi_assets.coverage.anomalies.demand import ratio
-from capi_assets.coverage.anomalies.expectations import MIN_DISPERSION
+from capi_assets.coverage.anomalies.expectations import MIN_DISPERSION, Totals
 from capi_assets.coverage.anomalies.hour_signals import (
     CLICKS,
     KEYED,
@@ -150,14 +151,11 @@ def _are_too_few(hour: HourWindows, share: _Share) -> bool:
     if now[VISITS] > (1.0 - MIN_LOSS_SHARE / 2) * usual[VISITS] * demand:
         return False
     overdispersion = hour.model.count_overdispersion(0, hour.at, WINDOWS[share.window])
-    if (
-        _is_surge(seen[ORDERS], expected[ORDERS], overdispersion)
-        and count_models.count_at_most(seen[MATCHED], expected[MATCHED], overdispersion)
-        > _SUBSET_SIGNIFICANCE
-    ):
+    usual_kind = seen[MATCHED], expected[MATCHED]
+    if _is_surge(seen[ORDERS], expected[ORDERS], *usual_kind, overdispersion):
         return False
     suggested = expected[ORDERS] * max(seen[VISITS] / expected[VISITS], _MIN_VISIT_SHARE)
-    by_visits = count_models.count_at_least(seen[ORDERS], suggested, overdispersion)
+    by_visits = count_models.count_at_least(seen[ORDERS], suggested, overdispersion())
     by_matches = _p_value(hour, share)
     return max(by_visits, by_matches) <= _EACH_SIGNIFICANCE and (
         by_visits * by_matches <= _JOINT_SIGNIFICANCE
@@ -173,7 +171,7 @@ def _visits_anomaly(hour: HourWindows, share: _Share) -> Anomaly:
     hours, seen = WINDOWS[share.window], hour.seen[0, share.window, VISITS]
     expected = hour.expected[0, share.window, VISITS] * _order_demand(hour, share.window)
     low, high = count_models.count_interval(
-        expected, hour.model.count_overdispersion(0, hour.at, hours)
+        expected, hour.model.count_overdispersion(0, hour.at, hours)()
     )
     return Anomaly(
         Cause.VISITS_MISSING,
@@ -211,7 +209,7 @@ def shortfall(hour: HourWindows, share: _Share) -> int:
 def comparison(hour: HourWindows, share: _Share) -> Comparison:
     """The orders of a share as they were seen and expected."""
     expected = share.of * share.rate
-    spread = expected * (1 - share.rate) * (1 + (share.of - 1) * _dispersion(hour, share))
+    spread = expected * (1 - share.rate) * (1 + (share.of - 1) * _dispersion(hour, share)())
     reach = 1.96 * float(np.sqrt(max(spread, 0.0)))
     name = "orders with a visit" if share.name == "matched" else f"orders with {share.name}"
     return hour.comparison(
@@ -221,9 +219,7 @@ def comparison(hour: HourWindows, share: _Share) -> Comparison:
 
 
 def _rates(hour: HourWindows, hits: Positions, trials: Positions) -> tuple[Floats, Floats]:
-    streams = np.arange(len(hour.seen))
-    totals = hour.model.totals(streams[:, None], hour.at + 1, np.array(WINDOWS)[None, :])
-    return hour.model.rates(hour.at, totals, streams, hits, trials)
+    return hour.model.rates(hour.at, Totals(hour.seen, hour.expected), hits, trials)
 
 
 def _click_share(hour: HourWindows) -> Floats:
@@ -248,42 +244,55 @@ def _suggested(hour: HourWindows, hits: Positions) -> Floats:
 
 
 def _dropped(hour: HourWindows, share: _Share, suggested: float) -> bool:
-    hours = WINDOWS[share.window]
     expected = hour.expected[share.stream, share.window]
-    overdispersion = hour.model.count_overdispersion(share.stream, hour.at, hours)
     trials = suggested * expected[share.trials] / max(expected[share.hits], 1e-9)
-    if (
-        _is_surge(share.of, trials, overdispersion)
-        and count_models.count_at_most(share.seen, suggested, overdispersion) > _SUBSET_SIGNIFICANCE
-    ):
+    overdispersion = hour.model.count_overdispersion(share.stream, hour.at, WINDOWS[share.window])
+    if _is_surge(share.of, trials, share.seen, suggested, overdispersion):
         return False
     significance = SIGNIFICANCE if share.name == "matched" else _KEY_SIGNIFICANCE
     significance *= hour.share_of_significance[share.stream]
-    return _p_value(hour, share) <= significance and not _recovered(hour, share)
+    return _p_value(hour, share, significance) <= significance and not _recovered(hour, share)
 
 
-def _p_value(hour: HourWindows, share: _Share) -> float:
-    """The probability that a good window has so few hits, or fewer."""
+def _p_value(hour: HourWindows, share: _Share, decisive: float = _EACH_SIGNIFICANCE) -> float:
+    """The probability that a good window has so few hits, or fewer.
+
+    What is more than `decisive` at the smallest dispersion is not less at a larger one, which takes
+    time to estimate.
+    """
     # The rate is itself an estimate, from so many orders.
     uncertainty = 1.0 / share.basis
     smallest = MIN_DISPERSION["rate"] + uncertainty
     p_value = count_models.hits_at_most(share.seen, share.of, share.rate, smallest)
     if p_value > _EACH_SIGNIFICANCE:
         return p_value
-    dispersion = _dispersion(hour, share) + uncertainty
-    return count_models.hits_at_most(share.seen, share.of, share.rate, dispersion)
+    dispersion = _dispersion(hour, share)
+    if p_value > decisive:
+        return p_value
+    return count_models.hits_at_most(share.seen, share.of, share.rate, dispersion() + uncertainty)
 
 
-def _dispersion(hour: HourWindows, share: _Share) -> float:
+def _dispersion(hour: HourWindows, share: _Share) -> Callable[[], float]:
     return hour.model.rate_overdispersion(
         share.stream, hour.at, WINDOWS[share.window], share.hits, share.trials
     )
 
 
-def _is_surge(count: float, expected: float, overdispersion: float) -> bool:
+def _is_surge(
+    count: float,
+    expected: float,
+    usual: float,
+    usual_expected: float,
+    overdispersion: Callable[[], float],
+) -> bool:
+    """Whether far more than expected came, beside as many as usual of the usual kind."""
     if count <= _SURGE_RATIO * expected:
         return False
-    return count_models.count_at_least(count, expected, overdispersion) < _SURGE_SIGNIFICANCE
+    by_chance = count_models.count_at_least(count, expected, overdispersion())
+    if by_chance >= _SURGE_SIGNIFICANCE:
+        return False
+    as_usual = count_models.count_at_most(usual, usual_expected, overdispersion())
+    return as_usual > _SUBSET_SIGNIFICANCE
 
 
 def _recovered(hour: HourWindows, share: _Share) -> bool:

@@ -96,17 +96,18 @@ def _is_anomalous(
         if mean < MIN_ORDERS:
             return False
     significance = SIGNIFICANCE * hour.share_of_significance[stream]
-    for dispersion in (
-        MIN_DISPERSION["count"],
-        hour.model.count_overdispersion(stream, hour.at, hours),
-    ):
+    overdispersion = hour.model.count_overdispersion(stream, hour.at, hours)
+
+    def p_value(dispersion: float) -> float:
         if stopped:
             worst = hour.expected[stream, window, VISITS] * WORST_NORMAL_SHARE
-            p_value = count_models.count_at_most(seen[VISITS], worst, dispersion)
-        else:
-            p_value = count_models.count_at_most(seen[ORDERS], mean, dispersion + uncertainty)
-        if p_value > significance:
-            return False
+            return count_models.count_at_most(seen[VISITS], worst, dispersion)
+        return count_models.count_at_most(seen[ORDERS], mean, dispersion + uncertainty)
+
+    if p_value(MIN_DISPERSION["count"]) > significance:
+        return False  # as most windows, before their own dispersion is estimated
+    if p_value(overdispersion()) > significance:
+        return False
     return not _recovered(hour, stream, hours, mean)
 
 
@@ -152,7 +153,7 @@ def _anomaly(hour: HourWindows, stream: int, window: int, stopped: bool) -> Anom
     hours, seen = WINDOWS[window], hour.seen[stream, window]
     expected = hour.expected[stream, window]
     low, high = count_models.count_interval(
-        expected[ORDERS], hour.model.count_overdispersion(stream, hour.at, hours)
+        expected[ORDERS], hour.model.count_overdispersion(stream, hour.at, hours)()
     )
     evidence = (
         f"{seen[ORDERS]:,.0f} orders{window_text(hours)} (expected {expected[ORDERS]:,.0f},"

@@ -21,7 +21,7 @@ def missing_money(hour: HourWindows, stream: int, mean: float) -> Mapping[str, I
     The interval has the spread of the number of orders and of their values.
     """
     seen = hour.seen[stream, 0, ORDERS]
-    overdispersion = hour.model.count_overdispersion(stream, hour.at, 1)
+    overdispersion = hour.model.count_overdispersion(stream, hour.at, 1)()
     variance = mean + overdispersion * mean**2
     missing = max(mean - seen, 0.0)
     money = {}

@@ -93,12 +93,17 @@ def raised_shares(
 
     A raised hour is not learned from; a change that lasts for `accepted_after` hours is.
     """
+    limit = SIGNIFICANCE / max(len(hits), 1)
     trials = np.where(known, trials, 0.0)
     hits = np.minimum(hits, trials)
+    # Most signals are 0 in most series, and those are never raised.
+    series = np.flatnonzero(hits.any(axis=1))
+    if not len(series):
+        return
+    hits, trials = hits[series], trials[series]
     rows, size = hits.shape
     good = np.tile(known, (rows, 1))
     past = _Past(*(np.zeros((rows, size + 1)) for _ in range(3)))
-    limit = SIGNIFICANCE / max(rows, 1)
     for day in range(size // DAY):
         first = day * DAY
         accept_lasting(good, known, trials > 0, first, accepted_after)
@@ -129,7 +134,9 @@ def raised_shares(
                 correlation = correlations[key] + uncertainty
                 if (
                     window.p_value(correlation) >= limit
-                    or not confirm(int(row), slice(since, at + 1), window.hits - window.expected)
+                    or not confirm(
+                        int(series[row]), slice(since, at + 1), window.hits - window.expected
+                    )
                     or window.is_over()
                 ):
                     continue
@@ -143,7 +150,7 @@ def raised_shares(
                 seen = hits[row, at]
                 same_hours = np.arange(at - DAY, max(at - MEMORY, 0) - 1, -DAY)
                 yield Raised(
-                    int(row),
+                    int(series[row]),
                     at,
                     hours,
                     window.hits,

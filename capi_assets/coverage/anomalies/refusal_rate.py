@@ -8,13 +8,15 @@ after most of five weeks, and never beyond `LARGEST_USUAL`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 
 from capi_assets.coverage.anomalies import count_models
-from capi_assets.coverage.anomalies.count_models import DAY, WEEK, WEEKS, Floats
+from capi_assets.coverage.anomalies.anomaly import Stream
+from capi_assets.coverage.anomalies.count_models import DAY, WEEK, WEEKS, Flags, Floats
 from capi_assets.coverage.anomalies.hour_signals import HourSignals
 from capi_assets.hours import HOUR
 
@@ -77,7 +79,7 @@ class RefusalBaseline:
     baseline_refused: Floats
 
     @classmethod
-    def learn(cls, signals: HourSignals, stream: int = 0) -> RefusalBaseline:
+    def learn(cls, signals: HourSignals | RefusalBaselines, stream: int = 0) -> RefusalBaseline:
         """Learns from all hours of `signals` that are no outage by themselves."""
         eligible, refused = (
             np.nan_to_num(of[stream]) for of in (signals.eligible, signals.refused)
@@ -176,6 +178,30 @@ class RefusalBaseline:
             if not np.any(ratio > _RECOVERY_LOG_RATIO):
                 return True
         return False
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalBaselines:
+    """What the baselines of all streams are learned from: all of `HourSignals` that is needed after
+    detection, and small enough to be kept from one look of the sensor to the next."""
+
+    start: datetime
+    known: Flags
+    places: Mapping[Stream, int]
+    eligible: Floats
+    refused: Floats
+
+    @classmethod
+    def keep(cls, signals: HourSignals) -> RefusalBaselines:
+        """Those of the whole shop, the datasets and the event names."""
+        streams = enumerate(signals.streams)
+        places = {stream: place for place, stream in streams if not stream.action_source}
+        return cls(signals.start, signals.known, places, signals.eligible, signals.refused)
+
+    def of(self, stream: Stream) -> RefusalBaseline | None:
+        """The baseline of a stream; None if it has no settled hour."""
+        place = self.places.get(stream)
+        return None if place is None else RefusalBaseline.learn(self, place)
 
 
 def is_no_chance(lost: int, of: int, least: float) -> bool:

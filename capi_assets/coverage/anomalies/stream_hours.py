@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from capi_assets.coverage.anomalies import count_models
 from capi_assets.coverage.anomalies.count_models import DAY, WEEK, WEEKS, Flags, Floats
 from capi_assets.coverage.anomalies.demand import MIN_EXPECTED_VISITS
+from capi_assets.coverage.anomalies.distinct import distinct
 from capi_assets.coverage.sql import duckdb_with, query
 from capi_assets.hours import HOUR
 
@@ -47,7 +48,6 @@ SELECT date_diff('hour', $start, hour) AS at, dataset_id, event_name,
     value_orders - value_withheld - value_quarantined AS value_sendable,
     {", ".join(_PLAIN)}
 FROM health
-ORDER BY ALL
 """
 
 _MEMORY = WEEKS * WEEK // DAY  # days
@@ -111,13 +111,11 @@ def stream_hours(tables: Iterable[pa.Table], last: datetime) -> StreamHours | No
     known[at] = True
     known[at[~rows["known"].to_numpy()]] = False
     np.maximum.at(visits, at, rows["visits"].to_numpy().astype(np.float64))
-    keys = list(
-        zip(*(rows[n].to_pylist() for n in ("dataset_id", "event_name", "currency")), strict=True)
-    )
-    series = tuple(sorted({key for key in keys if key[1]}))
-    place = {key: n for n, key in enumerate(series)}
-    used = np.array([key in place for key in keys], dtype=bool)
-    where = np.array([place[key] for key in keys if key in place], dtype=np.intp), at[used]
+    keys, place = distinct(*(rows[name] for name in ("dataset_id", "event_name", "currency")))
+    named = np.array([bool(event) for _, event, _ in keys])
+    series = tuple((dataset, event, currency) for dataset, event, currency in keys if event)
+    used = named[place]
+    where = (np.cumsum(named) - 1)[place[used]], at[used]
     columns = {}
     for name in rows.column_names[6:]:
         grid = np.full((len(series), size), np.nan if name.endswith(("p50", "minutes")) else 0.0)
@@ -131,15 +129,20 @@ def usual_counts(counts: Floats, known: Flags) -> Floats:
     NaN while there are too few. `counts` begins at midnight."""
     rows, size = counts.shape
     usual = np.full_like(counts, np.nan)
+    learnable = known & ~np.isnan(counts).any(axis=0)
     for day in range(size // DAY):
         past = slice(max(day - _MEMORY, 0) * DAY, day * DAY)
-        days = np.where(known[past], counts[:, past], np.nan).reshape(rows, -1, DAY)
-        for same, least in ((days[:, -14:], _MIN_DAYS), (days[:, -7::-7], _MIN_WEEKS)):
-            for hour in range(DAY):
-                samples = same[:, :, hour]
-                samples = samples[:, ~np.isnan(samples).any(axis=0)]
-                if samples.shape[1] >= least:
-                    usual[:, day * DAY + hour] = count_models.location(samples)
+        days, good = counts[:, past].reshape(rows, -1, DAY), learnable[past].reshape(-1, DAY)
+        by_weekday = good[-7::-7].sum(axis=0) >= _MIN_WEEKS
+        by_day = (good[-14:].sum(axis=0) >= _MIN_DAYS) & ~by_weekday
+        for same, hours in ((slice(-7, None, -7), by_weekday), (slice(-14, None), by_day)):
+            # Hours that are learned from on the same days, at once.
+            patterns, pattern = np.unique(good[same].T, axis=0, return_inverse=True)
+            for place, learned in enumerate(patterns):
+                of_day = np.flatnonzero(hours & (pattern.ravel() == place))
+                if len(of_day):
+                    samples = days[:, same][:, learned][:, :, of_day]
+                    usual[:, day * DAY + of_day] = count_models.location(samples.swapaxes(1, 2))
     return usual
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -72,7 +71,7 @@ def hour_windows(signals: HourSignals, model: Expectations, at: int) -> HourWind
     seen, expected = model.totals(streams, at + 1, hours)
     active = model.active(at)
     active[0] = True
-    judged = active & ~_same_as_parent(signals, active)
+    judged = active & model.has_sibling(active)
     family = max(int(judged[1:].sum()), 1)
     share = np.where(judged, 1.0 / family, 0.0)
     share[0] = 1.0
@@ -86,13 +85,6 @@ def hour_windows(signals: HourSignals, model: Expectations, at: int) -> HourWind
         model.informative(streams, expected),
         share,
     )
-
-
-def _same_as_parent(signals: HourSignals, active: Flags) -> Flags:
-    """Streams without a sibling: what there is to say about them is said of their parent."""
-    parts = zip(signals.streams[1:], active[1:], strict=True)
-    siblings = Counter(stream.parent for stream, had in parts if had)
-    return np.array([siblings[stream.parent] < 2 for stream in signals.streams])
 
 
 def window_text(hours: int) -> str:
