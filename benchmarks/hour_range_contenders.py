@@ -125,7 +125,7 @@ def plain(folder: str, url: str, first: str, last: str) -> Result:
             with _peak(f"ingest {table}", peaks, seconds):
                 ingest(settings, table, hours, connection)
         with _peak("match and build", peaks, seconds):
-            build(settings, hours, connection, ledger, datetime.now(UTC))
+            build(settings, hours, ledger, datetime.now(UTC))
         with _peak("deliver", peaks, seconds):
             backlog = plan_hours(lake, ledger, hours, datetime.now(UTC), policy)
             with clients_for(datasets_of(settings).accesses.values(), policy) as clients:

@@ -29,6 +29,7 @@ from capi_assets.ingest.tombstones import NONE, Tombstones
 from capi_assets.ingest.visits import VISIT_KEY, ingest_visits
 from capi_assets.lake import Lake
 from capi_assets.meta.match_keys.key_problems import Problem
+from capi_assets.processes import release_memory
 
 CONTRACTS: dict[str, type[Contract]] = {"visits": Visits, "orders": Orders}
 _KEYS = {"visits": VISIT_KEY, "orders": ORDER_KEY}
@@ -117,7 +118,11 @@ class IngestStage:
             SourceError: the source as a whole cannot be read.
             LakeError: the lake cannot be read or written.
         """
-        return joined(self._stored(batch, connection) for batch in self.source.batches(hours))
+        parts = []
+        for batch in self.source.batches(hours):
+            parts.append(self._stored(batch, connection))
+            release_memory()
+        return joined(parts)
 
     def _stored(self, hours: Sequence[datetime], connection: duckdb.DuckDBPyConnection) -> Stored:
         """Hours that are in memory together."""
