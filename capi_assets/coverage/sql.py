@@ -9,13 +9,20 @@ from typing import Any, cast
 import duckdb
 import pyarrow as pa
 
-from capi_assets.engine import open_cursor
+from capi_assets.engine import limit_memory, open_cursor, open_duckdb
+
+BUSY_ROWS = 200_000
+"""Rows that take a few hundred megabytes: to open a database for them is no cost that counts."""
 
 
 @contextmanager
 def duckdb_with(**tables: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection in UTC on which `tables` can be queried by name."""
-    with open_cursor() as connection:
+    """A connection in UTC on which `tables` can be queried by name; its memory is limited where
+    they are those of a busy hour."""
+    is_busy = max(table.num_rows for table in tables.values()) > BUSY_ROWS
+    with open_duckdb() if is_busy else open_cursor() as connection:
+        if is_busy:
+            limit_memory(connection)
         for name, table in tables.items():
             connection.register(name, table)
         yield connection
