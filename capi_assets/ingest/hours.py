@@ -23,6 +23,7 @@ from capi_assets.ingest.quarantine import in_order, quarantined_conflicts, quara
 from capi_assets.ingest.sources import FileProblem, Source
 from capi_assets.ingest.tombstones import NONE, Tombstones
 from capi_assets.ingest.validation import ValidatedRows, usable_files, validate
+from capi_assets.processes import release_memory
 
 _ORIGIN = ("source", "line")
 _OF_ARRIVAL = ("hour", "position", *_ORIGIN)
@@ -108,8 +109,11 @@ def ingest(
     for part in validate(usable, landing, hours, key[-1], connection, source.columns):
         quarantined.append(part.quarantine)
         for day, _, rows_of_day in days:
-            rows = tombstones.without(normalise(part.on(day), day).select(names))
-            rows_of_day.append(as_needed(rows))
+            on_day = part.on(day)
+            if on_day.rows.num_rows or not rows_of_day:
+                rows = tombstones.without(normalise(on_day, day).select(names))
+                rows_of_day.append(as_needed(rows))
+    release_memory()
     for _, hours_of_day, rows_of_day in days:
         rows, others, repeats = _latest(rows_of_day, key, is_same)
         conflicts = quarantined_conflicts(others, key[-1])
