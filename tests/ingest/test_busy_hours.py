@@ -69,7 +69,7 @@ from capi_assets.ingest.landing_folder import LandingFolder
 from capi_assets.lake import Lake
 from capi_assets.stages.ingest import IngestStage
 
-validation.PART_ROWS = 2_500
+validation.PART_ROWS = 1_500
 folder, orders, hour = Path(sys.argv[1]), int(sys.argv[2]), datetime.fromisoformat(sys.argv[3])
 landing.write(folder, [hour], orders, 10)
 before = pa.default_memory_pool().max_memory()
@@ -84,7 +84,7 @@ print(json.dumps([before, pa.default_memory_pool().max_memory(), rows.nbytes]))
 
 def test_what_a_busy_hour_takes_grows_as_what_is_stored_of_it(tmp_path: Path) -> None:
     peaks, sizes = [], []
-    for orders in (10_000, 30_000):
+    for orders in (6_000, 18_000):
         given = [str(tmp_path / str(orders)), str(orders), H.isoformat()]
         printed = subprocess.check_output([sys.executable, "-c", _MEASURE, *given], text=True)
         before, peak, size = json.loads(printed)
