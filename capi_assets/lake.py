@@ -404,7 +404,9 @@ def rows_of(rows: pa.Table, hour: datetime, column: str = "occurred_at") -> pa.T
     """The rows whose time `column` lies in `[hour, hour + 1 h)`."""
     times, kind = rows[column], rows.schema.field(column).type
     starts = pc.greater_equal(times, pa.scalar(hour, kind))
-    return rows.filter(pc.and_(starts, pc.less(times, pa.scalar(hour + HOUR, kind))))
+    in_hour = pc.and_(starts, pc.less(times, pa.scalar(hour + HOUR, kind)))
+    # A busy hour is alone in its batch, and a copy of it is large.
+    return rows if pc.all(in_hour, min_count=0).as_py() else rows.filter(in_hour)
 
 
 def _hour_of(path: str) -> datetime | None:

@@ -108,8 +108,9 @@ def plan_hours(
     """
     sends, actions, withdrawn = [_SENDS.empty_table()], Counter[str](), 0
     for _, events in _as_of(now, lake, ledger, hours, batch_rows):
-        for rows in _parts(events):
-            part = events.take(rows)
+        parts = _parts(events)
+        for rows in parts:
+            part = events.take(rows) if len(parts) > 1 else events
             known = ledger.state_of(part)
             withdrawn += note_withdrawals(ledger, part, known, now)
             other_hour = in_other_hours(lake, ledger, part, known, now)
