@@ -16,7 +16,7 @@ from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema
 from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.contracts.quarantine import Quarantine
-from capi_assets.coverage.sql import duckdb_with, query
+from capi_assets.coverage.sql import duckdb_with_orders, query
 from capi_assets.delivery.causes import DIAGNOSES, NOT_PLANNED, diagnose
 from capi_assets.order_identity import IDENTITY_CONFLICT
 
@@ -198,7 +198,7 @@ def outcomes(
     stands at its verdict, a ready one as pending with the reason `not_planned`; a status this
     version does not know counts as unknown.
     """
-    with duckdb_with(
+    with duckdb_with_orders(
         matched_events=matched_events.select(EVENT_COLUMNS),
         delivery_results=delivery_results.select(RESULT_COLUMNS),
         quarantined_orders=quarantined_orders.select(QUARANTINED_ORDERS.names),

@@ -17,15 +17,29 @@ BUSY_ROWS = 200_000
 
 @contextmanager
 def duckdb_with(**tables: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection in UTC on which `tables` can be queried by name; its memory is limited where
-    they are those of a busy hour."""
-    is_busy = max(table.num_rows for table in tables.values()) > BUSY_ROWS
-    with open_duckdb() if is_busy else open_cursor() as connection:
-        if is_busy:
-            limit_memory(connection)
-        for name, table in tables.items():
-            connection.register(name, table)
+    """A connection in UTC on which `tables` can be queried by name."""
+    with open_cursor() as connection:
+        _register(connection, tables)
         yield connection
+
+
+@contextmanager
+def duckdb_with_orders(**tables: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The same with a row per order; for a busy hour a database of its own, which spills what does
+    not fit into its memory."""
+    if max(table.num_rows for table in tables.values()) <= BUSY_ROWS:
+        with duckdb_with(**tables) as connection:
+            yield connection
+        return
+    with open_duckdb() as connection:
+        limit_memory(connection)
+        _register(connection, tables)
+        yield connection
+
+
+def _register(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table]) -> None:
+    for name, table in tables.items():
+        connection.register(name, table)
 
 
 def query(
