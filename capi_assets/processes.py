@@ -17,8 +17,6 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-import pyarrow as pa
-
 _PREFIX = "capi-assets-spill-"
 
 
@@ -49,6 +47,8 @@ def release_memory() -> None:
     Stages call it where a batch ends: what they hold next is often DuckDB's or Python's, and would
     come on top. Of a usual hour it takes a millisecond.
     """
+    import pyarrow as pa  # commands that read no data start without it
+
     pa.default_memory_pool().release_unused()
 
 
