@@ -109,6 +109,7 @@ def plain(folder: str, url: str, first: str, last: str) -> Result:
     from capi_assets.contracts.delivery_results import DeliveryResults
     from capi_assets.contracts.quarantine import Quarantine
     from capi_assets.contracts.visits import Visits
+    from capi_assets.coverage.outcomes import EVENT_COLUMNS, RESULT_COLUMNS
     from capi_assets.coverage.waterfall import waterfall
     from capi_assets.delivery.hours_to_send import batches, plan_hours, results_of
     from capi_assets.delivery.sending.access import clients_for
@@ -131,7 +132,7 @@ def plain(folder: str, url: str, first: str, last: str) -> Result:
             with _peak(f"ingest {table}", peaks, seconds):
                 ingest(settings, table, hours, connection)
         with _peak("match and build", peaks, seconds):
-            build(settings, hours, connection, ledger, datetime.now(UTC))
+            build(settings, hours, ledger, datetime.now(UTC))
         with _peak("deliver", peaks, seconds):
             backlog = plan_hours(lake, ledger, hours, datetime.now(UTC), policy)
             with clients_for(datasets_of(settings).accesses.values(), policy) as clients:
@@ -145,8 +146,10 @@ def plain(folder: str, url: str, first: str, last: str) -> Result:
                 for hour in batch:
                     lake.write("delivery_results", hour, rows_of(results, hour))
         with _peak("health", peaks, seconds):
-            for batch, events in batches(lake, hours):
-                results = lake.read("delivery_results", batch, arrow_schema(DeliveryResults))
+            for batch, events in batches(lake, hours, columns=EVENT_COLUMNS):
+                results = lake.read(
+                    "delivery_results", batch, arrow_schema(DeliveryResults), RESULT_COLUMNS
+                )
                 visits = lake.read(
                     "visits", batch, arrow_schema(Visits), ["occurred_at", "fbc", "fbclid"]
                 )

@@ -93,7 +93,7 @@ def _here(settings: Settings) -> int:
     with open_duckdb() as duck, open_ledger(settings) as ledger:
         for name in ("visits", "orders"):
             ingest(settings, name, HOURS, duck)
-        stored = build(settings, HOURS, duck, ledger, datetime.now(UTC))
+        stored = build(settings, HOURS, ledger, datetime.now(UTC))
     return sum(hour.verdicts.get("ready", 0) for hour in stored)
 
 

@@ -13,7 +13,7 @@ import os
 import re
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -21,6 +21,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain, groupby
 from pathlib import Path
 from threading import Lock
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -43,6 +44,9 @@ from capi_assets.object_store import (
     write_whole,
 )
 from capi_assets.object_store import LakeError as LakeError
+from capi_assets.stored_rows import StoredRows, read_rows
+
+T = TypeVar("T")
 
 ROWS_PER_GROUP = 50_000
 """Rows that `Lake.row_groups` holds at a time, with payloads of 1 to 2 KB each. Only hours busier
@@ -259,19 +263,32 @@ class Lake:
         """
         if columns is not None:
             schema = pa.schema([schema.field(name) for name in columns])
+        parts = self._each(table, hours, lambda path, file: self._read_one(path, schema, file))
+        return pa.concat_tables(parts.values()) if parts else schema.empty_table()
+
+    def snapshot(self, table: str, hours: Iterable[datetime], schema: pa.Schema) -> StoredRows:
+        """The rows that `read` gives, of which only the files are in memory: to go through the
+        orders of a busy hour more than once, while other runs may replace it.
+
+        Raises:
+            LakeError: a file cannot be read.
+        """
+        return StoredRows(schema, self._each(table, hours, _whole))
+
+    def _each(
+        self, table: str, hours: Iterable[datetime], read: Callable[[UPath, FoundFile | None], T]
+    ) -> dict[datetime, T]:
+        """What `read` gives for the file of each stored hour, in time order."""
         if is_object_store(self.root):
             with self._listing(table):
-                files = self._files(table, hours)
-            read = [(self.path(table, hour), file) for hour, file in files.items()]
-            with ThreadPoolExecutor(READS_AT_ONCE) as pool:
-                parts = list(pool.map(lambda one: self._read_one(one[0], schema, one[1]), read))
-        elif self.is_local:
-            parts = [self._read_one(path, schema) for path in self.paths(table, hours)]
+                files: Mapping[datetime, FoundFile | None] = self._files(table, hours)
         else:
-            with ThreadPoolExecutor(READS_AT_ONCE) as pool:
-                paths = self.paths(table, hours)
-                parts = list(pool.map(lambda path: self._read_one(path, schema), paths))
-        return pa.concat_tables(parts) if parts else schema.empty_table()
+            files = dict.fromkeys(self.stored(table, hours))
+        paths = [self.path(table, hour) for hour in files]
+        if self.is_local:
+            return dict(zip(files, map(read, paths, files.values()), strict=True))
+        with ThreadPoolExecutor(READS_AT_ONCE) as pool:
+            return dict(zip(files, pool.map(read, paths, files.values()), strict=True))
 
     @contextmanager
     def _listing(self, table: str = "") -> Iterator[None]:
@@ -295,12 +312,11 @@ class Lake:
         for path in self.paths(table, [hour]):
             with _opened(path, whole=True) as stored:
                 for number in range(stored.num_row_groups):
-                    rows = stored.read_row_group(number, _present(stored, schema))
-                    yield conformed(rows, schema)
+                    yield read_rows(stored, schema, number)
 
     def _read_one(self, path: UPath, schema: pa.Schema, file: FoundFile | None = None) -> pa.Table:
         with _opened(path, whole=True, file=file) as stored:
-            return conformed(stored.read(columns=_present(stored, schema)), schema)
+            return read_rows(stored, schema)
 
     def hours(self, table: str) -> list[datetime]:
         """Every stored hour of a table, in time order."""
@@ -404,7 +420,9 @@ def rows_of(rows: pa.Table, hour: datetime, column: str = "occurred_at") -> pa.T
     """The rows whose time `column` lies in `[hour, hour + 1 h)`."""
     times, kind = rows[column], rows.schema.field(column).type
     starts = pc.greater_equal(times, pa.scalar(hour, kind))
-    return rows.filter(pc.and_(starts, pc.less(times, pa.scalar(hour + HOUR, kind))))
+    in_hour = pc.and_(starts, pc.less(times, pa.scalar(hour + HOUR, kind)))
+    # A busy hour is alone in its batch, and a copy of it is large.
+    return rows if pc.all(in_hour, min_count=0).as_py() else rows.filter(in_hour)
 
 
 def _hour_of(path: str) -> datetime | None:
@@ -428,6 +446,13 @@ def _opened(
             with driver_errors(), path.open("rb") as stored:
                 yield pq.ParquetFile(stored)
     except (OSError, pa.ArrowException) as error:
+        raise unreadable(path, error) from error
+
+
+def _whole(path: UPath, file: FoundFile | None) -> tuple[UPath, bytes]:
+    try:
+        return path, _content(path, file)
+    except OSError as error:
         raise unreadable(path, error) from error
 
 
@@ -455,39 +480,6 @@ def _content(path: UPath, file: FoundFile | None) -> bytes:
             while len(_kept_files) > _MAX_KEPT_FILES:
                 _kept_files.popitem(last=False)
     return content
-
-
-FORMER_COLUMNS = {"future_dated": "not_yet", "value_future_dated": "value_not_yet"}
-FORMER_VALUES = {"status": {"not_yet": "future_dated"}}
-"""Names before 0.1.0: hours that were written with them are read as if they had today's."""
-
-
-def _present(stored: pq.ParquetFile, schema: pa.Schema) -> list[str]:
-    known = set(stored.schema_arrow.names)
-    names = (n if n in known else FORMER_COLUMNS.get(n, n) for n in schema.names)
-    return [name for name in names if name in known]
-
-
-def conformed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The rows with exactly this schema; a column they lack is null."""
-    today = {former: name for name, former in FORMER_COLUMNS.items() if name in schema.names}
-    rows = rows.rename_columns([today.get(name, name) for name in rows.column_names])
-    for column, values in FORMER_VALUES.items():
-        if column in rows.column_names:
-            for former, name in values.items():
-                stored = rows[column]
-                is_former = pc.equal(stored, former)
-                if pc.any(is_former).as_py():
-                    renamed = pc.if_else(is_former, pa.scalar(name, stored.type), stored)
-                    rows = rows.set_column(rows.column_names.index(column), column, renamed)
-    known = set(rows.column_names)
-    arrays = [
-        rows.column(field.name).cast(field.type)
-        if field.name in known
-        else pa.nulls(rows.num_rows, field.type)
-        for field in schema
-    ]
-    return pa.table(arrays, schema=schema)
 
 
 def _parquet(rows: pa.Table | Iterable[pa.Table], rows_per_group: int) -> memoryview:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from upath import UPath
@@ -52,6 +53,12 @@ _JOINS = {
 _BROWSER_COLUMNS = frozenset(
     {"client_ip_address", "client_user_agent", "event_source_url", "referrer_url"}
 )
+
+MATCHED_ON = (
+    *("occurred_at", "visit_id", "external_id", "em", "ph", "fbclid", "fbp"),
+    *("client_ip_address", "client_user_agent"),
+)
+"""Columns of orders that find their visits."""
 
 # The columns of `match`.
 _ADDED = [
@@ -183,8 +190,10 @@ def best_visits(
     engine: Engine,
 ) -> pa.Table:
     """What `with_visits` needs of each order's best visit: one row per row of `orders`, in their
-    order. Arguments as of `match`. Of a busy hour it is far smaller than the result of `match`."""
-    numbered = _register(orders, visit_files, lookback, engine)
+    order. Arguments as of `match`; of `orders` it reads `MATCHED_ON`. Of a busy hour it is far
+    smaller than the result of `match`."""
+    numbered = _register(orders.select(MATCHED_ON), visit_files, lookback, engine)
+    del orders  # digests of a busy hour's orders, which the engine needs no more
     return in_order(numbered, engine.query(best_sql()))
 
 
@@ -239,16 +248,18 @@ def _register(
     lookback: timedelta,
     engine: Engine,
 ) -> pa.Table:
-    """Registers `wanted` and `near` on the engine; returns the orders with their `row_number`."""
-    numbered = orders.append_column("row_number", pa.array(range(orders.num_rows), pa.int64()))
-    wanted = wanted_of(numbered, lookback)
+    """Registers `wanted` and `near` on the engine; returns `row_number` and `shared_keys` of each
+    order."""
+    numbers = pa.array(np.arange(orders.num_rows))
+    wanted = wanted_of(orders.append_column("row_number", numbers), lookback)
+    del orders
     engine.register("wanted", wanted, wanted_schema())
     engine.register("visits", visit_files, arrow_schema(Visits))
     engine.materialize("near", candidate_visits_sql())
     wanted, shared_keys = without_shared_ids(wanted, shared_ids(engine))
     if shared_keys.null_count < len(shared_keys):
         engine.register("wanted", wanted, wanted_schema())
-    return numbered.append_column("shared_keys", shared_keys)
+    return pa.table({"row_number": numbers, "shared_keys": shared_keys})
 
 
 def wanted_of(numbered: pa.Table, lookback: timedelta) -> pa.Table:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from capi_assets.contracts.base import UTC_MICROSECONDS
-from capi_assets.engine import DuckDBEngine
+from capi_assets.engine import DuckDBEngine, open_duckdb
 from capi_assets.lake import Lake
 from tests.helpers.factories import HOUR, H, at
 
@@ -87,3 +87,20 @@ def test_paths_with_quotes_and_signs_are_files_too(engine: DuckDBEngine, tmp_pat
     lake.write("t", H, ROWS)
     engine.register("t", lake.paths("t", [H]), SCHEMA)
     assert engine.query("SELECT * FROM t").num_rows == 1
+
+
+def test_what_takes_more_memory_than_a_usual_hour_is_spilled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("capi_assets.engine.MIN_MEMORY_MB", 100)
+    monkeypatch.setattr("capi_assets.engine.MEMORY_MB_PER_THREAD", 0)
+    with open_duckdb() as connection:
+        connection.execute("SET threads = 2")
+        busy = DuckDBEngine(connection)
+        busy.materialize("keys", "SELECT repeat(md5(i::VARCHAR), 4) AS k FROM range(1000000) t(i)")
+        [(spilled,)] = connection.sql(
+            "SELECT sum(temporary_storage_bytes) FROM duckdb_memory()"
+        ).fetchall()
+        assert spilled
+        found = busy.query("SELECT count(*) AS n FROM keys a JOIN keys b ON b.k = a.k")
+        assert found["n"].to_pylist() == [1_000_000]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -18,6 +20,8 @@ def sums_by_currency(rows: pa.Table) -> dict[str, float]:
 
 def count_words(lists: pa.ChunkedArray) -> dict[str, int]:
     """How often each word occurs in a column of words separated by spaces."""
-    words = pc.list_flatten(pc.utf8_split_whitespace(lists.drop_null()))
-    counts = pc.value_counts(words).to_pylist()
-    return {entry["values"]: entry["counts"] for entry in counts if entry["values"]}
+    counts = Counter[str]()
+    for entry in pc.value_counts(lists.drop_null()).to_pylist():
+        for word in entry["values"].split():
+            counts[word] += entry["counts"]
+    return dict(counts)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from capi_assets.coverage.buckets import Buckets
-from capi_assets.coverage.sql import duckdb_with, query
+from capi_assets.coverage.sql import duckdb_with_orders, query
 
 META_LIMITS = {"1 h": 60, "2 h": 120, "24 h": 1440}
 """Meta's limits in minutes, by label."""
@@ -49,5 +49,5 @@ def freshness(delivery_results: pa.Table, buckets: Buckets) -> pa.Table:
     and how many of them were accepted within Meta's limits. Buckets without any are left out.
     """
     read = delivery_results.select(["occurred_at", "delivered_at", "status"])
-    with duckdb_with(delivery_results=read) as connection:
+    with duckdb_with_orders(delivery_results=read) as connection:
         return query(connection, _FRESHNESS, buckets.parameters, FRESHNESS)

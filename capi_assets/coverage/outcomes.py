@@ -16,7 +16,7 @@ from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema
 from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.contracts.quarantine import Quarantine
-from capi_assets.coverage.sql import duckdb_with, query
+from capi_assets.coverage.sql import duckdb_with_orders, query
 from capi_assets.delivery.causes import DIAGNOSES, NOT_PLANNED, diagnose
 from capi_assets.order_identity import IDENTITY_CONFLICT
 
@@ -47,7 +47,7 @@ EVENT_COLUMNS = [
     *("visit_id", "match_keys", "without_browser", "deliver_until", "action_source", "person"),
     *("verdict", "reason", "subcode"),
 ]
-_RESULT_COLUMNS = [
+RESULT_COLUMNS = [
     *("order_id", "occurred_at", "dataset_id", "event_name", "event_id", "status", "reason"),
     *("value", "currency"),
     *("last_attempt_at", "delivered_at", "http_status", "code", "subcode"),
@@ -67,9 +67,7 @@ def money_units(column: str) -> str:
 
 OUTCOMES_INPUTS = {
     "matched_events": pa.schema([arrow_schema(MatchedEvents).field(c) for c in EVENT_COLUMNS]),
-    "delivery_results": pa.schema(
-        [arrow_schema(DeliveryResults).field(c) for c in _RESULT_COLUMNS]
-    ),
+    "delivery_results": pa.schema([arrow_schema(DeliveryResults).field(c) for c in RESULT_COLUMNS]),
     "quarantined_orders": QUARANTINED_ORDERS,
 }
 """The tables that an order's outcome is made from, with the columns that are read."""
@@ -200,9 +198,9 @@ def outcomes(
     stands at its verdict, a ready one as pending with the reason `not_planned`; a status this
     version does not know counts as unknown.
     """
-    with duckdb_with(
+    with duckdb_with_orders(
         matched_events=matched_events.select(EVENT_COLUMNS),
-        delivery_results=delivery_results.select(_RESULT_COLUMNS),
+        delivery_results=delivery_results.select(RESULT_COLUMNS),
         quarantined_orders=quarantined_orders.select(QUARANTINED_ORDERS.names),
     ) as connection:
         connection.execute(f"CREATE TEMP TABLE staged AS WITH {_STAGED}")

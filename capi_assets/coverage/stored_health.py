@@ -29,7 +29,7 @@ from capi_assets.coverage.flags import (
 )
 from capi_assets.coverage.gaps import Gap, gaps
 from capi_assets.coverage.last_look import Kept
-from capi_assets.coverage.outcomes import EVENT_COLUMNS, QUARANTINED_ORDERS
+from capi_assets.coverage.outcomes import EVENT_COLUMNS, QUARANTINED_ORDERS, RESULT_COLUMNS
 from capi_assets.coverage.policy import CoveragePolicy
 from capi_assets.coverage.waterfall import waterfall
 from capi_assets.delivery.causes import Cause
@@ -132,7 +132,7 @@ def doubled_orders(lake: Lake, hours: Sequence[datetime]) -> dict[datetime, Anom
     events = lake.read("matched_events", hours, arrow_schema(MatchedEvents), EVENT_COLUMNS)
     if not events.num_rows:
         return {}
-    results = lake.read("delivery_results", hours, arrow_schema(DeliveryResults))
+    results = lake.read("delivery_results", hours, arrow_schema(DeliveryResults), RESULT_COLUMNS)
     no_visits = _VISITS.empty_table()
     health = waterfall(hours, events, results, QUARANTINED_ORDERS.empty_table(), no_visits)
     if not pc.sum(health["lookalikes"]).as_py():

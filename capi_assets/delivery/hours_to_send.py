@@ -1,8 +1,9 @@
 """Plans many hours and reads what they leave to send, the most urgent first, in bounded memory.
 
-Planning and folding need every column of `matched_events` but the payload and read the hours a
-batch at a time. Of each event to send only a digest of its identity, its deadline and its value are
-kept; payloads are read when their turn comes. What to send is decided in plan.py, how in sender.py.
+Planning and folding need no payload of `matched_events` and read the hours a batch at a time; a
+busy hour is planned in parts. Of each event to send only a digest of its identity, its deadline and
+its value are kept; payloads are read when their turn comes. What to send is decided in plan.py, how
+in sender.py.
 
     pending = plan_hours(lake, ledger, hours, now, policy)
     deliver(pending.tables(lake), ledger, clients, clock, policy, run_id=run_id)
@@ -11,30 +12,36 @@ kept; payloads are read when their turn comes. What to send is decided in plan.p
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema
+from capi_assets.contracts.counts import count_words
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.delivery.consent import withhold_withdrawn
-from capi_assets.delivery.identity import identity_of
+from capi_assets.delivery.identity import identity_of, order_of
 from capi_assets.delivery.ledger.ledger import Ledger
-from capi_assets.delivery.other_hours import in_other_hours
+from capi_assets.delivery.other_hours import LIGHT, in_other_hours
 from capi_assets.delivery.plan import PLAN, plan, to_send
 from capi_assets.delivery.policy import Policy
 from capi_assets.delivery.results import fold
 from capi_assets.delivery.sending.queue import COLUMNS
 from capi_assets.delivery.withdrawals import note_withdrawals
 from capi_assets.lake import BATCH_ROWS, Lake, in_batches
+from capi_assets.processes import release_memory
 
 _TABLE = "matched_events"
 _SCHEMA = arrow_schema(MatchedEvents)
-_LIGHT = [name for name in _SCHEMA.names if name != "payload"]
+
+PART_ROWS = 100_000
+"""Events of an hour that are planned together: planning takes five times what the events do."""
 
 PAYLOAD_CHUNK_ROWS = 20_000  # about 30 MB of payloads, and five times what is in flight at most
 _MOST_CHUNK_ROWS = 100_000  # of a busy hour, whose file is read once for each chunk
@@ -101,13 +108,16 @@ def plan_hours(
     """
     sends, actions, withdrawn = [_SENDS.empty_table()], Counter[str](), 0
     for _, events in _as_of(now, lake, ledger, hours, batch_rows):
-        known = ledger.state_of(events)
-        withdrawn += note_withdrawals(ledger, events, known, now)
-        planned = plan(
-            events, known, now, policy, other_hour=in_other_hours(lake, ledger, events, known, now)
-        )
-        actions.update(planned["action"].to_pylist())
-        sends.append(_sends(to_send(events, planned)))
+        parts = _parts(events)
+        for rows in parts:
+            part = events.take(rows) if len(parts) > 1 else events
+            known = ledger.state_of(part)
+            withdrawn += note_withdrawals(ledger, part, known, now)
+            other_hour = in_other_hours(lake, ledger, part, known, now)
+            planned = plan(part, known, now, policy, other_hour=other_hour)
+            actions.update(count_words(planned["action"]))
+            sends.append(_sends(to_send(part, planned)))
+        release_memory()
     return PendingEvents(_by_urgency(pa.concat_tables(sends)), actions, withdrawn)
 
 
@@ -128,10 +138,14 @@ def planned_hours(
         LedgerError: the ledger cannot be read.
     """
     planned = []
+
+    def planned_part(part: pa.Table) -> pa.Table:
+        known = ledger.state_of(part)
+        other_hour = in_other_hours(lake, ledger, part, known, now)
+        return plan(part, known, now, policy, other_hour=other_hour)
+
     for _, events in _as_of(now, lake, ledger, hours, batch_rows):
-        known = ledger.state_of(events)
-        other_hour = in_other_hours(lake, ledger, events, known, now)
-        planned.append(plan(events, known, now, policy, other_hour=other_hour))
+        planned.append(_part_by_part(events, planned_part))
     return pa.concat_tables([PLAN.empty_table(), *planned])
 
 
@@ -149,12 +163,45 @@ def results_of(
         LakeError: an hour cannot be read.
         LedgerError: the ledger cannot be read.
     """
+
+    def folded(part: pa.Table) -> pa.Table:
+        known = ledger.state_of(part)
+        return fold(part, known, now, policy, in_other_hours(lake, ledger, part, known, now))
+
     for batch, events in _as_of(now, lake, ledger, hours, batch_rows):
-        known = ledger.state_of(events)
-        yield (
-            batch,
-            fold(events, known, now, policy, in_other_hours(lake, ledger, events, known, now)),
-        )
+        results = _part_by_part(events, folded)
+        del events
+        release_memory()
+        yield batch, results
+
+
+def _parts(events: pa.Table) -> list[npt.NDArray[np.int64]]:
+    """The numbers of the rows that are planned together. Rows that share their identity or their
+    order decide about each other, and are in the first part."""
+    numbers = np.arange(events.num_rows)
+    if events.num_rows <= PART_ROWS:
+        return [numbers]
+    shares = _is_repeated(identity_of(events)) | _is_repeated(order_of(events))
+    together, alone = numbers[shares], numbers[~shares]
+    first = max(0, PART_ROWS - len(together))
+    cuts = range(first, len(alone), PART_ROWS)
+    head, *others = np.split(alone, cuts)
+    return [np.concatenate([together, head]), *others]
+
+
+def _is_repeated(keys: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    firsts = pc.index_in(keys, value_set=keys.combine_chunks()).to_numpy()
+    return np.asarray(np.bincount(firsts, minlength=len(keys))[firsts] > 1)
+
+
+def _part_by_part(events: pa.Table, work: Callable[[pa.Table], pa.Table]) -> pa.Table:
+    """What `work` gives for each event, in their order."""
+    parts = _parts(events)
+    if len(parts) == 1:
+        return work(events)
+    done = pa.concat_tables([work(events.take(rows)) for rows in parts])
+    place = np.concatenate(parts)
+    return done if (place[1:] > place[:-1]).all() else done.take(np.argsort(place))
 
 
 def _as_of(
@@ -162,17 +209,23 @@ def _as_of(
 ) -> Iterator[tuple[list[datetime], pa.Table]]:
     """`batches`, without the events of those who withdrew consent since they were matched."""
     for batch, events in batches(lake, hours, batch_rows):
-        yield batch, withhold_withdrawn(events, ledger, lake, now)
+        parts = (
+            events.slice(start, PART_ROWS) for start in range(0, max(events.num_rows, 1), PART_ROWS)
+        )
+        yield batch, pa.concat_tables(withhold_withdrawn(p, ledger, lake, now) for p in parts)
 
 
 def batches(
-    lake: Lake, hours: Sequence[datetime], batch_rows: int = BATCH_ROWS
+    lake: Lake,
+    hours: Sequence[datetime],
+    batch_rows: int = BATCH_ROWS,
+    columns: Sequence[str] = LIGHT,
 ) -> Iterator[tuple[list[datetime], pa.Table]]:
-    """Whole hours with their events, without payloads, in batches of about `batch_rows`.
+    """Whole hours with these columns of their events, in batches of about `batch_rows`.
 
     Every hour comes once, in time order, also one that is not stored.
     """
-    rows = ((h, lake.read(_TABLE, [h], _SCHEMA, _LIGHT)) for h in sorted(set(hours)))
+    rows = ((h, lake.read(_TABLE, [h], _SCHEMA, columns)) for h in sorted(set(hours)))
     yield from in_batches(rows, batch_rows)
 
 

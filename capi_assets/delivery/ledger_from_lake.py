@@ -29,7 +29,7 @@ from capi_assets.delivery.ledger.schema import (
     UNKNOWN,
     WRITTEN_OFF,
 )
-from capi_assets.lake import Lake, in_batches
+from capi_assets.lake import BATCH_ROWS, Lake, in_batches
 from capi_assets.order_identity import joined_key
 
 _TABLE = "delivery_results"
@@ -81,12 +81,14 @@ def lost_events(lake: Lake, ledger: Ledger, hours: Sequence[datetime]) -> Iterat
     """
     for batch, results in in_batches((hour, lake.read(_TABLE, [hour], _SCHEMA)) for hour in hours):
         attempted = results.filter(pc.and_(pc.greater(results["attempts"], 0), storable(results)))
-        attempted = _as_sent(attempted, lake.read("matched_events", batch, _EVENTS))
-        known = aligned(ledger.state_of(attempted), to=attempted)
-        has_more = pc.greater(attempted["attempts"], pc.fill_null(known["attempts"], 0))
-        undelivered = pc.fill_null(pc.not_equal(known["state"], DELIVERED), True)
-        is_ahead = pc.or_(has_more, pc.and_(pc.is_valid(attempted["delivered_at"]), undelivered))
-        yield _ledger_rows(attempted.filter(pc.and_(is_ahead, undelivered)))
+        events = lake.read("matched_events", batch, _EVENTS)
+        for start in range(0, attempted.num_rows, BATCH_ROWS):
+            part = _as_sent(attempted.slice(start, BATCH_ROWS), events)
+            known = aligned(ledger.state_of(part), to=part)
+            has_more = pc.greater(part["attempts"], pc.fill_null(known["attempts"], 0))
+            undelivered = pc.fill_null(pc.not_equal(known["state"], DELIVERED), True)
+            is_ahead = pc.or_(has_more, pc.and_(pc.is_valid(part["delivered_at"]), undelivered))
+            yield _ledger_rows(part.filter(pc.and_(is_ahead, undelivered)))
 
 
 def _as_sent(results: pa.Table, events: pa.Table) -> pa.Table:

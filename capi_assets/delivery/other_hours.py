@@ -36,7 +36,9 @@ _TABLE = "matched_events"
 _SCHEMA = arrow_schema(MatchedEvents)
 _RESULTS = "delivery_results"
 _RESULTS_SCHEMA = arrow_schema(DeliveryResults)
-_LIGHT = [name for name in _SCHEMA.names if name != "payload"]
+_UNUSED = {"payload", "action_source", "matched_by", "shared_keys", "match_keys", "without_browser"}
+LIGHT = [name for name in _SCHEMA.names if name not in _UNUSED]
+"""Columns of `matched_events` that planning and folding need."""
 
 NEAR_HOURS = 48
 """An order comes again with its next status, or in the next export, within two days."""
@@ -50,15 +52,15 @@ def in_other_hours(
 ) -> pa.ChunkedArray:
     """The hour in which each order stands, null where it is the row's own; for `plan` and `fold`.
 
-    `events` has the columns of `matched_events`, payload aside; `known` is
-    `Ledger.state_of(events)`. Hours that the ledger names are read; those within `NEAR_HOURS` only
-    for events that are not to be sent, or that the ledger does not know from this hour.
+    `events` has the columns `LIGHT`; `known` is `Ledger.state_of(events)`. Hours that the ledger
+    names are read; those within `NEAR_HOURS` only for events that are not to be sent, or that the
+    ledger does not know from this hour.
 
     Raises:
         LakeError: an hour cannot be read.
         LedgerError: the ledger cannot be read.
     """
-    rows = pa.concat_tables([events.select(_LIGHT), _elsewhere(lake, ledger, events, known, now)])
+    rows = pa.concat_tables([events.select(LIGHT), _elsewhere(lake, ledger, events, known, now)])
     orders = order_of(rows).combine_chunks()
     firsts = pc.index_in(orders, value_set=orders).to_numpy()
     competing = np.flatnonzero(np.bincount(firsts, minlength=rows.num_rows)[firsts] > 1)
@@ -155,10 +157,10 @@ def _elsewhere(
             stored = lake.read(_TABLE, near[start : start + _HOURS_AT_ONCE], _SCHEMA, columns)
             found = stored.filter(pc.is_in(stored["order_id"], value_set=ids))
             hours |= set(pc.unique(_hour(found)).to_pylist())
-    rows = [_SCHEMA.empty_table().select(_LIGHT)]
+    rows = [_SCHEMA.empty_table().select(LIGHT)]
     orders = order_of(events).combine_chunks() if hours else None
     for hour in sorted(hours):
-        stored = lake.read(_TABLE, [hour], _SCHEMA, _LIGHT)
+        stored = lake.read(_TABLE, [hour], _SCHEMA, LIGHT)
         rows.append(stored.filter(pc.is_in(order_of(stored), value_set=orders)))
     return withhold_withdrawn(pa.concat_tables(rows), ledger, lake, now)
 

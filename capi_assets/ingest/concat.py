@@ -30,6 +30,14 @@ class ConcatenatedFiles:
     files: list[LandedTable]
     starts: list[int]
 
+    def origins(self) -> tuple[pa.Array, pa.Array]:
+        """The source of each row, as dictionary, and its line."""
+        sizes = [landed.rows.table.num_rows for landed in self.files]
+        files = pa.array(np.repeat(np.arange(len(sizes), dtype=np.int32), sizes))
+        sources = pa.array([landed.source for landed in self.files], pa.string())
+        lines = [pa.array([], pa.int64()), *(landed.rows.lines for landed in self.files)]
+        return pa.DictionaryArray.from_arrays(files, sources), pa.concat_arrays(lines)
+
 
 def concat_files(
     files: list[LandedTable], columns: Sequence[Column], connection: duckdb.DuckDBPyConnection

@@ -19,13 +19,14 @@ import pyarrow.compute as pc
 
 from capi_assets.contracts.base import UTC_MICROSECONDS, Contract, arrow_schema, conform
 from capi_assets.ingest.export_lines import LeftOut
-from capi_assets.ingest.quarantine import quarantined_conflicts
+from capi_assets.ingest.quarantine import in_order, quarantined_conflicts, quarantined_files
 from capi_assets.ingest.sources import FileProblem, Source
 from capi_assets.ingest.tombstones import NONE, Tombstones
-from capi_assets.ingest.validation import ValidatedRows, validate
+from capi_assets.ingest.validation import ValidatedRows, usable_files, validate
+from capi_assets.processes import release_memory
 
-NORMALISED_ROWS = 25_000
-"""Rows that are normalised together: enough to spread the cost of a call over whole columns."""
+_ORIGIN = ("source", "line")
+_OF_ARRIVAL = ("hour", "position", *_ORIGIN)
 
 
 @dataclass(frozen=True)
@@ -80,30 +81,43 @@ def ingest(
     connection: duckdb.DuckDBPyConnection,
     is_same: Callable[[pa.Table, pa.Table], pa.ChunkedArray] | None = None,
     tombstones: Tombstones = NONE,
+    as_needed: Callable[[pa.Table], pa.Table] = lambda rows: rows,
 ) -> Ingested:
     """Reads `hours` from `source` at once; the rows of each hour as they are to be stored. Hours
     that may not fit into memory together come in `source.batches(hours)`.
 
     `landing` and `stored` are the contracts of what lands and of what is stored; `key` is unique in
-    an hour, the row's own id last. `normalise` gets the validated rows of one UTC day with that
-    day, so that an hour gives the same rows alone and within any range, and returns the columns of
-    `stored` with `hour` and `position`. `is_same` tells which rows of an id are the same as its
-    first row; others are quarantined, and of the same the last stands. Rows of erased people
-    (`tombstones`) are left out.
+    an hour, the row's own id last. `normalise` gets validated rows of one UTC day with that day, so
+    that an hour gives the same rows alone and within any range, and returns the columns of `stored`
+    with those of `ValidatedRows.rows` that are not landed. `is_same` tells which rows of an id are
+    the same as its first row; others are quarantined, and of the same the last stands. Rows of
+    erased people (`tombstones`) are left out; `as_needed` empties values that are not stored.
+
+    Rows are normalised in parts. Of a busy hour only what is stored is in memory as a whole.
 
     Raises:
         SourceError: the source as a whole cannot be read.
     """
     ingested: list[IngestedHour] = []
     fetched = source.fetch(hours)
-    landed = validate(fetched, landing, hours, key[-1], connection, source.columns)
-    for day, hours_of_day in groupby(hours, lambda hour: hour.astimezone(UTC).date()):
-        rows = _normalised(landed.on(day), day, normalise, stored)
-        rows = tombstones.without(rows)
-        rows, others = _without_conflicts(rows, key, is_same)
-        conflicts = quarantined_conflicts(landed.landed, others, key[-1])
-        refused = tombstones.without(pa.concat_tables([landed.quarantine, conflicts]))
-        rows, repeats = _latest(rows, key)
+    usable = usable_files(fetched, landing, key[-1], connection, source.columns)
+    fetched.landed.clear()  # `usable` has its rows, and forgets them part by part
+    by_day = groupby(hours, lambda hour: hour.astimezone(UTC).date())
+    days = [(day, [*of_day], list[pa.Table]()) for day, of_day in by_day]
+    names = [*arrow_schema(stored).names, *_OF_ARRIVAL]
+    quarantined = [quarantined_files(usable.problems)]
+    for part in validate(usable, landing, hours, key[-1], connection, source.columns):
+        quarantined.append(part.quarantine)
+        for day, _, rows_of_day in days:
+            on_day = part.on(day)
+            if on_day.rows.num_rows or not rows_of_day:
+                rows = tombstones.without(normalise(on_day, day).select(names))
+                rows_of_day.append(as_needed(rows))
+    release_memory()
+    for _, hours_of_day, rows_of_day in days:
+        rows, others, repeats = _latest(rows_of_day, key, is_same)
+        conflicts = quarantined_conflicts(others, key[-1])
+        refused = tombstones.without(pa.concat_tables([in_order(quarantined), conflicts]))
         for hour in hours_of_day:
             start = pa.scalar(hour, UTC_MICROSECONDS)
             of_hour = pc.equal(refused.column("hour"), start)
@@ -114,27 +128,13 @@ def ingest(
                     quarantine=refused.filter(of_hour),
                     files=fetched.files_per_hour.get(hour, 0),
                     repeats=repeats.get(hour, 0),
-                    file_problems=[p for p in landed.file_problems if p.hour == hour],
-                    left_out=[x for x in landed.left_out if (x.hour or hours[0]) == hour],
+                    file_problems=[p for p in usable.problems if p.hour == hour],
+                    left_out=[x for x in usable.left_out if (x.hour or hours[0]) == hour],
                 )
             )
     return Ingested(
-        ingested, landed.unknown_columns, sorted(fetched.misplaced), sorted(fetched.ignored)
+        ingested, usable.unknown_columns, sorted(fetched.misplaced), sorted(fetched.ignored)
     )
-
-
-def _normalised(
-    landed: ValidatedRows,
-    day: date,
-    normalise: Callable[[ValidatedRows, date], pa.Table],
-    stored: type[Contract],
-) -> pa.Table:
-    """The rows as `normalise` returns them, a part at a time: raw and normalised values of all of a
-    busy hour's rows would be several times its size."""
-    names = [*arrow_schema(stored).names, "hour", "position"]
-    starts = range(0, max(landed.rows.num_rows, 1), NORMALISED_ROWS)
-    parts = [normalise(landed.part(start, NORMALISED_ROWS), day).select(names) for start in starts]
-    return pa.concat_tables(parts)
 
 
 def _without_conflicts(
@@ -175,26 +175,58 @@ def keep_stored(
     return replace(hour, rows=rows, kept=others.num_rows)
 
 
-def _latest(rows: pa.Table, key: list[str]) -> tuple[pa.Table, dict[datetime, int]]:
-    """The last arrived row of each key within its hour, and how many rows came before it by hour.
+def _latest(
+    parts: list[pa.Table],
+    key: list[str],
+    is_same: Callable[[pa.Table, pa.Table], pa.ChunkedArray] | None,
+) -> tuple[pa.Table, pa.Table, dict[datetime, int]]:
+    """The last arrived row of each key within its hour, the rows that are another order than the
+    first of their key, and how many rows came before the last by hour.
 
-    Sorted by time and key, so that the order depends on the rows only.
+    Sorted by time and key, so that the order depends on the rows only. Empties `parts` and copies a
+    column at a time, so that a busy hour is in memory once.
     """
-    last = rows.group_by(["hour", *key]).aggregate([("position", "max")]).column("position_max")
-    is_last = pc.is_in(rows.column("position"), last.combine_chunks())
-    repeated = rows.column("hour").filter(pc.invert(is_last)).value_counts()
-    rows = _sorted(rows, is_last, ["occurred_at", *key])
+    rows = pa.concat_tables(parts)
+    parts.clear()
+    again = _of_repeated_keys(rows, ["hour", *key])
+    same, others = _without_conflicts(again, key, is_same)
+    last = same.group_by(["hour", *key]).aggregate([("position", "max")]).column("position_max")
+    is_last = pc.is_in(same.column("position"), last.combine_chunks())
+    repeated = same.column("hour").filter(pc.invert(is_last)).value_counts()
     counts = zip(repeated.field("values"), repeated.field("counts"), strict=True)
-    return rows, {hour.as_py(): count.as_py() for hour, count in counts}
+    repeats = {hour.as_py(): count.as_py() for hour, count in counts}
+
+    is_left_out = pc.and_(
+        pc.is_in(rows["position"], again["position"].combine_chunks()),
+        pc.invert(pc.is_in(rows["position"], last.combine_chunks())),
+    )
+    place = _places(rows, pc.invert(is_left_out), ["occurred_at", *key])
+    columns = {name: rows[name] for name in rows.column_names if name not in _ORIGIN}
+    del rows
+    if place is not None:
+        for name in columns:
+            columns[name] = columns[name].take(place)
+    return pa.table(columns), others, repeats
 
 
-def _sorted(rows: pa.Table, kept: pa.ChunkedArray, names: Sequence[str]) -> pa.Table:
-    """The kept rows in the order of these columns, in one copy."""
-    place = pa.table({"row": pa.array(np.arange(rows.num_rows)), **{n: rows[n] for n in names}})
-    place = place.filter(kept).sort_by([(name, "ascending") for name in names])["row"]
+def _of_repeated_keys(rows: pa.Table, key: list[str]) -> pa.Table:
+    """All rows of each key that several rows have."""
+    counts = rows.group_by(key).aggregate([([], "count_all")])
+    if counts.num_rows == rows.num_rows:
+        return rows.slice(0, 0)
+    repeated = counts.filter(pc.greater(counts["count_all"], 1)).select(key)
+    keys = rows.select(key).append_column("row", pa.array(np.arange(rows.num_rows)))
+    again = keys.join(repeated, key, join_type="left semi").sort_by("row")
+    return rows.take(again["row"])
+
+
+def _places(rows: pa.Table, kept: pa.ChunkedArray, names: Sequence[str]) -> pa.ChunkedArray | None:
+    """The numbers of the kept rows in the order of these columns; None if it is their own."""
+    places = pa.table({"row": pa.array(np.arange(rows.num_rows)), **{n: rows[n] for n in names}})
+    place = places.filter(kept).sort_by([(name, "ascending") for name in names])["row"]
     if len(place) == rows.num_rows and pc.all(pc.equal(place, np.arange(len(place)))).as_py():
-        return rows
-    return rows.take(place)
+        return None
+    return place
 
 
 def _of_hour(rows: pa.Table, hour: datetime) -> pa.Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 
@@ -39,6 +39,7 @@ def ingest_orders(
     default_dataset_id: str,
     connection: duckdb.DuckDBPyConnection,
     tombstones: Tombstones = NONE,
+    as_needed: Callable[[pa.Table], pa.Table] = lambda rows: rows,
 ) -> Ingested:
     """The rows of `orders` for each of `hours`, with what was quarantined.
 
@@ -46,7 +47,7 @@ def ingest_orders(
     row belongs to the hour of its `occurred_at`. An order that landed several times is the row
     that landed last (files by name, then line), so that a later status replaces an earlier one; a
     different order with the first one's id is quarantined as `identity_conflict`. Orders of erased
-    people (`tombstones`) are left out.
+    people (`tombstones`) are left out; `as_needed` empties values that are not stored.
 
         source = LandingFolder("data/landing", "orders")
         ingested = ingest_orders(source, [hour], HashPolicy(), "1234567890", connection)
@@ -61,8 +62,9 @@ def ingest_orders(
         return _normalised(landed, policy, day, default_dataset_id)
 
     return ingest(
-        source, hours, LandedOrders, Orders, ORDER_KEY, normalise, connection, _is_same, tombstones
-    )
+        source, hours, LandedOrders, Orders, ORDER_KEY, normalise, connection, _is_same, tombstones,
+        as_needed,
+    )  # fmt: skip
 
 
 def _is_same(rows: pa.Table, others: pa.Table) -> pa.ChunkedArray:

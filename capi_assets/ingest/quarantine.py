@@ -47,39 +47,32 @@ def quarantine(
     landed: ConcatenatedFiles,
     usable: pa.Table,
     refusals: Mapping[str, pa.Array],
-    problems: Sequence[FileProblem],
     id_column: str,
     hours: Sequence[datetime],
 ) -> pa.Table:
-    """The rows of the Quarantine contract for `landed` and for unreadable files; see `validate`.
+    """The rows of the Quarantine contract for `landed`; see `validate`.
 
     `refusals` has, by column, a code where the column refuses the row. `usable` is the typed table
-    without the values that failed a check. `problems` are files that could not be read. A row's
-    hour is that of its folder; for a SQL model that of its own time, if it is one of `hours`.
+    without the values that failed a check. A row's hour is that of its folder; for a SQL model that
+    of its own time, if it is one of `hours`.
     """
-    parts = [
-        _rows(landed, usable, refusals, id_column, hours),
-        _lines(landed, min(hours)),
-        _files(problems),
-    ]
+    rows = _rows(landed, usable, refusals, id_column, hours)
+    return pa.concat_tables([rows, _lines(landed, min(hours))])
+
+
+def in_order(parts: Sequence[pa.Table]) -> pa.Table:
+    """The parts of a quarantine as one table, by hour, source and line."""
     return pa.concat_tables(parts).sort_by([(n, "ascending") for n in ("hour", "source", "line")])
 
 
-def quarantined_conflicts(landed: ConcatenatedFiles, rows: pa.Table, id_column: str) -> pa.Table:
-    """Valid `rows` (with `hour`, `position`) that share their id with another order of their hour,
-    as rows of the Quarantine contract."""
+def quarantined_conflicts(rows: pa.Table, id_column: str) -> pa.Table:
+    """Valid `rows` (of `ValidatedRows`) that share their id with another order of their hour, as
+    rows of the Quarantine contract."""
     if not rows.num_rows:
         return _SCHEMA.empty_table()
-    positions = rows.column("position").to_numpy()
-    files = np.searchsorted(landed.starts, positions, side="right") - 1
-    inside = positions - np.asarray(landed.starts)[files]
     columns = {name: rows.column(name) for name in _SCHEMA.names if name in rows.column_names}
     columns |= {
-        "source": [landed.files[file].source for file in files],
-        "line": [
-            landed.files[file].rows.lines[int(line)].as_py()
-            for file, line in zip(files, inside, strict=True)
-        ],
+        "source": rows.column("source").cast(pa.string()),
         "row_id": rows.column(id_column),
         "reasons": [f"{id_column}:{IDENTITY_CONFLICT}"] * rows.num_rows,
         "shapes": ["{}"] * rows.num_rows,
@@ -189,7 +182,8 @@ def _lines(landed: ConcatenatedFiles, first_hour: datetime) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=_SCHEMA)
 
 
-def _files(problems: Sequence[FileProblem]) -> pa.Table:
+def quarantined_files(problems: Sequence[FileProblem]) -> pa.Table:
+    """Files that cannot be used, as rows of the Quarantine contract."""
     rows = [
         {
             "hour": problem.hour,

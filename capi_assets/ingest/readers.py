@@ -99,6 +99,20 @@ class RawRows:
             },
         )
 
+    def part(self, start: int, rows: int) -> RawRows:
+        """The same with at most so many rows from `start` on; bad lines are with the first."""
+        if not start and self.table.num_rows <= rows:
+            return self
+        return RawRows(
+            self.table.slice(start, rows),
+            self.lines.slice(start, rows),
+            [] if start else self.bad_lines,
+            {
+                name: [row - start for row in broken if start <= row < start + rows]
+                for name, broken in self.not_utf8.items()
+            },
+        )
+
 
 def read_rows(name: str, data: bytes) -> RawRows:
     """The rows of a file; its format follows from the extension of `name`.

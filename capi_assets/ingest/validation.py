@@ -1,4 +1,5 @@
-"""Landed rows against their landing contract: valid rows, dropped fields, quarantine.
+"""Landed rows against their landing contract, a part at a time: valid rows, dropped fields,
+quarantine.
 
 A row that breaks a required column goes to quarantine with every reason; a value that breaks an
 optional one becomes null, with a reason in `drops`. The valid rows still have raw contact data and
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
@@ -45,53 +46,79 @@ _REASONS = {
     "greater_than_or_equal_to": "negative",
     "less_than": "too_large",
 }
+PART_ROWS = 25_000
+"""Rows that are checked and normalised together: enough to spread the cost of a call over whole
+columns. Raw, typed and normalised values of all rows of a busy hour would be several times its
+size."""
+
 _NEVER_HASHED = ("event_name", "dataset_id")
 # Not the name of a column: a row of data where the header should be.
 _NOT_A_NAME = re.compile(r"[^\w .-]|\d{5}|.{65}|^\W*$")
 
 
 @dataclass(frozen=True)
-class ValidatedRows:
-    """Landed rows after validation.
+class UsableFiles:
+    """Landed tables under our names, without lines that are no orders of their own: `left_out`.
 
-    `rows` are the valid ones: the landing contract's columns plus `hour` (the row's partition) and
-    `position` (its order of arrival). `drops` has one text per row, `column:reason` separated by
-    spaces, or null. `quarantine` conforms to the Quarantine contract. `landed` tells the file
-    and line of a position, `left_out` are the lines that are no orders of their own.
+    `problems` are the files that cannot be used, also those that could not be read.
+    """
+
+    files: list[LandedTable]
+    problems: list[FileProblem]
+    unknown_columns: list[str]
+    left_out: list[LeftOut]
+
+    def in_parts(self) -> Iterator[list[LandedTable]]:
+        """The files in parts of `PART_ROWS` rows, one part at least; forgets what it has given."""
+        part: list[LandedTable] = []
+        missing, is_first = PART_ROWS, True
+        while self.files:
+            file, start = self.files.pop(0), 0
+            size = file.rows.table.num_rows
+            while start < size or not size:
+                rows = file.rows.part(start, missing)
+                part.append(replace(file, rows=rows))
+                start, missing = start + missing, missing - rows.table.num_rows
+                if not missing:
+                    yield part
+                    part, missing, is_first = [], PART_ROWS, False
+                if not size:
+                    break
+        if part or is_first:
+            yield part
+
+
+@dataclass(frozen=True)
+class ValidatedRows:
+    """A part of the landed rows after validation.
+
+    `rows` are the valid ones: the landing contract's columns plus `hour` (the row's partition),
+    `position` (its order of arrival), and `source` and `line`, where it landed. `drops` has one
+    text per row, `column:reason` separated by spaces, or null. `quarantine` conforms to the
+    Quarantine contract.
     """
 
     rows: pa.Table
     drops: pa.Array
     quarantine: pa.Table
-    file_problems: list[FileProblem]
-    unknown_columns: list[str]
-    landed: ConcatenatedFiles
-    left_out: list[LeftOut]
 
     def on(self, day: date) -> ValidatedRows:
         """The same with the rows of one UTC day only."""
         on_day = pc.equal(self.rows.column("hour").cast(pa.date32()), day)
-        if pc.all(on_day, min_count=0).as_py():  # a copy of a busy hour is large
+        if pc.all(on_day, min_count=0).as_py():
             return self
         return replace(self, rows=self.rows.filter(on_day), drops=self.drops.filter(on_day))
 
-    def part(self, start: int, rows: int) -> ValidatedRows:
-        """The same with so many rows from `start` on."""
-        return replace(self, rows=self.rows.slice(start, rows), drops=self.drops.slice(start, rows))
 
-
-def validate(
+def usable_files(
     fetched: Fetched,
     contract: type[Contract],
-    hours: Sequence[datetime],
     id_column: str,
     connection: duckdb.DuckDBPyConnection,
     column_map: ColumnMap = PLAIN,
-) -> ValidatedRows:
-    """Checks everything that was fetched for `hours` against `contract`; called by `ingest`.
-
-    `id_column` is the row's own id, which the quarantine shows. `connection` is set to UTC.
-    `column_map` is that of the source; headers in another case are ours in any case.
+) -> UsableFiles:
+    """What was fetched as `validate` checks it. `column_map` is that of the source; headers in
+    another case are ours in any case. `connection` is set to UTC.
 
     Raises:
         SourceError: a SQL model does not return a required column.
@@ -99,12 +126,45 @@ def validate(
     connection.execute("SET TimeZone = 'UTC'")
     wanted = column_map.columns(contract)
     mapped = [in_our_columns(each, wanted, column_map, connection) for each in fetched.landed]
-    fetched = replace(fetched, landed=mapped)
-    files, refused, unknown = _with_needed_columns(fetched, wanted, column_map)
+    files, refused, unknown = _with_needed_columns(mapped, wanted, column_map)
     names = [column.name for column in wanted]
     trimmed = [without_extra_lines(file, names, id_column) for file in files]
-    files = [file for file, _ in trimmed]
-    landed = concat_files(files, wanted, connection)
+    return UsableFiles(
+        [file for file, _ in trimmed],
+        [*fetched.problems, *refused],
+        unknown,
+        [left_out for _, left_out in trimmed if left_out],
+    )
+
+
+def validate(
+    usable: UsableFiles,
+    contract: type[Contract],
+    hours: Sequence[datetime],
+    id_column: str,
+    connection: duckdb.DuckDBPyConnection,
+    column_map: ColumnMap = PLAIN,
+) -> Iterator[ValidatedRows]:
+    """Checks the rows that were fetched for `hours` against `contract`; called by `ingest`.
+
+    `id_column` is the row's own id, which the quarantine shows. `connection` is in UTC.
+    """
+    wanted, first = column_map.columns(contract), 0
+    for files in usable.in_parts():
+        landed = concat_files(files, wanted, connection)
+        yield _validated(landed, first, contract, wanted, hours, id_column)
+        first += landed.typed.num_rows
+
+
+def _validated(
+    landed: ConcatenatedFiles,
+    first: int,
+    contract: type[Contract],
+    wanted: Sequence[Column],
+    hours: Sequence[datetime],
+    id_column: str,
+) -> ValidatedRows:
+    """One part, whose first row arrived after `first` others."""
     codes = _codes(landed, contract, hours, id_column)
     usable = _without(landed.typed, codes)
     # A problem in one of these refuses the row; in any other it costs the value.
@@ -123,21 +183,18 @@ def validate(
         [(c.name, codes[c.name]) for c in wanted if c.name in codes and c.name not in needed],
     )
     rows = usable.append_column("hour", _hour_of(usable.column("occurred_at")))
-    rows = rows.append_column("position", pa.array(np.arange(rows.num_rows)))
-    problems = [*fetched.problems, *refused]
+    rows = rows.append_column("position", pa.array(np.arange(first, first + rows.num_rows)))
+    source, line = landed.origins()
+    rows = rows.append_column("source", source).append_column("line", line)
     return ValidatedRows(
         rows if is_valid.all() else rows.filter(pa.array(is_valid)),
         drops if is_valid.all() else drops.filter(pa.array(is_valid)),
-        quarantine(landed, usable, refusals, problems, id_column, hours),
-        problems,
-        unknown,
-        landed,
-        [left_out for _, left_out in trimmed if left_out],
+        quarantine(landed, usable, refusals, id_column, hours),
     )
 
 
 def _with_needed_columns(
-    fetched: Fetched, wanted: list[Column], column_map: ColumnMap
+    mapped: Iterable[LandedTable], wanted: list[Column], column_map: ColumnMap
 ) -> tuple[list[LandedTable], list[FileProblem], list[str]]:
     """Files that have the required columns; the others as problems; unknown column names."""
     names = [c.name for c in wanted]
@@ -145,7 +202,7 @@ def _with_needed_columns(
     files: list[LandedTable] = []
     refused: list[FileProblem] = []
     unknown: set[str] = set()
-    for landed in fetched.landed:
+    for landed in mapped:
         present = landed.rows.table.column_names
         others = [n for n in present if n not in names and not n.startswith(NOT_USED)]
         missing = [name for name in required if name not in present]

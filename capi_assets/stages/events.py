@@ -27,10 +27,17 @@ from capi_assets.eligibility import EventPolicy, matched_events_of
 from capi_assets.ingest.tombstones import Tombstones
 from capi_assets.lake import Lake, in_batches, rows_of
 from capi_assets.matching import MATCHED, with_visits
+from capi_assets.processes import release_memory
+from capi_assets.stored_rows import StoredRows
 
 PART_ROWS = 25_000
 """Orders of an hour whose events are built together: of a busy hour, the events of a part are in
 memory, never all of them."""
+
+_COUNTED = (
+    *("occurred_at", "verdict", "matched_by", "without_browser", "value", "currency"),
+    *("match_keys", "shared_keys"),
+)
 
 
 @dataclass(frozen=True)
@@ -112,22 +119,23 @@ class EventStage:
     def run_range(
         self,
         hours: Sequence[datetime],
-        orders: pa.Table,
+        orders: StoredRows,
         best: pa.Table,
         known: Callable[[Sequence[datetime], pa.Table], Known | None],
     ) -> Iterator[EventHour]:
         """`run` of many hours, a batch in memory at a time; `known` is also given the batch."""
-        times, start = orders.select(["occurred_at"]), 0
-        for batch, rows in in_batches((hour, rows_of(times, hour)) for hour in hours):
-            part, best_of_part = (table.slice(start, rows.num_rows) for table in (orders, best))
-            yield from self.run(batch, part, best_of_part, partial(known, batch))
+        times = ((hour, orders.of([hour]).select(["occurred_at"])) for hour in hours)
+        start = 0
+        for batch, rows in in_batches(times):
+            best_of_batch = best.slice(start, rows.num_rows)
+            yield from self.run(batch, orders.of(batch), best_of_batch, partial(known, batch))
             start += rows.num_rows
-        assert start == orders.num_rows, "an order outside its hour"
+            release_memory()
 
     def run(
         self,
         hours: Sequence[datetime],
-        orders: pa.Table,
+        orders: StoredRows | pa.Table,
         best: pa.Table,
         known: Callable[[pa.Table], Known | None],
     ) -> list[EventHour]:
@@ -141,17 +149,17 @@ class EventStage:
             LakeError: the lake cannot be read or written.
             ContractError: an event breaks its contract, which is a bug.
         """
-        lake, light = Lake(self.lake), list[pa.Table]()
+        lake, counted = Lake(self.lake), list[pa.Table]()
 
         def parts() -> Iterator[pa.Table]:
-            for start, rows in _parts(orders["occurred_at"]):
+            for start, rows in _parts(orders.select(["occurred_at"])["occurred_at"]):
                 matched = MATCHED.empty_table()
                 if rows:
                     matched = with_visits(orders.slice(start, rows), best.slice(start, rows))
                 events = matched_events_of(matched, self.events)
                 if events.num_rows and (facts := known(events)):
                     events = self._as_known(events, hours, facts)
-                light.append(events.drop_columns("payload"))
+                counted.append(events.select(_COUNTED))
                 yield events
 
         if len(hours) == 1:
@@ -160,7 +168,7 @@ class EventStage:
             events = pa.concat_tables(parts())
             for hour in hours:
                 lake.write("matched_events", hour, rows_of(events, hour))
-        stored = pa.concat_tables(light)
+        stored = pa.concat_tables(counted)
         return [_in_numbers(hour, rows_of(stored, hour)) for hour in hours]
 
     def _as_known(self, events: pa.Table, hours: Sequence[datetime], known: Known) -> pa.Table:

@@ -7,7 +7,7 @@ process or, pickled, on a worker of a cluster. What it returns has no rows.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import duckdb
@@ -29,6 +29,7 @@ from capi_assets.ingest.tombstones import NONE, Tombstones
 from capi_assets.ingest.visits import VISIT_KEY, ingest_visits
 from capi_assets.lake import Lake
 from capi_assets.meta.match_keys.key_problems import Problem
+from capi_assets.processes import release_memory
 
 CONTRACTS: dict[str, type[Contract]] = {"visits": Visits, "orders": Orders}
 _KEYS = {"visits": VISIT_KEY, "orders": ORDER_KEY}
@@ -117,7 +118,11 @@ class IngestStage:
             SourceError: the source as a whole cannot be read.
             LakeError: the lake cannot be read or written.
         """
-        return joined(self._stored(batch, connection) for batch in self.source.batches(hours))
+        parts = []
+        for batch in self.source.batches(hours):
+            parts.append(self._stored(batch, connection))
+            release_memory()
+        return joined(parts)
 
     def _stored(self, hours: Sequence[datetime], connection: duckdb.DuckDBPyConnection) -> Stored:
         """Hours that are in memory together."""
@@ -126,8 +131,9 @@ class IngestStage:
             ingested = ingest_visits(self.source, hours, keys, connection, self.tombstones)
         else:
             ingested = ingest_orders(
-                self.source, hours, keys, self.default_dataset_id, connection, self.tombstones
-            )
+                self.source, hours, keys, self.default_dataset_id, connection, self.tombstones,
+                self._as_needed,
+            )  # fmt: skip
         wanted = ingested.hours
         if self.only_new:
             # Two runs may read the same hour: each writes the whole file, and the lake replaces it
@@ -143,8 +149,6 @@ class IngestStage:
 
     def _store(self, lake: Lake, hour: IngestedHour) -> StoredHour:
         table, quarantine = self.table, quarantine_of(self.table)
-        if table == "orders":
-            hour = replace(hour, rows=self._as_needed(hour.rows))
         if hour.is_absent or hour.file_problems:
             stored = lake.read(table, [hour.hour], arrow_schema(CONTRACTS[table]))
             quarantined = lake.read(quarantine, [hour.hour], arrow_schema(Quarantine))
@@ -161,7 +165,7 @@ class IngestStage:
     def _as_needed(self, orders: pa.Table) -> pa.Table:
         """Withheld orders without match data: if they land again as confirmed, it lands again."""
         withheld = pc.is_valid(withheld_reason(orders, self.consent_required))
-        return without_match_data(orders, withheld)
+        return without_match_data(orders, withheld) if pc.any(withheld).as_py() else orders
 
 
 def _in_numbers(hour: IngestedHour) -> StoredHour:

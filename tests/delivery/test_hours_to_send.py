@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from capi_assets.delivery import hours_to_send
 from capi_assets.delivery.hours_to_send import batches, plan_hours, planned_hours, results_of
 from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.plan import plan
@@ -242,3 +243,33 @@ def test_pieces_plan_and_fold_as_the_whole_does(
     pending = plan_hours(lake, ledger, hours, NOW, QUICK, size)
     assert pending.actions == {"send": 40, "claimed_elsewhere": 20}
     assert sorted(orders_in(pending.tables(lake, chunk_rows))) == sorted(ids(events))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_an_hour_is_planned_in_parts_as_a_whole(
+    lake: Lake, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    events = [
+        event(
+            f"order-{n % 9}" if n % 3 == 0 else f"other-{n}",
+            event_id=f"Purchase:{n % 7}" if n % 4 == 0 else f"own-{n}",
+            occurred_at=FIRST + timedelta(minutes=n),
+            value=float(n % 9 % 2),
+            person=f"e{n % 9}",
+            verdict="withheld" if n % 10 == 9 else "ready",
+        )
+        for n in range(30)
+    ]
+    hours = store(lake, table(events))
+    register(ledger, table(events[:12]))
+
+    def outcomes() -> tuple[object, ...]:
+        results = pa.concat_tables(t for _, t in results_of(lake, ledger, hours, NOW, QUICK))
+        pending = plan_hours(lake, ledger, hours, NOW, QUICK)
+        planned = planned_hours(lake, ledger, hours, NOW, QUICK)
+        return results, planned, pending.actions, sorted(pending.sends.to_pylist(), key=str)
+
+    whole = outcomes()
+    assert {"repeated", "invalid", "send"} <= {*column(whole[1], "action")}
+    monkeypatch.setattr(hours_to_send, "PART_ROWS", rows)
+    assert outcomes() == whole

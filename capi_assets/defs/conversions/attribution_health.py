@@ -20,6 +20,7 @@ from capi_assets.coverage.gaps import Gap, gaps_of_hour
 from capi_assets.coverage.incidents import open_and_closed
 from capi_assets.coverage.links import backfill_link
 from capi_assets.coverage.missing_orders import missing_orders
+from capi_assets.coverage.outcomes import EVENT_COLUMNS, RESULT_COLUMNS
 from capi_assets.coverage.policy import ERROR, CoveragePolicy
 from capi_assets.coverage.signals import signals
 from capi_assets.coverage.stored_health import find_gaps, flags_of
@@ -263,8 +264,10 @@ def build_attribution_health(
         hours = hours_of(context)
         rebuilt = _visits_rebuilt_since(context.instance, lake, hours, settings)
         metadata = {}
-        for batch, events in batches(lake, hours):
-            results = lake.read("delivery_results", batch, arrow_schema(DeliveryResults))
+        for batch, events in batches(lake, hours, columns=EVENT_COLUMNS):
+            results = lake.read(
+                "delivery_results", batch, arrow_schema(DeliveryResults), RESULT_COLUMNS
+            )
             visits = lake.read(
                 "visits", batch, arrow_schema(Visits), ["occurred_at", "fbc", "fbclid"]
             )

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from capi_assets.contracts.base import arrow_schema, conform
-from capi_assets.contracts.counts import sums_by_currency
+from capi_assets.contracts.counts import count_words, sums_by_currency
 from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.coverage.formatting import count
@@ -162,7 +162,7 @@ def _deliver(
 
 
 def _metadata(rows: pa.Table, summary: DeliverySummary) -> dict[str, Any]:
-    statuses = Counter(rows.column("status").to_pylist())
+    statuses = Counter(count_words(rows.column("status")))
     delivered = rows.filter(pc.equal(rows.column("status"), "delivered"))
     missing = rows.filter(pc.is_in(rows.column("status"), _OPEN))
     metadata: dict[str, Any] = {
@@ -182,8 +182,9 @@ def _metadata(rows: pa.Table, summary: DeliverySummary) -> dict[str, Any]:
 
 
 def _reasons(rows: pa.Table) -> Counter[tuple[str, str | None]]:
-    pairs = zip(rows.column("status").to_pylist(), rows.column("reason").to_pylist(), strict=True)
-    return Counter(pairs)
+    by_reason = rows.group_by(["status", "reason"], use_threads=False)
+    counts = by_reason.aggregate([([], "count_all")]).to_pylist()
+    return Counter({(row["status"], row["reason"]): row["count_all"] for row in counts})
 
 
 def _unfinished(results: pa.Table, hours: Sequence[datetime]) -> list[UnfinishedHour]:
@@ -223,7 +224,7 @@ def _judge(lake: Lake, hours: Sequence[datetime]) -> Mapping[datetime, HourCheck
 
 
 def _verdict(events: pa.Table, results: pa.Table) -> HourCheckResult:
-    statuses = Counter(results.column("status").to_pylist())
+    statuses = Counter(count_words(results.column("status")))
     counts = ", ".join(f"{count} {status}" for status, count in statuses.most_common()) or "none"
     if events.num_rows != results.num_rows:
         return HourCheckResult(
@@ -241,9 +242,7 @@ def _verdict(events: pa.Table, results: pa.Table) -> HourCheckResult:
             severity=dg.AssetCheckSeverity.WARN,
             metadata={IDENTITY_CONFLICT: conflicts.num_rows},
         )
-    undecided = Counter(
-        results.filter(_is_undecided(results)).column("status").to_pylist(),
-    )
+    undecided = Counter(count_words(results.filter(_is_undecided(results)).column("status")))
     stuck = {name: undecided[name] for name in ("unknown", "rejected")}
     if any(stuck.values()):
         unresolved = " and ".join(f"{count} {name}" for name, count in stuck.items() if count)

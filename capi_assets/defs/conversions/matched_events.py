@@ -33,7 +33,7 @@ from capi_assets.delivery.ledger.ledger import LedgerError
 from capi_assets.engine import DuckDBEngine, open_duckdb
 from capi_assets.hours import floor_hour, hour_range, hours_between
 from capi_assets.lake import Lake, rows_of
-from capi_assets.matching import best_visits
+from capi_assets.matching import MATCHED_ON, best_visits
 from capi_assets.meta.events.refusals import REFUSAL_TEXTS
 from capi_assets.meta.match_keys.hashed_keys import HASHED_KEYS
 from capi_assets.policies import event_stage, open_ledger
@@ -170,13 +170,14 @@ def _store_events(
 ) -> Iterator[EventHour]:
     """Replaces each hour; one query for all of them."""
     lake, stage = Lake(settings.lake), event_stage(settings, now)
-    orders = lake.read("orders", hours, arrow_schema(Orders))
-    best = orders.select([])  # of no order
-    if orders.num_rows:
+    orders = lake.snapshot("orders", hours, arrow_schema(Orders))
+    best = pa.table({})  # of no order
+    if orders.select(["occurred_at"]).num_rows:
         _note_withdrawals(context, settings, now)
         files = [lake.path("visits", hour) for hour in visit_hours]
         with open_duckdb() as connection:
-            best = best_visits(orders, files, settings.lookback, DuckDBEngine(connection))
+            engine = DuckDBEngine(connection)
+            best = best_visits(orders.select(MATCHED_ON), files, settings.lookback, engine)
 
     def known(batch: Sequence[datetime], events: pa.Table) -> Known | None:
         try:
