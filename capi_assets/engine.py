@@ -18,8 +18,8 @@ import duckdb
 import pyarrow as pa
 from upath import UPath
 
-from capi_assets.object_store import READS_AT_ONCE, is_local, read_whole, unreadable
 from capi_assets.processes import spill_folder
+from capi_assets.storage.object_store import READS_AT_ONCE, is_local, read_whole, unreadable
 
 
 def open_duckdb() -> duckdb.DuckDBPyConnection:

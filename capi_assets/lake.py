@@ -8,43 +8,37 @@ runs never wait for each other. What a table means is in `contracts/`; schemas c
 from __future__ import annotations
 
 import fcntl
-import io
 import os
 import re
-import uuid
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from itertools import chain, groupby
+from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
-from threading import Lock
 from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from upath import UPath
 
 from capi_assets.hours import HOUR
-from capi_assets.listing import FoundFile, files_below, names_in
-from capi_assets.object_store import (
+from capi_assets.storage.hour_files import opened, parquet_of, path_and_content, replace_file
+from capi_assets.storage.listing import FoundFile, files_below, names_in
+from capi_assets.storage.object_store import (
     REACH_THE_STORE,
     READS_AT_ONCE,
-    driver_errors,
     folder_at,
     is_local,
     is_object_store,
     read_whole,
     reason_text,
     remove_file,
-    unreadable,
     write_whole,
 )
-from capi_assets.object_store import LakeError as LakeError
-from capi_assets.stored_rows import StoredRows, read_rows
+from capi_assets.storage.object_store import LakeError as LakeError
+from capi_assets.storage.stored_rows import StoredRows, read_rows
 
 T = TypeVar("T")
 
@@ -57,7 +51,6 @@ BATCH_ROWS = 50_000
 enough that a long range needs no more memory than a short one."""
 
 _HOUR_PATH = re.compile(r"date=(\d{4}-\d{2}-\d{2})/hour=(\d{2})/part\.parquet$")
-_ABANDONED_AFTER = timedelta(days=1)  # no write takes that long, so its writer was killed
 
 
 class Lake:
@@ -102,7 +95,7 @@ class Lake:
         Raises:
             LakeError: the file cannot be written; what was there before is untouched.
         """
-        target, content = self.path(table, hour), _parquet(rows, rows_per_group)
+        target, content = self.path(table, hour), parquet_of(rows, rows_per_group)
         with self._locked(fcntl.LOCK_SH):
             self._put(target, content)
         return target
@@ -130,7 +123,7 @@ class Lake:
             if not target.exists() or changed.equals(rows):
                 return 0
             before = target.stat()
-            content = _parquet(changed, ROWS_PER_GROUP)
+            content = parquet_of(changed, ROWS_PER_GROUP)
             self._put(target, content, before.st_mtime_ns if self.is_local else None)
         return int(before.st_size - len(content))
 
@@ -158,7 +151,7 @@ class Lake:
             return
         try:
             if self.is_local:
-                _replace(Path(target.path), content, changed_ns)
+                replace_file(Path(target.path), content, changed_ns)
             else:
                 # One PUT is atomic on object storage: readers see the old object or the new one.
                 write_whole(target, bytes(content))
@@ -273,7 +266,7 @@ class Lake:
         Raises:
             LakeError: a file cannot be read.
         """
-        return StoredRows(schema, self._each(table, hours, _whole))
+        return StoredRows(schema, self._each(table, hours, path_and_content))
 
     def _each(
         self, table: str, hours: Iterable[datetime], read: Callable[[UPath, FoundFile | None], T]
@@ -310,12 +303,12 @@ class Lake:
         """
         schema = pa.schema([schema.field(name) for name in columns])
         for path in self.paths(table, [hour]):
-            with _opened(path, whole=True) as stored:
+            with opened(path, whole=True) as stored:
                 for number in range(stored.num_row_groups):
                     yield read_rows(stored, schema, number)
 
     def _read_one(self, path: UPath, schema: pa.Schema, file: FoundFile | None = None) -> pa.Table:
-        with _opened(path, whole=True, file=file) as stored:
+        with opened(path, whole=True, file=file) as stored:
             return read_rows(stored, schema)
 
     def hours(self, table: str) -> list[datetime]:
@@ -366,7 +359,7 @@ class Lake:
         """
         rows = size = 0
         for path in self.paths(table, hours):
-            with _opened(path) as stored:
+            with opened(path) as stored:
                 rows += stored.metadata.num_rows
             size += path.stat().st_size
         return rows, size
@@ -378,7 +371,7 @@ class Lake:
             LakeError: the file cannot be read.
         """
         for path in self.paths(table, [hour]):
-            with _opened(path) as stored:
+            with opened(path) as stored:
                 groups = (stored.metadata.row_group(n) for n in range(stored.num_row_groups))
                 chunks = (group.column(n) for group in groups for n in range(group.num_columns))
                 return any(
@@ -431,103 +424,3 @@ def _hour_of(path: str) -> datetime | None:
     if match is None:
         return None
     return datetime.strptime(" ".join(match.groups()), "%Y-%m-%d %H").replace(tzinfo=UTC)
-
-
-@contextmanager
-def _opened(
-    path: UPath, whole: bool = False, file: FoundFile | None = None
-) -> Iterator[pq.ParquetFile]:
-    """A stored file to read from; of an object store `whole` in one request, so that no writer can
-    replace it meanwhile, or else only its end."""
-    try:
-        if whole and is_object_store(path):
-            yield pq.ParquetFile(pa.BufferReader(_content(path, file)))
-        else:
-            with driver_errors(), path.open("rb") as stored:
-                yield pq.ParquetFile(stored)
-    except (OSError, pa.ArrowException) as error:
-        raise unreadable(path, error) from error
-
-
-def _whole(path: UPath, file: FoundFile | None) -> tuple[UPath, bytes]:
-    try:
-        return path, _content(path, file)
-    except OSError as error:
-        raise unreadable(path, error) from error
-
-
-# The sensors read the same small files every minute; five weeks of verdicts take 30 MB. A new
-# version has another ETag.
-_SMALL_FILE_BYTES = 64 * 1024
-_MAX_KEPT_FILES = 2_000
-_kept_files: OrderedDict[tuple[str, str, datetime | None], bytes] = OrderedDict()
-_kept_lock = Lock()
-
-
-def _content(path: UPath, file: FoundFile | None) -> bytes:
-    """The content of an object, without a request if this version was read before."""
-    if file is None or file.version is None or file.size > _SMALL_FILE_BYTES:
-        return read_whole(path)
-    key = (str(path), file.version, file.changed_at)
-    with _kept_lock:
-        if key in _kept_files:
-            _kept_files.move_to_end(key)
-            return _kept_files[key]
-    content = read_whole(path)
-    if len(content) == file.size:  # it may have been replaced since it was listed
-        with _kept_lock:
-            _kept_files[key] = content
-            while len(_kept_files) > _MAX_KEPT_FILES:
-                _kept_files.popitem(last=False)
-    return content
-
-
-def _parquet(rows: pa.Table | Iterable[pa.Table], rows_per_group: int) -> memoryview:
-    buffer = io.BytesIO()
-    parts = iter([rows] if isinstance(rows, pa.Table) else rows)
-    first = next(parts).replace_schema_metadata(None)
-    with pq.ParquetWriter(buffer, first.schema, compression="zstd") as writer:
-        for group in _groups(chain([first], parts), rows_per_group):
-            writer.write_table(group, row_group_size=rows_per_group)
-    return buffer.getbuffer()
-
-
-def _groups(parts: Iterable[pa.Table], rows_per_group: int) -> Iterator[pa.Table]:
-    """The same rows in tables of whole row groups, but for the last."""
-    rest, is_any = None, False
-    for part in parts:
-        part = part.replace_schema_metadata(None)
-        rest = part if rest is None or not rest.num_rows else pa.concat_tables([rest, part])
-        whole = rest.num_rows - rest.num_rows % rows_per_group
-        if whole:
-            yield rest.slice(0, whole)
-            rest, is_any = rest.slice(whole), True
-    if rest is not None and (rest.num_rows or not is_any):
-        yield rest
-
-
-def _replace(target: Path, data: memoryview, changed_ns: int | None = None) -> None:
-    """Writes a local file under another name, flushes it to disk, and renames it."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        with aside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            written = os.fstat(file.fileno()).st_mtime
-        if changed_ns is not None:
-            os.utime(aside, ns=(changed_ns, changed_ns))
-        os.replace(aside, target)
-    finally:
-        aside.unlink(missing_ok=True)
-    _remove_abandoned(target.parent, written - _ABANDONED_AFTER.total_seconds())
-
-
-def _remove_abandoned(folder: Path, before: float) -> None:
-    """Removes the temporary files of writers that were killed."""
-    for temporary in folder.glob(".*.tmp"):
-        # Another writer may remove it at the same time; one that cannot be removed does no harm.
-        with suppress(OSError):
-            if temporary.stat().st_mtime < before:
-                temporary.unlink()

@@ -23,13 +23,13 @@ from capi_assets.commands.setting_checks import SETTING_CHECKS, Check, open_to_o
 from capi_assets.commands.surroundings import Verdict, clock, ui_port, unknown_names
 from capi_assets.commands.trials import TRIALS
 from capi_assets.lake import LakeError
-from capi_assets.object_store import driver_errors, reason_text
 from capi_assets.settings import (
     Settings,
     as_variable_text,
     read_settings,
     variable,
 )
+from capi_assets.storage.object_store import driver_errors, reason_text
 from capi_assets.web_addresses import database_label, spark_label
 
 

@@ -27,7 +27,9 @@ from capi_assets.delivery.ledger.ledger import HEAD, LedgerError, stored_revisio
 from capi_assets.hours import HOUR, floor_hour, hour_key, hours_between
 from capi_assets.ingest.sources import SourceError
 from capi_assets.meta.limits import WINDOW
-from capi_assets.object_store import (
+from capi_assets.policies import landing_folder, orders_source, secret, visits_source
+from capi_assets.settings import Settings, split, variable
+from capi_assets.storage.object_store import (
     folder_at,
     is_local,
     read_whole,
@@ -35,8 +37,6 @@ from capi_assets.object_store import (
     remove_file,
     write_whole,
 )
-from capi_assets.policies import landing_folder, orders_source, secret, visits_source
-from capi_assets.settings import Settings, split, variable
 from capi_assets.web_addresses import is_loopback
 
 _TIMEOUT_SECONDS = 3.0

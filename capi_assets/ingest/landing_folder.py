@@ -20,9 +20,9 @@ from upath import UPath
 from capi_assets.ingest.column_map import PLAIN, ColumnMap
 from capi_assets.ingest.readers import EXTENSIONS, RawRows, UnreadableFile, read_rows
 from capi_assets.ingest.sources import Fetched, FileProblem, LandedTable, SourceError
-from capi_assets.listing import FoundFile, files_below, names_in
-from capi_assets.object_store import driver_errors, folder_at, is_local, read_whole
 from capi_assets.printable import printable
+from capi_assets.storage.listing import FoundFile, files_below, names_in
+from capi_assets.storage.object_store import driver_errors, folder_at, is_local, read_whole
 
 BATCH_BYTES = 8 * 2**20
 """Files of several hours are read together up to this size: enough to spread the fixed cost of a

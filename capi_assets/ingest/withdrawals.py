@@ -27,9 +27,9 @@ from capi_assets.ingest.pii_scan import stored_id
 from capi_assets.ingest.readers import UnreadableFile
 from capi_assets.ingest.sources import LandedTable, SourceError
 from capi_assets.ingest.tombstones import NONE, Tombstones
-from capi_assets.listing import files_below
 from capi_assets.meta.match_keys.placeholders import without_placeholders
 from capi_assets.order_identity import marks_of
+from capi_assets.storage.listing import files_below
 
 FOLDER = "withdrawals"
 _NAMING = ("order_id", "external_id", "email", "phone")

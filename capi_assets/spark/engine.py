@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from upath import UPath
 
-from capi_assets.object_store import is_local, read_whole
-from capi_assets.stored_rows import conformed
+from capi_assets.storage.object_store import is_local, read_whole
+from capi_assets.storage.stored_rows import conformed
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

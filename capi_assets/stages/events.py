@@ -28,7 +28,7 @@ from capi_assets.ingest.tombstones import Tombstones
 from capi_assets.lake import Lake, in_batches, rows_of
 from capi_assets.matching import MATCHED, with_visits
 from capi_assets.processes import release_memory
-from capi_assets.stored_rows import StoredRows
+from capi_assets.storage.stored_rows import StoredRows
 
 PART_ROWS = 25_000
 """Orders of an hour whose events are built together: of a busy hour, the events of a part are in

@@ -11,7 +11,7 @@ from upath import UPath
 
 from capi_assets.ingest.landing_folder import LandingFolder
 from capi_assets.ingest.late_files import LandedFile, landed_files, late_hours
-from capi_assets.listing import files_below
+from capi_assets.storage.listing import files_below
 
 H = datetime(2026, 11, 20, 13, tzinfo=UTC)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)

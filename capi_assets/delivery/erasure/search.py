@@ -20,7 +20,7 @@ from sqlalchemy import Table as SqlTable
 from upath import UPath
 
 from capi_assets.delivery.erasure.person import Named, Person
-from capi_assets.listing import files_below
+from capi_assets.storage.listing import files_below
 
 SHORTEST_IN_TEXT = 8
 """Shorter ids, such as the order 1042, are compared with whole values only: inside other text and

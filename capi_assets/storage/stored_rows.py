@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from upath import UPath
 
-from capi_assets.object_store import unreadable
+from capi_assets.storage.object_store import unreadable
 
 FORMER_COLUMNS = {"future_dated": "not_yet", "value_future_dated": "value_not_yet"}
 FORMER_VALUES = {"status": {"not_yet": "future_dated"}}

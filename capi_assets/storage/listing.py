@@ -11,7 +11,7 @@ from typing import Any
 
 from upath import UPath
 
-from capi_assets.object_store import driver_errors, is_local, is_object_store
+from capi_assets.storage.object_store import driver_errors, is_local, is_object_store
 
 # Names in fsspec's file systems: local and SFTP, S3, Azure, Google, memory and others.
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
