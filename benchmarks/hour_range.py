@@ -97,7 +97,7 @@ def _figures(one: Result, plain: Result) -> tuple[str, ...]:
     return *times, f"{one['whole']:,.0f}", f"{ratio:.2f} x"
 
 
-def in_pieces(hours: int, orders: int = 20, visits: int = 200) -> str:
+def in_pieces(hours: int, orders: int = 10, visits: int = 100) -> str:
     """`capi-assets backfill` over many hours, killed in the middle and started again."""
     every = hours_before_now(hours)
     given = ("pieces", every[0].isoformat(), every[-1].isoformat())
