@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pyarrow as pa
@@ -57,3 +58,15 @@ def test_a_broken_file_is_named(lake: Lake) -> None:
     stored = lake.snapshot("orders", HOURS, SCHEMA)
     with pytest.raises(LakeError, match="hour=13"):
         stored.select(["id"])
+
+
+def test_how_rows_are_chunked_does_not_change_the_file(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    names = [hashlib.sha256(str(n).encode()).hexdigest() for n in range(60_000)]
+    whole = pa.table({"id": range(60_000), "name": names}, schema=SCHEMA)
+    before = lake.write("orders", H, whole).read_bytes()
+    for size in (7_000, 25_000):
+        pieces = [whole.slice(start, size) for start in range(0, 60_000, size)]
+        copies = [pa.table(piece.to_pydict(), schema=SCHEMA) for piece in pieces]
+        for rows in (pa.concat_tables(copies), iter(copies)):
+            assert lake.write("orders", H, rows).read_bytes() == before

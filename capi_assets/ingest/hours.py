@@ -206,6 +206,7 @@ def _latest(
     if place is not None:
         for name in columns:
             columns[name] = columns[name].take(place)
+        release_memory()
     return pa.table(columns), others, repeats
 
 

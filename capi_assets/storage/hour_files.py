@@ -37,8 +37,11 @@ def parquet_of(rows: pa.Table | Iterable[pa.Table], rows_per_group: int) -> memo
     parts = iter([rows] if isinstance(rows, pa.Table) else rows)
     first = next(parts).replace_schema_metadata(None)
     with pq.ParquetWriter(buffer, first.schema, compression="zstd") as writer:
-        for group in _groups(chain([first], parts), rows_per_group):
-            writer.write_table(group, row_group_size=rows_per_group)
+        for groups in _groups(chain([first], parts), rows_per_group):
+            for start in range(0, max(groups.num_rows, 1), rows_per_group):
+                # In one piece: pages end where pieces do, and how rows came must not change bytes.
+                group = groups.slice(start, rows_per_group)
+                writer.write_table(group.combine_chunks(), row_group_size=rows_per_group)
     return buffer.getbuffer()
 
 

@@ -69,7 +69,7 @@ from capi_assets.ingest.landing_folder import LandingFolder
 from capi_assets.lake import Lake
 from capi_assets.stages.ingest import IngestStage
 
-validation.PART_ROWS = 1_500
+validation.PART_ROWS = 5_000
 folder, orders, hour = Path(sys.argv[1]), int(sys.argv[2]), datetime.fromisoformat(sys.argv[3])
 landing.write(folder, [hour], orders, 10)
 before = pa.default_memory_pool().max_memory()
@@ -84,12 +84,13 @@ print(json.dumps([before, pa.default_memory_pool().max_memory(), rows.nbytes]))
 
 def test_what_a_busy_hour_takes_grows_as_what_is_stored_of_it(tmp_path: Path) -> None:
     peaks, sizes = [], []
-    for orders in (6_000, 18_000):
+    for orders in (55_000, 75_000):
         given = [str(tmp_path / str(orders)), str(orders), H.isoformat()]
         printed = subprocess.check_output([sys.executable, "-c", _MEASURE, *given], text=True)
         before, peak, size = json.loads(printed)
         assert peak > before
         peaks.append(peak)
         sizes.append(size)
+    # Both are written in whole groups of rows, of which one is copied at a time.
     # Raw, typed and normalised values of all rows at once would be twice as much and more.
-    assert peaks[1] - peaks[0] < 1.6 * (sizes[1] - sizes[0])
+    assert peaks[1] - peaks[0] < 1.4 * (sizes[1] - sizes[0])
