@@ -15,7 +15,8 @@ MINUTE = timedelta(minutes=1)
 
 
 def land(world: AssetHarness, hour: datetime, name: str, at: datetime) -> None:
-    world.land_orders(hour, count=2, name=name)
+    # At the hour's start, so that Meta, whose clock is the real one, takes them in its first minutes.
+    world.land_orders(hour, count=2, name=name, occurred_at=hour.isoformat())
     for table, file in (("orders", name), ("visits", f"visits-{name}")):
         path = world.root / "landing" / table / f"{hour:%Y-%m-%d}" / f"{hour:%H}" / file
         os.utime(path, (at.timestamp(), at.timestamp()))
