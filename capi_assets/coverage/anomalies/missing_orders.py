@@ -50,7 +50,8 @@ def missing_orders(hour: HourWindows) -> dict[int, Anomaly]:
     visits = hour.seen[..., VISITS]
     informative = hour.informative & (visits > 0)
     uncertainty = np.where(informative, 1.0 / np.maximum(visits, 1.0), 0.0)
-    deviation = np.sqrt(mean + (MIN_DISPERSION["count"] + uncertainty) * mean**2)
+    # Sums of windows are differences, and may be a rounding error below 0.
+    deviation = np.sqrt(np.maximum(mean, 0.0) + (MIN_DISPERSION["count"] + uncertainty) * mean**2)
     candidates = (
         (orders <= (1.0 - MIN_LOSS_SHARE) * mean)
         & (expected >= MIN_ORDERS)
