@@ -15,7 +15,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def land(world: AssetHarness, hour: datetime, name: str, at: datetime) -> None:
-    # At the hour's start, so that Meta, whose clock is the real one, takes them in its first minutes.
+    # At the hour's start: Meta's clock is the real one, and the hour may just have begun.
     world.land_orders(hour, count=2, name=name, occurred_at=hour.isoformat())
     for table, file in (("orders", name), ("visits", f"visits-{name}")):
         path = world.root / "landing" / table / f"{hour:%Y-%m-%d}" / f"{hour:%H}" / file
