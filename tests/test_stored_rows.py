@@ -33,7 +33,7 @@ def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
 def test_a_snapshot_is_sliced_and_selected_as_a_table(lake: Lake) -> None:
     stored = lake.snapshot("orders", [H - HOUR, *HOURS], LATER)
     table = lake.read("orders", HOURS, LATER)
-    assert table.num_rows == 19
+    assert table.num_rows == stored.num_rows == 19
     assert stored.select(["name", "city"]) == table.select(["name", "city"])
     assert stored.of(HOURS[1:]).select(["id"]) == table.select(["id"]).slice(7)
     for start in range(20):

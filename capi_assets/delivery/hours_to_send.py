@@ -26,7 +26,7 @@ from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema
 from capi_assets.contracts.counts import count_words
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.delivery.consent import withhold_withdrawn
-from capi_assets.delivery.identity import identity_of, order_of
+from capi_assets.delivery.identity import identity_of, is_shared, order_of
 from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.other_hours import LIGHT, in_other_hours
 from capi_assets.delivery.plan import PLAN, plan, to_send
@@ -181,17 +181,12 @@ def _parts(events: pa.Table) -> list[npt.NDArray[np.int64]]:
     numbers = np.arange(events.num_rows)
     if events.num_rows <= PART_ROWS:
         return [numbers]
-    shares = _is_repeated(identity_of(events)) | _is_repeated(order_of(events))
+    shares = is_shared(identity_of(events)) | is_shared(order_of(events))
     together, alone = numbers[shares], numbers[~shares]
     first = max(0, PART_ROWS - len(together))
     cuts = range(first, len(alone), PART_ROWS)
     head, *others = np.split(alone, cuts)
     return [np.concatenate([together, head]), *others]
-
-
-def _is_repeated(keys: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
-    firsts = pc.index_in(keys, value_set=keys.combine_chunks()).to_numpy()
-    return np.asarray(np.bincount(firsts, minlength=len(keys))[firsts] > 1)
 
 
 def _part_by_part(events: pa.Table, work: Callable[[pa.Table], pa.Table]) -> pa.Table:

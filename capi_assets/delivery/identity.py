@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -86,6 +87,12 @@ def repeats(table: pa.Table, among: pa.ChunkedArray) -> pa.ChunkedArray:
     """Which rows have an identity that an earlier row has already; only rows `among` count."""
     rows = pa.array(np.arange(table.num_rows, dtype=np.int32))
     return pc.fill_null(pc.not_equal(first_rows(table, among), rows), False)
+
+
+def is_shared(keys: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    """Which keys, none of them null, several rows have."""
+    firsts = pc.index_in(keys, value_set=_flat(keys)).to_numpy()
+    return np.asarray(np.bincount(firsts, minlength=len(keys))[firsts] > 1)
 
 
 def _flat(column: pa.ChunkedArray) -> pa.Array:

@@ -18,7 +18,7 @@ from capi_assets.contracts.base import UTC_MICROSECONDS, arrow_schema
 from capi_assets.contracts.delivery_results import DeliveryResults
 from capi_assets.contracts.matched_events import MatchedEvents
 from capi_assets.delivery.consent import withhold_withdrawn
-from capi_assets.delivery.identity import ORDER, known_of, order_of, same_order
+from capi_assets.delivery.identity import ORDER, is_shared, known_of, order_of, same_order
 from capi_assets.delivery.ledger.ledger import Ledger
 from capi_assets.delivery.ledger.schema import (
     DELIVERED,
@@ -61,9 +61,7 @@ def in_other_hours(
         LedgerError: the ledger cannot be read.
     """
     rows = pa.concat_tables([events.select(LIGHT), _elsewhere(lake, ledger, events, known, now)])
-    orders = order_of(rows).combine_chunks()
-    firsts = pc.index_in(orders, value_set=orders).to_numpy()
-    competing = np.flatnonzero(np.bincount(firsts, minlength=rows.num_rows)[firsts] > 1)
+    competing = np.flatnonzero(is_shared(order_of(rows)))
     if not len(competing):
         return pa.chunked_array([pa.nulls(events.num_rows, UTC_MICROSECONDS)])
     rows = rows.take(pa.array(competing))

@@ -73,6 +73,15 @@ class StoredRows:
         """The same of some of the hours, which are in time order."""
         return replace(self, files={h: self.files[h] for h in hours if h in self.files})
 
+    @property
+    def num_rows(self) -> int:
+        """How many rows, of which none is decoded.
+
+        Raises:
+            LakeError: a file cannot be read.
+        """
+        return sum(stored.metadata.num_rows for stored in self._opened())
+
     def select(self, columns: Sequence[str]) -> pa.Table:
         """All rows, with these columns.
 

@@ -172,7 +172,7 @@ def _store_events(
     lake, stage = Lake(settings.lake), event_stage(settings, now)
     orders = lake.snapshot("orders", hours, arrow_schema(Orders))
     best = pa.table({})  # of no order
-    if orders.select(["occurred_at"]).num_rows:
+    if orders.num_rows:
         _note_withdrawals(context, settings, now)
         files = [lake.path("visits", hour) for hour in visit_hours]
         with open_duckdb() as connection:
